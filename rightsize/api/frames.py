@@ -10,7 +10,7 @@ from uuid import UUID
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.store.merge import MergedFile
+from rightsize.store.merging.loads import MergedFile
 
 Schema = Mapping[str, pl.DataType | type[pl.DataType]]
 

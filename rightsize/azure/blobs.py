@@ -16,8 +16,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import BlobProperties, ContainerClient
 
-from rightsize.azure.clouds import Cloud
-from rightsize.azure.guard import GuardedTransport, RequestGuard
+from rightsize.azure.hosts import Cloud, GuardedTransport, RequestGuard
 from rightsize.azure.wire import DroppedError, Response, WireRequest
 
 BLOBS_A_PAGE = 5000

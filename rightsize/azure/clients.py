@@ -23,9 +23,8 @@ from azure.core.pipeline.policies import RedirectPolicy, SansIOHTTPPolicy
 from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
-from rightsize.azure.clouds import Cloud
 from rightsize.azure.credentials import RenewableCredential, first_line, reason_of
-from rightsize.azure.guard import GuardedAsyncTransport, GuardedTransport, RequestGuard
+from rightsize.azure.hosts import Cloud, GuardedAsyncTransport, GuardedTransport, RequestGuard
 from rightsize.azure.wire import DroppedError, NotSignedInError, Response, Service, WireRequest
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 from azure.core.pipeline.transport import RequestsTransport
 
-from rightsize.azure.clouds import Cloud
-from rightsize.azure.throttle import LONGEST_WAIT, Clock
+from rightsize.azure.exchange import LONGEST_WAIT, Clock
+from rightsize.azure.hosts import Cloud
 from rightsize.azure.wire import StoppedError, UnsettledError
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 

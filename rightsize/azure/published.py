@@ -9,8 +9,8 @@ from azure.core.exceptions import AzureError
 from azure.core.pipeline.transport import HttpRequest, RequestsTransport
 
 from rightsize.azure.credentials import first_line
-from rightsize.azure.guard import GuardedTransport, RequestGuard
-from rightsize.azure.throttle import LONGEST_WAIT, Clock, retry_after
+from rightsize.azure.exchange import LONGEST_WAIT, Clock, retry_after
+from rightsize.azure.hosts import GuardedTransport, RequestGuard
 from rightsize.model.errors import ServiceError, UsageError
 
 _TRIES = 4

@@ -15,7 +15,7 @@ from rightsize.collect.sources_page import write_sources_page
 from rightsize.render.controls_page import write_controls_page
 from rightsize.render.reasons_page import write_reasons_page
 from rightsize.store.controls import control_names, read_control
-from rightsize.store.schema_page import write_schema_page
+from rightsize.store.views import write_schema_page
 
 REFERENCE_PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": write_commands,

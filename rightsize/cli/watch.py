@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.azure import throttle, wire
+from rightsize.azure import exchange, wire
 from rightsize.cli.collect import SourceOptions
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import complain, say
@@ -102,7 +102,7 @@ def watch(
     rules = containment.read_rules(contain_rules)
     if contain_rules is not None and contain is None:
         raise UsageError("`--contain-rules` needs `--contain DIR`")
-    clock = throttle.Clock()
+    clock = exchange.Clock()
     question = conclude.WatchSettings(
         tuple(automation or ()), tuple(applied or ()), trusted.asked, min_window, forget_days, min_days
     )
@@ -138,7 +138,7 @@ def _end(done: run.WatchResult, outlets: run.Outlets, fail_on: list[str] | tuple
         raise refusal
 
 
-def _stay(found: Any, outlets: run.Outlets, fail_on: list[str] | tuple[str, ...], clock: throttle.Clock) -> None:
+def _stay(found: Any, outlets: run.Outlets, fail_on: list[str] | tuple[str, ...], clock: exchange.Clock) -> None:
     """Report each pass until the user stops; a running pass is finished, and a failed gate is only reported."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: clock.stop())

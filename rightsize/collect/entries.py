@@ -2,18 +2,33 @@
 
 A collection names files, sources and days. So every value has to have its type, a file is one of its unit's own page
 files, a source is a plain word, and a day lies within the time that Azure can have logs of.
+
+Seal what a collection says of its completeness, so that this machine knows its own collections again.
+
+A collection vouches for logs and listings, and what they cover decides what is unused. Whoever can write a folder can
+write such words. The seal is a keyed hash (HMAC-SHA256, RFC 2104) of the manifest and the journal; the key stays in the
+user's folder for state, with rights for the user only.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
+import hmac
+import json
+import os
 import re
+import secrets
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, get_args
 
 from rightsize.azure.wire import Service, WireRequest
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import LARGE, read_found, stands_in
+from rightsize.model.state_folder import state_folder
 
 _OLDEST = dt.date(2010, 1, 1)
 """Azure began in this year; no log is older."""
@@ -167,3 +182,51 @@ _FILE: dict[str, Check] = {
     "pages": _is_count,
 }
 assert set(_REQUEST) == {one.name for one in fields(WireRequest)}  # noqa: S101  a field that is added is checked, too
+
+
+SEAL = "seal"
+"""The key of the manifest that has the seal."""
+_BYTES = 32
+
+
+def seal_of(manifest: Mapping[str, Any], journal: Path) -> str | None:
+    """Return the seal of a collection; None if this machine cannot keep a key."""
+    key = _key(make=True)
+    return None if key is None else _seal(key, manifest, journal)
+
+
+def is_sealed_here(manifest: Mapping[str, Any], journal: Path) -> bool:
+    """Return whether a collection has the seal of this machine's user, unchanged."""
+    key, said = _key(make=False), manifest.get(SEAL)
+    return key is not None and isinstance(said, str) and hmac.compare_digest(_seal(key, manifest, journal), said)
+
+
+def _seal(key: bytes, manifest: Mapping[str, Any], journal: Path) -> str:
+    said = {name: value for name, value in manifest.items() if name != SEAL}
+    is_there = stands_in(journal.parent, journal.name)
+    content = read_found(journal.parent, journal.name, most=LARGE) if is_there else b""
+    text = json.dumps(said, sort_keys=True).encode() + b"\n" + hashlib.sha256(content).hexdigest().encode()
+    return hmac.new(key, text, "sha256").hexdigest()
+
+
+def _key(*, make: bool) -> bytes | None:
+    path = state_folder() / "collections.key"
+    with suppress(InputError):
+        found = read_found(path.parent, path.name)
+        if len(found) == _BYTES:
+            return found
+    if not make:
+        return None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = path.with_name(f"{path.name}.{os.getpid()}")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(secrets.token_bytes(_BYTES))
+        # Of two commands that make a key at once, the first one's stays.
+        with suppress(FileExistsError):
+            os.link(fresh, path)
+        fresh.unlink()
+        return read_found(path.parent, path.name)
+    except (InputError, OSError):
+        return None

@@ -1,19 +1,230 @@
-"""Collect all sources of a run in parallel, each after the sources it needs, with own workers for each budget."""
+"""Collect all sources of a run in parallel, each after the sources it needs, with own workers for each budget.
+
+Fetch one unit of a source, from its first request or from where an earlier run stopped, until it ends.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
+from urllib.parse import urlsplit
 
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.throttle import Clock, Throttle
-from rightsize.azure.wire import NotSignedInError, Service
-from rightsize.collect.fetch import Fetch
+from rightsize.azure.exchange import Clock, Exchange, Throttle
+from rightsize.azure.hosts import root_of
+from rightsize.azure.wire import (
+    AbsentError,
+    NotSignedInError,
+    RefusedError,
+    Service,
+    StaleLinkError,
+    StoppedError,
+    TooMuchError,
+    UnsettledError,
+    WireRequest,
+)
 from rightsize.collect.known import RunKnown
-from rightsize.collect.listing import CollectionUnit, Source
-from rightsize.collect.pages import Progress, Run
+from rightsize.collect.listing import CollectedPage, CollectionUnit, Source
+from rightsize.collect.pages import Progress, Run, State
+
+_BUFFER_BYTES = 4 << 20
+_BUFFER_SECONDS = 20.0
+# A listing is taken as endless after this many consecutive empty pages, or consecutive copies of one page.
+_MOST_EMPTY = 500
+_MOST_COPIES = 5
+
+
+@dataclass(slots=True)
+class _Buffer:
+    """A buffer of pages that are written together, so that many small pages do not become many small files."""
+
+    since: float
+    lines: list[bytes] = field(default_factory=list)
+    size: int = 0
+    rows: int = 0
+    pages: int = 0
+
+    def add(self, page: CollectedPage) -> None:
+        self.lines.append(page.lines)
+        self.size += len(page.lines)
+        self.rows += page.rows
+        self.pages += 1
+
+
+class Fetch:
+    """A fetcher of units into a run; it reports the source and the number of rows of each answer."""
+
+    def __init__(self, exchange: Exchange, run: Run, clock: Clock, report_progress: Callable[[str, int], None]) -> None:
+        self._exchange = exchange
+        self._run = run
+        self._clock = clock
+        self._report_progress = report_progress
+
+    def fetch(self, source: Source, unit: CollectionUnit, root: str) -> Progress:
+        """Fetch the missing pages of a unit, and return its progress with its end state; the journal has it too.
+
+        Raises:
+            NotSignedInError: The sign-in is lost, so no further request can succeed.
+            StoppedError: The run was asked to stop.
+            ServiceError: The disk is full.
+        """
+        at = self._run.progress(source.name, unit)
+        if at.state is not None and at.state != "incomplete":
+            return at
+        task = _Task(self, source, unit, at, root)
+        try:
+            task.work()
+        except StaleLinkError:
+            # The links of a listing expire; the unit then has to be listed again from its start.
+            self._run.restart(at)
+            task = _Task(self, source, unit, at, root)
+            try:
+                task.work()
+            except StaleLinkError as error:
+                task.end("incomplete", error.reason)
+        return at
+
+
+class _Task:
+    def __init__(self, fetch: Fetch, source: Source, unit: CollectionUnit, at: Progress, root: str) -> None:
+        self._fetch = fetch
+        self._source = source
+        self._unit = unit
+        self._at = at
+        self._root = root
+        self._pending = list(unit.requests if at.pending is None else at.pending)
+        self._seen: set[str] = set()
+        self._last = at.last_page
+        self._copies = 0
+        self._empty = 0
+        self._left_out = ""
+        self._less = ""
+        self._buffer = _Buffer(fetch._clock.now())
+
+    def work(self) -> None:
+        """Send requests until none is pending."""
+        try:
+            while self._pending:
+                self._step()
+        except UnsettledError as error:
+            self.end("incomplete", error.reason)
+        except NotSignedInError as error:
+            self.end("incomplete", error.reason)
+            raise
+        except StoppedError:
+            self.end("incomplete", "the run was stopped")
+            raise
+        else:
+            self._finish()
+
+    def _step(self) -> None:
+        request = self._pending[0]
+        try:
+            page = self._fetch._exchange.ask(request, self._source.form)
+        except (RefusedError, AbsentError) as error:
+            if self._unit.instead and request in self._unit.requests:
+                self._pending[0] = self._unit.instead_of(request)
+                self._less = error.reason
+                return
+            self._pending.pop(0)
+            word = "refused" if isinstance(error, RefusedError) else "gone"
+            self._at.lost.append(f"{word}: {error.reason}")
+            return
+        except TooMuchError as error:
+            if not self._halve(request):
+                raise UnsettledError(error.reason) from error
+            return
+        # The partial answer is dropped: the halves return its rows again.
+        if page.is_partial and self._halve(request):
+            return
+        if page.is_partial:
+            self._left_out = "the service left rows out, and the request cannot be split further"
+        # A page that comes again under its next link would count its rows twice, but its own link may end the listing.
+        is_copy = self._is_copy(page)
+        follow = self._follow(request, page)
+        self._pending[0:1] = follow
+        self._buffer.add(replace(page, lines=page.envelope, rows=0) if is_copy else page)
+        self._fetch._report_progress(self._source.name, page.rows)
+        age = self._fetch._clock.now() - self._buffer.since
+        if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
+            self._flush(None, "")
+
+    def _halve(self, request: WireRequest) -> bool:
+        """Replace a request by smaller ones, if the source can split it; return whether it could."""
+        halves = self._source.split(request) if self._source.split is not None else ()
+        self._pending[0:1] = halves or (request,)
+        return bool(halves)
+
+    def _follow(self, request: WireRequest, page: CollectedPage) -> list[WireRequest]:
+        """Return the request for the next page; the list is empty at the end.
+
+        Raises:
+            UnsettledError: The next link leads to another host, or the links form a circle.
+        """
+        if page.skip_token:
+            return [_with_token(request, page.skip_token)]
+        if not page.next_link:
+            return []
+        link = page.next_link
+        if "://" in link and root_of(link) != root_of(self._root):
+            raise UnsettledError(f"a next link leads to another host: {urlsplit(link).hostname}")
+        if link in self._seen:
+            raise UnsettledError("the next links go in a circle")
+        self._seen.add(link)
+        self._empty = 0 if page.rows else self._empty + 1
+        if page.rows:
+            self._copies = self._copies + 1 if self._is_copy(page) else 0
+            self._last = page.fingerprint
+        if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
+            raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
+        return [replace(request, url=link, method="GET", body=None, is_next=True)]
+
+    def _is_copy(self, page: CollectedPage) -> bool:
+        """Return whether a page has the rows of the last page that had any.
+
+        Forms without next links give no fingerprint, so that none of their pages is a copy.
+        """
+        return page.rows > 0 and page.fingerprint != "" and page.fingerprint == self._last
+
+    def _finish(self) -> None:
+        lost = self._at.lost
+        refused = [text for text in lost if text.startswith("refused")]
+        if refused:
+            self.end("refused", refused[0].partition(": ")[2])
+        elif lost and len(lost) >= len(self._unit.requests):
+            self.end("gone", lost[0].partition(": ")[2])
+        elif self._left_out:
+            self.end("incomplete", self._left_out)
+        else:
+            self.end("complete", f"without the refused part: {self._less}" if self._less else "")
+
+    def end(self, state: State, reason: str) -> None:
+        """Write the buffered pages, and the end state of the unit."""
+        self._flush(state, reason)
+
+    def _flush(self, state: State | None, reason: str) -> None:
+        buffer = self._buffer
+        self._fetch._run.write(
+            self._at,
+            b"".join(buffer.lines),
+            rows=buffer.rows,
+            pages=buffer.pages,
+            pending=self._pending,
+            last_page=self._last,
+            label=self._unit.label,
+            state=state,
+            reason=reason,
+        )
+        self._buffer = _Buffer(self._fetch._clock.now())
+
+
+def _with_token(request: WireRequest, token: str) -> WireRequest:
+    import orjson  # noqa: PLC0415  only Resource Graph goes on like this
+
+    body = orjson.loads(request.body or "{}")
+    body["options"] = {**body.get("options", {}), "$skipToken": token}
+    return replace(request, body=orjson.dumps(body).decode())
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rightsize.collect.entries import is_sealed_here
 from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
-from rightsize.collect.seals import is_sealed_here
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import hash_of_found, open_found
 from rightsize.rbac.text import fold
-from rightsize.store.listings import GRANT_SOURCES, Listing
+from rightsize.store.merging.listings import GRANT_SOURCES, Listing
 
 ALL_RESOURCES = "resources | order by id asc"
 """The query of Resource Graph for everything in a subscription; the order keeps its pages apart."""

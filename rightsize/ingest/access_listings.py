@@ -13,11 +13,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from rightsize.ingest.entities.directory_pages import classify_page
-from rightsize.ingest.entities.refusals import REASON, refused_listing
+from rightsize.ingest.entities.manifests import Vouched, insert_rows, read_vouched
+from rightsize.ingest.entities.pages import REASON, classify_page, refused_listing
 from rightsize.ingest.inventories import file_problem
 from rightsize.ingest.loaded_files import LoadedFile
-from rightsize.ingest.vouched import Vouched, insert_rows, read_vouched
 from rightsize.model.access_listings import (
     ACCESS_LISTINGS,
     BY_NAME,

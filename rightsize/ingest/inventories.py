@@ -11,12 +11,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import duckdb
 
-from rightsize.ingest.entities.manifests import MANIFEST
-from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile
-from rightsize.ingest.log_windows import LogWindow, read_windows
-from rightsize.ingest.named_files import find_reader, tenants_of
-from rightsize.ingest.unfiltered import Asked, read_query
-from rightsize.ingest.vouched import DeclaredReading, Vouched, add_vouched, insert_rows, read_vouched
+from rightsize.ingest.entities.manifests import (
+    MANIFEST,
+    DeclaredReading,
+    Vouched,
+    add_vouched,
+    insert_rows,
+    read_vouched,
+)
+from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile, find_reader, tenants_of
+from rightsize.ingest.whole_exports import Asked, LogWindow, read_query, read_windows
 from rightsize.model.access_listings import BY_SOURCE
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}

@@ -14,36 +14,43 @@ from typing import IO
 import duckdb
 
 from rightsize.ingest.access_listings import stage_access_listings
-from rightsize.ingest.copies import Copies, is_unpacked
-from rightsize.ingest.digests import Digests
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.entities.manifests import MANIFEST
+from rightsize.ingest.entities.manifests import (
+    CREATE_VOUCHED,
+    MANIFEST,
+    DeclaredReading,
+    Vouched,
+    add_vouched,
+    has_vouched,
+)
+from rightsize.ingest.entities.pages import stage_related_listings
+from rightsize.ingest.entities.shape import Shape
+from rightsize.ingest.files.copies import MOST_JOINED, Copies, Digests, is_small, is_unpacked, report_bytes_read
+from rightsize.ingest.files.readers import Batch, describe_parquet, parted
+from rightsize.ingest.files.records import read_whole
+from rightsize.ingest.files.sources import Scratch, SourceFile, open_sources
 from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories, vouch_for_others
-from rightsize.ingest.joined import MOST_JOINED, is_small
-from rightsize.ingest.loaded_files import LoadedFile, loaded_files, read_facts
-from rightsize.ingest.log_schemas import SOURCES
-from rightsize.ingest.log_windows import LogWindow
-from rightsize.ingest.logs import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
-from rightsize.ingest.named_files import match_files, name_places, open_named
-from rightsize.ingest.notes import notes_on_staged
-from rightsize.ingest.positions import report_bytes_read
-from rightsize.ingest.readers import Batch, describe_parquet, parted
-from rightsize.ingest.recognise import Recognised, recognise
-from rightsize.ingest.records import read_whole
-from rightsize.ingest.reference import create_reference_tables
-from rightsize.ingest.related_listings import stage_related_listings
-from rightsize.ingest.shapes import Shape
-from rightsize.ingest.signals_in_logs import stage_signals
-from rightsize.ingest.sources import Scratch, SourceFile, open_sources
-from rightsize.ingest.vouched import CREATE_VOUCHED, DeclaredReading, Vouched, add_vouched, has_vouched
+from rightsize.ingest.loaded_files import (
+    LoadedFile,
+    loaded_files,
+    match_files,
+    name_places,
+    notes_on_staged,
+    open_named,
+    read_facts,
+)
+from rightsize.ingest.logs.batches import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
+from rightsize.ingest.logs.projections import create_reference_tables
+from rightsize.ingest.logs.schemas import SOURCES
+from rightsize.ingest.recognise import Recognised, recognise, stage_signals
+from rightsize.ingest.whole_exports import LogWindow
 from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
 from rightsize.model.tables.usage import EVENT_COLUMNS
-from rightsize.store.limits import memory_of
-from rightsize.store.named_calls import name_calls
+from rightsize.store.limits import memory_of, scratch_folder
+from rightsize.store.merging.events import name_calls
+from rightsize.store.merging.staging import CALL_ROWS, create_staging
 from rightsize.store.queries import query_text
-from rightsize.store.scratch import scratch_folder
-from rightsize.store.staging import CALL_ROWS, create_staging
 
 # The most that one statement reads: enough files that its overhead is small, and few enough bytes, as JSON lines, that
 # the intermediate rows fit in memory.

@@ -1,4 +1,10 @@
-"""Recognise what each file contains by its first records, so that a renamed export is still recognised."""
+"""Recognise what each file contains by its first records, so that a renamed export is still recognised.
+
+Stage alerts, incidents and risk that are mixed with the records of logs, as an Event Hub sends them.
+
+The table or category of a record decides the shape that reads it. An alert that Defender for Cloud exports has neither
+and is recognised by its id.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +14,23 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from rightsize.ingest.encoding import read_head
-from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
+import duckdb
+
+from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.fields import GUID
-from rightsize.ingest.log_schemas import FAMILIES, Family, is_signal
-from rightsize.ingest.record_kinds import USED_LOGS
-from rightsize.ingest.shapes import Context, Shape
-from rightsize.ingest.sniff import Sniff, sniff
-from rightsize.ingest.sources import SourceFile
+from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
+from rightsize.ingest.entities.shape import Context, Shape
+from rightsize.ingest.files.encoding import read_head
+from rightsize.ingest.files.readers import Batch
+from rightsize.ingest.files.records import read_records
+from rightsize.ingest.files.sniff import Sniff, sniff
+from rightsize.ingest.files.sources import Scratch, SourceFile
+from rightsize.ingest.logs.record_kinds import USED_LOGS
+from rightsize.ingest.logs.schemas import FAMILIES, Family, is_signal
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
+from rightsize.rules.log_sources.signal import SIGNAL_CATEGORIES, SIGNAL_TABLES
+from rightsize.store.sql import folded, literal
 
 # Bytes to read, in turn. Most first records end within the first size, one in a page of a listing within the second;
 # the third is the maximum of a single record.
@@ -131,3 +144,34 @@ def _describe(looked: Sniff) -> str:
         keys = ", ".join(f"`{key}`" for key in list(looked.samples[0])[:12])
         return f"its first record has the keys {keys}: {looked.excerpt}"[:400]
     return f"it begins with {looked.excerpt!r}"[:300]
+
+
+_NAMED = SIGNAL_TABLES | SIGNAL_CATEGORIES
+_CASES = " ".join(f"WHEN {literal(word)} THEN {literal(shape)}" for word, shape in _NAMED.items())
+_WORD = folded("coalesce(record ->> '$.Type', record ->> '$.type', record ->> '$.category', record ->> '$.Category')")
+_HAS_ALERT = "coalesce(record ->> '$.SystemAlertId', record ->> '$.systemAlertId') IS NOT NULL"
+_IS_ROW = "coalesce(record ->> '$.AlertSeverity', record ->> '$.alertSeverity') IS NOT NULL"
+
+
+def stage_signals(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch, file_id: int) -> None:
+    """Read a file of logs again, and stage the records that are signals.
+
+    Args:
+        con: A connection with the staging tables.
+        batch: The file.
+        scratch: The folder for copies of damaged files.
+        file_id: The id under which they are staged.
+    """
+    read_records(con, batch, scratch)
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE signal_records AS
+        SELECT {file_id} AS file_id, page, line, record, CASE {_WORD} {_CASES} ELSE CASE WHEN {_HAS_ALERT} THEN
+            CASE WHEN {_IS_ROW} THEN 'security_alerts' ELSE 'defender_alerts' END END END AS shape
+        FROM ingest_records""")
+    for shape in ENTITY_SHAPES:
+        con.execute(f"""
+            CREATE OR REPLACE TEMP TABLE ingest_entities AS
+            SELECT file_id, page, line, record FROM signal_records WHERE shape = {literal(shape.name)} ORDER BY line""")
+        if con.execute("SELECT 1 FROM ingest_entities LIMIT 1").fetchone():
+            shape.stage(con, "ingest_entities")
+    con.execute("DROP TABLE signal_records")

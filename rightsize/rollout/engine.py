@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.errors import AccessError
 from rightsize.rollout.additions import Additions
 from rightsize.rollout.arm import Arm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.text import fold

@@ -74,7 +74,7 @@ class LogSource:
     Attributes:
         name: The word for it within a load.
         source: The word for it in `loads`, in the output of `load`, in `coverage` and in events.
-        records: How its records are normalised, one of `ingest.record_kinds`; empty if they are only counted.
+        records: How its records are normalised, one of `ingest.logs.record_kinds`; empty if they are only counted.
         sent_by: Who sends it: the `tenant`, a `subscription`, or each `resource` by its own diagnostic settings.
         by_service: Whether a resource has settings at each of its services, and not for itself.
         splits: Whether one record may become several rows.

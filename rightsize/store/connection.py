@@ -16,18 +16,13 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.private_files import private_files
 from rightsize.model.tables import table
-from rightsize.store.content_revision import CONTENT_REVISION, change_revision, new_revision
 from rightsize.store.ddl import create_statements
-from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of
-from rightsize.store.listing_view import completeness_of
-from rightsize.store.meta import meta_of, set_meta
+from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
+from rightsize.store.marks import CONTENT_REVISION, change_revision, meta_of, new_revision, set_meta
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
-from rightsize.store.registered import registered
-from rightsize.store.schema_check import holds_nothing, is_like_store, refusal, refuse_programs, require_schema
-from rightsize.store.scratch import remove_spilled
-from rightsize.store.sql import named
-from rightsize.store.transactions import one_transaction
-from rightsize.store.watched import Watch
+from rightsize.store.sql import named, one_transaction, registered
+from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
+from rightsize.store.views import completeness_of
 
 if TYPE_CHECKING:
     import polars as pl

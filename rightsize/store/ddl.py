@@ -11,11 +11,17 @@ import re
 from rightsize.model.nouns import LAYERS
 from rightsize.model.schema import Table
 from rightsize.model.tables import TABLES, table
-from rightsize.store.credential_views import CREDENTIAL_DAYS, SIGN_IN_DAYS, trust_views
-from rightsize.store.graph_ddl import GRAPH_DAYS, graph_views
-from rightsize.store.listing_view import LISTINGS
 from rightsize.store.sql import folded, literal, outcome, quoted
-from rightsize.store.view_parts import NOT_LISTED_TWICE, UNMAPPED_OPERATIONS
+from rightsize.store.views import (
+    CREDENTIAL_DAYS,
+    GRAPH_DAYS,
+    LISTINGS,
+    NOT_LISTED_TWICE,
+    SIGN_IN_DAYS,
+    UNMAPPED_OPERATIONS,
+    graph_views,
+    trust_views,
+)
 
 MARKED_COLUMNS = (
     "principal_id",

@@ -8,12 +8,12 @@ import duckdb
 
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.graph import GRAPH_TABLES
-from rightsize.store.content_revision import change_revision
-from rightsize.store.days import DAY_TABLES, fill_credentials, fill_places, recompute_days
 from rightsize.store.ddl import base_table, view_statements
-from rightsize.store.merge_events import with_actors
-from rightsize.store.merge_reduced import REDUCED_CALLS
-from rightsize.store.transactions import one_transaction
+from rightsize.store.marks import change_revision
+from rightsize.store.merging.days import DAY_TABLES, fill_credentials, fill_places, recompute_days
+from rightsize.store.merging.events import with_actors
+from rightsize.store.merging.reduced import REDUCED_CALLS
+from rightsize.store.sql import one_transaction
 
 SCHEMA_VERSION = 37
 
@@ -190,7 +190,7 @@ def _add_display_names_and_sets(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _derive_roles_again(connection: duckdb.DuckDBPyConnection) -> None:
     """Derive the operations that roles grant again, because the current parser may read more action strings."""
-    from rightsize.store.derive_roles import derive_roles  # noqa: PLC0415  needs frames, and few stores are older
+    from rightsize.store.merging.derive_roles import derive_roles  # noqa: PLC0415  needs frames, and few stores are older
 
     derive_roles(connection)
 

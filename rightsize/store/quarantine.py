@@ -24,9 +24,9 @@ from collections.abc import Mapping, Sequence
 import duckdb
 
 from rightsize.model.tables import table
-from rightsize.store.days import days_between, recompute_days
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
-from rightsize.store.sealing import sealed_before
+from rightsize.store.marks import note_touched_days, sealed_before
+from rightsize.store.merging.days import days_between, recompute_days
 from rightsize.store.sql import literal
 from rightsize.store.suspicion import (
     FAMILIAR_DAYS,
@@ -37,7 +37,6 @@ from rightsize.store.suspicion import (
     make_windows,
     trace,
 )
-from rightsize.store.touched import note_touched_days
 
 # A token is used for at most a day and a few hours after its sign-in; clocks differ.
 _TOKEN_BEFORE, _TOKEN_AFTER = 1, 2

@@ -20,7 +20,7 @@ import duckdb
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
 from rightsize.store.connection import require_file, require_store
 from rightsize.store.limits import explain_damage
-from rightsize.store.sandbox_values import READY, decode, encode, too_much_memory
+from rightsize.store.sandbox import READY, decode, encode, too_much_memory
 
 _AT_ONCE = 256
 """Rows that are fetched and written at a time."""

@@ -1,6 +1,21 @@
-"""Build SQL expressions that several modules share: folding, tidy scopes, outcomes and quoting."""
+"""Build SQL expressions that several modules share: folding, tidy scopes, outcomes and quoting.
+
+Run statements in one transaction.
+
+Let SQL read frames by name.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import duckdb
+
+if TYPE_CHECKING:
+    import polars as pl
+
 
 UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 LOWER = "abcdefghijklmnopqrstuvwxyz"
@@ -51,3 +66,29 @@ def literal(value: object) -> str:
 def named(*names: str) -> str:
     """Return names as a quoted list of columns."""
     return ", ".join(quoted(name) for name in names)
+
+
+@contextmanager
+def one_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Commit what the block wrote, or nothing of it if it raises; the first error is the one that is raised."""
+    connection.execute("BEGIN")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # DuckDB ends a transaction itself where the disk is full, and then has none to roll back.
+        with suppress(duckdb.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def registered(con: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
+    """Register frames under their names for SQL during the block."""
+    for name, frame in frames.items():
+        con.register(name, frame)
+    try:
+        yield
+    finally:
+        for name in frames:
+            con.unregister(name)

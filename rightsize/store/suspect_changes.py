@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.store.connection import Store
-from rightsize.store.registered import registered
-from rightsize.store.sealing import sealed_before
+from rightsize.store.marks import sealed_before
+from rightsize.store.sql import registered
 
 _WINDOWS = "SELECT start_on, end_on FROM main.quarantine_windows WHERE list_contains($who, principal_id) " \
     "AND basis <> 'address'"  # fmt: skip

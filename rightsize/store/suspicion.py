@@ -11,8 +11,8 @@ import datetime as dt
 import duckdb
 
 from rightsize.rules.signals import window_of
-from rightsize.store.days import days_between
 from rightsize.store.ddl import RESOLVED
+from rightsize.store.merging.days import days_between
 from rightsize.store.sql import folded
 
 FAMILIAR_DAYS, FRESH_DAYS = 30, 2

@@ -18,9 +18,8 @@ import polars as pl
 
 from rightsize.model.tables import table
 from rightsize.store.connection import Store
-from rightsize.store.meta import set_meta
-from rightsize.store.registered import registered
-from rightsize.store.sql import named
+from rightsize.store.marks import set_meta
+from rightsize.store.sql import named, registered
 
 KEEP_DAYS = 90
 """Days before the newest day for which delivered changes are kept."""

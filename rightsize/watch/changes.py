@@ -270,7 +270,7 @@ def gone_changes(gone: pl.DataFrame, as_of: dt.date, names: Names) -> pl.DataFra
     """Return the changes that report grants that vanished from listings without a removal in a log.
 
     Args:
-        gone: As `store.listings.gone_grants`.
+        gone: As `store.merging.listings.gone_grants`.
         as_of: The first day after the state that the listings show.
         names: Display names.
     """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.errors import InputError, UsageError
 from rightsize.render import watch as forms
 from rightsize.store.connection import Store

@@ -14,7 +14,7 @@ from rightsize.analyze.state_snapshot import LISTED
 from rightsize.rules.tables import rows_of
 from rightsize.rules.watched import watched_operations
 from rightsize.store.connection import Store
-from rightsize.store.listings import gone_grants
+from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
 from rightsize.watch.changes import (
     Names,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
-from rightsize.ingest.sources import files_in
+from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.store.watching import keep_files, known_files

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError, UsageError
 from rightsize.rules.watched import SEVERITIES
 from rightsize.store.connection import open_store

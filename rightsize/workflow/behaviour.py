@@ -19,7 +19,6 @@ from rightsize.model.progress import step
 from rightsize.rules.behaviour import breadth_classes
 from rightsize.rules.escalation import escalation_rules
 from rightsize.store.connection import Store
-from rightsize.store.content_revision import CONTENT_REVISION
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
     BREADTH,
@@ -31,6 +30,7 @@ from rightsize.store.habits import (
     first_places,
     logged_days,
 )
+from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY

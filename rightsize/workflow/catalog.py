@@ -9,14 +9,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rightsize.azure.exchange import Clock
 from rightsize.azure.published import Published, fetch_published
-from rightsize.azure.throttle import Clock
 from rightsize.collect.pages import PAGES, Run
 from rightsize.model.errors import InputError, ServiceError
 from rightsize.propose.pipeline import catalogue_hash
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.store.scratch import scratch_folder
+from rightsize.store.limits import scratch_folder
 from rightsize.workflow.collect import collect_tenant
 from rightsize.workflow.load import LoadReport, load_catalogue
 

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.azure.clients import Clients
-from rightsize.azure.clouds import Cloud, read_cloud
 from rightsize.azure.credentials import SignIn, open_credential, sign_in
-from rightsize.azure.exchange import Exchange, ExchangeTally
-from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.exchange import Clock, Exchange, ExchangeTally, Throttle
+from rightsize.azure.hosts import Cloud, read_cloud
+from rightsize.collect.entries import SEAL, seal_of
 from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.pages import JOURNAL, Progress, Run
@@ -26,7 +26,6 @@ from rightsize.collect.runs import (
     read_question,
     unfinished_run,
 )
-from rightsize.collect.seals import SEAL, seal_of
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 from rightsize.model.progress import advance, step

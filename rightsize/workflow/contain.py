@@ -31,8 +31,8 @@ from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
-from rightsize.store.digest import digest_content
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.attack_paths import KINDS, named
 from rightsize.workflow.behaviour import find_behaviour, with_holds
 from rightsize.workflow.left_behind import LeftBehind, find_left_behind

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.azure.clients import Clients
-from rightsize.azure.clouds import read_cloud
 from rightsize.azure.credentials import SignIn, open_credential, sign_in
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.exchange import Clock, Exchange, Throttle
+from rightsize.azure.hosts import read_cloud
 from rightsize.azure.wire import NotSignedInError
+from rightsize.collect.known import Probed, ProbeKnown, probe
 from rightsize.collect.listing import CollectionRequest, Source
-from rightsize.collect.probe import Probed, ProbeKnown, probe
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, EvidenceError
 

@@ -14,12 +14,18 @@ from typing import Any
 from urllib.parse import quote
 
 from rightsize.azure.wire import WireRequest
-from rightsize.collect.forms import Form, read_graph_query, read_records
 from rightsize.collect.known import AskedFor
-from rightsize.collect.listing import CollectionRequest, CollectionUnit, Source
+from rightsize.collect.listing import (
+    CollectionRequest,
+    CollectionUnit,
+    Form,
+    Source,
+    instant,
+    read_graph_query,
+    read_records,
+)
 from rightsize.collect.sources import chosen_sources
-from rightsize.collect.sources.asking import instant
-from rightsize.collect.sources.scopes import OBSERVED_TYPES
+from rightsize.collect.sources.azure import OBSERVED_TYPES
 from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.render.exports.script import FetchRequest, Shell, export_script

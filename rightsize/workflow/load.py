@@ -7,19 +7,19 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rightsize.ingest.entities.activity_downloads import SOURCE as DOWNLOAD
+from rightsize.ingest.entities.log_tables import SOURCE as DOWNLOAD
+from rightsize.ingest.entities.manifests import DeclaredReading, Vouched
 from rightsize.ingest.pipeline import StagedFile, stage
-from rightsize.ingest.vouched import DeclaredReading, Vouched
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.times import read_days, read_instant
 from rightsize.model.wording import counted
 from rightsize.store.connection import Store, open_store
-from rightsize.store.coverage import CATEGORIES, TENANT_LOGS
 from rightsize.store.limits import ResourceLimits, limits_of
-from rightsize.store.listings import Listing
-from rightsize.store.merge import Declaration, MergedFile, merge
-from rightsize.store.named_calls import unnamed_records
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.days import CATEGORIES, TENANT_LOGS
+from rightsize.store.merging.events import unnamed_records
+from rightsize.store.merging.listings import Listing
+from rightsize.store.merging.loads import Declaration, MergedFile, merge
+from rightsize.store.merging.staging import create_staging
 
 if TYPE_CHECKING:
     import polars as pl
@@ -202,7 +202,7 @@ def _open_collections(paths: Sequence[str | Path], trusts: Callable[[Path], bool
 
 def _notes_on_links(path: str | Path) -> list[str]:
     """Return a note on the links in a folder, if there are any: they may lead anywhere, so they are not read."""
-    from rightsize.ingest.sources import links_in  # noqa: PLC0415  imports the readers of files
+    from rightsize.ingest.files.sources import links_in  # noqa: PLC0415  imports the readers of files
 
     links = links_in(Path(path)) if str(path) != "-" and Path(path).is_dir() else []
     if not links:
@@ -212,7 +212,7 @@ def _notes_on_links(path: str | Path) -> list[str]:
 
 def _vouched_of(one: CollectedInventory) -> Iterator[Vouched]:
     """Yield what a collection says of each file of a listing; a listing without files has one statement."""
-    from rightsize.ingest.sources import address_of  # noqa: PLC0415  most loads are of files
+    from rightsize.ingest.files.sources import address_of  # noqa: PLC0415  most loads are of files
 
     files: list[tuple[str, str, int | None]] = [(address_of(path), path.name, rows) for path, rows in one.files]
     for address, name, rows in files or [("", one.query, None)]:

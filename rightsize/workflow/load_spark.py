@@ -6,14 +6,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from rightsize.ingest.log_schemas import SOURCES
-from rightsize.ingest.spark.landing import Landing
-from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path
-from rightsize.ingest.spark.session import spark_session
-from rightsize.ingest.spark.staging import stage_reductions
+from rightsize.ingest.logs.schemas import SOURCES
+from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, stage_reductions
+from rightsize.ingest.spark.session import Landing, spark_session
 from rightsize.model.wording import counted
-from rightsize.store.limits import limits_of
-from rightsize.store.scratch import scratch_folder
+from rightsize.store.limits import limits_of, scratch_folder
 from rightsize.workflow.load import LoadReport, declarations_of, load_staged
 
 

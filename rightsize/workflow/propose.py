@@ -40,8 +40,7 @@ from rightsize.render.plan import (
 from rightsize.render.rows import compact
 from rightsize.render.summary import describe_grant, write_summary
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
-from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.store.stored_analysis import AnalysisOptions, digest_content
 from rightsize.workflow.analyze import write_conclusions
 from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
 from rightsize.workflow.behaviour import find_behaviour, with_holds

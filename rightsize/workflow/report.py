@@ -31,8 +31,7 @@ from rightsize.render.report.beyond import BLASTS_OF
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
-from rightsize.store.digest import digest_content
-from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.store.stored_analysis import AnalysisOptions, digest_content
 from rightsize.workflow.analyze import all_findings
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.blast import blast_of, views_of

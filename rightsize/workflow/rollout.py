@@ -10,7 +10,7 @@ from pathlib import Path
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.naming import NAMED, resolve_known
 from rightsize.analyze.window import Window
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.file_reading import LARGE, folder_in, parts_of_found, read_found, replace_found, stands_in
 from rightsize.model.nouns import RoleDefinition

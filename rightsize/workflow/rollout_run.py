@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rightsize.azure.clients import Clients
-from rightsize.azure.clouds import Cloud, read_cloud
 from rightsize.azure.credentials import RenewableCredential, SignIn, open_credential, sign_in
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.guard import rollout_writes
-from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.exchange import Clock, Exchange, Throttle
+from rightsize.azure.hosts import Cloud, read_cloud, rollout_writes
 from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
 from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in

@@ -27,7 +27,7 @@ from rightsize.propose.needs.reading import TenantReading, read_plan_settings, r
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
-from rightsize.store.scratch import scratch_folder
+from rightsize.store.limits import scratch_folder
 from rightsize.workflow.backtest import read_settings, setting_name, single_settings
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.rbac_analysis import analyse_inputs

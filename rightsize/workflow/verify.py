@@ -17,7 +17,7 @@ from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.plan_folder import open_plan_folder
 from rightsize.workflow.planes import verify_parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import threading
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.azure.wire import StoppedError
 
 START = dt.datetime(2026, 10, 1, 12, 0, tzinfo=dt.UTC)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from rightsize.azure.clouds import CLOUDS, read_cloud
+from rightsize.azure.hosts import CLOUDS, read_cloud
 from rightsize.model.errors import InputError, UsageError
 
 OWN = {

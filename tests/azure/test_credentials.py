@@ -12,8 +12,8 @@ from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError, ServiceRequestError
 
 from rightsize.azure import credentials
-from rightsize.azure.clouds import CLOUDS
 from rightsize.azure.credentials import PatientTransport, RenewableCredential, open_credential, sign_in
+from rightsize.azure.hosts import CLOUDS
 from rightsize.azure.wire import StoppedError, UnsettledError
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 from tests.azure.hurried import Hurried

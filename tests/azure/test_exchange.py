@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.exchange import LONGEST_WAIT, Exchange, error_of
-from rightsize.azure.throttle import Throttle
+from rightsize.azure.exchange import LONGEST_WAIT, Exchange, Throttle, error_of
 from rightsize.azure.wire import (
     AbsentError,
     DroppedError,
@@ -19,7 +18,7 @@ from rightsize.azure.wire import (
     UnsettledError,
     WireRequest,
 )
-from rightsize.collect.forms import read_pages
+from rightsize.collect.listing import read_pages
 from tests.azure.hurried import Hurried
 from tests.azure.scripted import Scripted, answer, error, page
 

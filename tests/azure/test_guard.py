@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rightsize.azure
-from rightsize.azure.guard import GuardedAsyncTransport, GuardedTransport, RequestGuard
+from rightsize.azure.hosts import GuardedAsyncTransport, GuardedTransport, RequestGuard
 from rightsize.model.errors import InternalError
 from tests.examples import MANY
 

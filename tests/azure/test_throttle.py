@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.azure.throttle import Clock, Throttle, retry_after
+from rightsize.azure.exchange import Clock, Throttle, retry_after
 from rightsize.azure.wire import StoppedError
 from tests.azure.hurried import Hurried
 from tests.examples import MANY, SOME

@@ -20,12 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.azure.throttle import BUDGETS
+from rightsize.azure.exchange import BUDGETS
 from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
 from rightsize.collect.sources import SOURCES
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import digest_content
 
 SLOW = True
 PRINCIPALS, SUBSCRIPTIONS, EVENTS = (int(text) for text in os.environ.get("BENCH_TENANT", "2000,20,350000").split(","))

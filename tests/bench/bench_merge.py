@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 
 from rightsize.store.connection import Store, open_store
-from rightsize.store.merge import merge
-from rightsize.store.staging import EVENT_TEXTS, create_staging, stage_events
+from rightsize.store.merging.loads import merge
+from rightsize.store.merging.staging import EVENT_TEXTS, create_staging, stage_events
 
 SLOW = True
 ROWS = 100_000

@@ -17,8 +17,8 @@ import numpy as np
 import polars as pl
 
 from rightsize.store.connection import Store, open_store
-from rightsize.store.merge import merge
-from rightsize.store.staging import EVENT_KEY, create_staging, stage_events
+from rightsize.store.merging.loads import merge
+from rightsize.store.merging.staging import EVENT_KEY, create_staging, stage_events
 
 FIRST, DAYS = dt.date(2026, 1, 5), 120
 TEAMS, PEOPLE, WORKLOADS, HIRES, LEAVERS = 14, 110, 34, 8, 5

@@ -18,12 +18,11 @@ from msgraph.graph_request_adapter import GraphRequestAdapter
 from msgraph.graph_service_client import GraphServiceClient
 
 from rightsize.azure.clients import Clients
-from rightsize.azure.clouds import read_cloud
 from rightsize.azure.credentials import open_credential
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.throttle import Clock, Throttle
+from rightsize.azure.exchange import Clock, Exchange, Throttle
+from rightsize.azure.hosts import read_cloud
 from rightsize.azure.wire import WireRequest
-from rightsize.collect.forms import read_pages, read_tables
+from rightsize.collect.listing import read_pages, read_tables
 
 MOST_SECONDS = 20.0
 _DAY = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)

@@ -17,7 +17,7 @@ from rightsize.cli.main import run
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import COLUMNS, log_tables
 from rightsize.rules.tables import rows_of
-from rightsize.store.digest import DIGESTED
+from rightsize.store.stored_analysis import DIGESTED
 from rightsize.workflow.exports import requests_of
 from rightsize.workflow.log_options import EXPORTED
 from tests.propose.inventoried import inventoried, inventory, resource

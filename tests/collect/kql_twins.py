@@ -11,11 +11,11 @@ from typing import Any
 
 import duckdb
 
-from rightsize.collect.reductions import reduction_text
+from rightsize.collect.sources.workspaces import reduction_text
 from rightsize.ingest.pipeline import stage
+from rightsize.store.merging.staging import CALL_ROWS, create_staging
 from rightsize.store.queries import query_text
 from rightsize.store.sql import folded
-from rightsize.store.staging import CALL_ROWS, create_staging
 from tests.loopback.log_tables import columns_of, create_tables
 from tests.loopback.monitor import translate
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.collect import probe
+from rightsize.collect import known as probe
 from rightsize.collect.listing import CollectionUnit, Source
 from rightsize.collect.sources import SOURCES, chosen_sources
 from rightsize.model.errors import EvidenceError, UsageError

@@ -12,13 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.throttle import Throttle
+from rightsize.azure.exchange import Exchange, Throttle
 from rightsize.azure.wire import NotSignedInError, StoppedError, WireRequest
-from rightsize.collect.fetch import Fetch
-from rightsize.collect.forms import read_graph_query, read_pages, read_tables
-from rightsize.collect.listing import CollectionUnit, Right, Source
+from rightsize.collect.listing import CollectionUnit, Right, Source, read_graph_query, read_pages, read_tables
 from rightsize.collect.pages import Progress, Run
+from rightsize.collect.runner import Fetch
 from tests.azure.hurried import Hurried
 from tests.azure.scripted import Scripted, answer, error, page
 from tests.examples import SOME

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.azure.wire import BadAnswerError
-from rightsize.collect import forms
+from rightsize.collect import listing
 from tests.examples import MANY, SOME
 
 JSON = st.recursive(
@@ -27,7 +27,7 @@ def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], in
     """However it was laid out, it says the same afterwards."""
     document = {"@odata.context": "c", "value": records, "nextLink": "https://x/y"}
     content = json.dumps(document, indent=indent).encode()
-    page = forms.read_pages(content)
+    page = listing.read_pages(content)
     assert page.lines.endswith(b"\n")
     assert page.lines.count(b"\n") == 1
     assert json.loads(page.lines) == document
@@ -38,26 +38,28 @@ def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], in
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
 @MANY
 def test_records_of_logs_become_a_line_each(records: list[dict[str, Any]]) -> None:
-    page = forms.read_records(json.dumps({"value": records}).encode())
+    page = listing.read_records(json.dumps({"value": records}).encode())
     assert [json.loads(line) for line in page.lines.split(b"\n")[:-1]] == records
     assert page.next_link == ""
 
 
-@pytest.mark.parametrize("form", [forms.read_pages, forms.read_records, forms.read_graph_query, forms.read_tables])
+@pytest.mark.parametrize(
+    "form", [listing.read_pages, listing.read_records, listing.read_graph_query, listing.read_tables]
+)
 @pytest.mark.parametrize(
     "content", [b"", b"half{", b"[]", b"7", b'{"value": {}}', b'{"value": null}', b"\xff", b"<html></html>", b"{}"]
 )
-def test_what_is_no_answer_is_told(form: forms.Form, content: bytes) -> None:
+def test_what_is_no_answer_is_told(form: listing.Form, content: bytes) -> None:
     with pytest.raises(BadAnswerError):
         form(content)
 
 
 @pytest.mark.parametrize("key", ["nextLink", "@odata.nextLink", "odata.nextLink"])
 def test_the_next_link_is_found_in_each_spelling(key: str) -> None:
-    assert forms.read_pages(json.dumps({"value": [], key: "https://x"}).encode()).next_link == "https://x"
+    assert listing.read_pages(json.dumps({"value": [], key: "https://x"}).encode()).next_link == "https://x"
     with pytest.raises(BadAnswerError):
-        forms.read_pages(json.dumps({"value": [], key: ["https://x"]}).encode())
-    assert forms.read_pages(json.dumps({"value": [], key: None}).encode()).next_link == ""
+        listing.read_pages(json.dumps({"value": [], key: ["https://x"]}).encode())
+    assert listing.read_pages(json.dumps({"value": [], key: None}).encode()).next_link == ""
 
 
 def tables(rows: list[list[Any]], **more: Any) -> bytes:
@@ -66,7 +68,7 @@ def tables(rows: list[list[Any]], **more: Any) -> bytes:
 
 
 def test_rows_of_tables_become_records_by_column() -> None:
-    page = forms.read_tables(tables([["2026-01-01T00:00:00Z", '{"a": 1}'], ["2026-01-02T00:00:00Z", None]]))
+    page = listing.read_tables(tables([["2026-01-01T00:00:00Z", '{"a": 1}'], ["2026-01-02T00:00:00Z", None]]))
     assert [json.loads(line) for line in page.lines.splitlines()] == [
         {"TimeGenerated": "2026-01-01T00:00:00Z", "Claims_d": '{"a": 1}'},
         {"TimeGenerated": "2026-01-02T00:00:00Z", "Claims_d": None},
@@ -75,20 +77,20 @@ def test_rows_of_tables_become_records_by_column() -> None:
 
 
 def test_an_answer_with_an_error_is_partial_whatever_else_it_has() -> None:
-    assert forms.read_tables(tables([], error={"code": "PartialError"})).is_partial
-    assert forms.read_tables(json.dumps({"error": {"code": "PartialError"}}).encode()).is_partial
+    assert listing.read_tables(tables([], error={"code": "PartialError"})).is_partial
+    assert listing.read_tables(json.dumps({"error": {"code": "PartialError"}}).encode()).is_partial
 
 
 def test_an_answer_of_the_most_rows_is_taken_for_a_partial_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forms, "MOST_ROWS", 2)
-    assert not forms.read_tables(tables([["a", None]])).is_partial
-    assert forms.read_tables(tables([["a", None]] * 2)).is_partial
+    monkeypatch.setattr(listing, "MOST_ROWS", 2)
+    assert not listing.read_tables(tables([["a", None]])).is_partial
+    assert listing.read_tables(tables([["a", None]] * 2)).is_partial
 
 
 @pytest.mark.parametrize("rows", [[["a"]], [["a", "b", "c"]], ["a"], None])
 def test_a_table_of_another_width_is_none(rows: Any) -> None:
     with pytest.raises(BadAnswerError):
-        forms.read_tables(tables(rows))
+        listing.read_tables(tables(rows))
 
 
 @given(
@@ -106,10 +108,10 @@ def test_an_answer_that_is_read_in_parts_says_what_it_says_whole(
     document["tables"] += [{"name": "other", "columns": [], "rows": [[7], [8], [9]]}] * others
     document |= {"error": {"code": "PartialError"}} if has_error else {}
     content = json.dumps(document, indent=indent).encode()
-    whole = forms.read_tables(content)
+    whole = listing.read_tables(content)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forms, "ROWS_BYTES", 1)
-        assert forms.read_tables(content) == whole
+        patch.setattr(listing, "ROWS_BYTES", 1)
+        assert listing.read_tables(content) == whole
     assert [json.loads(line)["Claims_d"] for line in whole.lines.splitlines()] == [row[1] for row in rows]
     assert whole.is_partial == has_error
 
@@ -119,9 +121,9 @@ def test_a_long_answer_is_never_there_as_objects(monkeypatch: pytest.MonkeyPatch
     content = tables([[f"2026-01-01T00:00:{number % 60:02}Z", "value " * 5] for number in range(20_000)])
     peaks = []
     for size in (len(content) // 40, len(content)):
-        monkeypatch.setattr(forms, "ROWS_BYTES", size)
+        monkeypatch.setattr(listing, "ROWS_BYTES", size)
         tracemalloc.start()
-        page = forms.read_tables(content)
+        page = listing.read_tables(content)
         peaks.append(tracemalloc.get_traced_memory()[1] - len(page.lines))
         tracemalloc.stop()
     assert page.rows == 20_000
@@ -129,12 +131,12 @@ def test_a_long_answer_is_never_there_as_objects(monkeypatch: pytest.MonkeyPatch
 
 
 def test_resource_graph_goes_on_with_a_token() -> None:
-    page = forms.read_graph_query(json.dumps({"data": [{}], "$skipToken": "t", "resultTruncated": "true"}).encode())
+    page = listing.read_graph_query(json.dumps({"data": [{}], "$skipToken": "t", "resultTruncated": "true"}).encode())
     assert (page.skip_token, page.is_partial) == ("t", False)
-    assert forms.read_graph_query(json.dumps({"data": [], "resultTruncated": "true"}).encode()).is_partial
+    assert listing.read_graph_query(json.dumps({"data": [], "resultTruncated": "true"}).encode()).is_partial
 
 
 def test_a_blob_ends_with_a_newline() -> None:
-    assert forms.read_blob(b'{"a":1}\n{"b":2}') == forms.CollectedPage(b'{"a":1}\n{"b":2}\n', 2)
-    assert forms.read_blob(b'{"a":1}\n') == forms.CollectedPage(b'{"a":1}\n', 1)
-    assert forms.read_blob(b"").rows == 0
+    assert listing.read_blob(b'{"a":1}\n{"b":2}') == listing.CollectedPage(b'{"a":1}\n{"b":2}\n', 2)
+    assert listing.read_blob(b'{"a":1}\n') == listing.CollectedPage(b'{"a":1}\n', 1)
+    assert listing.read_blob(b"").rows == 0

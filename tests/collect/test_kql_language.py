@@ -11,8 +11,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from rightsize.collect.reductions import REDUCTIONS
-from rightsize.ingest.reference import create_reference_tables
+from rightsize.collect.sources.workspaces import REDUCTIONS
+from rightsize.ingest.logs.projections import create_reference_tables
 from tests.loopback.log_tables import COLUMNS, columns_of
 
 ROOT = Path(__file__).resolve().parents[2]

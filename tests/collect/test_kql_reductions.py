@@ -12,7 +12,7 @@ import duckdb
 import httpx
 import pytest
 
-from rightsize.collect.reductions import reduction_text
+from rightsize.collect.sources.workspaces import reduction_text
 from rightsize.model.errors import InternalError
 from tests.collect.kql_twins import (
     EVER,

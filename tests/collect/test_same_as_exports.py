@@ -15,7 +15,7 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import TenantSpec
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from tests.collect.collecting import collector

@@ -28,7 +28,7 @@ import duckdb
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import digest_content
 from tests.loopback.server import Loopback, Options
 
 ROLLOUT = """

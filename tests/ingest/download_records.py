@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
+from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from tests.ingest.renderings import STATUSES, Call
 
 SHOWN = "Create or Update Virtual Machine"

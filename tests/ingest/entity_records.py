@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.pipeline import StageReport, stage
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.staging import create_staging
 
 GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
 SUB = "/subscriptions/11111111-1111-4111-8111-111111111111"

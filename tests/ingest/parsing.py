@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.pipeline import StageReport, normalised_events, stage
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.staging import create_staging
 
 
 def events_of(*paths: Path) -> list[dict[str, Any]]:

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
+from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
-from rightsize.store.digest import digest_content
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analyze import analyze_store
 from rightsize.workflow.load import load_paths
 from tests.ingest.download_records import (

@@ -12,12 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.ingest.log_schemas import FIELDS, with_log
-from rightsize.ingest.nested import Fields
-from rightsize.ingest.projections import PROJECTIONS, RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, raw_events
-from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.logs.projections import (
+    PROJECTIONS,
+    RAW_EVENT_COLUMNS,
+    RAW_SIGN_IN_COLUMNS,
+    create_reference_tables,
+    raw_events,
+)
+from rightsize.ingest.logs.schemas import FIELDS, with_log
+from rightsize.ingest.logs.values import Fields
+from rightsize.store.merging.staging import CALL_ROWS, EVENT_KEY, EVENT_TEXTS, create_staging
 from rightsize.store.queries import query_text
-from rightsize.store.staging import CALL_ROWS, EVENT_KEY, EVENT_TEXTS, create_staging
 from tests.examples import FEW, SOME
 
 QUERIES = ("reduce/normalise", "reduce/collapse", "reduce/sign_ins")

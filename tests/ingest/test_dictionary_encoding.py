@@ -11,12 +11,11 @@ import duckdb
 import polars as pl
 import pytest
 
-from rightsize.ingest import dictionary_encoding as alike
-from rightsize.ingest import logs
-from rightsize.ingest.projections import RAW_EVENT_COLUMNS
-from rightsize.ingest.readings import READ_COLUMNS
-from rightsize.ingest.reference import create_reference_tables
-from rightsize.store.staging import CONTEXT_COLUMNS, EVENT_KEY, create_staging
+from rightsize.ingest.logs import batches
+from rightsize.ingest.logs import dictionary_encoding as alike
+from rightsize.ingest.logs.projections import RAW_EVENT_COLUMNS, create_reference_tables
+from rightsize.ingest.logs.values import READ_COLUMNS
+from rightsize.store.merging.staging import CONTEXT_COLUMNS, EVENT_KEY, create_staging
 from tests.ingest.parsing import staged, told, write_lines
 from tests.ingest.renderings import Call, diagnostic
 from tests.ingest.spark.hostile import EVENTS, rows_of
@@ -64,7 +63,7 @@ def _each(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, .
     """Return what each row says, and the rows with problems."""
     con = _raw(rows)
     con.execute("CREATE TEMP TABLE ingest_raw AS FROM raw")
-    problems = logs.normalise_rows(con, "activity")
+    problems = batches.normalise_rows(con, "activity")
     found = con.execute(
         f"SELECT file_no, {EVENT_KEY}, {', '.join(SAID)} FROM ingest_rows WHERE problem IS NULL"
     ).fetchall()
@@ -75,7 +74,7 @@ def _alike(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, 
     """Return the same of packed rows."""
     con = _raw(rows)
     con.execute(f"CREATE TEMP TABLE ingest_raw AS {alike.packed('FROM raw')}")
-    logs.number_rows(con, "activity")
+    batches.number_rows(con, "activity")
     odd = alike.stage_alike(con, "file_no")
     found = con.execute(f"SELECT file_id, event_key, {', '.join(SAID)} FROM stage_event_rows").fetchall()
     problems = odd | {

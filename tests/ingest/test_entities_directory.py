@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.ingest.entities.directory_pages import classify_page
+from rightsize.ingest.entities.pages import classify_page
 from tests.ingest.entity_records import (
     APP,
     GRAPH,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.ingest.entities.directory_pages import classify_page
+from rightsize.ingest.entities.pages import classify_page
 from tests.ingest.entity_records import GRAPH, USER, guid, page, stage_files, typed
 from tests.ingest.test_entities_directory import write_pages
 

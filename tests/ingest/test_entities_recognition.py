@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.log_schemas import FAMILIES
-from rightsize.ingest.shapes import Context
+from rightsize.ingest.entities.shape import Context
+from rightsize.ingest.logs.schemas import FAMILIES
 from rightsize.model.errors import InputError
 from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document, stage_files
 

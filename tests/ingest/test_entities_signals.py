@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.log_schemas import FAMILIES
-from rightsize.ingest.shapes import Context
+from rightsize.ingest.entities.shape import Context
+from rightsize.ingest.logs.schemas import FAMILIES
 from tests.ingest import signal_records as records
 from tests.ingest.entity_records import guid, stage_document, stage_files
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.ingest.entities.graph_catalogue import GRAPH_APP_ID, common_path
+from rightsize.ingest.entities.graph_permissions import GRAPH_APP_ID, common_path
 from rightsize.store.connection import open_store
 from rightsize.workflow.catalog import import_catalogue, read_catalogue_status
 from rightsize.workflow.load import load_paths

@@ -11,12 +11,12 @@ from typing import Any
 import duckdb
 import pytest
 
+from rightsize.ingest.entities.manifests import DeclaredReading
 from rightsize.ingest.pipeline import StageReport, stage
-from rightsize.ingest.vouched import DeclaredReading
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
 from rightsize.store.connection import open_store
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.staging import create_staging
 from rightsize.workflow.load import LoadReport, load_paths
 from tests.ingest.entity_records import guid
 

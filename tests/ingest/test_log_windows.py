@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
+from rightsize.ingest.entities.manifests import Vouched
 from rightsize.ingest.loaded_files import LoadedFile
-from rightsize.ingest.log_windows import LogWindow, read_windows
-from rightsize.ingest.vouched import Vouched
+from rightsize.ingest.whole_exports import LogWindow, read_windows
 
 ONE = "/subscriptions/11111111-1111-4111-8111-111111111111"
 GROUP = "/providers/microsoft.management/managementgroups/root"

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from rightsize.ingest import logs, readers
+from rightsize.ingest.files import readers
+from rightsize.ingest.logs import batches
 from tests.ingest.parsing import staged, told
 from tests.ingest.renderings import Call, diagnostic
 
@@ -75,7 +76,7 @@ def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monk
     read = told_of(path)
     without = {form: word for form, word in readers.JSON_FORMS.items() if form != "documents"}
     monkeypatch.setattr(readers, "JSON_FORMS", without)
-    monkeypatch.setattr(logs, "JSON_FORMS", without)
+    monkeypatch.setattr(batches, "JSON_FORMS", without)
     assert read == told_of(path)
     assert read["stage_event_rows"] or read["stage_sign_in_rows"]
 
@@ -86,7 +87,7 @@ def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytes
     """Whole records take four times the processor and ten times the memory."""
     path = tmp_path / name
     path.write_bytes(PLAIN[name])
-    monkeypatch.setattr(logs, "read_whole", None)
+    monkeypatch.setattr(batches, "read_whole", None)
     assert told_of(path)["stage_files"]
 
 
@@ -100,7 +101,7 @@ def test_a_page_longer_than_a_record_may_be(
     long.write_bytes(json.dumps({"value": [{**record, "more": "x" * 3_000_000} for record in records]}).encode())
     assert long.stat().st_size > readers.MAX_RECORD_BYTES
     expected = told_of(short)
-    monkeypatch.setattr(logs, "read_whole", None)
+    monkeypatch.setattr(batches, "read_whole", None)
     found = told_of(long)
     for table in ("stage_event_rows", "stage_sign_in_rows"):
         assert [row[1:] for row in found[table]] == [row[1:] for row in expected[table]]

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from rightsize.ingest.positions import bytes_read, report_bytes_read
+from rightsize.ingest.files.copies import bytes_read, report_bytes_read
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells where an open file is read")

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from rightsize.ingest.entities.activity_downloads import PORTAL_COLUMNS
+from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from rightsize.ingest.pipeline import StagedFile
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.load import LoadReport, load_paths

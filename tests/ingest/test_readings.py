@@ -8,8 +8,8 @@ import duckdb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.ingest.projections import RAW_EVENT_COLUMNS
-from rightsize.ingest.readings import READ_COLUMNS, with_readings
+from rightsize.ingest.logs.projections import RAW_EVENT_COLUMNS
+from rightsize.ingest.logs.values import READ_COLUMNS, with_readings
 from tests.examples import MANY
 
 GUID = "-".join(f"[0-9A-Fa-f]{{{digits}}}" for digits in (8, 4, 4, 4, 12))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.ingest.sniff import sniff
+from rightsize.ingest.files.sniff import sniff
 from rightsize.model.errors import InputError
 from tests.ingest.parsing import events_of, staged
 from tests.ingest.renderings import SHAPES, Call, rest

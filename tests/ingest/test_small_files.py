@@ -13,15 +13,14 @@ from typing import Any
 import duckdb
 import pytest
 
-from rightsize.ingest import copies as copying
-from rightsize.ingest import joined as joining
-from rightsize.ingest.copies import Copies
-from rightsize.ingest.digests import Digests
+from rightsize.ingest.files import copies as copying
+from rightsize.ingest.files import copies as joining
+from rightsize.ingest.files.copies import Copies, Digests
+from rightsize.ingest.files.readers import Batch
+from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.ingest.pipeline import stage
-from rightsize.ingest.readers import Batch
-from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.staging import create_staging
 from tests.ingest.parsing import FILLED, staged, told
 from tests.ingest.renderings import SHAPES, Call, diagnostic
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.ingest import sources
+from rightsize.ingest.files import sources
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.errors import InputError
 from tests.ingest.parsing import events_of, staged

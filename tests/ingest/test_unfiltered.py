@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.ingest.unfiltered import read_query
+from rightsize.ingest.whole_exports import read_query
 
 ID = "11111111-1111-4111-8111-111111111111"
 OTHER = "22222222-2222-4222-8222-222222222222"

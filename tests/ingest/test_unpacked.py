@@ -10,13 +10,12 @@ from typing import IO
 
 import pytest
 
-from rightsize.ingest import joined as joining
-from rightsize.ingest import unpacked as unpacking
-from rightsize.ingest.copies import Copies
-from rightsize.ingest.digests import Digests
+from rightsize.ingest.files import copies as joining
+from rightsize.ingest.files import copies as unpacking
+from rightsize.ingest.files.copies import Copies, Digests
+from rightsize.ingest.files.readers import Batch
+from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.ingest.pipeline import stage
-from rightsize.ingest.readers import Batch
-from rightsize.ingest.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 from tests.ingest.parsing import staged, told
 from tests.ingest.renderings import SHAPES, Call
@@ -26,7 +25,7 @@ from tests.ingest.renderings import SHAPES, Call
 def parts(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Unpack so many bytes at a time, a chunk of a few hundred at least, and never take a file for small."""
     monkeypatch.setattr(joining, "SMALL_BYTES", 1)
-    monkeypatch.setattr("rightsize.ingest.encoding.PLAIN_CHUNK", 700)
+    monkeypatch.setattr("rightsize.ingest.files.encoding.PLAIN_CHUNK", 700)
     monkeypatch.setattr(unpacking, "FIRST_PART_BYTES", request.param)
     monkeypatch.setattr(unpacking, "LONGEST_PART_BYTES", 2 * request.param)
     most: int = request.param
@@ -138,7 +137,7 @@ def test_without_room_the_file_is_read_as_it_is(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / "logs.json.gz"
     path.write_bytes(gzip.compress(lines_of(*range(25))))
     expected = told(staged(path)[0], {0: "file"})
-    monkeypatch.setattr("rightsize.ingest.encoding.PLAIN_CHUNK", 700)
+    monkeypatch.setattr("rightsize.ingest.files.encoding.PLAIN_CHUNK", 700)
     monkeypatch.setattr(unpacking, "FIRST_PART_BYTES", 5_000)
     made: list[Path] = []
     real = unpacking.Unpacker.new_copy

@@ -12,8 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from rightsize.azure.exchange import Exchange
-from rightsize.azure.throttle import Throttle
+from rightsize.azure.exchange import Exchange, Throttle
 from rightsize.azure.wire import DroppedError, Response, WireRequest
 from rightsize.rollout.arm import Arm
 from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties

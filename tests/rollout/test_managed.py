@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure.guard import RequestGuard
+from rightsize.azure.hosts import RequestGuard
 from rightsize.model.errors import InternalError
 from rightsize.rollout.bundle import Bundle, Held, ScheduleRules
 from rightsize.rollout.engine import RolloutEngine

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rightsize.store import sandbox_process
-from rightsize.store.sandbox import Answer
-from rightsize.store.sandbox_values import decode, encode
+from rightsize.store.sandbox import Answer, decode, encode
 
 
 def run_here(store: Path, sql: str, parameters: Mapping[str, object] | None = None, **limits: int) -> Answer:

@@ -11,10 +11,10 @@ import polars as pl
 from rightsize.model.tables import TABLES
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store
-from rightsize.store.digest import digest_content
-from rightsize.store.listings import Listing
-from rightsize.store.merge import MergedFile, merge
-from rightsize.store.staging import EVENT_KEY, create_staging, stage_events
+from rightsize.store.merging.listings import Listing
+from rightsize.store.merging.loads import MergedFile, merge
+from rightsize.store.merging.staging import EVENT_KEY, create_staging, stage_events
+from rightsize.store.stored_analysis import digest_content
 
 Row = dict[str, Any]
 File = Mapping[str, Sequence[Row]]

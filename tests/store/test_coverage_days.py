@@ -8,8 +8,8 @@ import pytest
 
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import Store
-from rightsize.store.merge import Declaration, merge
-from rightsize.store.staging import create_staging
+from rightsize.store.merging.loads import Declaration, merge
+from rightsize.store.merging.staging import create_staging
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, content, guid, load, record, rows_of, sign_in
 
 FIRST = dt.date(2026, 1, 1)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
 from rightsize.rbac.scopes import parse_scope
-from rightsize.store import derive
 from rightsize.store.connection import Store
+from rightsize.store.merging import derive
 from tests.examples import FEWEST
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, content, guid, load, record, rows_of, sign_in
 

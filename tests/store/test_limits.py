@@ -10,11 +10,11 @@ import duckdb
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.ingest.readers import is_damage
+from rightsize.ingest.files.readers import is_damage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
-from rightsize.store.merge import merge
+from rightsize.store.merging.loads import merge
 from tests.bench.bench_merge import stage_calls
 from tests.store.staged import calls, content, load, record
 

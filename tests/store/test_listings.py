@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store, open_store
-from rightsize.store.listings import Listing, gone_grants
+from rightsize.store.merging.listings import Listing, gone_grants
 from rightsize.store.watching import read_touched
 from tests.store.staged import GROUP, SUBSCRIPTION, at, content, guid, load, rows_of
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.store.connection import Store
+from rightsize.store.merging.staging import CALL_ROWS
 from rightsize.store.queries import query_text
-from rightsize.store.staging import CALL_ROWS
 from tests.examples import FEWEST
 from tests.store.staged import RANKS, VM, calls, content, guid, load, record, rows_of, sign_in
 

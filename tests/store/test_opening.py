@@ -17,9 +17,9 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.days import DAY_TABLES
+from rightsize.store.marks import seal
+from rightsize.store.merging.days import DAY_TABLES
 from rightsize.store.migrations import SCHEMA_VERSION, migrate
-from rightsize.store.sealing import seal
 from tests.store.staged import at, calls, content, guid, load, record, reduced, rows_of
 
 HOLD = """

@@ -13,10 +13,10 @@ from rightsize.ingest.pipeline import stage
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.store import sandbox_process
 from rightsize.store.connection import open_store
-from rightsize.store.merge import merge
+from rightsize.store.merging.loads import merge
+from rightsize.store.merging.staging import create_staging
 from rightsize.store.queries import bind_parameters, parse_question, question_names, read_question
 from rightsize.store.sandbox import Answer
-from rightsize.store.staging import create_staging
 from tests.store.plain import fill, open_plain
 from tests.store.sql_here import run_here
 

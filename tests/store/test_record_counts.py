@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.store.merge import MergedFile
+from rightsize.store.merging.loads import MergedFile
 from rightsize.workflow.load import load_paths
 from tests.ingest.entity_records import APP, USER, page, typed
 

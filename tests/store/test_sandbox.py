@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store import sandbox, sandbox_process
 from rightsize.store.connection import open_store
-from rightsize.store.sandbox import run_statement
-from rightsize.store.sandbox_values import decode, encode
+from rightsize.store.sandbox import decode, encode, run_statement
 from tests.examples import SOME
 from tests.store.sql_here import run_here
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from rightsize.store.connection import Store, open_store
-from rightsize.store.scratch import scratch_folder
+from rightsize.store.limits import scratch_folder
 
 HOLD = """
 import sys, tempfile
 sys.path[:] = sys.argv[2].split("|")
 tempfile.tempdir = sys.argv[1]
-from rightsize.store.scratch import scratch_folder
+from rightsize.store.limits import scratch_folder
 with scratch_folder() as folder:
     (folder / "log.json").write_text("secret")
     print(folder, flush=True)

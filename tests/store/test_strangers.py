@@ -15,7 +15,7 @@ from rightsize.cli.main import run
 from rightsize.mcp.questions import Questions
 from rightsize.model.errors import InputError, RightsizeError, UsageError
 from rightsize.model.tables import TABLES
-from rightsize.store import watched
+from rightsize.store import strangers
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import view_text
 from rightsize.store.limits import ResourceLimits
@@ -252,7 +252,7 @@ def test_what_reads_a_store_too_long_is_ended(whole: Path, read: Callable[[Store
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process has all the memory of its machine."""
-    monkeypatch.setattr(watched, "machine_memory", watched.process_memory)
+    monkeypatch.setattr(strangers, "machine_memory", strangers.process_memory)
     yield
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.azure.throttle import Clock
+from rightsize.azure.exchange import Clock
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import commit_pass, undelivered

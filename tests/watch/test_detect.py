@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.store.listings import Listing
+from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
 from rightsize.watch import conclude as watching
 from rightsize.watch.conclude import WatchSettings, conclude

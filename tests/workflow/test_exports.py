@@ -15,7 +15,7 @@ from rightsize.cli.main import run
 from rightsize.collect.sources import SOURCES
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
-from rightsize.ingest.unfiltered import read_query
+from rightsize.ingest.whole_exports import read_query
 from rightsize.model.errors import UsageError
 from rightsize.workflow.exports import requests_of, write_exports_script
 

@@ -12,7 +12,7 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.content_revision import CONTENT_REVISION
+from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.stored_analysis import NOT_STORED, Analysed, AnalysisOptions, is_current, stored_analysis
 from rightsize.workflow.analyze import analyze_store
 from rightsize.workflow.attack_paths import reach_of_node

@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rightsize.collect.listing import Source
-from rightsize.collect.sources.access import ACCESS_SOURCES
-from rightsize.collect.sources.activity import ACTIVITY_SOURCES
+from rightsize.collect.sources.azure import ACCESS_SOURCES, SCOPE_SOURCES
 from rightsize.collect.sources.directory import DIRECTORY_SOURCES
-from rightsize.collect.sources.exported import EXPORTED_SOURCES
-from rightsize.collect.sources.reports import REPORT_SOURCES
-from rightsize.collect.sources.scopes import SCOPE_SOURCES
-from rightsize.collect.sources.security import SECURITY_SOURCES
+from rightsize.collect.sources.logs import ACTIVITY_SOURCES, EXPORTED_SOURCES, REPORT_SOURCES, SECURITY_SOURCES
 from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES, workspace_source_names
 from rightsize.model.errors import UsageError
 

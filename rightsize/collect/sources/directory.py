@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rightsize.azure.wire import WireRequest
-from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units
-from rightsize.collect.sources.asking import graph
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units, graph
 from rightsize.rbac.text import fold
 
 DIRECTORY_READER = "Directory Readers"

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from rightsize.ingest.entities.activity_downloads import DOWNLOAD_SHAPES
-from rightsize.ingest.entities.agents import AGENT_SHAPES
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
-from rightsize.ingest.entities.assignments import ASSIGNMENT_SHAPES
-from rightsize.ingest.entities.definitions import DEFINITION_SHAPES
-from rightsize.ingest.entities.directory import DIRECTORY_SHAPES
+from rightsize.ingest.entities.azure_roles import ASSIGNMENT_SHAPES, DEFINITION_SHAPES
+from rightsize.ingest.entities.directory import DIRECTORY_SHAPES, MEMBER_TABLES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
-from rightsize.ingest.entities.graph_catalogue import GRAPH_CATALOGUE_SHAPES
-from rightsize.ingest.entities.judgements import JUDGEMENT_SHAPES
+from rightsize.ingest.entities.graph_permissions import GRAPH_CATALOGUE_SHAPES, PERMISSION_SHAPES
+from rightsize.ingest.entities.judgements import JUDGEMENT_SHAPES, RISK_SHAPES
+from rightsize.ingest.entities.log_tables import DOWNLOAD_SHAPES, REDUCED_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
-from rightsize.ingest.entities.member_tables import MEMBER_TABLES
-from rightsize.ingest.entities.operations import OPERATION_SHAPES
-from rightsize.ingest.entities.owners import OWNER_SHAPES
-from rightsize.ingest.entities.permissions import PERMISSION_SHAPES
-from rightsize.ingest.entities.pim import PIM_SHAPES
-from rightsize.ingest.entities.policies import POLICY_SHAPES
-from rightsize.ingest.entities.providers import PROVIDER_SHAPES
-from rightsize.ingest.entities.reduced import REDUCED_SHAPES
-from rightsize.ingest.entities.refusals import RefusalShape
-from rightsize.ingest.entities.resource_policies import RESOURCE_POLICY_SHAPES
-from rightsize.ingest.entities.resources import RESOURCE_SHAPES
-from rightsize.ingest.entities.risk import RISK_SHAPES
-from rightsize.ingest.entities.scopes import SCOPE_SHAPES
-from rightsize.ingest.entities.tags import TAG_SHAPES
-from rightsize.ingest.entities.trust import TRUST_SHAPES
-from rightsize.ingest.log_schemas import SOURCES
-from rightsize.ingest.shapes import Shape
+from rightsize.ingest.entities.pages import OWNER_SHAPES, RefusalShape
+from rightsize.ingest.entities.pim import PIM_SHAPES, POLICY_SHAPES
+from rightsize.ingest.entities.providers import OPERATION_SHAPES, PROVIDER_SHAPES
+from rightsize.ingest.entities.resources import RESOURCE_SHAPES, TAG_SHAPES
+from rightsize.ingest.entities.scopes import RESOURCE_POLICY_SHAPES, SCOPE_SHAPES
+from rightsize.ingest.entities.shape import Shape
+from rightsize.ingest.entities.workload_identities import AGENT_SHAPES, TRUST_SHAPES
+from rightsize.ingest.logs.schemas import SOURCES
 
 _LISTINGS: tuple[Shape, ...] = (
     *ASSIGNMENT_SHAPES,

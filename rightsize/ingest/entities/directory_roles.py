@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.ingest.entities.definitions import dashed, text_of
+from rightsize.ingest.entities.azure_roles import dashed, text_of
 from rightsize.ingest.entities.fields import field
-from rightsize.ingest.entities.look import Look, fold_keys
-from rightsize.ingest.entities.shape import Beside, ColumnShape, ObjectShape, Row, Unusable
+from rightsize.ingest.entities.shape import Beside, ColumnShape, Look, ObjectShape, Row, Unusable, fold_keys
 from rightsize.model.errors import InputError
 from rightsize.model.tables.directory_roles import LISTED_MEMBER
 from rightsize.store.sql import folded

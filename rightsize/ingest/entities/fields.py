@@ -12,7 +12,7 @@ from typing import Literal
 
 import duckdb
 
-from rightsize.ingest.records import MAX_RAW_CHARACTERS
+from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.store.sql import LOWER, UPPER, folded, quoted
 
 FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]

@@ -3,6 +3,11 @@
 A listing of all resources of a subscription has no properties, a listing of one type has; the Azure CLI prints them
 beside the id. `rules/resource_settings.csv` has the settings and their meaning.
 Source: Microsoft Learn, REST reference of Microsoft.Resources, of the providers and of Microsoft.Insights.
+
+Read the tags of subscriptions, resource groups and resources, from any listing of these.
+
+Tag names are case-insensitive in Azure, values are case-sensitive; tags are not inherited, and management groups have
+none (Microsoft Learn, "Use tags to organize your Azure resources").
 """
 
 from __future__ import annotations
@@ -14,16 +19,58 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.definitions import text_of
+from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.fields import ROWS, Field, field, read_fields
-from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import ObjectShape, Row, Unusable
-from rightsize.ingest.entities.tags import INSERT_TAGS, TAG_FIELDS
-from rightsize.ingest.shapes import Context
+from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 from rightsize.store.sql import folded, quoted
+
+GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
+TAG_FIELDS = (field("scope", "id", kind="scope", mandatory=True), field("tags", "tags", kind="members"))
+"""The fields that `INSERT_TAGS` reads."""
+
+INSERT_TAGS = f"""
+INSERT INTO stage_scope_tags (file_id, line, scope, name, value)
+SELECT file_id, line, scope, {folded("key")}, value ->> '$'
+FROM entity_rows, json_each(tags::JSON)
+WHERE trim(key) <> '' AND type = 'VARCHAR'
+"""
+
+
+def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
+    """Yield the tags of a scope in a record, or an Unusable if they are not an object of strings."""
+    if isinstance(tags, Mapping) and all(isinstance(value, str | None) for value in tags.values()):
+        for name, value in tags.items():
+            if fold(str(name)) and value is not None:
+                yield Beside("scope_tags", {"scope": scope, "name": fold(str(name)), "value": value})
+    elif tags:
+        yield Unusable("`tags` is not an object of strings", tags)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupShape:
+    """A listing of resource groups, of which only the tags are kept."""
+
+    name: str = "resource_groups"
+    source: str = "resource_groups"
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+        """Return whether a record has this shape: the id of a group, and tags or the fields of every resource."""
+        look = look_at(record)
+        if not GROUP.fullmatch(look.text("id").rstrip("/")):
+            return False
+        return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the tags of the records of `relation`; a record without tags adds no row."""
+        read_fields(con, relation, TAG_FIELDS)
+        con.execute(INSERT_TAGS)
+
+
+TAG_SHAPES = (GroupShape(),)
+
 
 _RESOURCE = re.compile(r"/subscriptions/[^/]+(/resourcegroups/[^/]+)?(/providers/[^/]+(/[^/]+/[^/]+)+)+")
 # Types that are at a scope and have separate shapes.

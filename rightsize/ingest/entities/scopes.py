@@ -2,6 +2,13 @@
 
 The id of a node decides its kind, because each listing spells the `type` of a subscription differently.
 Source: Microsoft Learn, REST reference of Microsoft.Management and of subscriptions.
+
+Read Azure Policy assignments with their remediation identities, and the roles that policy definitions name.
+
+Resource Manager and Resource Graph have the fields in `properties`, the Azure CLI beside the id. A definition names the
+roles of its remediation identity in `policyRule.then.details.roleDefinitionIds`; a set contains definitions.
+Source: Microsoft Learn, REST reference of policyAssignments, policyDefinitions and policySetDefinitions; "Remediate
+noncompliant resources with Azure Policy".
 """
 
 from __future__ import annotations
@@ -10,10 +17,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.ingest.entities.definitions import text_of
-from rightsize.ingest.entities.look import Look, fold_keys, look_at
-from rightsize.ingest.entities.shape import Beside, ObjectShape, Row, Unusable
-from rightsize.ingest.entities.tags import GROUP, read_tags
+from rightsize.ingest.entities.azure_roles import dashed, text_of
+from rightsize.ingest.entities.resources import GROUP, read_tags
+from rightsize.ingest.entities.shape import Beside, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
@@ -116,4 +122,134 @@ SCOPE_SHAPES = (
         "management_groups", "management_groups", _is_management_group, "scope_listings", _read_management_group
     ),
     ObjectShape("subscriptions", "subscriptions", _is_subscription, "scope_listings", _read_subscription),
+)
+
+
+_AUTHORIZATION = "microsoft.authorization/"
+_ASSIGNMENTS, _DEFINITIONS, _SETS = "policyassignments", "policydefinitions", "policysetdefinitions"
+
+
+def _is_of(kind: str, look: Look) -> bool:
+    if look.type:
+        return look.type == _AUTHORIZATION + kind
+    return f"/providers/{_AUTHORIZATION}{kind}/" in look.text("id")
+
+
+def _read_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
+    look = look_at(record)
+    fields = {**look.outer, **look.inner}
+    own = _own_id(look, _ASSIGNMENTS)
+    definition = _id_of(text_of(fields, "policydefinitionid"))
+    if not definition:
+        raise InputError("it has no `policyDefinitionId`")
+    # A listing without it does not show who remediates, and must not make older data look newer.
+    is_said = look.has("identity")
+    yield {
+        "policy_assignment_id": own,
+        "scope": text_of(fields, "scope").strip(" ") or own.split(f"/providers/{_AUTHORIZATION}", 1)[0] or "/",
+        "display_name": _name(fields, own),
+        "policy_definition_id": definition,
+        "definition_version": text_of(fields, "definitionversion") or None,
+        "principal_ids": _identities(look.value("identity")) if is_said else None,
+        "updated_on": _updated_on(look) if is_said else "",
+    }
+
+
+def _read_definition(record: Mapping[str, Any]) -> Iterator[Row]:
+    look = look_at(record)
+    fields = {**look.outer, **look.inner}
+    own = _own_id(look, _DEFINITIONS)
+    rule = fields.get("policyrule")
+    yield {
+        "policy_definition_id": own,
+        "is_set": False if rule is not None else None,
+        "display_name": _name(fields, own),
+        "version": text_of(fields, "version") or None,
+        "role_definition_ids": _roles(rule) if rule is not None else None,
+        "updated_on": _updated_on(look) if rule is not None else "",
+    }
+
+
+def _read_set(record: Mapping[str, Any]) -> Iterator[Row]:
+    look = look_at(record)
+    fields = {**look.outer, **look.inner}
+    own = _own_id(look, _SETS)
+    held = fields.get("policydefinitions")
+    if not isinstance(held, list) or not all(isinstance(one, Mapping) for one in held):
+        raise InputError("`policyDefinitions` is not a list of definitions")
+    members = {
+        (_id_of(text_of(one, "policydefinitionid")), text_of(one, "definitionversion")) for one in map(fold_keys, held)
+    }
+    if any(not id_ for id_, _ in members):
+        raise InputError("`policyDefinitions` has one without a `policyDefinitionId`")
+    yield {
+        "policy_definition_id": own,
+        "is_set": True,
+        "display_name": _name(fields, own),
+        "version": text_of(fields, "version") or None,
+        "member_ids": [id_ for id_, _ in sorted(members)],
+        "member_versions": [version for _, version in sorted(members)],
+        "updated_on": _updated_on(look),
+    }
+
+
+def _own_id(look: Look, kind: str) -> str:
+    own = _id_of(text_of(look.outer, "id"))
+    if f"/providers/{_AUTHORIZATION}{kind}/" not in own:
+        raise InputError("`id` is not its resource id" if own else "it has no `id`")
+    return own
+
+
+def _id_of(text: str) -> str:
+    return fold(text).strip(" ").rstrip("/")
+
+
+def _name(fields: Mapping[str, Any], own: str) -> str:
+    return text_of(fields, "displayname") or text_of(fields, "name") or own.rsplit("/", 1)[-1]
+
+
+def _identities(identity: object) -> list[str]:
+    """Return the identities that remediate: the assignment's own one, and user-assigned ones."""
+    if identity is None:
+        return []
+    if not isinstance(identity, Mapping):
+        raise InputError("`identity` is not an object")
+    held = fold_keys(identity)
+    given = held.get("userassignedidentities")
+    if given is not None and not isinstance(given, Mapping):
+        raise InputError("`userAssignedIdentities` is not an object")
+    everyone = [held, *(fold_keys(one) for one in (given or {}).values() if isinstance(one, Mapping))]
+    return sorted({dashed(text_of(one, "principalid")) for one in everyone} - {""})
+
+
+def _roles(rule: object) -> list[str] | None:
+    """Return the roles that a rule names; None if it names something other than roles."""
+    if not isinstance(rule, Mapping):
+        raise InputError("`policyRule` is not an object")
+    then = fold_keys(rule).get("then")
+    details = fold_keys(then).get("details") if isinstance(then, Mapping) else None
+    named = fold_keys(details).get("roledefinitionids") if isinstance(details, Mapping) else None
+    if named is None:
+        return []
+    if not isinstance(named, list) or not all(isinstance(text, str) for text in named):
+        return None
+    found = sorted({dashed(text) for text in named})
+    return found if all(_GUID.fullmatch(id_) for id_ in found) else None
+
+
+def _updated_on(look: Look) -> str:
+    """Return the time of the last change, from Resource Manager or its metadata, else the time of creation."""
+    parts = [fold_keys(value) for key in ("systemdata", "metadata") if isinstance(value := look.value(key), Mapping)]
+    keys = ("lastmodifiedat", "updatedon", "createdat", "createdon")
+    texts = (part[key] for key in keys for part in parts if isinstance(part.get(key), str))
+    return next(texts, "")
+
+
+RESOURCE_POLICY_SHAPES = tuple(
+    ObjectShape(f"policy_{name}", f"policy_{name}", lambda look, kind=kind: _is_of(kind, look), table, reader)  # type: ignore[misc]
+    for name, kind, table, reader in (
+        ("assignments", _ASSIGNMENTS, "policy_assignments", _read_assignment),
+        ("definitions", _DEFINITIONS, "policy_definitions", _read_definition),
+        ("set_definitions", _SETS, "policy_definitions", _read_set),
+    )
 )

@@ -1,22 +1,126 @@
-"""Build entity shapes in two ways: from declared fields in SQL, or from a reader in Python."""
+"""Build entity shapes in two ways: from declared fields in SQL, or from a reader in Python.
+
+Define the interface of a shape, which recognises records of one exported form and stages them.
+
+Provide a view of a record for recognition: its values by folded key, and its resource type.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import duckdb
 
 from rightsize.ingest.entities.fields import Field, read_fields, utc_time
-from rightsize.ingest.entities.look import Look, look_at
-from rightsize.ingest.records import MAX_RAW_CHARACTERS
-from rightsize.ingest.shapes import Context
+from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
+from rightsize.rbac.text import fold
 from rightsize.store.sql import named, quoted
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The context of a record: the names of its file and folders, and the `@odata.context` of its page.
+
+    `place` is the file's name after the names of the two folders around it, separated by slashes, so that
+    `group-members/<group id>.json` can name its group. `odata_context` is the page's `@odata.context` or empty.
+    """
+
+    place: str
+    odata_context: str = ""
+
+
+class Shape(Protocol):
+    """One exported form of a listing, a role or a catalogue.
+
+    `stage` reads a relation `(file_id INTEGER, page BIGINT, line BIGINT, record JSON)` and inserts into the `stage_`
+    tables; records that it cannot use go to `stage_rejects`. `stage_pages` `(file_id, page, context, has_next,
+    records)` has for each page of a listing whether another one follows, `stage_names` `(file_id, place, address)` the
+    names of each file, and `stage_vouched` what is said about files. Parts of a file that are not records are already
+    in `stage_rejects`.
+    """
+
+    @property
+    def name(self) -> str:
+        """Return the unique name of the shape."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Return the word for it in `loads` and in the output of `load`."""
+        ...
+
+    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+        """Return whether a record, `{}` for the first page of an empty listing, has this shape."""
+        ...
+
+    def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
+        """Insert the records of `relation` into the staging tables."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A view of a record: its members and those of its `properties`, by folded key, and its folded `type`."""
+
+    outer: Mapping[str, Any]
+    inner: Mapping[str, Any]
+    type: str
+
+    def has(self, *keys: str) -> bool:
+        """Return whether every key is in the record or in its properties."""
+        return all(key in self.outer or key in self.inner for key in keys)
+
+    def value(self, key: str) -> Any:
+        """Return the value of a key, from the properties first, then from the record."""
+        found = self.inner.get(key)
+        return self.outer.get(key) if found is None else found
+
+    def text(self, key: str) -> str:
+        """Return the folded text of a key of the record, empty if it is not a text."""
+        found = self.outer.get(key)
+        return fold(found) if isinstance(found, str) else ""
+
+
+_MANY_KEYS = 1_000
+_latest: tuple[Mapping[str, Any], Look] | None = None
+"""The record with many keys that was looked at last, with its view: each shape looks at the same record in turn."""
+
+
+def look_at(record: Mapping[str, Any]) -> Look:
+    """Return the view of a record for recognition. A record is not changed once it was looked at."""
+    global _latest  # noqa: PLW0603  a record with a million keys is folded once, not once for each shape
+    known = _latest
+    if known is not None and known[0] is record:
+        return known[1]
+    found = _look(record)
+    if len(record) >= _MANY_KEYS:
+        _latest = (record, found)
+    return found
+
+
+def _look(record: Mapping[str, Any]) -> Look:
+    outer = fold_keys(record)
+    properties = outer.get("properties")
+    inner = fold_keys(properties) if isinstance(properties, Mapping) else {}
+    said = outer.get("type")
+    return Look(outer, inner, fold(said) if isinstance(said, str) else "")
+
+
+def fold_keys(members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object by folded keys; of keys that differ only in capitals, the first with a value counts."""
+    found: dict[str, Any] = {}
+    for key, value in members.items():
+        folded = fold(str(key))
+        if found.get(folded) is None:
+            found[folded] = value
+    return found
+
 
 Recogniser = Callable[[Look], bool]
 

@@ -16,9 +16,8 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
-from rightsize.ingest.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS
-from rightsize.ingest.readings import READ_COLUMNS, with_readings
-from rightsize.ingest.reference import create_reference_tables
+from rightsize.ingest.logs.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, create_reference_tables
+from rightsize.ingest.logs.values import READ_COLUMNS, with_readings
 from rightsize.ingest.spark.carry import to_spark
 from rightsize.ingest.spark.reduce import create_references
 from rightsize.ingest.spark.session import spark_session

@@ -1,0 +1,265 @@
+"""Define and fill the temporary tables that hold the rows of files until they are merged into the store.
+
+A staged row has its file and line, so that a load can count the new records of each file. A row without a line does not
+count.
+
+Count the records of a load that changed the store, and those that it does not use.
+
+Each merge keeps the least or greatest value of a column, so order and repetition do not matter. A record is new if one
+of its rows still changes a column after the stored rows and the earlier records of the load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+
+from rightsize.model.schema import Table
+from rightsize.model.tables import TABLES
+from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.store.ddl import MARKED_COLUMNS
+from rightsize.store.marks import NOT_REJECTED
+from rightsize.store.sql import folded, named, outcome, quoted
+
+_BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
+
+STAGED_TABLES: tuple[Table, ...] = tuple(
+    table for table in TABLES if table.kind == "loaded" and table.name not in _BOOKKEEPING
+)
+"""The tables that entity shapes fill."""
+
+EVENT_KEY = (
+    "CASE WHEN key_correlation IS NOT NULL AND key_operation IS NOT NULL AND key_scope IS NOT NULL "
+    "THEN md5_number(concat(key_correlation, chr(31), key_operation, chr(31), key_scope)) END"
+)
+"""SQL for the key of a call, as it is staged and stored, from the folded texts of normalised rows.
+
+concat() writes the text once and `||` four times, but concat() skips nulls.
+"""
+
+CALL_ROWS = f"""
+SELECT *, event_key AS key_correlation, {folded("operation")} AS key_operation, {folded("scope")} AS key_scope
+FROM stage_event_rows"""
+"""SQL for the staged rows as input of `queries/reduce/collapse.sql`, which treats keys as opaque."""
+
+DOWNLOADED = "Download"
+"""The category of events from an export that tells neither its filter nor its end; it covers no day.
+
+It comes after `Administrative`, so a call that another export has too keeps the category of that one.
+"""
+
+_OF_A_CALL = ("event_id", "token_id", "session_id")
+CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLUMNS if name not in _OF_A_CALL))
+"""Columns that many rows share: the caller, its access, address and log. A row has one number for all of them."""
+
+EVENT_TEXTS = (
+    *(column.name for column in EVENT_COLUMNS if column.name != "outcome"),
+    "category",
+    "access",
+    "token_id",
+    "session_id",
+    "rank",
+)
+"""The columns of a row of an event before its texts are numbered, beside its file, line and key."""
+
+EVENT_ROW = (
+    "file_id", "line", "event_key", "time", "rank", "context_no", "operation_no", "scope_no", "correlation_id",
+    *_OF_A_CALL,
+)  # fmt: skip
+"""The columns of `stage_events`."""
+
+NEXT_CONTEXT = "(coalesce((SELECT max(context_no) FROM stage_event_contexts), 0) + row_number() OVER ())::INTEGER"
+"""SQL that numbers the rows of a relation as contexts that are not staged yet."""
+
+_CONTEXT_TEXTS = ", ".join(CONTEXT_COLUMNS)
+
+_LOG_TABLES = {
+    "stage_files": "file_id INTEGER, path VARCHAR, source VARCHAR, sha256 VARCHAR, read BIGINT, rejected BIGINT",
+    "stage_rejects": "file_id INTEGER, line BIGINT, reason VARCHAR, raw VARCHAR",
+    "stage_events": (
+        "file_id INTEGER, line BIGINT, event_key UHUGEINT, time TIMESTAMP, rank TINYINT, context_no INTEGER NOT NULL, "
+        "operation_no INTEGER NOT NULL, scope_no INTEGER NOT NULL, correlation_id VARCHAR, event_id VARCHAR, "
+        "token_id VARCHAR, session_id VARCHAR"
+    ),
+    "stage_event_contexts": f"context_no INTEGER, {', '.join(f'{name} VARCHAR' for name in CONTEXT_COLUMNS)}",
+    "stage_event_operations": "operation_no INTEGER, operation VARCHAR",
+    "stage_event_scopes": "scope_no INTEGER, scope VARCHAR",
+    "stage_request_rows": (
+        "file_id INTEGER, line BIGINT, event_key UHUGEINT, "
+        "assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, assigned_principal_id VARCHAR"
+    ),
+    "stage_reduced_usage": (
+        "file_id INTEGER, line BIGINT, log VARCHAR, category VARCHAR, plane VARCHAR, principal_id VARCHAR, "
+        "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, operation VARCHAR, scope VARCHAR, "
+        "role_assignment_id VARCHAR, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT"
+    ),
+    "stage_reduced_sign_ins": (
+        "file_id INTEGER, line BIGINT, sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "
+        "app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, day DATE, received TIMESTAMP, "
+        "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT"
+    ),
+    "stage_sign_in_rows": (
+        "file_id INTEGER, line BIGINT, time TIMESTAMP, sign_in_id VARCHAR, principal_id VARCHAR, "
+        "principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, "
+        "succeeded BOOLEAN, correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
+        "country VARCHAR, network_number VARCHAR, federated_credential_id VARCHAR"
+    ),
+}
+
+
+# The staged rows of events with their texts.
+_EVENT_ROWS = f"""
+CREATE OR REPLACE TEMP VIEW stage_event_rows AS
+SELECT file_id, line, time, {_CONTEXT_TEXTS}, operation, scope,
+    {outcome("rank")} AS outcome,
+    correlation_id, event_id, event_key, token_id, session_id,
+    rank::INTEGER AS rank
+FROM stage_events JOIN stage_event_contexts USING (context_no)
+JOIN stage_event_operations USING (operation_no) JOIN stage_event_scopes USING (scope_no)"""
+
+
+def create_staging(con: duckdb.DuckDBPyConnection) -> None:
+    """Create the staging tables, empty, and replace those of an earlier load."""
+    tables = dict(_LOG_TABLES)
+    for table in STAGED_TABLES:
+        columns = ", ".join(f'"{column.name}" {column.type.value}' for column in table.given)
+        tables[f"stage_{table.name}"] = f"file_id INTEGER, line BIGINT, {columns}"
+    con.execute(";\n".join(f"CREATE OR REPLACE TEMP TABLE {name} ({columns})" for name, columns in tables.items()))
+    con.execute(_EVENT_ROWS)
+
+
+def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str, object] | None = None) -> None:
+    """Stage rows of events: each distinct text once in a table of texts, and the rows with the numbers of their texts.
+
+    Args:
+        con: A connection with the staging tables.
+        rows: SQL for a relation with `file_id`, `line`, `event_key` and EVENT_TEXTS, which is read several times.
+        values: The parameters of `rows`.
+    """
+    for name in ("operation", "scope"):
+        number_texts(con, name, rows, values)
+    con.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE staged_contexts AS
+        SELECT {NEXT_CONTEXT} AS context_no, {_CONTEXT_TEXTS}
+        FROM (SELECT DISTINCT {_CONTEXT_TEXTS} FROM ({rows}))""",
+        values,
+    )
+    same = " AND ".join(f"r.{name} IS NOT DISTINCT FROM c.{name}" for name in CONTEXT_COLUMNS)
+    con.execute(
+        f"""
+        INSERT INTO stage_events BY NAME
+        SELECT {", ".join(EVENT_ROW)} FROM ({rows}) AS r LEFT JOIN staged_contexts AS c ON {same}
+        LEFT JOIN stage_event_operations USING (operation) LEFT JOIN stage_event_scopes USING (scope)""",
+        values,
+    )
+    con.execute("INSERT INTO stage_event_contexts BY NAME FROM staged_contexts; DROP TABLE staged_contexts")
+
+
+def keyed(file_id: str, rows: str) -> str:
+    """Return SQL for the input of `stage_events` from normalised rows; `file_id` is SQL for the file of each row."""
+    return f"SELECT {file_id} AS file_id, line, {EVENT_KEY} AS event_key, {', '.join(EVENT_TEXTS)} FROM {rows}"
+
+
+def number_texts(
+    con: duckdb.DuckDBPyConnection, name: str, rows: str, values: Mapping[str, object] | None = None
+) -> None:
+    """Number the new texts in the column `name` (operation or scope) of a relation."""
+    table = f"stage_event_{name}s"
+    con.execute(
+        f"""
+        INSERT INTO {table}
+        SELECT (coalesce((SELECT max({name}_no) FROM {table}), 0) + row_number() OVER ())::INTEGER, {name}
+        FROM (SELECT DISTINCT {name} FROM ({rows}))
+        WHERE {name} IS NOT NULL AND {name} NOT IN (SELECT {name} FROM {table})""",
+        values,
+    )
+
+
+_SPLIT_LOGS = ", ".join(f"'{log.source}'" for log in LOG_SOURCES if log.splits)
+OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({_SPLIT_LOGS}))"
+"""A condition on staged rows of logs in which one record may become several rows, one for each authorisation."""
+
+_NOT_LATE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM late_lines WHERE line IS NOT NULL)"
+
+
+def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
+    """Create an empty `new_lines (file_id, line)`, and fill `used_records (file_id, used)` from the staged rows.
+
+    A partly rejected record counts only as rejected.
+    """
+    con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
+    # The row about the listing of a page does not belong to a record.
+    con.execute("UPDATE stage_listings SET line = NULL")
+    listed = " UNION ALL ".join(
+        f"SELECT file_id, line FROM stage_{name}"
+        for name in (
+            *(declared.name for declared in STAGED_TABLES if declared.name != "listings"),
+            "reduced_usage",
+            "reduced_sign_ins",
+        )
+    )
+    con.execute(f"""
+        CREATE OR REPLACE TEMP TABLE used_records AS
+        WITH of_logs AS (
+            SELECT file_id, count(*) AS used FROM stage_events WHERE NOT {OF_SPLIT_LOGS} GROUP BY file_id
+            UNION ALL
+            SELECT file_id, count(DISTINCT line) FROM stage_events
+            WHERE {OF_SPLIT_LOGS} AND {NOT_REJECTED} GROUP BY file_id
+            UNION ALL
+            SELECT file_id, count(*) FROM stage_sign_in_rows GROUP BY file_id
+        )
+        FROM of_logs
+        UNION ALL
+        SELECT file_id, count(*) FROM (
+            SELECT DISTINCT file_id, line FROM ({listed})
+            WHERE line IS NOT NULL AND file_id NOT IN (SELECT file_id FROM of_logs) AND {NOT_REJECTED}
+        ) GROUP BY file_id""")
+
+
+def note_new_lines(
+    con: duckdb.DuckDBPyConnection,
+    relation: str,
+    keys: Sequence[str],
+    least: Sequence[str] = (),
+    greatest: Sequence[str] = (),
+) -> bool:
+    """Add to `new_lines` the rows of a relation that change something, and return whether there are any.
+
+    Args:
+        con: A connection with `new_lines`.
+        relation: Rows with `file_id`, `line`, the keys and the columns; stored rows have a null `file_id`.
+        keys: The columns that identify a merged row.
+        least: Columns whose least value is kept.
+        greatest: Columns whose greatest value is kept.
+    """
+    window = (
+        f"(PARTITION BY {named(*keys)} ORDER BY file_id NULLS FIRST, line "
+        "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    )
+    changes = ["count(*) OVER w = 0"]
+    changes += [_moves(column, "min", "<") for column in least]
+    changes += [_moves(column, "max", ">") for column in greatest]
+    ((count,),) = con.execute(
+        "INSERT INTO new_lines SELECT file_id, line FROM ("
+        f"SELECT file_id, line, {' OR '.join(changes)} AS changes FROM {relation} WINDOW w AS {window}"
+        ") AS judged WHERE changes AND file_id IS NOT NULL"
+    ).fetchall()
+    return bool(count)
+
+
+def _moves(column: str, function: str, better: str) -> str:
+    name = quoted(column)
+    return f"({name} IS NOT NULL AND coalesce({name} {better} {function}({name}) OVER w, true))"
+
+
+def count_new_records(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+    """Return the number of records in `new_lines` by file, without partly rejected ones and late ones."""
+    return dict(
+        con.execute(
+            f"SELECT file_id, count(DISTINCT line) FROM new_lines WHERE {NOT_REJECTED} AND {_NOT_LATE} GROUP BY file_id"
+        ).fetchall()
+    )
