@@ -3,15 +3,28 @@
 Principals with the same profiles at the same reach are one set and are counted once. A few profiles are wide (Owner,
 Reader), most are narrow. Wide profiles are counted by classes: operations that all wide profiles judge alike. The
 operations of narrow profiles are then compared with these one by one.
+
+Count verdicts once for all: commands, pages and plans take their totals from here.
+
+Name the distinct sets of operations behind counted verdicts, each by a hash of its content.
+
+A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike. So
+each set is listed once, and a counted row names its set. An operation that has a row of its own is not counted in the
+counted row.
 """
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import RBAC_PLANES, schema_of
 from rightsize.analyze.reasons import Verdict
+from rightsize.model.plan import AZURE_ROLES
 
 # Best first: the best verdict counts for an operation that several assignments grant.
 RANK = {Verdict.OUT_OF_COVERAGE.value: 3, Verdict.UNOBSERVABLE.value: 2, Verdict.UNUSED.value: 1}
@@ -155,3 +168,88 @@ def _summed(rows: pl.DataFrame) -> pl.DataFrame:
     }
     gained = size * pl.col("weight") * (pl.col("reach") - pl.col("held"))
     return rows.group_by("set", "plane").agg(**counts, mass=gained.sum())
+
+
+def count_verdicts(verdicts: pl.DataFrame) -> dict[str, int]:
+    """Return the number of granted operations over all assignments, the number by verdict, and the unexplained ones.
+
+    A used operation counts once for each assignment. `granted` is the sum of the four verdicts on it.
+
+    Args:
+        verdicts: As the table `verdicts`, of planes whose counts have one unit.
+    """
+    used = verdicts.filter(pl.col("verdict") == Verdict.USED)
+    single = used.select("role_assignment_id", "state", "plane", "operation").unique()
+    single = single.with_columns(folded(single["operation"])).unique()
+    counted = verdicts.filter(~pl.col("verdict").is_in([Verdict.USED, Verdict.UNEXPLAINED]))
+    counts = {verdict.value: 0 for verdict in Verdict}
+    counts |= dict(counted.group_by("verdict").agg(pl.col("operations").sum()).drop_nulls().iter_rows())
+    counts[Verdict.USED.value] = single.height
+    granted = sum(counts.values())
+    counts[Verdict.UNEXPLAINED.value] = count_unexplained(verdicts)
+    return {"granted": granted} | counts
+
+
+def unexplained_operations() -> pl.Expr:
+    """Return the number of unexplained operations in the rows of one principal: distinct by plane, operation and scope.
+
+    A row that names no operation stands for `operations` of them.
+    """
+    is_named = pl.col("operation").is_not_null()
+    operation = pl.struct("plane", folded(pl.col("operation")), place_of(pl.col("scope")))
+    return operation.filter(is_named).n_unique().cast(pl.Int64) + pl.col("operations").filter(~is_named).sum()
+
+
+def count_unexplained(verdicts: pl.DataFrame) -> int:
+    """Return the number of unexplained operations of all principals."""
+    rows = verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED)
+    return int(rows.group_by("principal_id").agg(number=unexplained_operations())["number"].sum())
+
+
+def count_unexplained_by_plane(verdicts: pl.DataFrame) -> dict[str, int]:
+    """Return the number of unexplained operations of Azure roles, then of each plane beyond them that has some."""
+    beyond = sorted(set(verdicts["plane"].drop_nulls()) - set(RBAC_PLANES))
+    parts = {AZURE_ROLES: list(RBAC_PLANES), **{plane: [plane] for plane in beyond}}
+    counts = {name: count_unexplained(verdicts.filter(pl.col("plane").is_in(of))) for name, of in parts.items()}
+    return {name: number for name, number in counts.items() if number}
+
+
+SETS_SCHEMA = schema_of("verdict_operation_sets")
+_PARTS = ("one", "two", "three", "four")
+
+
+def name_sets(judged: pl.DataFrame, key: Sequence[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return `(*key, set_id)` of the groups of operations, and the rows of `verdict_operation_sets`.
+
+    The name of a set is a hash of its operations and their planes, in whatever order and wherever they are judged.
+
+    Args:
+        judged: Columns `operation`, `plane` and those of the key, each operation once a group.
+        key: The columns that identify a group.
+    """
+    hashed = _hashed(judged.select("operation", "plane").unique())
+    sums = [pl.col(part).sum() for part in _PARTS]
+    groups = (
+        judged.lazy().join(hashed.lazy(), on=["operation", "plane"]).group_by(key).agg(*sums, size=pl.len()).collect()
+    )
+    distinct = groups.select(*_PARTS, "size").unique()
+    named = distinct.with_columns(set_id=pl.Series([_name(*row) for row in distinct.iter_rows()], dtype=pl.String))
+    named_groups = groups.join(named, on=[*_PARTS, "size"]).select(*key, "set_id")
+    first = named_groups.sort(*key).unique("set_id", keep="first", maintain_order=True)
+    rows = judged.lazy().join(first.lazy(), on=list(key)).select(*SETS_SCHEMA).collect()
+    return named_groups, rows.sort("set_id", "plane", "operation")
+
+
+def _hashed(operations: pl.DataFrame) -> pl.DataFrame:
+    """Return the operations with four numbers of 32 bits each, which add up without an overflow."""
+    texts = (f"{plane} {name}".encode() for name, plane in operations.iter_rows())
+    digests = [hashlib.sha256(text).digest() for text in texts]
+    numbers = {
+        part: pl.Series([int.from_bytes(one[4 * at : 4 * at + 4]) for one in digests], dtype=pl.UInt64)
+        for at, part in enumerate(_PARTS)
+    }
+    return operations.with_columns(**numbers)
+
+
+def _name(*numbers: int) -> str:
+    return hashlib.sha256(" ".join(map(str, numbers)).encode()).hexdigest()[:16]

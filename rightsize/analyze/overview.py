@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
+from rightsize.analyze.counting import count_verdicts
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
+from rightsize.analyze.principals import principal_names
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import score_assignments, score_principals
-from rightsize.analyze.text import folded
-from rightsize.analyze.totals import count_verdicts
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage")
 _SCORES = ("creep", "risk")

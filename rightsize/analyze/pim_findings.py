@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.activation_use import duration, standing_hours
-from rightsize.analyze.coverage import described_principals
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.reasons import Unused, sentence
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.usage import use_by_day
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import described_principals
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.usage import duration, standing_hours, use_by_day
 
 SELDOM_HOURS = 8.0
 """Permanent access used fewer hours a month than this, one working day, could be eligible."""
@@ -107,7 +106,7 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
 def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
     """Return the permanent assignments of people and groups that are used fewer hours a month than `below`.
 
-    Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `activation_use.standing_hours`.
+    Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `usage.standing_hours`.
     """
     people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
     permanent = analysis.tenant.assignments.filter(

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.activation_use import ACTIVATIONS_SCHEMA
+from rightsize.analyze.counting import SETS_SCHEMA
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.scores import SCORE_COLUMNS
-from rightsize.analyze.verdict_sets import SETS_SCHEMA
-from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
+from rightsize.analyze.verdicts.usage import ACTIVATIONS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.analyze.columns import REACH, folded
 from rightsize.analyze.counting import RANK, Judgements, count_sets, look_up, read_judgements
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.scoping import REACH
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.rules.operations import risk_weights
 
 BUCKETS = ((67.0, "high"), (34.0, "medium"), (0.0, "low"))

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 import polars as pl
 
+from rightsize.analyze.columns import REACH, ScopeTree, folded, level_of, place_of, read_tree
 from rightsize.analyze.inputs import Inputs, once
-from rightsize.analyze.naming import principal_ids
-from rightsize.analyze.scoping import REACH, ScopeTree, level_of, read_tree
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.principals import principal_ids
 from rightsize.rbac.permissions import Reading
 from rightsize.rules.matching import pairs_by_reading
 from rightsize.rules.operations import classify, scope_levels, weight

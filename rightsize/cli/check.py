@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from rightsize.analyze import control_findings
+from rightsize.analyze import controls as control_findings
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import OutputFormat, Today, day_or_today

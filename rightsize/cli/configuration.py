@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import typer
 from typer.models import TyperPath
 
-from rightsize.analyze.nearest import hint_of, nearest
+from rightsize.analyze.name_resolution import hint_of, nearest
 from rightsize.cli.option_rules import (
     SHARED_OPTIONS,
     WITHOUT_FILE,

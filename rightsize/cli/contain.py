@@ -12,13 +12,13 @@ import typer
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
+from rightsize.guard import contain as workflow
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant, read_last_instant
 from rightsize.model.wording import counted
 from rightsize.render import left_behind, summary
 from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell
-from rightsize.workflow import contain as workflow
 
 _COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _BRIEF = ("kind", "role", "at", "why", "assignments")

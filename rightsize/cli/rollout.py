@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.change import bundle as bundles
+from rightsize.change import tripwire
 from rightsize.cli.collect import Cloud
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
@@ -18,8 +20,6 @@ from rightsize.cli.plan_options import PlanSigners, SignersOfPlan
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import GateError, UsageError
 from rightsize.render.escape import for_shell
-from rightsize.rollout import bundle as bundles
-from rightsize.rollout import tripwire
 from rightsize.workflow import rollout as workflow
 from rightsize.workflow import rollout_rows, rollout_watch, signatures
 from rightsize.workflow import rollout_run as run

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
+from rightsize.change import bundle
 from rightsize.cli import config_schema
 from rightsize.cli.command import Common, command
 from rightsize.cli.option_rules import FILE
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.render import schemas
-from rightsize.rollout import bundle
 
 _CONFIG, _ROLLOUT = "config", "rollout"
 

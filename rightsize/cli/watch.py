@@ -18,9 +18,9 @@ from rightsize.cli.narration import complain, say
 from rightsize.cli.options import DEFAULT_FORGET_DAYS, ForgetDays, MinDays, OutputFormat, TrustCollections, WholeWindow
 from rightsize.cli.output import show, write
 from rightsize.cli.plan_options import PlanSigners
+from rightsize.guard.watch import conclude, containment, run
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render import watch as watch_lines
-from rightsize.watch import conclude, containment, delivery, run
 from rightsize.workflow import collect as collecting
 
 _COLUMNS = ("severity", "kind", "time", "text")
@@ -106,7 +106,7 @@ def watch(
     question = conclude.WatchSettings(
         tuple(automation or ()), tuple(applied or ()), trusted.asked, min_window, forget_days, min_days
     )
-    outlets = run.Outlets(_shower(output), out, tuple(delivery.read_webhook(text) for text in webhook or ()))
+    outlets = run.Outlets(_shower(output), out, tuple(run.read_webhook(text) for text in webhook or ()))
     gather = None
     if collect is not None:
         gather = _collector(collect, common.db, days=_COLLECT_DAYS, may_ask=not common.no_input, **sources.arguments())

@@ -1,1 +1,1 @@
-"""Plan the emergency containment of one principal."""
+"""Contain a suspected principal, find what it left behind, and watch a tenant for changes."""

@@ -1,297 +1,181 @@
-"""Write down the things that a contained principal left behind, each with the requests that take it away and undo that.
-
-The rules have the requests as templates; a thing fills their names. A request that a template cannot become, because
-no log or listing names a part of it, is not written: the thing then says what a person has to do.
-"""
+"""Find what a contained principal left behind, and whom to contain next, from all logs and listings of a store."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 import polars as pl
 
-from rightsize.guard.left_listings import Listings, Presence
-from rightsize.rbac.assignment_ids import role_path
-from rightsize.rbac.text import fold
-from rightsize.rules.left_behind import Kind, kinds_left_behind
-from rightsize.rules.tables import Row
-
-_GRAPH, _ARM = "https://graph.microsoft.com/v1.0", "https://management.azure.com"
-_FIELD = re.compile(r"\{([a-z_]+)\}")
-_SEGMENT = re.compile(r"[A-Za-z0-9_.-]{1,200}\Z")
-_PATH = re.compile(r"(/[^/\\?#%\x00-\x1f\x7f]+)+\Z")
-_AUTHORIZATION = "/providers/microsoft.authorization/"
-_GRANT = re.compile(r"\bId: ([A-Za-z0-9_-]{20,100}),")
-_SCOPE = re.compile(r"\bScope: ([^,\]]{1,300})")
-_BY_ID = {
-    "role_assignment": "holder", "role_eligibility": "holder", "role_activation": "holder",
-    "directory_role": "holder", "directory_eligibility": "holder", "group_member": "object_id",
-    "application_owner": "object_id", "principal_owner": "object_id", "group_owner": "object_id",
-    "user_made": "object_id", "guest_invited": "object_id", "password_reset": "object_id",
-    "authentication_method": "object_id", "principal_credential": "object_id", "principal_made": "object_id",
-    "application_permission": "other_id", "consent": "holder",
-}  # fmt: skip
-"""The column that names the principal that a thing of a kind lets act."""
+from rightsize.analyze.columns import folded, place_of
+from rightsize.guard.left_listings import read_listings
+from rightsize.guard.left_requests import Left, write_things
+from rightsize.guard.left_things import THINGS, things_left, with_removals
+from rightsize.render.escape import for_shell
+from rightsize.store.connection import Store
+from rightsize.store.suspect_changes import (
+    first_seen,
+    has_uncounted_days,
+    removals,
+    suspect_calls,
+    suspect_spans,
+    used_after,
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """A thing that was left behind.
+class LeftBehind:
+    """What principals left behind in their suspect time.
 
     Attributes:
-        row: Its row of `analyze.left_behind.THINGS`, with `removed_on`, `removed_by` and `seen_before`, the time at
-            which a log first shows it, before the suspect calls.
-        kind: Its kind.
-        detail: What the log or a listing says of it beyond its place, for example the role and its holder.
-        presence: Whether it is still there, and what shows it.
-        given_to: The principals that it lets act, by id.
-        read: Requests that keep its present state before it is taken away.
-        requests: Requests that take it away or stop it, in order.
-        undo: Requests that bring it back.
-        by_hand: What a person has to do beside the requests, or instead of them; empty for nothing.
+        things: The things, the most dangerous first.
+        contain_next: Principals that got something and acted afterwards: `principal_id, name, because, given_on,
+            first, last, calls, sign_ins, command`.
+        others: Further changes by operation that no rule names: `operation, places, calls, first, last`.
+        not_shown: Sentences on what no loaded log shows, so that the list is not taken for whole.
+        names: Display names by folded id.
     """
 
-    row: Mapping[str, Any]
-    kind: Kind
-    detail: str
-    presence: Presence
-    given_to: tuple[str, ...]
-    read: Sequence[dict[str, Any]]
-    requests: Sequence[dict[str, Any]]
-    undo: Sequence[dict[str, Any]]
-    by_hand: str
+    things: tuple[Left, ...]
+    contain_next: tuple[Mapping[str, Any], ...]
+    others: tuple[Mapping[str, Any], ...]
+    not_shown: tuple[str, ...]
+    names: Mapping[str, str]
 
-    def as_json(self, number: int, names: Mapping[str, str]) -> dict[str, Any]:
-        """Return it as plain values; `number` is its place in the list."""
-        row = self.row
-        no_way_back = None if self.undo or not self.requests else self.kind.no_way_back or "no request is known"
+    def document(self) -> dict[str, Any]:
+        """Return it as plain values."""
         return {
-            "number": number,
-            "kind": self.kind.name,
-            "what": self.kind.leaves,
-            "detail": self.detail,
-            "where": row["shown"],
-            **{name: row[name] for name in ("first", "last", "calls", "suspect", "seen_before", "ended", "operations")},
-            "logs": row["sources"],
-            "by": [names.get(one, one) for one in row["by"]],
-            "works_without_sign_in": self.kind.needs_no_sign_in,
-            "usable_by": self.kind.usable_by,
-            "still_there": self.presence.word,
-            "seen": self.presence.shown_by,
-            "given_to": [{"id": one, "name": names.get(one, one)} for one in self.given_to],
-            "read": [_with_file(one, number) for one in self.read],
-            "requests": list(self.requests),
-            "undo": [_with_file(one, number) for one in self.undo],
-            "no_way_back": no_way_back,
-            "by_hand": self.by_hand or None,
+            "things": [one.as_json(number, self.names) for number, one in enumerate(self.things, 1)],
+            "contain_next": [dict(one) for one in self.contain_next],
+            "others": [dict(one) for one in self.others],
+            "not_shown": list(self.not_shown),
         }
 
 
-def _with_file(request: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """Return a request with the name of the file that keeps what was read, instead of a mark."""
-    return {
-        name: f"left-behind-{number:02d}.json" if name in ("save_as", "body_from") else value
-        for name, value in request.items()
-    }
-
-
-def write_things(things: pl.DataFrame, listings: Listings, name_of: Callable[[str], str]) -> list[Left]:
-    """Return the things with their requests, in the order of the frame.
+def find_left_behind(store: Store, members: Sequence[str], names: Mapping[str, str]) -> LeftBehind:
+    """Return what principals left behind in their suspect time: what signals hold, and what a person named.
 
     Args:
-        things: As `analyze.left_behind.with_removals`, with `seen_before`.
-        listings: What listings say.
-        name_of: A function that returns the display name of a principal or role by its folded id.
+        store: The store.
+        members: The contained principals, as folded ids.
+        names: Display names of principals by folded id.
     """
-    return [_Writer(row, listings, name_of).written() for row in things.to_dicts()]
+    spans = suspect_spans(store, members)
+    if spans.is_empty():
+        return LeftBehind((), (), (), (), names)
+    calls = suspect_calls(store, members)
+    attached = folded(store.table("resource_identities")["scope"].drop_nulls())
+    things, others = things_left(calls, attached)
+    things = pl.concat([things, _listed(store, members, spans, things)])
+    things = with_removals(things, removals(store, spans["start_on"].min()))  # type: ignore[arg-type]
+    earlier = first_seen(store, things["thing"]).rename({"place": "thing"})
+    things = things.join(earlier, on="thing", how="left", maintain_order="left").with_columns(
+        seen_before=pl.when(pl.col("first_seen") < pl.col("first")).then("first_seen")
+    )
+    listings = read_listings(store.table, things)
+    known = {**_role_names(store), **names}
+    written = write_things(things, listings, lambda one: known.get(one, one))
+    return LeftBehind(
+        tuple(written),
+        tuple(_contain_next(store, written, members, known)),
+        tuple(others.to_dicts()),
+        tuple(_not_shown(store, spans)),
+        known,
+    )
 
 
-_Request = dict[str, Any]
+def _role_names(store: Store) -> dict[str, str]:
+    """Return the names of roles of Azure and of the directory by folded id."""
+    found: dict[str, str] = {}
+    for table, key in (("directory_roles", "directory_role_id"), ("role_definitions", "role_definition_id")):
+        found |= dict(store.table(table).select(folded(pl.col(key)), "role_name").drop_nulls().iter_rows())
+    return found
 
 
-@dataclass(slots=True)
-class _Writer:
-    """Writes one thing.
-
-    `said` has the old and the new value of the properties that a record of the directory audit log names, by folded
-    name. `fields` has the names that templates may use, without those that nothing says.
-    """
-
-    row: Mapping[str, Any]
-    listings: Listings
-    name_of: Callable[[str], str]
-    said: Mapping[str, tuple[str | None, str | None]] = field(init=False)
-    fields: Mapping[str, str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        properties = self.row["properties"] or ()
-        self.said = {str(fold(one["name"] or "")): (one["old"], one["new"]) for one in properties}
-        self.fields = self._fields()
-
-    @property
-    def _kind(self) -> Kind:
-        return kinds_left_behind()[self.row["kind"]]
-
-    @property
-    def _last(self) -> str:
-        """The last part of the id of the thing."""
-        return str(self.row["thing"]).rsplit("/", 1)[-1]
-
-    def written(self) -> Left:
-        """Return the thing."""
-        read, requests, undo = self._requests()
-        presence, by_hand, given_to = self._presence(), self._kind.by_hand, self._given_to()
-        if not requests and not by_hand:
-            by_hand = "the log does not name it well enough for a request: find it where it was made, and take it away"
-        if presence.word == "no":
-            read, requests, undo, by_hand = [], [], [], ""
-        return Left(self.row, self._kind, self._detail(given_to), presence, given_to, read, requests, undo, by_hand)
-
-    def _presence(self) -> Presence:
-        if self.row["removed_on"] is None:
-            return self.listings.presence(self.row, self.fields)
-        by = f" by {self.name_of(self.row['removed_by'])}" if self.row["removed_by"] else ""
-        return Presence("no", f"a log shows that it was removed on {self.row['removed_on']:%Y-%m-%d %H:%M}{by}")
-
-    def _fields(self) -> dict[str, str]:
-        row, kind, role, holder = self.row, self.row["kind"], self.row["role"], self.row["holder"]
-        thing = row["shown"] if row["thing"].startswith("/") else None
-        end = thing.lower().rfind(_AUTHORIZATION) if thing else -1
-        place = thing[:end] if thing and end >= 0 else None
-        if kind == "role_assignment" and (listed := self.listings.role_assignments.get(self._last)):
-            role = role or fold(listed["role_definition_id"] or "")
-            holder = holder or fold(listed["principal_id"] or "")
-        if kind in ("role_eligibility", "role_activation") and (asked := self.listings.asked.get(self._last)):
-            role, holder = fold(asked["role_definition_id"] or ""), fold(asked["principal_id"] or "")
-        if kind == "consent":
-            holder = holder or row["object_id"]
-        app_role = next((one for one in reversed(self.said.get("approle.id", ())) if one), None)
-        found = {
-            "thing": thing, "place": place, "object": row["object_id"], "other": row["other_id"], "holder": holder,
-            "key": (row["key"] or "").partition(",")[0], "role": role,
-            "role_path": role_path(place or "", role) if role else None,
-            "new": str(uuid5(NAMESPACE_URL, f"contain|{kind}|{row['thing']}")),
-            "newer": str(uuid5(NAMESPACE_URL, f"restore|{kind}|{row['thing']}")),
-            "app_role": fold(app_role.strip('" ')) if app_role else None,
-            "granted": self._new_of("approle.value").strip('" ') or self._consented(_SCOPE).strip(),
-        }  # fmt: skip
-        found["grant"] = self.listings.grant_of(kind, found) or self._consented(_GRANT)
-        return {name: value for name, value in found.items() if value}
-
-    def _new_of(self, name: str) -> str:
-        """Return the new value of a property, or an empty text."""
-        return self.said.get(name, (None, None))[1] or ""
-
-    def _consented(self, pattern: re.Pattern[str]) -> str:
-        """Return the id or scope of the grant that a consent made, if its record has one after the arrow."""
-        found = pattern.findall(self._new_of("consentaction.permissions").rpartition("=>")[2])
-        return found[0] if len(found) == 1 else ""
-
-    def _requests(self) -> tuple[list[_Request], list[_Request], list[_Request]]:
-        """Return the requests to read, take away and undo, all or none of a step; none if no log names the thing."""
-        if not self.row["exact"]:
-            return [], [], []
-        read, take, undo = (self._all_filled(self._kind.requests.get(step, ())) for step in ("read", "take", "undo"))
-        if self._kind.name == "role_assignment":
-            listed = self.listings.role_assignments.get(self._last)
-            if listed is not None and undo:
-                undo = [undo[0] | {"body": self._assignment_body(listed)}]
-            if not undo and take:
-                read = [take[0] | {"method": "GET", "save_as": ""}]
-                undo = [take[0] | {"method": "PUT", "body_from": ""}]
-        if not take or (self.row["key"] or "").endswith("keytype=asymmetricx509cert"):
-            return [], [], []
-        return read, take, undo
-
-    def _assignment_body(self, listed: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the body that makes a listed role assignment as it is."""
-        found = {
-            "roleDefinitionId": self.fields["role_path"], "principalId": self.fields["holder"],
-            "principalType": listed["principal_type"] if listed["principal_type"] != "Unknown" else None,
-            "condition": listed["condition"], "conditionVersion": listed["condition_version"],
-            "description": listed["description"],
-        }  # fmt: skip
-        return {"properties": {name: value for name, value in found.items() if value}}
-
-    def _all_filled(self, rows: Sequence[Row]) -> list[_Request]:
-        found = [request for row in rows if (request := self._filled(row)) is not None]
-        return found if len(found) == len(rows) else []
-
-    def _filled(self, row: Row) -> _Request | None:
-        """Return a request from its template, None where a name of it is not known or cannot stand in a URL."""
-        names = _FIELD.findall(row["url"])
-        if any(name not in self.fields or not _fits(name, self.fields[name]) for name in names):
-            return None
-        path = _FIELD.sub(lambda found: self.fields[found[1]], row["url"])
-        request = {"method": row["method"], "url": (_ARM if row["version"] else _GRAPH) + path, "body": None}
-        request |= {"version": row["version"]} if row["version"] else {}
-        if row["step"] == "read":
-            return request | {"save_as": ""}
-        if row["body"] == "@read":
-            return request | {"body_from": ""}
-        body = self._body(row["body"])
-        return None if row["body"] and body is None else request | {"body": body}
-
-    def _body(self, text: str) -> Any:
-        if text in ("@before", "@after"):
-            return self._policy(after=text == "@after")
-        if text == "@listed":
-            return self.listings.consent_body(self.fields.get("grant"))
-        if not text or any(name not in self.fields for name in _FIELD.findall(text)):
-            return None
-        return json.loads(_FIELD.sub(lambda found: json.dumps(self.fields[found[1]])[1:-1], text))
-
-    def _policy(self, *, after: bool) -> dict[str, Any] | None:
-        """Return the policy of Conditional Access before or after a change, without what Graph sets itself."""
-        try:
-            found = json.loads(self.said.get("conditionalaccesspolicy", (None, None))[after] or "")
-        except ValueError:
-            return None
-        own = ("id", "createdDateTime", "modifiedDateTime", "deletedDateTime", "templateId")
-        return {name: value for name, value in found.items() if name not in own} if isinstance(found, dict) else None
-
-    def _given_to(self) -> tuple[str, ...]:
-        """Return the principals that the thing lets act."""
-        row, kind = self.row, self.row["kind"]
-        if kind in _BY_ID:
-            column = _BY_ID[kind]
-            found = {self.fields["holder"] if column == "holder" and "holder" in self.fields else row[column]}
-        elif kind in ("application_credential", "application_federated_subject"):
-            found = set(self.listings.principals_of.get(row["object_id"], ()))
-        elif not row["thing"].startswith("/"):
-            return ()
-        else:
-            places = row["thing"], row["thing"].partition("/federatedidentitycredentials/")[0]
-            found = {row["object_id"], *(id_ for one in places for id_ in self.listings.identities.get(one, ()))}
-        return tuple(sorted(one for one in found if one))
-
-    def _detail(self, given: Sequence[str]) -> str:
-        """Return what is known of the thing beside its place, as one clause."""
-        row, kind, fields, parts = self.row, self.row["kind"], self.fields, []
-        if "role" in fields:
-            parts.append(self.name_of(fields["role"]))
-        elif "granted" in fields:
-            parts.append(fields["granted"])
-        if given and kind not in ("user_made", "guest_invited", "principal_made"):
-            word = "as" if kind not in _BY_ID else "for"
-            parts.append(f"{word} {', '.join(map(self.name_of, given))}")
-        if row["key"]:
-            key, _, form = row["key"].partition(",keytype=")
-            parts.append(f"key {key}" + (f" ({form})" if form else ""))
-        trusted = self.listings.trusted.get(row["thing"], (row["other_name"], row["object_name"]))
-        if kind == "federated_subject" and trusted[1]:
-            parts.append(f"{trusted[1]} of {trusted[0]}")
-        if kind in ("group_member", "application_owner", "principal_owner", "group_owner") and fields.get("other"):
-            parts.append(f"in {row['other_name'] or self.name_of(fields['other'])}")
-        return " ".join(parts)
+def _listed(store: Store, members: Sequence[str], spans: pl.DataFrame, things: pl.DataFrame) -> pl.DataFrame:
+    """Return the role assignments that a listing says the principals made in the suspect time, and no log shows."""
+    made = store.table("role_assignments").filter(
+        folded(pl.col("created_by")).is_in(list(members)) & (pl.col("state") == "active")
+    )
+    known = things["thing"].str.split("/").list.last().implode()
+    made = made.filter(~folded(pl.col("role_assignment_id")).is_in(known)).join(
+        spans.select(suspect_from="start_on", suspect_to="end_on"), how="cross"
+    )
+    made = made.filter(pl.col("created_on").is_between("suspect_from", "suspect_to")).unique("role_assignment_id")
+    at = pl.when(pl.col("scope") == "/").then(pl.lit("")).otherwise("scope")
+    shown = pl.concat_str([at, pl.lit("/providers/Microsoft.Authorization/roleAssignments/"), "role_assignment_id"])
+    found = made.sort("created_on", "role_assignment_id").select(
+        kind=pl.lit("role_assignment"), thing=place_of(shown), shown=shown, exact=pl.lit(True), first="created_on",
+        last="created_on", calls=pl.lit(0), suspect=pl.lit(True), ended=pl.lit(True),
+        sources=pl.concat_list(pl.lit("listing")), operations=pl.concat_list(pl.lit("")).list.head(0),
+        by=pl.concat_list(folded(pl.col("created_by"))), role=folded(pl.col("role_definition_id")),
+        holder=folded(pl.col("principal_id")),
+    )  # fmt: skip
+    missing = [name for name in THINGS if name not in found.columns]
+    return found.with_columns(pl.lit(None).alias(name) for name in missing).select(
+        pl.col(name).cast(kind) for name, kind in THINGS.items()
+    )
 
 
-def _fits(name: str, value: str) -> bool:
-    if name not in ("thing", "place"):
-        return bool(_SEGMENT.match(value))
-    return bool(_PATH.match(value)) and not {".", ".."} & set(value.split("/"))
+def _contain_next(
+    store: Store, written: Sequence[Left], members: Sequence[str], names: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Return the principals that got something that the contained ones left, and that acted or signed in afterwards."""
+    given = pl.DataFrame(
+        [(one, left.kind.leaves, left.row["first"]) for left in written for one in left.given_to if one not in members],
+        schema={"principal_id": pl.String, "because": pl.String, "given_on": pl.Datetime("us")}, orient="row",
+    )  # fmt: skip
+    if given.is_empty():
+        return []
+    first = given.group_by("principal_id").agg(pl.col("given_on").min(), pl.col("because").unique(maintain_order=True))
+    used = used_after(store, first.select("principal_id", "given_on")).join(first, on="principal_id")
+    return [
+        {
+            "principal_id": row["principal_id"],
+            "name": names.get(row["principal_id"], row["principal_id"]),
+            "because": sorted(row["because"]),
+            "given_on": row["given_on"],
+            **{name: row[name] for name in ("first", "last", "calls", "sign_ins")},
+            "command": f"rightsize contain {for_shell(row['principal_id'])} --since {row['given_on']:%Y-%m-%dT%H:%M}",
+        }
+        for row in used.sort("first", "principal_id").to_dicts()
+    ]
+
+
+_ALWAYS = (
+    "what runbooks, scripts, functions and commands do inside, and what code left on machines",
+    "SAS that were signed with a key outside Azure, and what was done with keys, SAS and webhooks",
+    "changes inside resources (data planes) whose diagnostic settings send no log",
+    "rules of mailboxes, sharing links and other changes in Microsoft 365",
+    "changes by an identity or credential that was left behind, which are another principal's: contain it as well",
+)
+_WITHOUT = {
+    "activity_log": "changes to resources",
+    "entra_audit_log": "credentials, consents, owners, members, users, methods and policies of the directory",
+    "graph_activity_log": "requests to Microsoft Graph",
+    "key_vault_log": "which secrets of key vaults were read",
+    "storage_log": "what was read or written in storage accounts",
+}
+
+
+def _not_shown(store: Store, spans: pl.DataFrame) -> list[str]:
+    """Return what no log shows: always, and since a log of the suspect time is not loaded."""
+    first: dt.datetime = spans["start_on"].min()  # type: ignore[assignment]
+    last: dt.datetime = spans["end_on"].max()  # type: ignore[assignment]
+    sources = set(
+        store.frame(
+            "SELECT DISTINCT source FROM main.coverage WHERE state <> 'missing' AND day BETWEEN $first::DATE AND "
+            "$last::DATE",
+            {"first": first, "last": last},
+        )["source"]
+    )
+    missing = [
+        f"{what}: no {source.replace('_', ' ')} of the suspect time is loaded"
+        for source, what in _WITHOUT.items()
+        if source not in sources
+    ]
+    if has_uncounted_days(store, first, last):
+        missing.append("single calls of days that were loaded in reduced form, or whose calls were pruned")
+    return [*missing, *_ALWAYS]

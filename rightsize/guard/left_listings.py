@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.text import folded
+from rightsize.analyze.columns import folded
 
 _Row = Mapping[str, Any]
 _TOP_LEVEL = 9
@@ -131,7 +131,7 @@ def read_listings(table_of: Callable[[str], pl.DataFrame], things: pl.DataFrame)
 
     Args:
         table_of: A function that returns a table of the store by name, for example `Store.table`.
-        things: The things to look up, as `analyze.left_behind.THINGS`; of large listings only their rows are read.
+        things: The things to look up, as `guard.left_things.THINGS`; of large listings only their rows are read.
     """
     named, objects = (ids.implode() for ids in (things["thing"].str.split("/").list.last(), things["object_id"]))
     assignments = table_of("role_assignments").filter(pl.col("state") == "active")

@@ -17,15 +17,15 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.closure import ReachGraph
-from rightsize.analyze.escalation import ASSIGN, Holdings
-from rightsize.analyze.facts import Facts
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.layers import ASSIGNED_SCHEMA
-from rightsize.analyze.reach import View, described, own_of, reached_of, read_holdings, view_of
+from rightsize.analyze.reach.closure import ReachGraph
+from rightsize.analyze.reach.escalation import ASSIGN, Holdings
+from rightsize.analyze.reach.facts import Facts
+from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA
+from rightsize.analyze.reach.measure import View, described, own_of, reached_of, read_holdings, view_of
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
 from rightsize.propose.needs.assignments import Key
@@ -55,7 +55,7 @@ class Lead:
     """One thing that still leads on when the sign-in of a principal is blocked.
 
     Attributes:
-        node: The thing, as a node of the graph of `analyze.escalation`.
+        node: The thing, as a node of the graph of `analyze.reach.escalation`.
         why: How it was gained.
     """
 

@@ -1,7 +1,7 @@
 """Leave out of a proposal in `plan.json` what goes without saying, and fill it in again: writer and readers share this.
 
 The JSON Schema of `plan.json` has the same defaults. What many proposals would repeat, the plan says once. What a
-proposal for Azure roles says of today's grant stands in tables of evidence (`analyze.plan_grants` reads it back).
+proposal for Azure roles says of today's grant stands in tables of evidence (`analyze.plan_evidence` reads it back).
 """
 
 from __future__ import annotations

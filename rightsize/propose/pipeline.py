@@ -20,11 +20,11 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import place_of
+from rightsize.analyze.counting import count_verdicts
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
-from rightsize.analyze.text import place_of
-from rightsize.analyze.totals import count_verdicts
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.principals import principal_names
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import InternalError
 from rightsize.model.freed_memory import give_back
 from rightsize.model.plan import Plan, PlannedRole

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rightsize.analyze.blast import COLUMNS
+from rightsize.analyze.reach.blast import COLUMNS
 from rightsize.render.escape import for_terminal
 from rightsize.render.templating import open_templates, policy_source, report_style
 

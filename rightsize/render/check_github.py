@@ -5,7 +5,7 @@ Source: GitHub Docs, "Workflow commands for GitHub Actions", and its limit of te
 
 from __future__ import annotations
 
-from rightsize.analyze.control_findings import CheckReport, ControlOutcome, Severity
+from rightsize.analyze.controls import CheckReport, ControlOutcome, Severity
 from rightsize.render.escape import for_github_message, for_github_property, for_markdown
 
 MAX_A_LEVEL = 10

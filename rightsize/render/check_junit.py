@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rightsize.analyze.control_findings import CheckReport, ControlFinding, ControlOutcome
+from rightsize.analyze.controls import CheckReport, ControlFinding, ControlOutcome
 from rightsize.render.escape import for_xml
 
 _SHOWN = 200

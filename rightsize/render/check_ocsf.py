@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rightsize import __version__
-from rightsize.analyze.control_findings import (
+from rightsize.analyze.controls import (
     SEVERITIES,
     CheckReport,
     ControlFinding,

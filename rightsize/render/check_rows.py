@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rightsize.analyze.control_findings import CheckReport, ControlFinding, ControlOutcome, Named
+from rightsize.analyze.controls import CheckReport, ControlFinding, ControlOutcome, Named
 
 CONTROL_COLUMNS = ("severity", "control", "status", "failing", "unknown", "passed", "exempt", "known", "title")
 CONTROL_TABLE = ("severity", "control", "failing", "unknown", "passed")

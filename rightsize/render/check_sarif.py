@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rightsize import __version__
-from rightsize.analyze.control_findings import SEVERITIES, CheckReport, ControlFinding, ControlOutcome, Severity
+from rightsize.analyze.controls import SEVERITIES, CheckReport, ControlFinding, ControlOutcome, Severity
 from rightsize.render.escape import for_terminal
 
 MAX_RESULTS = 25_000

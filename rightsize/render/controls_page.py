@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rightsize.analyze.control_findings import SEVERITIES
+from rightsize.analyze.controls import SEVERITIES
 from rightsize.store.controls import Control
 
 _HEAD = """# Controls

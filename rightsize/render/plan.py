@@ -23,12 +23,12 @@ import polars as pl
 from rightsize.analyze.plan_evidence import (
     EvidenceFile,
     files_of,
+    grant_tables,
     readings_of,
     stays_inline,
     take_rows,
     write_table,
 )
-from rightsize.analyze.plan_grants import grant_tables
 from rightsize.model.errors import InputError
 from rightsize.model.excess import total_excess
 from rightsize.model.file_reading import hash_of_found, is_found, read_found

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rightsize.analyze.control_findings import SEVERITIES, SUBJECTS, ControlFinding, Severity, Subject, Tag
+from rightsize.analyze.controls import SEVERITIES, SUBJECTS, ControlFinding, Severity, Subject, Tag
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings
 from rightsize.model.errors import InternalError, UsageError

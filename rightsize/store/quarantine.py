@@ -296,7 +296,7 @@ def replace_decisions(con: duckdb.DuckDBPyConnection, rows: Sequence[Mapping[str
 
     Args:
         con: The store's connection.
-        rows: The columns of `signal_decisions`.
+        rows: The columns of `analyze.behaviour.judge`.
     """
     columns = [column.name for column in table("signal_decisions").columns]
     con.execute("DELETE FROM base.signal_decisions")

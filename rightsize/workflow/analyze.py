@@ -10,12 +10,11 @@ from typing import Any, Literal
 
 import polars as pl
 
-from rightsize.analyze.coverage import covered_share
-from rightsize.analyze.existence_tables import existence_rows, type_rows
+from rightsize.analyze.counting import count_unexplained_by_plane
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.layers import measure_layers
-from rightsize.analyze.naming import principal_names, with_role_names
 from rightsize.analyze.planes import PlaneAnalysis, answers_of, sets_of_all, with_planes
+from rightsize.analyze.principals import principal_names, with_role_names
+from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.scores import (
     bucket_of,
     judged_scores,
@@ -23,8 +22,9 @@ from rightsize.analyze.scores import (
     unscored,
     with_unknown_roles,
 )
-from rightsize.analyze.totals import count_unexplained_by_plane
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import covered_share
+from rightsize.analyze.verdicts.existence import existence_rows, type_rows
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import polars as pl
 
+from rightsize.analyze.columns import place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import resolve_known
-from rightsize.analyze.nearest import hint_of, nearest, nearest_operations
-from rightsize.analyze.text import place_of
+from rightsize.analyze.name_resolution import hint_of, nearest, nearest_operations
+from rightsize.analyze.principals import resolve_known
 from rightsize.model.errors import InputError, UsageError
 from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope

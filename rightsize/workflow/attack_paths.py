@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.analyze.closure import ReachGraph, Step, visible_ways
+from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
 from rightsize.model.errors import UsageError
 from rightsize.model.explained import COUNTS, LETTERS
 from rightsize.rbac.text import fold

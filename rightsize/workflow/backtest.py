@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.graph.tables import GraphTables
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import resolve_known
+from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError

@@ -9,12 +9,19 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from rightsize.analyze.behaviour import breadth
+from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
-from rightsize.analyze.behaviour.holds import HELD, find_held, with_held
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, judge_behaviour, reported_days, severities
-from rightsize.analyze.behaviour.sleeping_grants import SILENT
-from rightsize.analyze.text import folded
+from rightsize.analyze.behaviour.judge import (
+    FINDINGS_SCHEMA,
+    HELD,
+    find_held,
+    judge_behaviour,
+    reported_days,
+    severities,
+    with_held,
+)
+from rightsize.analyze.behaviour.signals import SILENT
+from rightsize.analyze.columns import folded
 from rightsize.model.progress import step
 from rightsize.rules.behaviour import breadth_classes
 from rightsize.rules.escalation import escalation_rules
@@ -110,8 +117,8 @@ def behaviour_inputs(
     sought = sought_among(classes_of(names, operations, monitoring))
     asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
     counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
-    wide = {"risks": counted["risk"].to_list(), "wide": list(breadth.CLASSES), "least": breadth.LEAST,
-            "fresh": breadth.FRESH}  # fmt: skip
+    wide = {"risks": counted["risk"].to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST,
+            "fresh": signals.FRESH}  # fmt: skip
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
@@ -185,7 +192,7 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
 
 
 def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
-    """Return the rows of use that are held; see `analyze.behaviour.holds`.
+    """Return the rows of use that are held; see `analyze.behaviour.judge`.
 
     Args:
         store: The store.

@@ -13,7 +13,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import UnobservableReason
-from rightsize.analyze.resources import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
+from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.rbac.scopes import Scope
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify

@@ -9,12 +9,21 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.blast import Branch, draw_grid, grow_branches
-from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import LoadedNames
-from rightsize.analyze.reach import View, crowd_of, described, own_of, reached_of, read_holdings, view_of, ways_from
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.principals import LoadedNames
+from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
+from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
+from rightsize.analyze.reach.measure import (
+    View,
+    crowd_of,
+    described,
+    own_of,
+    reached_of,
+    read_holdings,
+    view_of,
+    ways_from,
+)
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
 from rightsize.propose.verify.reviewable import plan_of

@@ -8,8 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
-from rightsize.analyze.control_findings import SEVERITIES, CheckReport, ControlFinding, ControlOutcome, Named, Severity
-from rightsize.analyze.exemptions import Exemption, read_exemptions
+from rightsize.analyze.controls import (
+    SEVERITIES,
+    CheckReport,
+    ControlFinding,
+    ControlOutcome,
+    Exemption,
+    Named,
+    Severity,
+    read_exemptions,
+)
 from rightsize.analyze.lacks import sentence_of
 from rightsize.model.entries import Form
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import UsageError
 from rightsize.model.tables.jobs import DONE_BY
 from rightsize.propose.assembly.job_tables import JobTables, job_tables, read_jobs

@@ -7,18 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 import polars as pl
 
-from rightsize.analyze.analysis_frames import read_parts, write_parts
-from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import callings
+from rightsize.analyze.kept_tables import principal_tables, reach_tables, read_parts, write_parts
 from rightsize.analyze.planes import PlaneAnalysis, with_planes
-from rightsize.analyze.principal_tables import principal_tables
-from rightsize.analyze.reach_tables import reach_tables
+from rightsize.analyze.principals import callings
+from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.progress import step
 from rightsize.store.connection import Store

@@ -11,9 +11,9 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.lacks import Lack, of_subscription
-from rightsize.analyze.layers import LayerAnswer, measure_layers
-from rightsize.analyze.naming import resolve_principal
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.principals import resolve_principal
+from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan

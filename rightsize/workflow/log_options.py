@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.columns import ROOT, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.observability.gaps import as_ranges, inner_gaps
 from rightsize.analyze.observability.needs import part_of
 from rightsize.analyze.observability.promises import PartPromise, Promise
+from rightsize.analyze.observability.undecided import as_ranges, inner_gaps
 from rightsize.analyze.observability.ways import (
     ACTIVATION_RULES,
     ACTIVITY_LOG,
@@ -23,9 +24,7 @@ from rightsize.analyze.observability.ways import (
     PIM_HISTORY,
     RESOURCE_LOG,
 )
-from rightsize.analyze.resources import known_resources, resource_of
-from rightsize.analyze.scoping import ROOT
-from rightsize.analyze.text import place_of
+from rightsize.analyze.verdicts.resource_logs import known_resources, resource_of
 from rightsize.analyze.window import Window
 from rightsize.model.wording import counted
 from rightsize.rbac.text import fold

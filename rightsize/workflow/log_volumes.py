@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.analyze.columns import place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.observability.ways import DECLARED, RESOURCE_LOG
-from rightsize.analyze.text import place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from rightsize.rules.prices import LogTable, Price, Prices
 from rightsize.rules.tables import rows_of

@@ -13,12 +13,11 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.observability.needs import item_of, read_needs
 from rightsize.analyze.observability.promises import Decidable, by_assignment, make_promises, read_decidable
-from rightsize.analyze.observability.silence import silence_of
-from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, weigh_cells
+from rightsize.analyze.observability.undecided import ASSIGNMENT, plane_cells, silence_of, weigh_cells
 from rightsize.analyze.observability.ways import ACTIVATION_RULES, find_ways, held_for_rules, ways_on_planes
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.propose.needs.eligibility import read_eligibility

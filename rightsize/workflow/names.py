@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
-from rightsize.analyze.text import folded
+from rightsize.analyze.principals import principal_names
 from rightsize.store.connection import Store
 
 

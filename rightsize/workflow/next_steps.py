@@ -9,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.lacks import Lack
-from rightsize.analyze.text import folded
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.next_steps import WAVES, NextSteps, Reached
 from rightsize.model.plan import Plan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rightsize.analyze.behaviour.holds import with_held
+from rightsize.analyze.behaviour.judge import with_held
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.progress import through

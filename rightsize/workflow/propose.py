@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
-from rightsize.analyze.naming import resolve_known
+from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError

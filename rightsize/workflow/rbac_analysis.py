@@ -10,9 +10,8 @@ import polars as pl
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, choose_window
 from rightsize.model.errors import EvidenceError
 
 

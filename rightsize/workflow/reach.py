@@ -8,11 +8,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import Holdings, build_graph, escalations_of, with_assignable
-from rightsize.analyze.facts import Facts, read_facts, without_grants
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reach import granted_holdings, measure_reach, used_holdings
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.reach.escalation import Holdings, build_graph, escalations_of, with_assignable
+from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
+from rightsize.analyze.reach.measure import granted_holdings, measure_reach, used_holdings
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.explained import LETTERS
 from rightsize.model.freed_memory import give_back

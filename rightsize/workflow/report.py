@@ -10,12 +10,12 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.facts import read_facts
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.layers import measure_layers
 from rightsize.analyze.overview import Overview, survey
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.reach.layers import measure_layers
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.explained import LETTERS

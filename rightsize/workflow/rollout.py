@@ -8,19 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import NAMED, resolve_known
+from rightsize.analyze.principals import NAMED, resolve_known
 from rightsize.analyze.window import Window
 from rightsize.azure.exchange import Clock
+from rightsize.change.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
+from rightsize.change.journal import Entry, Heads, heads_folder, read_journal
+from rightsize.change.order import RolloutTenant, make_bundle
+from rightsize.change.steps import state_of
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.file_reading import LARGE, folder_in, parts_of_found, read_found, replace_found, stands_in
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
-from rightsize.rollout.heads import Heads, heads_folder
-from rightsize.rollout.journal import Entry, read_journal
-from rightsize.rollout.order import RolloutTenant, make_bundle
-from rightsize.rollout.steps import state_of
 from rightsize.store.connection import open_store
 from rightsize.workflow.next_steps import proposals_of_wave
 from rightsize.workflow.plan_folder import PlanFolder, open_plan_folder, read_plan_folder

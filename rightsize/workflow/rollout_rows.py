@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from rightsize.change.bundle import Bundle, Held, Swap, write_bundle
+from rightsize.change.tripwire import SwapStatus, add_back
 from rightsize.rbac.text import fold
 from rightsize.render.summary import short_scope
-from rightsize.rollout.bundle import Bundle, Held, Swap, write_bundle
-from rightsize.rollout.tripwire import SwapStatus, add_back
 
 
 def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:

@@ -13,18 +13,16 @@ from rightsize.azure.credentials import RenewableCredential, SignIn, open_creden
 from rightsize.azure.exchange import Clock, Exchange, Throttle
 from rightsize.azure.hosts import Cloud, read_cloud, rollout_writes
 from rightsize.azure.wire import FaultError, NotSignedInError
+from rightsize.change.arm import Arm
+from rightsize.change.bundle import Bundle, Swap, room_for
+from rightsize.change.engine import RolloutEngine
+from rightsize.change.journal import Bound, Head, Journal, bound_of, read_head, write_head
+from rightsize.change.order import RolloutTenant
+from rightsize.change.preflight import PreflightFacts
+from rightsize.change.rest import RefusalError, UnseenError
 from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
 from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in
 from rightsize.rbac.text import fold
-from rightsize.rollout.arm import Arm
-from rightsize.rollout.bundle import Bundle, Swap
-from rightsize.rollout.engine import RolloutEngine
-from rightsize.rollout.heads import Head, read_head, write_head
-from rightsize.rollout.journal import Bound, Journal, bound_of
-from rightsize.rollout.order import RolloutTenant
-from rightsize.rollout.preflight import PreflightFacts
-from rightsize.rollout.rest import RefusalError, UnseenError
-from rightsize.rollout.space import room_for
 from rightsize.store.connection import open_store
 from rightsize.workflow.rollout import (
     JOURNAL,

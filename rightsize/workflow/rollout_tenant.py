@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.holders import able_principals
+from rightsize.analyze.principals import able_principals
+from rightsize.change.order import RolloutTenant
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.text import fold
-from rightsize.rollout.order import RolloutTenant
 from rightsize.store.connection import Store
 from rightsize.workflow.deploy import types_of
 from rightsize.workflow.names import read_names

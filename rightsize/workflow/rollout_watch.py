@@ -6,11 +6,11 @@ import datetime as dt
 from collections.abc import Sequence
 from pathlib import Path
 
+from rightsize.change.bundle import Bundle
+from rightsize.change.tripwire import Refusal, SeenUse, SwapStatus, standing_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
 from rightsize.rbac.text import fold
-from rightsize.rollout.bundle import Bundle
-from rightsize.rollout.tripwire import Refusal, SeenUse, SwapStatus, standing_of
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.rollout import entries_by_swap, open_bundle, read_entries
 from rightsize.workflow.rollout_tenant import read_rollout_tenant

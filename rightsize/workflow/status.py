@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.lacks import Lack
-from rightsize.analyze.window import Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.stored_analysis import is_current, stored_window

@@ -8,20 +8,19 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.coverage import covered_sign_in_kinds, open_groups
+from rightsize.analyze.columns import folded, place_of, read_tree
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.listings import Listings
-from rightsize.analyze.log_days import (
+from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, open_groups
+from rightsize.analyze.window import (
     LONGEST_GAP,
     NEWEST_DAYS,
+    Window,
     administrative,
     days_of_scopes,
     is_shown,
     judge_days,
 )
-from rightsize.analyze.scoping import read_tree
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import Window
 from rightsize.model.access_listings import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
 from rightsize.model.wording import counted
 from rightsize.store.connection import Store

@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from rightsize.analyze.absence import NONE
-from rightsize.analyze.existence_tables import states_of
 from rightsize.analyze.reasons import Unused
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.absence import NONE
+from rightsize.analyze.verdicts.existence import states_of
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.demo.suite.model import SuiteTenant
 from rightsize.rbac.text import fold
 

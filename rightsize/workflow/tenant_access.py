@@ -14,12 +14,12 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.coverage import described_principals, open_groups
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
-from rightsize.analyze.naming import resolve_principal
-from rightsize.analyze.text import folded
+from rightsize.analyze.principals import resolve_principal
+from rightsize.analyze.verdicts.coverage import described_principals, open_groups
 from rightsize.model.access_listings import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment

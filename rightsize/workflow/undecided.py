@@ -8,7 +8,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.render.report.sources import Undecided
 from rightsize.rules.prices import known_prices
 from rightsize.workflow.log_volumes import Tariff

@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import principal_names
+from rightsize.analyze.principals import principal_names
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
 from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify

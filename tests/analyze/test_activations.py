@@ -8,8 +8,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.activation_use import duration, standing_hours
 from rightsize.analyze.findings import find
+from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import Window
 from tests.analyze.tiny import FIRST, LAST, RG, SUB, VM, Tiny
 

@@ -277,7 +277,7 @@ def test_a_condition_inside_the_role_counts_like_one_on_the_assignment(tiny: Tin
 
 
 def test_where_too_many_sets_would_be_held_apart_each_holds_all(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rightsize.analyze.profiles.HELD_ROWS", 3)
+    monkeypatch.setattr("rightsize.analyze.verdicts.profiles.HELD_ROWS", 3)
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG).assign(
         "b", "p", "vm", f"{SUB}/resourceGroups/rg2"
     )

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.blast import BRANCHES, COLUMNS, ROWS, draw_grid, grow_branches
-from rightsize.analyze.closure import Step
-from rightsize.analyze.facts import read_facts
-from rightsize.analyze.reach import View, read_holdings, view_of
+from rightsize.analyze.reach.blast import BRANCHES, COLUMNS, ROWS, draw_grid, grow_branches
+from rightsize.analyze.reach.closure import Step
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.reach.measure import View, read_holdings, view_of
 from tests.analyze.test_reach import NSG, RUN, frames, tenant
 from tests.analyze.tiny import RG, SUB, Tiny
 from tests.examples import FEW

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.analyze.closure import ReachGraph
+from rightsize.analyze.reach.closure import ReachGraph
 
 
 def distance(edges: list[tuple[str, str]], free: set[tuple[str, str]], start: str) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.analyze.reasons import SENTENCES, OutOfCoverage
 from rightsize.analyze.scores import score_assignments, score_principals
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from tests.analyze.tiny import FIRST, LAST, RG, SUB, VM, Tiny
 

@@ -10,9 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.existence import Existence
-from rightsize.analyze.existence_tables import states_of
 from rightsize.analyze.reasons import Unused
+from rightsize.analyze.verdicts.existence import Existence, states_of
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rules.inventory import inventory_types

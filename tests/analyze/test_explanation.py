@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.analyze.naming import principal_names, resolve_principal
+from rightsize.analyze.principals import principal_names, resolve_principal
 from rightsize.model.errors import UsageError
 from tests.analyze.explained import explain_tiny
 from tests.analyze.tiny import RG, Tiny

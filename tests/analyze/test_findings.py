@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.findings import find
-from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.principals import classify_holders
 from tests.analyze.tiny import RG, SUB, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"

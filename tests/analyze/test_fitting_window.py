@@ -15,8 +15,8 @@ from rightsize.analyze.scores import (
     unscored,
     with_unknown_roles,
 )
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window, shortfall
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window, shortfall
 from rightsize.model.errors import UsageError
 from tests.analyze.tiny import FIRST, LAST, MG, SUB, Tiny
 

@@ -8,8 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.behaviour.holds import find_held, with_held
-from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA
+from rightsize.analyze.behaviour.judge import FINDINGS_SCHEMA, find_held, with_held
 
 DAY = dt.date(2026, 3, 10)
 NEW, KNOWN = "Microsoft.Web/sites/config/list/action", "Microsoft.Web/sites/restart/action"

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.layers import LayerAnswer, measure_layers
+from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
 from tests.analyze.tiny import MG, RG, SUB, VM, Tiny
 
 NSG = "Microsoft.Network/networkSecurityGroups/write"

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze import linked_checks
+from rightsize.analyze.verdicts import linked_checks
 from tests.analyze.tiny import RG, SUB, VM, Tiny
 
 SNAPSHOT = "Microsoft.Compute/snapshots/write"

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 import polars as pl
 import pytest
 
-from rightsize.analyze.log_days import days_missing, judge_log
-from rightsize.analyze.window import Window, days_asked
+from rightsize.analyze.window import Window, days_asked, days_missing, judge_log
 
 LAST = dt.date(2026, 3, 31)
 WHOLE, PART, LESS = "covered", "covered_in_part", "days_missing"

@@ -8,13 +8,12 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
-from rightsize.analyze.observability.gaps import as_ranges, inner_gaps
 from rightsize.analyze.observability.needs import read_needs
 from rightsize.analyze.observability.promises import Decidable, Promise, make_promises, read_decidable
-from rightsize.analyze.observability.undecided import UNDECIDED, weigh_cells
+from rightsize.analyze.observability.undecided import UNDECIDED, as_ranges, inner_gaps, weigh_cells
 from rightsize.analyze.observability.ways import find_ways, held_for_rules
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from tests.propose.inventoried import inventoried, inventory, resource
 from tests.propose.small_tenant import (
     APP,

@@ -14,9 +14,8 @@ from rightsize.analyze.observability.needs import item_of, read_needs, scope_of
 from rightsize.analyze.observability.promises import Decidable, read_decidable
 from rightsize.analyze.observability.undecided import weigh_cells
 from rightsize.analyze.observability.ways import find_ways
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window import Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import open_store
 
 KEY = ("role_assignment_id", "state", "plane")

@@ -7,10 +7,9 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from rightsize.analyze.log_gaps import find_gaps
-from rightsize.analyze.verdicts import Analysis
-from rightsize.analyze.window import Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.observability.undecided import find_gaps
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import UsageError
 from tests.analyze.explained import explain_tiny
 from tests.analyze.tiny import FIRST, MG, RG, SUB, VM, Tiny

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.plan_evidence import empty_of, stays_inline, take_rows
-from rightsize.analyze.plan_grants import grant_tables, with_grants
+from rightsize.analyze.plan_evidence import empty_of, grant_tables, stays_inline, take_rows, with_grants
 from rightsize.model.errors import InputError
 from rightsize.model.plan import PlannedAssignment, Proof, Proposal
 from rightsize.model.plan_defaults import SaidOnce, filled, shortened

@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.analyze.inputs import Inputs, empty
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
-from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import PlanePart, Proof, Proposal

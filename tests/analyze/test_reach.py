@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.closure import ReachGraph
-from rightsize.analyze.escalation import escalations_of
-from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
-from rightsize.analyze.reach import measure_reach, read_holdings, view_of, ways_from
+from rightsize.analyze.reach.closure import ReachGraph
+from rightsize.analyze.reach.escalation import escalations_of
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.reach.measure import measure_reach, read_holdings, view_of, ways_from
 from tests.analyze.tiny import RG, SUB, VM, Tiny
 from tests.examples import MANY
 

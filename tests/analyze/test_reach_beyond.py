@@ -7,9 +7,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.escalation import escalations_of
-from rightsize.analyze.facts import read_facts
-from rightsize.analyze.reach import read_holdings, view_of
+from rightsize.analyze.reach.escalation import escalations_of
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.reach.measure import read_holdings, view_of
 from tests.analyze.test_reach import NSG, RUN, frames, reach, tenant, ways
 from tests.analyze.tiny import RG, Tiny
 

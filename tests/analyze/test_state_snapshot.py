@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
-from rightsize.analyze.state_snapshot import unused_grants
-from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
+from rightsize.guard.watch.state import unused_grants
 from rightsize.model.nouns import Plane
 
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 3, 31))

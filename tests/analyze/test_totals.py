@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.totals import count_unexplained, count_unexplained_by_plane, count_verdicts
-from rightsize.analyze.verdicts import VERDICTS_SCHEMA
+from rightsize.analyze.counting import count_unexplained, count_unexplained_by_plane, count_verdicts
+from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 
 SITE = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Web/sites/web"
 

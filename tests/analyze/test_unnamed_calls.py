@@ -7,7 +7,7 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from rightsize.analyze.display_names import is_unnamed, type_of
+from rightsize.analyze.inputs import is_unnamed, type_of
 from tests.analyze.tiny import MG, RG, SUB, VM, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.verdict_sets import name_sets
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.counting import name_sets
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.store.connection import Store, open_store
 from tests.analyze.tiny import RG, Tiny
 

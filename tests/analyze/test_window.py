@@ -6,8 +6,7 @@ import datetime as dt
 
 import pytest
 
-from rightsize.analyze.window import Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import UsageError
 from tests.analyze.tiny import LAST, Tiny
 

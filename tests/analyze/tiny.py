@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.verdicts import Analysis, analyse
+from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import matches

@@ -13,7 +13,7 @@ from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.scores import score_assignments, score_principals
 from rightsize.analyze.tenant import granted_by_patterns
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window
 from rightsize.rules.matching import folded
 

@@ -22,10 +22,9 @@ import polars as pl
 
 from rightsize.analyze.graph.cases import GraphMap
 from rightsize.analyze.graph.judge import analyse_graph
+from rightsize.analyze.graph.permissions import Pair, parse_request
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
-from rightsize.graph.permissions import Pair
-from rightsize.graph.requests import parse_request
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.propose.backtest.folds import Fold
 from rightsize.propose.core.options import PlanOptions

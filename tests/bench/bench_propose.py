@@ -20,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts.judge import analyse
 from rightsize.model.plan import Plan
 from rightsize.propose import pipeline as steps
 from rightsize.propose.core.options import PlanOptions

@@ -14,11 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.facts import read_facts, without_grants
 from rightsize.analyze.inputs import Inputs, empty, schema_of
-from rightsize.analyze.layers import measure_layers
-from rightsize.analyze.reach import measure_reach, read_holdings, view_of, ways_from
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.reach.facts import read_facts, without_grants
+from rightsize.analyze.reach.layers import measure_layers
+from rightsize.analyze.reach.measure import measure_reach, read_holdings, view_of, ways_from
+from rightsize.analyze.verdicts.judge import Analysis
 from tests.analyze.tiny import Tiny
 
 SLOW = True

@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rightsize.change.bundle import Bundle, ScheduleRules, Swap, room_for
+from rightsize.change.engine import RolloutEngine
+from rightsize.change.journal import Journal, read_journal
+from rightsize.change.preflight import PreflightFacts
+from rightsize.change.rest import RefusalError
 from rightsize.model.errors import RightsizeError
-from rightsize.rollout.bundle import Bundle, ScheduleRules, Swap
-from rightsize.rollout.engine import RolloutEngine
-from rightsize.rollout.journal import Journal, read_journal
-from rightsize.rollout.preflight import PreflightFacts
-from rightsize.rollout.rest import RefusalError
-from rightsize.rollout.space import room_for
 from tests.azure.hurried import Hurried
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (

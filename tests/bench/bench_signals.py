@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import HIGH, judge_behaviour, weight_of
-from rightsize.analyze.text import folded
+from rightsize.analyze.columns import folded
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import ATTACKS, TenantSpec

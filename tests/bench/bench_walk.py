@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 import rightsize
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan

@@ -17,9 +17,9 @@ from typing import Any
 
 from rightsize.demo.exports import write_exports
 from rightsize.demo.generator import generate
+from rightsize.guard.watch.conclude import WatchSettings
+from rightsize.guard.watch.run import Outlets, run_pass
 from rightsize.store.connection import open_store
-from rightsize.watch.conclude import WatchSettings
-from rightsize.watch.run import Outlets, run_pass
 from tests.bench.tenant_history import grow, write_day
 from tests.tenants.streams import Stream, copy_listings
 

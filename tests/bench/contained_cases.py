@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.guard.contain import ContainResult, Suspicion, contain_principal
 from rightsize.model.errors import EvidenceError, InternalError
 from rightsize.model.plan import Plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.contain import ContainResult, Suspicion, contain_principal
 
 Patterns = Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
 """For each block of a role its actions and what is taken off them, in lower case."""

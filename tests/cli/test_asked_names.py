@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.naming import NAMED
+from rightsize.analyze.principals import NAMED
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store

@@ -12,7 +12,7 @@ import pytest
 from lark.exceptions import UnexpectedToken
 from pycep import BicepParser
 
-from rightsize.analyze.resources import logged_kinds
+from rightsize.analyze.verdicts.resource_logs import logged_kinds
 from rightsize.cli.main import run
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import COLUMNS, log_tables

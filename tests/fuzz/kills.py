@@ -25,8 +25,8 @@ from typing import Any, Self
 
 import duckdb
 
+from rightsize.change.bundle import kept_properties
 from rightsize.propose.verify.plan_reader import load_plan
-from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content
 from tests.loopback.server import Loopback, Options

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from rightsize.analyze.graph.permissions import forms, parse_request
+from rightsize.change.bundle import FORMAT as BUNDLE_FORMAT
+from rightsize.change.bundle import read_bundle, write_bundle
+from rightsize.change.journal import read_head, read_journal
 from rightsize.cli.answers import read_line
 from rightsize.cli.command_groups import CommandGroup
 from rightsize.cli.configuration import read_file, settings_of
 from rightsize.collect.entries import check_entry, check_manifest
-from rightsize.graph.requests import forms, parse_request
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.decisions import read_decisions
 from rightsize.model.errors import InternalError, RightsizeError, UsageError
@@ -25,10 +28,6 @@ from rightsize.propose.verify.plan_reader import load_plan, read_plan
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.scopes import parse_scope, type_paths
-from rightsize.rollout.bundle import FORMAT as BUNDLE_FORMAT
-from rightsize.rollout.bundle import read_bundle, write_bundle
-from rightsize.rollout.heads import read_head
-from rightsize.rollout.journal import read_journal
 from rightsize.workflow.role_sources import roles_of_bytes
 from tests.ingest.parsing import staged
 from tests.ingest.renderings import SHAPES, Call

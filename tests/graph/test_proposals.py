@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.graph.cases import GraphMap
-from rightsize.graph.requests import parse_request
+from rightsize.analyze.graph.permissions import parse_request
 from rightsize.propose.graph.choose import lies_within
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.propose.graph.verify import verify_graph

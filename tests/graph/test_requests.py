@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.graph.permissions import PermissionMap
-from rightsize.graph.requests import parse_request
+from rightsize.analyze.graph.permissions import PermissionMap, parse_request
 
 ROWS = [
     ("Users", "GET", "/users/{id}", ()),

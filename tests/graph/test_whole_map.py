@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.graph.cases import GraphMap
+from rightsize.analyze.graph.permissions import parse_request
 from rightsize.analyze.graph.tables import GraphTables
-from rightsize.graph.requests import parse_request
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.graph.plan import plan_graph
 from rightsize.rules.graph import changes, only_reads, writing_twin

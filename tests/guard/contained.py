@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.facts import read_facts
 from rightsize.analyze.inputs import empty
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
-from rightsize.guard.containment import Containment, contain
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
+from rightsize.guard.containment_plan import Containment, contain
 from rightsize.guard.reach_after import ReachAfter, reach_after
 from rightsize.guard.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.guard.containment import Containment
+from rightsize.guard.containment_plan import Containment
 from rightsize.model.nouns import PermissionBlock
 from rightsize.render.plan import plan_files
 from tests.guard.contained import contained

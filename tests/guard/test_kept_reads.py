@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rightsize.guard.containment import Containment
+from rightsize.guard.containment_plan import Containment
 from tests.guard.contained import contained
 from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, READER, SUB, VM, SmallTenant, strings
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.principals import classify_holders
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths

@@ -7,7 +7,7 @@ import math
 import random
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reading import PlanSettings, TenantReading, read_plan_settings, read_tenant

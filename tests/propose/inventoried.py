@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.existence_tables import states_of
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.existence import states_of
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import choose_window
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, READER, SUB, VM, SmallTenant, guid
 
 READ_ON = dt.datetime.combine(DAY0 + dt.timedelta(days=DAYS), dt.time(6))

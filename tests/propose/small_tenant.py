@@ -11,8 +11,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.core.azure_limits import AzureLimits

@@ -11,8 +11,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.plan_evidence import read_tables
-from rightsize.analyze.plan_grants import with_grants
+from rightsize.analyze.plan_evidence import read_tables, with_grants
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.core.fingerprint import WHAT
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings

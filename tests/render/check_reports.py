@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rightsize.analyze.control_findings import CheckReport, ControlFinding, ControlOutcome, Named, Tag
+from rightsize.analyze.controls import CheckReport, ControlFinding, ControlOutcome, Named, Tag
 
 HOSTILE = (
     "=cmd|'/C calc'!A0\r\n::error title=x::pwned %0A \x1b[2J <script>alert(1)</script> ]]> & \u202e|`${x}` \x00 \ufffe"

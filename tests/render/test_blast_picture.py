@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from typing import Any
 
-from rightsize.analyze.blast import COLUMNS
+from rightsize.analyze.reach.blast import COLUMNS
 from rightsize.render.blast import draw_blast, shape_blast, write_blast_page
 
 HOSTILE = '<script>alert(1)</script>"\u202e\x1b'

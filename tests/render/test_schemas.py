@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from rightsize.analyze.exemptions import read_exemptions
+from rightsize.analyze.controls import read_exemptions
 from rightsize.model.decisions import read_decisions
 from rightsize.model.errors import InputError
 from rightsize.propose.core.exclusions import read_exclusions

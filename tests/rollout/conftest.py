@@ -17,4 +17,4 @@ def _quick_disk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch,
     """Hundreds of journals need not reach the disk, and heads are kept in the test's folder; one test looks at both."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     if "forced" not in request.keywords and "forced" not in request.fixturenames:
-        monkeypatch.setattr("rightsize.rollout.journal.os.fsync", lambda _: None)
+        monkeypatch.setattr("rightsize.change.journal.os.fsync", lambda _: None)

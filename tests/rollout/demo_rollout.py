@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from rightsize.change.bundle import kept_properties
 from rightsize.cli.main import run
 from rightsize.propose.verify.plan_reader import load_plan
-from rightsize.rollout.bundle import kept_properties
 from rightsize.store.connection import open_store
 from tests.azure.hurried import Hurried
 from tests.loopback.fixtures import sign_in

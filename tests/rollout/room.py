@@ -14,12 +14,11 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from rightsize.azure.exchange import Exchange, Throttle
 from rightsize.azure.wire import DroppedError, Response, WireRequest
-from rightsize.rollout.arm import Arm
-from rightsize.rollout.bundle import Bundle, Held, Swap, kept_properties
-from rightsize.rollout.engine import RolloutEngine
-from rightsize.rollout.heads import Heads
-from rightsize.rollout.journal import Bound, Journal
-from rightsize.rollout.preflight import PreflightFacts
+from rightsize.change.arm import Arm
+from rightsize.change.bundle import Bundle, Held, Swap, kept_properties
+from rightsize.change.engine import RolloutEngine
+from rightsize.change.journal import Bound, Heads, Journal
+from rightsize.change.preflight import PreflightFacts
 from tests.azure.hurried import Hurried
 from tests.loopback import wire
 from tests.loopback.arm_writes import write_role_object

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from rightsize.azure.wire import FaultError
-from rightsize.rollout.bundle import Bundle, Held
-from rightsize.rollout.journal import read_journal
-from rightsize.rollout.preflight import PreflightFacts
-from rightsize.rollout.rest import RefusalError
-from rightsize.rollout.steps import state_of
+from rightsize.change.bundle import Bundle, Held
+from rightsize.change.journal import read_journal
+from rightsize.change.preflight import PreflightFacts
+from rightsize.change.rest import RefusalError
+from rightsize.change.steps import state_of
 from tests.azure.hurried import Hurried
 from tests.rollout.room import (
     NARROW,

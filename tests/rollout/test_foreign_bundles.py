@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.rollout.bundle import read_bundle
+from rightsize.change.bundle import read_bundle
 from tests.cli.foreign_texts import changed, odd_bytes, written
 from tests.rollout.demo_rollout import Ask
 

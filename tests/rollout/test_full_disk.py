@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from rightsize.rollout.bundle import Bundle
-from rightsize.rollout.journal import JournalError, read_journal
-from rightsize.rollout.space import room_for
+from rightsize.change.bundle import Bundle, room_for
+from rightsize.change.journal import JournalError, read_journal
 from tests.rollout.room import Room, broad, bundle_of, engine_of, guid, journal_at, swap
 
 LINES = 46
@@ -163,7 +162,7 @@ def _raise(number: int) -> int:
 
 def test_a_head_that_cannot_be_kept_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every head that is written, before a line or after it."""
-    from rightsize.rollout.heads import Heads  # noqa: PLC0415
+    from rightsize.change.journal import Heads  # noqa: PLC0415
 
     write = Heads.write
     for number in range(1, 2 * LINES):
@@ -188,8 +187,8 @@ _CHILD = """
 import resource, sys
 from pathlib import Path
 from tests.rollout.test_full_disk import _tenant, _both
-from rightsize.rollout.journal import JournalError
-import rightsize.rollout.journal as journal
+from rightsize.change.journal import JournalError
+import rightsize.change.journal as journal
 limit = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 journal._CHUNK = 1

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from rightsize.change.journal import Heads, Journal, heads_folder, read_journal
+from rightsize.change.steps import state_of
 from rightsize.model.errors import InputError, UsageError
-from rightsize.rollout.heads import Heads, heads_folder
-from rightsize.rollout.journal import Journal, read_journal
-from rightsize.rollout.steps import state_of
 from tests.rollout.room import BOUND, heads_beside, journal_at
 
 AT = "2026-10-01T00:00:00+00:00"

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from rightsize.azure.hosts import RequestGuard
+from rightsize.change.arm import Pim
+from rightsize.change.bundle import Bundle, Held, ScheduleRules
+from rightsize.change.engine import RolloutEngine
+from rightsize.change.journal import read_journal
+from rightsize.change.rest import RefusalError
+from rightsize.change.steps import state_of
 from rightsize.model.errors import InternalError
-from rightsize.rollout.bundle import Bundle, Held, ScheduleRules
-from rightsize.rollout.engine import RolloutEngine
-from rightsize.rollout.journal import read_journal
-from rightsize.rollout.pim import Pim
-from rightsize.rollout.rest import RefusalError
-from rightsize.rollout.steps import state_of
 from rightsize.workflow.rollout_run import writes_of
 from tests.azure.hurried import Hurried
 from tests.bench import bench_rollout

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
+from rightsize.change.bundle import Bundle, Order, ScheduleRules, bundle_schema, read_bundle, write_bundle
+from rightsize.change.order import RolloutTenant, make_bundle
 from rightsize.model.errors import GateError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rollout.bundle import Bundle, Order, ScheduleRules, bundle_schema, read_bundle, write_bundle
-from rightsize.rollout.order import RolloutTenant, make_bundle
 from tests.rollout.room import BROAD, NARROW, OWNER, RG, SUB, guid
 
 GLASS = guid(99, "d")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from rightsize.change.bundle import ScheduleRules
+from rightsize.change.journal import read_journal
+from rightsize.change.preflight import PreflightFacts
+from rightsize.change.rest import RefusalError
 from rightsize.model.errors import AccessError, GateError
 from rightsize.rbac.azure import OWNER
-from rightsize.rollout.bundle import ScheduleRules
-from rightsize.rollout.journal import read_journal
-from rightsize.rollout.preflight import PreflightFacts
-from rightsize.rollout.rest import RefusalError
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (
     BROAD,

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from rightsize.change.bundle import Bundle, ScheduleRules, Swap
+from rightsize.change.journal import read_journal
+from rightsize.change.rest import RefusalError, UnseenError
+from rightsize.change.steps import state_of
 from rightsize.model.errors import AccessError
-from rightsize.rollout.bundle import Bundle, ScheduleRules, Swap
-from rightsize.rollout.journal import read_journal
-from rightsize.rollout.rest import RefusalError, UnseenError
-from rightsize.rollout.steps import state_of
 from tests.azure.hurried import Hurried
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rightsize.change.bundle import ScheduleRules
+from rightsize.change.preflight import PreflightFacts
 from rightsize.cli.main import run
-from rightsize.rollout.bundle import ScheduleRules
-from rightsize.rollout.preflight import PreflightFacts
 from rightsize.workflow.doctor import rollout_role
 from tests.loopback.fixtures import sign_in
 from tests.loopback.pim_writes import default_rules, rules_of

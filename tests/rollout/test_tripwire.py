@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from rightsize.change.bundle import Swap
+from rightsize.change.journal import Entry
+from rightsize.change.tripwire import Refusal, SeenUse, SwapStatus, add_back, standing_of
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rollout.bundle import Swap
-from rightsize.rollout.journal import Entry
-from rightsize.rollout.tripwire import Refusal, SeenUse, SwapStatus, add_back, standing_of
 from tests.rollout.room import BROAD, NARROW, RG, START, SUB, broad, guid, narrow, swap
 
 DONE = dt.datetime(2026, 10, 1, 12, tzinfo=dt.UTC)

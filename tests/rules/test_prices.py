@@ -6,7 +6,7 @@ import datetime as dt
 
 import pytest
 
-from rightsize.analyze.resources import logged_kinds
+from rightsize.analyze.verdicts.resource_logs import logged_kinds
 from rightsize.model.errors import InputError
 from rightsize.rules.prices import COLUMNS, known_prices, log_tables, logged_items, read_prices
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.analyze.control_findings import SEVERITIES
+from rightsize.analyze.controls import SEVERITIES
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store

@@ -13,13 +13,13 @@ import polars as pl
 import pytest
 
 from rightsize.cli.main import run
+from rightsize.guard.contain import contain_principal
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.agents import show_agents
 from rightsize.workflow.analyze import analyze_store
 from rightsize.workflow.catalog import import_catalogue
 from rightsize.workflow.check import check_store
-from rightsize.workflow.contain import contain_principal
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.propose import propose_plan
 from rightsize.workflow.verify import verify_plan

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from rightsize.azure.exchange import Clock
+from rightsize.guard.watch.run import Webhook, file_sink, read_webhook, send_to_webhook, write_to_file
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import commit_pass, undelivered
-from rightsize.watch.delivery import Webhook, file_sink, read_webhook, send_to_webhook, write_to_file
 from tests.serving import serving
 from tests.store.test_watching import changes, concluded
 

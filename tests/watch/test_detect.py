@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from rightsize.guard.watch import conclude as watching
+from rightsize.guard.watch.conclude import WatchSettings, conclude
 from rightsize.store.connection import open_store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
-from rightsize.watch import conclude as watching
-from rightsize.watch.conclude import WatchSettings, conclude
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)

@@ -13,12 +13,12 @@ import pytest
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.cli.main import run
+from rightsize.guard.contain import ContainResult, Suspicion, contain_principal
+from rightsize.guard.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import commit_pass, pending_changes
-from rightsize.watch.containment import ContainmentRules, contain_signalled, is_quiet, read_rules, why_not
-from rightsize.workflow.contain import ContainResult, Suspicion, contain_principal
 from rightsize.workflow.prune import prune_store
 from rightsize.workflow.verify import verify_plan
 from tests.store.test_watching import concluded

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from rightsize.guard.left_behind import find_left_behind
+from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
 from rightsize.render.left_behind import left_behind_lines, left_behind_scripts, left_behind_section
 from rightsize.rules.left_behind import kinds_left_behind
 from rightsize.rules.tables import rows_of
@@ -20,8 +22,6 @@ from rightsize.store.connection import open_store
 from rightsize.store.pruning import plan_pruning, prune
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import pending_changes
-from rightsize.watch.containment import ContainmentRules, contain_signalled
-from rightsize.workflow.left_behind import find_left_behind
 from rightsize.workflow.load import load_paths
 from tests.tenants.attack_traces import GROUP, SUBSCRIPTION, activity, audit, graph_request, guid, instant, target
 from tests.workflow.test_contain import signal

@@ -11,19 +11,21 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.behaviour.breadth import find_breadth
-from rightsize.analyze.behaviour.context_signals import (
+from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.signals import (
+    BURN_IN,
+    LIMIT,
     find_activations,
+    find_breadth,
+    find_creep,
     find_first_uses,
     find_given,
     find_places,
+    find_wakings,
     log2,
     rarity,
 )
-from rightsize.analyze.behaviour.creep import BURN_IN, LIMIT, find_creep
-from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
-from rightsize.analyze.behaviour.sleeping_grants import find_wakings
-from rightsize.analyze.text import GROUP, folded, place_of
+from rightsize.analyze.columns import GROUP, folded, place_of
 from rightsize.rules.behaviour import sought_classes
 
 LEAST_DAYS = 10
@@ -109,7 +111,7 @@ class Behaviour:
             before them, and later than a month after the begin of the log those without a history (`young`).
         facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
-        creep: `principal_id, day, bits, count, since`: the sums of `creep.find_creep` that reach its limit.
+        creep: `principal_id, day, bits, count, since`: the sums of `signals.find_creep` that reach its limit.
     """
 
     judged: pl.DataFrame

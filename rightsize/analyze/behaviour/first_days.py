@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.behaviour.context_signals import log2, rarity
+from rightsize.analyze.behaviour.signals import log2, rarity
 
 FORTNIGHT = 14
 """Calendar days from the first day of a principal on that are its first days."""

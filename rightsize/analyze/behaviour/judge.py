@@ -1,19 +1,46 @@
-"""Score days by their facts and return the few that a person should look at, each with a sentence and its frequency.
+"""Return the days that a person should look at, the uses that wait for it, and what people decided.
+
+Score days by their facts and return the few that a person should look at, each with a sentence and its frequency.
 
 A day is returned where its facts sum up to `THRESHOLD` bits and belong to two or more families: what was done, its
 risk, where it came from, when, how much, how roles were activated, and what happened before. One surprise alone is
 normal in daily work. A day is also returned where first uses of what attackers seek have added up over weeks
 (`creep`): there one kind of fact is enough, since it keeps coming.
+
+Hold uses that a person should look at first: they are counted as suspect, so that nothing is learnt from them.
+
+Two kinds of uses are held, until somebody decides or the days of `rules/behaviour_holds.csv` are over:
+
+- by `behaviour`: what was used for the first time in a finding about unusual behaviour, and all later uses of it;
+- by `signal`: later uses of what was used for the first time while a signal or a decision had it in quarantine.
+
+An operation is looked at by itself and together with its scope. So a known operation at a scope that was new on the
+unusual day is held there, and an operation that was new is held at every scope.
+
+Read the decisions of people to trust or to quarantine a signal, each with a reason, an owner and an end.
+
+An entry names a signal, or a principal with a time. `trust` releases the calls that the signal, or that time of the
+principal, holds in quarantine. `quarantine` holds them although the signal was dismissed, or although no signal names
+them. A decision holds up to its last day, measured by the newest day of the store and never by the clock.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.behaviour.breadth import ALONE
 from rightsize.analyze.behaviour.facts import Behaviour
+from rightsize.analyze.behaviour.signals import ALONE
+from rightsize.analyze.columns import folded, place_of
+from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
+from rightsize.model.errors import InputError
+from rightsize.model.times import read_moment
+from rightsize.rbac.text import fold
+from rightsize.rules.behaviour import hold_days
 
 THRESHOLD = 13.0
 HIGH = 18.0
@@ -227,3 +254,160 @@ def _parts(
     if row["since"] is not None:
         parts.append(f"the last of {row['count']} days since {row['since']} with a first use of what attackers seek")
     return parts or ["did something for the first time"]
+
+
+HELD = pl.Schema({"row": pl.UInt32(), "basis": pl.String(), "day": pl.Date()})
+_WHO = "principal_id"
+_COUNTS = ("succeeded", "failed", "started")
+
+
+def find_held(usage: pl.DataFrame, findings: pl.DataFrame, trusted: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
+    """Return the rows of use that are held: `row` (its number), `basis`, and the `day` of the finding or signal.
+
+    Args:
+        usage: `usage_days`, or a table of requests with these columns; `failed` and `started` may be missing.
+        findings: `behaviour_findings`.
+        trusted: `principal_id, from_time, to_time`: times that a person decided to trust.
+        newest: The newest day of the logs, by which the days of a hold are counted.
+    """
+    standing = _untrusted(findings, trusted, "first_time", "first_time").filter(
+        pl.col("day") >= newest - dt.timedelta(days=hold_days("behaviour"))
+    )
+    rows = usage.lazy().select(
+        _WHO, "operation", "scope", "day", "first_seen", "last_seen", row=pl.int_range(pl.len(), dtype=pl.UInt32),
+        use=_use_of(usage), suspect=pl.col("suspect").fill_null(0),
+    ).filter(pl.col("use") > 0)  # fmt: skip
+    named = pl.concat([standing[_WHO], usage.filter(pl.col("suspect") > 0)[_WHO].drop_nulls()]).unique()
+    some = rows.filter(pl.col(_WHO).is_in(named.implode())).collect()
+    if some.is_empty():
+        return pl.DataFrame(schema=HELD)
+    some = some.with_columns(name=folded(some["operation"]), place=place_of(some["scope"]))
+    held = pl.concat([*_by_behaviour(some, standing), *_by_signals(some, newest)])
+    held = held.sort("row", "day", "basis", descending=[False, True, False]).unique("row", keep="first")
+    left = _untrusted(some.join(held, on="row"), trusted, "first_seen", "last_seen")
+    return left.filter(pl.col("suspect") < pl.col("use")).select(
+        "row", "basis", day="day_right"
+    ).sort("row").cast(HELD)  # fmt: skip
+
+
+def with_held(usage: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+    """Return `usage_days` with every call of the held rows counted as suspect."""
+    if held.is_empty():
+        return usage
+    is_held = pl.int_range(pl.len(), dtype=pl.UInt32).is_in(held["row"].implode())
+    return usage.with_columns(suspect=pl.when(is_held).then(_use_of(usage)).otherwise("suspect").cast(pl.Int64))
+
+
+def _use_of(usage: pl.DataFrame) -> pl.Expr:
+    """Return how many calls of a row are use; a log without answers counts all as succeeded."""
+    return pl.sum_horizontal(pl.col(name).fill_null(0) for name in _COUNTS if name in usage.columns)
+
+
+def _untrusted(rows: pl.DataFrame, trusted: pl.DataFrame, first: str, last: str) -> pl.DataFrame:
+    numbered = rows.with_row_index("number")
+    good = numbered.join(trusted, on=_WHO).filter(
+        (pl.col(first) >= pl.col("from_time")) & (pl.col(last) <= pl.col("to_time"))
+    )
+    return numbered.join(good.select("number").unique(), on="number", how="anti").drop("number")
+
+
+def _by_behaviour(some: pl.DataFrame, standing: pl.DataFrame) -> list[pl.DataFrame]:
+    """Return the rows of operations that findings name, and of places first used on the day of a finding."""
+    named = standing.select(_WHO, "day", name="operations").explode("name", empty_as_null=True).drop_nulls("name")
+    named = named.with_columns(name=folded(named["name"])).group_by(_WHO, "name").agg(pl.col("day").max())
+    begun = some.group_by(_WHO, "name", "place").agg(day=pl.col("day").min())
+    there = begun.join(standing.select(_WHO, "day").unique(), on=[_WHO, "day"])
+    said = pl.lit("behaviour")
+    return [
+        some.join(named, on=[_WHO, "name"]).select("row", basis=said, day="day_right"),
+        some.join(there, on=[_WHO, "name", "place"]).select("row", basis=said, day="day_right"),
+    ]
+
+
+def _by_signals(some: pl.DataFrame, newest: dt.date) -> list[pl.DataFrame]:
+    """Return the rows of what was used first in quarantine alone, while the last such use is recent enough."""
+    term = dt.timedelta(days=hold_days("signal"))
+    parts = []
+    for key in ([_WHO, "name"], [_WHO, "name", "place"]):
+        days = some.group_by(*key, "day").agg(
+            clean=(pl.col("use") - pl.col("suspect")).sum(), suspect=pl.col("suspect").sum()
+        )
+        begun = days.sort("day").group_by(key).agg(
+            is_held=pl.col("clean").first() <= 0, last=pl.col("day").filter(pl.col("suspect") > 0).max()
+        )  # fmt: skip
+        standing = begun.filter(pl.col("is_held") & (pl.col("last") >= newest - term))
+        parts.append(some.join(standing, on=key).select("row", basis=pl.lit("signal"), day="last"))
+    return parts
+
+
+_KEYS = frozenset({"signal", "principal", "from", "to", "decision", "reason", "owner", "expires"})
+_DECISIONS = ("trust", "quarantine")
+_HINT = (
+    "an entry is `[[decide]]` with signal (an id), or principal, from and to (times); and with decision (trust or "
+    "quarantine), reason, owner and expires (a day)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDecision:
+    """One entry: about a signal, or about a principal from one time to another."""
+
+    signal_id: str | None
+    principal: str | None
+    from_time: dt.datetime | None
+    to_time: dt.datetime | None
+    decision: str
+    reason: str
+    owner: str
+    expires: dt.date
+
+
+def read_decisions(content: bytes, form: Form, name: str) -> tuple[SignalDecision, ...]:
+    """Read the entries of a file, each once, sorted by the signal or principal that they are about.
+
+    TOML has tables `[[decide]]`; JSON the same under `decide`, or the list alone; CSV a column for each key.
+
+    Raises:
+        InputError: The file does not have its form, an entry is invalid, or two entries contradict each other.
+    """
+    entries = read_entries(content, form, name, key="decide", hint=_HINT)
+    found: dict[tuple[str, ...], SignalDecision] = {}
+    for number, entry in enumerate(entries, 1):
+        where = f"entry {number} of `{name}`"
+        decision = _read(entry, where)
+        about = tuple(
+            str(part) for part in (decision.signal_id, decision.principal, decision.from_time, decision.to_time)
+        )
+        if found.setdefault(about, decision) != decision:
+            raise InputError(f"{where} decides again what an entry before it decides", hint=_HINT)
+    return tuple(found[about] for about in sorted(found))
+
+
+def _read(entry: object, where: str) -> SignalDecision:
+    fields = known_fields(entry, _KEYS, where, _HINT)
+    if ("signal" in fields) == ("principal" in fields):
+        raise InputError(f"{where} has to name a signal or a principal", hint=_HINT)
+    decision = fold(text_of(fields, "decision", where, _HINT))
+    if decision not in _DECISIONS:
+        raise InputError(f"`decision` of {where} is neither trust nor quarantine", hint=_HINT)
+    reason, owner = (text_of(fields, key, where, _HINT) for key in ("reason", "owner"))
+    expires = day_of(fields.get("expires"), where, _HINT)
+    if "signal" in fields:
+        if fields.keys() & {"from", "to"}:
+            raise InputError(f"{where} names a signal, which has a time of its own", hint=_HINT)
+        signal = fold(text_of(fields, "signal", where, _HINT))
+        return SignalDecision(signal, None, None, None, decision, reason, owner, expires)
+    start, end = (_time(fields, key, where) for key in ("from", "to"))
+    if start > end:
+        raise InputError(f"{where} ends before it starts", hint=_HINT)
+    principal = text_of(fields, "principal", where, _HINT)
+    return SignalDecision(None, principal, start, end, decision, reason, owner, expires)
+
+
+def _time(fields: Mapping[str, Any], key: str, where: str) -> dt.datetime:
+    value = fields.get(key)
+    try:
+        moment = value if isinstance(value, dt.datetime) else read_moment(str(value)).start
+    except ValueError:
+        raise InputError(f"`{key}` of {where} is not a time such as 2026-01-05T10:00:00Z", hint=_HINT) from None
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment

@@ -13,18 +13,17 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
-from rightsize.analyze.directory.findings import find_in_directory
+from rightsize.analyze.columns import folded
+from rightsize.analyze.counting import name_sets
 from rightsize.analyze.directory.frames import (
     assignment_rows,
     counted_actions,
     denied_rows,
+    find_in_directory,
     principal_rows,
     verdict_rows,
 )
-from rightsize.analyze.directory.history import rebuild_activations, use_of_activations
-from rightsize.analyze.directory.tables import DirectoryTables, ways_to
-from rightsize.analyze.log_days import days_missing, judge_log
+from rightsize.analyze.directory.tables import DirectoryTables, rebuild_activations, use_of_activations, ways_to
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import (
     SHOWN,
@@ -35,9 +34,8 @@ from rightsize.analyze.reasons import (
     Unused,
     Verdict,
 )
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdict_sets import name_sets
-from rightsize.analyze.window import Window
+from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
+from rightsize.analyze.window import Window, days_missing, judge_log
 from rightsize.rbac.resource_actions import is_of_directory, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions
@@ -56,7 +54,7 @@ class DirectoryAnalysis:
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
         earlier: The same of the days before the window that still count.
         days: `(a, day, first_seen, last_seen)`: when an assignment was at work.
-        activations: As `history.rebuild_activations` returns them.
+        activations: As `tables.rebuild_activations` returns them.
     """
 
     plane: PlaneAnalysis

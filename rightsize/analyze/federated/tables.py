@@ -9,12 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.log_days import administrative
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, administrative, choose_window
 from rightsize.rules.trust_subjects import TrustedSubject
 
 APPLICATION, IDENTITY = "application", "identity"

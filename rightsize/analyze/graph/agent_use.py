@@ -15,12 +15,12 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.graph.agents import OWN, UNCERTAIN
 from rightsize.analyze.graph.cases import SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, remembered_requests, service_principals
 from rightsize.analyze.reasons import SHOWN, UnobservableReason, Verdict
-from rightsize.analyze.text import folded
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import sign_in_scopes
 

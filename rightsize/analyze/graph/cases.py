@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.graph.inherited import Inheritances, Inherited
-from rightsize.analyze.graph.request_families import family_of
+from rightsize.analyze.graph.agents import Inheritances, Inherited
+from rightsize.analyze.graph.permissions import Clause, PermissionMap, Requirement, companions, family_of, parse_request
 from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, UnobservableReason
-from rightsize.graph.permissions import Clause, PermissionMap, Requirement, companions
-from rightsize.graph.requests import parse_request
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import (
     added,

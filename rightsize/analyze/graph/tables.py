@@ -8,12 +8,10 @@ from dataclasses import dataclass, fields
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.log_days import judge_log
 from rightsize.analyze.reasons import OutOfCoverage
-from rightsize.analyze.text import folded
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window, judge_log
 from rightsize.rules.tables import rows_of
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"

@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.coverage import COVERED, CoveredDays, covered_subscriptions
-from rightsize.analyze.existence import logged_rest
+from rightsize.analyze.columns import ROOT, node_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.log_days import is_shown
-from rightsize.analyze.observability.gaps import inner_gaps, with_declared
-from rightsize.analyze.observability.silence import MEMBERS
+from rightsize.analyze.observability.undecided import MEMBERS, inner_gaps, with_declared
 from rightsize.analyze.observability.ways import (
     ACTIVITY_LOG,
     ANY,
@@ -35,10 +32,11 @@ from rightsize.analyze.observability.ways import (
     registered,
 )
 from rightsize.analyze.reasons import SHOWN
-from rightsize.analyze.resource_logs import log_rules, log_states
-from rightsize.analyze.resources import known_resources, listed_kinds, logged_kinds
-from rightsize.analyze.scoping import ROOT, node_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import COVERED, CoveredDays, covered_subscriptions
+from rightsize.analyze.verdicts.existence import logged_rest
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.resource_logs import known_resources, listed_kinds, log_rules, log_states, logged_kinds
+from rightsize.analyze.window import is_shown
 
 _AT = "@"
 Brings = Mapping[str, frozenset[str]]

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.columns import REACH, folded
 from rightsize.analyze.observability.needs import Area, Needs, item_of, scope_of
 from rightsize.analyze.observability.undecided import ASSIGNMENT
 from rightsize.analyze.observability.ways import ACTIVITY_LOG, DECLARED, INVENTORY, RESOURCE_LOG
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, Verdict
-from rightsize.analyze.scoping import REACH
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 
 _ABSENT = [reason.value for reason in BY_EXISTENCE]
 

@@ -1,22 +1,44 @@
-"""Weigh the operations without a decision, by assignment and by what could decide them.
+"""Weigh what no log decides, and find the days and sign-in logs that are missing.
+
+Weigh the operations without a decision, by assignment and by what could decide them.
 
 The excess of an operation is its weight by risk times the reach of its assignment, as in the score of creep. An
 operation with use of its own is no excess, whatever its verdict.
+
+Find the days that the Activity Log lacks between its own days.
+
+Find the holders whose silence sign-in logs could still prove, and which of these logs are missing for each.
+
+Find for each assignment the days of the window that the logs behind its unused operations do not cover.
+
+Only logs that are evidence for a part of the window have such days. Of several logs, a day counts as covered if all of
+them cover it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.columns import REACH, ROOT, folded
+from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.profiles import operation_facts
-from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
-from rightsize.analyze.resource_logs import log_rules, rules_of
-from rightsize.analyze.scoping import REACH, ROOT
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.verdicts.coverage import (
+    arm_tokens,
+    callers_of,
+    covered_sign_in_kinds,
+    described_principals,
+    groups_with_known_members,
+    tokens_of,
+)
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.profiles import operation_facts
+from rightsize.analyze.verdicts.resource_logs import log_rules, rules_of
+from rightsize.analyze.window import Window, administrative
 from rightsize.rules.directory import weight_of as weight_of_action
 from rightsize.rules.graph import level_of
 from rightsize.rules.graph import weight_of as weight_of_permission
@@ -169,3 +191,233 @@ def _weight_of_granted(permission: str) -> int:
 
 
 _weight_on = {"graph": _weight_of_granted}
+
+
+def inner_gaps(inputs: Inputs, window: Window) -> pl.DataFrame:
+    """Return `(scope, day)`: the days of the window without a log between two days that its log covers.
+
+    A complete export of these days may have no row of them; then the days only have to be declared.
+    """
+    days = _logged(inputs)
+    ends = days.group_by("scope").agg(first=pl.col("day").min(), last=pl.col("day").max())
+    every = pl.DataFrame({"day": pl.date_range(window.first_day, window.last_day, eager=True)})
+    return (
+        ends.join(every, how="cross")
+        .filter(pl.col("day").is_between("first", "last"))
+        .select("scope", "day")
+        .join(days, on=["scope", "day"], how="anti")
+        .sort("scope", "day")
+    )
+
+
+def as_ranges(days: pl.DataFrame) -> pl.DataFrame:
+    """Return `(scope, first_day, last_day)`: days in a row as one range."""
+    run = (pl.col("day").diff().dt.total_days().fill_null(1) != 1).cum_sum().over("scope", order_by="day")
+    return (
+        days.sort("scope", "day")
+        .with_columns(run=run)
+        .group_by("scope", "run")
+        .agg(first_day=pl.col("day").min(), last_day=pl.col("day").max())
+        .select("scope", "first_day", "last_day")
+        .sort("scope", "first_day")
+    )
+
+
+def with_declared(inputs: Inputs, window: Window) -> Inputs:
+    """Return the tables as if somebody had declared the days between two logged ones as covered."""
+    gaps = inner_gaps(inputs, window)
+    rows = gaps.select(
+        pl.lit("activity_log").alias("source"),
+        pl.lit("Administrative").alias("category"),
+        "scope",
+        "day",
+        pl.lit(0, dtype=pl.Int64).alias("events"),
+        pl.lit("declared_empty").alias("state"),
+    )
+    whole = pl.concat([inputs.coverage, rows], how="diagonal").select(*schema_of("coverage"))
+    return replace(inputs, coverage=whole)
+
+
+def _logged(inputs: Inputs) -> pl.DataFrame:
+    """Return `(scope, day)` of the days that the Activity Log covers."""
+    return administrative(inputs.coverage).select("scope", "day").unique()
+
+
+ITEM_OF_KIND = {
+    "interactive": "sign_ins:user",
+    "non_interactive": "sign_ins:user",
+    "service_principal": "sign_ins:service_principal",
+    "managed_identity": "sign_ins:managed_identity",
+}
+"""The missing thing that has each kind of sign-in."""
+
+MEMBERS = "members"
+SILENCE: dict[str, pl.DataType] = {
+    "principal_id": pl.String(),
+    "of_arm": pl.String(),
+    "of_all": pl.String(),
+    "is_silent": pl.Boolean(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """The principals that are known to have had a token, and the kinds of sign-in that say nothing of one owner."""
+
+    principals: pl.Series
+    kinds: list[str]
+
+
+def missing_of_silence(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame:
+    """Return for each holder what is missing to know that it got no token, as `SILENCE` has it.
+
+    `of_arm` is about tokens of Azure Resource Manager, `of_all` about tokens of any kind: the missing things joined by
+    `+`, or null where a token is known, where no log can tell, or where nothing is missing. `is_silent` says whether it
+    is known already that the holder got no token of any kind.
+    """
+    callers = callers_of(inputs, window)
+    heard_arm = _heard(arm_tokens(inputs, window), callers.filter("control"))
+    heard_all = _heard(tokens_of(inputs, window), callers)
+    covered = covered_sign_in_kinds(inputs, window)
+    described = described_principals(inputs)
+    of_arm = _of_holders(inputs, tenant, described, covered, heard_arm).rename({"missing": "of_arm"})
+    of_all = _of_holders(inputs, tenant, described, covered, heard_all).rename({"missing": "of_all"})
+    own = tenant.assignments.filter(pl.col("principal_tenant_id").is_null()).select("principal_id").unique()
+    return (
+        own.join(of_arm, on="principal_id", how="left")
+        .join(of_all, on="principal_id", how="left")
+        .with_columns(is_silent=(pl.col("of_all") == "").fill_null(False))
+        .with_columns(pl.col("of_arm", "of_all").replace("", None))
+        .select(*SILENCE)
+        .sort("principal_id")
+    )
+
+
+def _heard(tokens: pl.DataFrame, callers: pl.DataFrame) -> _Heard:
+    anonymous = tokens.filter(pl.col("principal_id").is_null())["kind"].drop_nulls().unique().to_list()
+    return _Heard(pl.concat([tokens["principal_id"], callers["principal_id"]]).drop_nulls().unique(), anonymous)
+
+
+def silence_of(inputs: Inputs, window: Window, holders: pl.Series) -> pl.DataFrame:
+    """Return `(principal_id, silence)` of holders of directory roles: the ways to know that each got no token.
+
+    Members of a group count one by one; each thing that may be missing for some of them is a way of its own.
+    """
+    heard = _heard(tokens_of(inputs, window), callers_of(inputs, window))
+    covered = covered_sign_in_kinds(inputs, window)
+    described = described_principals(inputs)
+    is_group = pl.col("principal_type") == "Group"
+    single = _of_singles(described.filter(~is_group), covered, heard).filter(pl.col("missing") != "")
+    groups = described.filter(is_group & pl.col("principal_id").is_in(holders.implode()))["principal_id"]
+    lacking = sorted({item for kind, item in ITEM_OF_KIND.items() if kind not in covered})
+    known = groups_with_known_members(inputs, described).implode()
+    open_too = pl.when(~pl.col("principal_id").is_in(known)).then(pl.lit(MEMBERS))
+    of_groups = pl.DataFrame({"principal_id": groups}).select(
+        "principal_id", silence=pl.concat_list(pl.lit(lacking, dtype=pl.List(pl.String)), open_too).list.drop_nulls()
+    )
+    alone = single.filter(pl.col("principal_id").is_in(holders.implode()))
+    return pl.concat([alone.select("principal_id", silence=pl.concat_list("missing")), of_groups])
+
+
+def _of_singles(described: pl.DataFrame, covered: list[str], heard: _Heard) -> pl.DataFrame:
+    """Return the principals with `missing`: null where no log could tell, an empty text where nothing is missing."""
+    lacking = pl.col("kinds").list.set_difference(covered)
+    may_tell = pl.col("kinds").list.set_intersection(heard.kinds).list.len() == 0
+    return described.with_columns(
+        missing=pl.when(may_tell & ~pl.col("principal_id").is_in(heard.principals.implode())).then(
+            lacking.list.eval(pl.element().replace_strict(ITEM_OF_KIND, default=None, return_dtype=pl.String))
+            .list.unique()
+            .list.sort()
+            .list.join("+")
+        )
+    )
+
+
+def _of_holders(
+    inputs: Inputs, tenant: Tenant, described: pl.DataFrame, covered: list[str], heard: _Heard
+) -> pl.DataFrame:
+    """Return `(principal_id, missing)` of the principals and groups that may be silent."""
+    single = _of_singles(described, covered, heard)
+    groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
+    persons = single.filter(~pl.col("principal_id").is_in(groups.implode()))
+    of_groups = _of_groups(inputs, tenant, described, persons, groups)
+    found = pl.concat([persons.select("principal_id", "missing"), of_groups])
+    return found.drop_nulls("missing").unique("principal_id", keep="any")
+
+
+def _of_groups(
+    inputs: Inputs, tenant: Tenant, described: pl.DataFrame, persons: pl.DataFrame, groups: pl.Series
+) -> pl.DataFrame:
+    """Return `(principal_id, missing)` of groups: what members lack, and the members where not all are known."""
+    known = groups_with_known_members(inputs, described)
+    devices = folded(inputs.group_members.filter(pl.col("member_type") == "Device")["member_id"])
+    members = (
+        tenant.may_reach.filter(
+            pl.col("holder").is_in(groups.implode())
+            & ~pl.col("principal_id").is_in(groups.implode())
+            & ~pl.col("principal_id").is_in(devices.implode())
+        )
+        .join(persons.select("principal_id", "missing"), on="principal_id", how="left")
+        .group_by("holder")
+        .agg(loud=pl.col("missing").is_null().any(), lacks=pl.col("missing").unique().sort().str.join("+"))
+    )
+    rows = pl.DataFrame({"holder": groups.unique()}).join(members, on="holder", how="left")
+    listed = pl.when(pl.col("holder").is_in(known.implode())).then(pl.lit("")).otherwise(pl.lit(MEMBERS))
+    parts = pl.concat_str(pl.col("lacks").fill_null(""), listed, separator="+").str.split("+")
+    return rows.filter(~pl.col("loud").fill_null(False)).select(
+        principal_id="holder",
+        missing=parts.list.eval(pl.element().filter(pl.element() != "")).list.unique().list.sort().list.join("+"),
+    )
+
+
+_ASSIGNMENT = ["role_assignment_id", "state"]
+
+
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """The days that logs do not cover, as few distinct sets.
+
+    Attributes:
+        of: `(role_assignment_id, state, gap)`: the set of each assignment with operations that are unused by a log of a
+            part of the window; others have none.
+        days: `(gap, day)`: the days of each set.
+    """
+
+    of: pl.DataFrame
+    days: pl.DataFrame
+
+    @classmethod
+    def of_one_log(cls, units: pl.DataFrame, missing: pl.Series) -> Gaps:
+        """Return the same days as missing for all units (`role_assignment_id`, `state`)."""
+        one = pl.lit(0, dtype=pl.UInt32).alias("gap")
+        if missing.is_empty():
+            units = units.clear()
+        return cls(units.select(*_ASSIGNMENT, one), missing.to_frame("day").select(one, "day"))
+
+    def covered(self, window: Window) -> pl.DataFrame:
+        """Return `(role_assignment_id, state, covered_days)`: the number of days of the window that the logs cover."""
+        counts = self.days.group_by("gap").agg(missing=pl.len().cast(pl.Int64))
+        return self.of.join(counts, on="gap").select(*_ASSIGNMENT, covered_days=window.days - pl.col("missing"))
+
+
+def find_gaps(analysis: Analysis) -> Gaps:
+    """Return the days that the logs behind the verdicts of each assignment do not cover."""
+    in_part = analysis.profile_operations.filter(pl.col("reason") == Unused.COVERED_IN_PART.value)
+    places = analysis.tenant.assignments.select(*_ASSIGNMENT, "place")
+    keyed = (
+        analysis.profiles.join(in_part.select("profile_id", "plane").unique(), on="profile_id")
+        .group_by(_ASSIGNMENT)
+        .agg(planes=pl.col("plane").sort().str.join(" "))
+        .join(places, on=_ASSIGNMENT)
+    )
+    sets = keyed.select("place", "planes").unique().sort("place", "planes").with_row_index("gap")
+    days = (
+        sets.with_columns(plane=pl.col("planes").str.split(" "))
+        .explode("plane")
+        .join(analysis.gaps, on=["place", "plane"])
+        .select("gap", "day")
+        .unique()
+        .sort("gap", "day")
+    )
+    of = keyed.join(sets, on=["place", "planes"]).select(*_ASSIGNMENT, "gap").sort(_ASSIGNMENT)
+    return Gaps(of, days)

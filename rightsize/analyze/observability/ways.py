@@ -12,17 +12,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.absence import types_there
-from rightsize.analyze.coverage import covered_subscriptions, open_groups
-from rightsize.analyze.existence import logged_rest
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.observability.gaps import inner_gaps
-from rightsize.analyze.observability.silence import MEMBERS, missing_of_silence
-from rightsize.analyze.observability.undecided import UNDECIDED
+from rightsize.analyze.observability.undecided import MEMBERS, UNDECIDED, inner_gaps, missing_of_silence
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
-from rightsize.analyze.resources import listed_kinds, logged_kinds
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.absence import types_there
+from rightsize.analyze.verdicts.coverage import covered_subscriptions, open_groups
+from rightsize.analyze.verdicts.existence import logged_rest
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.resource_logs import listed_kinds, logged_kinds
 from rightsize.analyze.window import Window
 
 ACTIVITY_LOG, DECLARED = "activity_log", "declared_days"
@@ -98,7 +96,7 @@ def ways_on_planes(cells: pl.DataFrame, silence: pl.DataFrame, *, audited: bool)
 
     Args:
         cells: `undecided.plane_cells`.
-        silence: `silence.silence_of` the holders of directory roles.
+        silence: `undecided.silence_of` the holders of directory roles.
         audited: Whether the audit log of the directory covers every day and has activations: then no more of it shows
             that an eligible assignment was not activated.
     """
@@ -234,7 +232,7 @@ class _Facts:
         present: `(place, kind, is_present)`.
         namespaces: `(place, namespaces)`: the providers of the types that are there.
         lost: `(place, log, is_lost)`: types of which not all resources are known there.
-        silence: `silence.missing_of_silence`.
+        silence: `undecided.missing_of_silence`.
         unplaced: `a` of the eligible assignments of a role that somebody activated nobody knows where.
         anywhere: What is missing for some scope or group, of what decides about the writes of others.
     """

@@ -235,7 +235,7 @@ def _stage_directory_grants(con: duckdb.DuckDBPyConnection, file_ids: str, witho
 
 
 def _stage_consents(con: duckdb.DuckDBPyConnection, file_ids: str, without: set[int]) -> None:
-    """Stage permissions that calls consented to for an application, as `analyze.grant_deduplication.consent` has them.
+    """Stage permissions that calls consented to for an application, as `grant_deduplication.consent` has them.
 
     Source: Microsoft Graph directoryAudit of "Add delegated permission grant", whose modified properties name the
     application and all permissions of the grant after the change.

@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from rightsize.analyze.existence import PROBLEMS
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Choice, Verdict
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.existence import PROBLEMS
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.model.plan import Advice, Proposal
 from rightsize.propose.core.exclusions import advise_exclusions, names_scope

@@ -9,11 +9,10 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import ScopeTree, folded
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence
-from rightsize.analyze.scoping import ScopeTree
-from rightsize.analyze.text import folded
 from rightsize.model.plan import Growth, PlannedAssignment, Proof, Proposal
 from rightsize.model.plan_evidence import BEFORE, WINDOW
 from rightsize.model.progress import through

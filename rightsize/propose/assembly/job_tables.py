@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations, union
 from rightsize.propose.jobs.jobs import Job, Jobs, find_jobs

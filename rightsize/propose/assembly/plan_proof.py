@@ -10,8 +10,8 @@ from itertools import chain
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proof

@@ -7,12 +7,12 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.escalation import Holdings
+from rightsize.analyze.columns import folded
 from rightsize.analyze.federated.tables import grant_of_credential
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.layers import ASSIGNED_SCHEMA, today
+from rightsize.analyze.reach.escalation import Holdings
+from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
-from rightsize.analyze.text import folded
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal
 from rightsize.rbac.scopes import parse_scope
@@ -22,7 +22,7 @@ _PATTERNS = {"role": _TEXT, "block": pl.Int64(), "kind": _TEXT, "pattern": _TEXT
 
 
 def assigned_after(plan: Plan, tenant: Tenant) -> pl.DataFrame:
-    """Return the Azure role assignments after a plan, as `analyze.layers.ASSIGNED_SCHEMA`."""
+    """Return the Azure role assignments after a plan, as `analyze.reach.layers.ASSIGNED_SCHEMA`."""
     ours = [one for one in plan.proposals if one.plane in ("control", "data") and one.kind.changes]
     gone = pl.DataFrame(
         sorted({one.assignment for one in ours}),

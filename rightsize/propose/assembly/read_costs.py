@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.scoping import ROOT
+from rightsize.analyze.columns import ROOT
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.options import Reads, price_list

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.reasons import BY_EXISTENCE, Unused, Verdict, sentence
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.needs.assignments import Key, Use

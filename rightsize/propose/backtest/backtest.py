@@ -14,11 +14,10 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.role_requests import read_role_requests
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.usage import use_by_day
-from rightsize.analyze.verdicts import analyse
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.verdicts.usage import read_role_requests, use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.excess import total_excess
 from rightsize.model.nouns import PermissionBlock

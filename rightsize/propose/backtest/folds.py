@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.text import folded
-from rightsize.analyze.window import Window
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.needs.keep_rules import creations_since
 

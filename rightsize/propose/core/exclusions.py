@@ -14,9 +14,8 @@ from typing import Literal, get_args
 
 import polars as pl
 
+from rightsize.analyze.columns import ScopeTree, containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.scoping import ScopeTree, containing
-from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.display_names import is_unnamed
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import is_unnamed
 from rightsize.analyze.window import Window
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of

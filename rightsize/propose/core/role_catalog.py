@@ -8,8 +8,8 @@ from typing import Literal
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.text import folded
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, union
 from rightsize.propose.core.read_patterns import PatternPart, strings_in

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.columns import folded, place_of
 from rightsize.propose.core.resource_lifetimes import (
     GROUP_WRITES,
     Lifetimes,

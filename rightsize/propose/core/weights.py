@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.scoping import ROOT, ScopeTree
-from rightsize.analyze.text import place_of
+from rightsize.analyze.columns import ROOT, ScopeTree, place_of
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import risk_weights

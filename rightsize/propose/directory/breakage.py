@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 import polars as pl
 
 from rightsize.analyze.directory.judge import DirectoryAnalysis
-from rightsize.analyze.log_days import days_missing
-from rightsize.analyze.log_gaps import Gaps
+from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Unused
+from rightsize.analyze.window import days_missing
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence

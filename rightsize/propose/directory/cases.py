@@ -12,10 +12,10 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.coverage import described_principals, groups_with_known_members
+from rightsize.analyze.columns import folded
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.propose.core.options import PlanOptions, Reads, price_list
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.holders import Holders

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.coverage import described_principals
+from rightsize.analyze.columns import folded
 from rightsize.analyze.directory.tables import DirectoryTables
-from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import bound_kinds, bound_reach
 

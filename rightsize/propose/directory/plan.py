@@ -12,12 +12,12 @@ from uuid import NAMESPACE_URL, uuid5
 
 import polars as pl
 
-from rightsize.analyze.activation_use import duration, standing_hours
+from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.directory.judge import DirectoryAnalysis
 from rightsize.analyze.directory.tables import DirectoryTables
 from rightsize.analyze.pim_findings import SELDOM_HOURS
 from rightsize.analyze.reasons import Unused, covered_of
-from rightsize.analyze.totals import count_unexplained
+from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal

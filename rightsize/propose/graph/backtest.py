@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.graph.inherited import Inheritances
+from rightsize.analyze.graph.agents import Inheritances
 from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.analyze.graph.permissions import Clause
 from rightsize.analyze.graph.tables import GraphTables, requests_of
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
-from rightsize.graph.permissions import Clause
 from rightsize.model.plan import Proposal
 from rightsize.propose.backtest.backtest import BacktestTally
 from rightsize.propose.backtest.folds import Fold

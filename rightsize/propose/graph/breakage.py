@@ -15,9 +15,9 @@ import polars as pl
 from rightsize.analyze.graph.cases import CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import covered_days, request_days
-from rightsize.analyze.log_days import days_missing
-from rightsize.analyze.log_gaps import Gaps
+from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import SHOWN, Verdict
+from rightsize.analyze.window import days_missing
 from rightsize.propose.graph.choose import GraphChoice
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence

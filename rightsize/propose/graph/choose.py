@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphMap, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
+from rightsize.analyze.graph.permissions import Pair
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Verdict
-from rightsize.graph.permissions import Pair
 from rightsize.model.plan import Advice, Proof
 from rightsize.propose.graph.cover import cheapest_cover
 from rightsize.rules.graph import alternatives, is_general, partial_kind, writing_twin

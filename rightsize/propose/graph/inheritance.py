@@ -16,12 +16,12 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.graph.agents import OWN, inheritance
 from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, Verdict
-from rightsize.analyze.text import folded
 from rightsize.model.plan import Advice, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import NARROW_SCOPE, REMOVE
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of

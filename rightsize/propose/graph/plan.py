@@ -7,11 +7,11 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.graph.cases import CaseKey, SeenRequests
 from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
-from rightsize.analyze.totals import count_unexplained
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind

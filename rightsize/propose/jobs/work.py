@@ -13,8 +13,8 @@ from typing import Literal
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.text import folded
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.needs.privileged import RiskKind
 from rightsize.rbac.text import Folded

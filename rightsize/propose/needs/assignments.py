@@ -8,13 +8,12 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.coverage import covered_subscriptions
+from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import covered_subscriptions
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, OperationKey
 from rightsize.propose.core.expiry import end_text

@@ -17,7 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.role_requests import DELETE, WRITE
+from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject
 from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
@@ -138,7 +138,7 @@ def read_delegations(
 
     Args:
         placed: As `assignments.place_uses` returns it.
-        requests: As `role_requests.read_role_requests` returns it.
+        requests: As `usage.read_role_requests` returns it.
         subjects: Today's assignments.
         book: The roles.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rightsize.analyze.activation_use import duration
+from rightsize.analyze.verdicts.usage import duration
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.role_catalog import Need, RoleBook

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.part_profiles import MOST_NODES
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict, covered_of
+from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.progress import through
 from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, REMOVE_ORPHAN, ProposalKind

@@ -17,10 +17,10 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.coverage import described_principals, groups_with_known_members
-from rightsize.analyze.holders import able_principals
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.principals import able_principals
+from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.rbac.azure import OWNER
 from rightsize.rbac.owners import Owner, owners_to_keep

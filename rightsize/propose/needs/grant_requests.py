@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.role_requests import DELETE, WRITE
-from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.expiry import last_of, lasts_as_long
 from rightsize.propose.core.read_patterns import PatternPart

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex, bits_of
 from rightsize.propose.core.weights import Reach, Scale

@@ -15,14 +15,12 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.coverage import COVERED, control_states, described_principals, groups_with_known_members
-from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.policy_needs import PolicyNeed, read_policy_needs
+from rightsize.analyze.principals import PolicyNeed, classify_holders, read_policy_needs
 from rightsize.analyze.reasons import Unused, Verdict
-from rightsize.analyze.scoping import containing
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import COVERED, control_states, described_principals, groups_with_known_members
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.propose.core.exclusions import Exclusion, place_named, related_places, tagged_places
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.scopes import anchor_of, is_below

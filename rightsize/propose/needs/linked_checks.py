@@ -23,10 +23,10 @@ from functools import cached_property
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.linked_checks import may_exist_below, runs_elsewhere, type_references
-from rightsize.analyze.resources import kind_at, kind_of, resource_of
-from rightsize.analyze.text import folded, place_of
+from rightsize.analyze.verdicts.linked_checks import may_exist_below, runs_elsewhere, type_references
+from rightsize.analyze.verdicts.resource_logs import kind_at, kind_of, resource_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
 from rightsize.propose.needs.profiles import Profile

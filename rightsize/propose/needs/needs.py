@@ -19,9 +19,9 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.absence import shown_types
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.absence import shown_types
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.propose.core.bitsets import FoldedKey, Interner, OperationIndex, bits_of, union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.read_patterns import PatternPart, met

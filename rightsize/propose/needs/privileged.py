@@ -20,8 +20,8 @@ from typing import Literal, cast
 
 import polars as pl
 
-from rightsize.analyze.scoping import ROOT, ScopeTree
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import LAYERS
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.read_patterns import READ, PatternPart, in_order, is_read

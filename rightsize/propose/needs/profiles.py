@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.absence import listed_types
-from rightsize.analyze.log_gaps import find_gaps
-from rightsize.analyze.part_profiles import MOST_NODES
+from rightsize.analyze.columns import folded
+from rightsize.analyze.observability.undecided import find_gaps
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
-from rightsize.analyze.resources import kind_of, resource_of
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.absence import listed_types
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.profiles import MOST_NODES
+from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook

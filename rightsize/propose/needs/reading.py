@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
+from rightsize.analyze.columns import place_of
 from rightsize.analyze.duplicates import find_duplicates
-from rightsize.analyze.holders import classify_holders
 from rightsize.analyze.inputs import Inputs, empty
 from rightsize.analyze.pim_findings import seldom_at_work
-from rightsize.analyze.role_requests import read_role_requests
-from rightsize.analyze.text import place_of
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.principals import classify_holders
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.usage import read_role_requests
 from rightsize.model.progress import step
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.bitsets import OperationIndex, index_operations, union

@@ -23,10 +23,10 @@ from collections.abc import Iterable, Mapping
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
 from rightsize.propose.needs.assignments import KEY, Key, masks_of

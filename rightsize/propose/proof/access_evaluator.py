@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.role_requests import REQUESTS_SCHEMA, attributes_of
-from rightsize.analyze.scoping import ScopeTree, containing
+from rightsize.analyze.columns import ScopeTree, containing
+from rightsize.analyze.verdicts.usage import REQUESTS_SCHEMA, attributes_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.read_patterns import strings_of
 from rightsize.rbac.algebra import grants, grants_alike
@@ -58,7 +58,7 @@ class Evaluator:
     Attributes:
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
-        requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
+        requests: The requests of calls that assign roles, as `usage.read_role_requests` returns them.
     """
 
     roles: Mapping[Folded, Blocks]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.scoping import ScopeTree, containing
+from rightsize.analyze.columns import ScopeTree, containing
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Proof
 from rightsize.model.progress import step, through
@@ -83,7 +83,7 @@ def prove(
             each claim replaces.
         roles: Permission blocks by the key of a role.
         tree: Management groups and subscriptions.
-        requests: The requests of calls that assign roles, as `role_requests.read_role_requests` returns them.
+        requests: The requests of calls that assign roles, as `usage.read_role_requests` returns them.
     """
     evaluator = Evaluator(roles, tree) if requests is None else Evaluator(roles, tree, requests)
     unproved = _first_by_claim(_uncovered(claims, uses, evaluator))

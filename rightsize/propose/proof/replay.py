@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
-from rightsize.analyze.text import folded, place_of
-from rightsize.analyze.usage import use_by_day
+from rightsize.analyze.verdicts.usage import use_by_day
 from rightsize.analyze.window import Window
 from rightsize.model.progress import through
 from rightsize.model.role_forms import permissions_from_json

@@ -28,8 +28,8 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.existence import Existence
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.existence import Existence
+from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.risk.break_table import upper_limit
 from rightsize.rules.inventory import inventory_types, type_named

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.coverage import arm_tokens
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.log_gaps import Gaps, find_gaps
+from rightsize.analyze.observability.undecided import Gaps, find_gaps
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.text import folded
-from rightsize.analyze.usage import use_by_day
-from rightsize.analyze.verdicts import Analysis
+from rightsize.analyze.verdicts.coverage import arm_tokens
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.usage import use_by_day
 from rightsize.analyze.window import Window
 
 KEY = ["role_assignment_id", "state"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from rightsize.analyze.part_profiles import MOST_NODES
+from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.model.progress import step
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.expiry import last_of

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rightsize.analyze.scoping import ROOT, ScopeTree
+from rightsize.analyze.columns import ROOT, ScopeTree
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 
-from rightsize.analyze.scoping import ROOT
+from rightsize.analyze.columns import ROOT
 from rightsize.propose.core.bitsets import Interner, bits_of, union
 from rightsize.propose.core.options import MAX
 from rightsize.propose.core.role_catalog import KnownRole, Need

@@ -22,8 +22,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.resources import kind_of, resource_of
-from rightsize.analyze.text import place_of
+from rightsize.analyze.columns import place_of
+from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.propose.core.bitsets import union, without
 from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.needs.assignments import Key

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
+from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
 from rightsize.propose.core.role_catalog import RoleBook

@@ -19,8 +19,8 @@ from itertools import chain, count
 
 import polars as pl
 
+from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.text import folded, place_of
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.role_catalog import RoleContent

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rightsize.analyze.scoping import ROOT
+from rightsize.analyze.columns import ROOT
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.scoping import ScopeTree
+from rightsize.analyze.columns import ScopeTree
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.options import AUTO, PlanOptions

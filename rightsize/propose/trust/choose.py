@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rightsize.analyze.federated.frames import is_in_use
+from rightsize.analyze.federated.judge import is_in_use
 from rightsize.analyze.federated.tables import Credential, CredentialVerdict, ObservedSubject
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import Window

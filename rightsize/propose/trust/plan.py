@@ -7,12 +7,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.federated.frames import WEIGHTS, is_in_use
-from rightsize.analyze.federated.judge import TrustAnalysis, trusts
+from rightsize.analyze.federated.judge import WEIGHTS, TrustAnalysis, is_in_use, trusts
 from rightsize.analyze.federated.tables import CredentialVerdict, SignInUse
-from rightsize.analyze.log_days import days_missing
-from rightsize.analyze.log_gaps import Gaps
+from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Verdict, sentence_on
+from rightsize.analyze.window import days_missing
 from rightsize.model.errors import InternalError
 from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.model.proposal_kinds import KEEP

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rightsize.analyze.federated.frames import is_in_use
-from rightsize.analyze.federated.judge import TrustAnalysis
+from rightsize.analyze.federated.judge import TrustAnalysis, is_in_use
 from rightsize.analyze.federated.tables import CredentialVerdict
 from rightsize.propose.trust.bodies import id_of_narrowed
 from rightsize.propose.trust.plan import read_credentials

@@ -23,8 +23,8 @@ from rightsize.analyze.plan_evidence import (
     readings_of,
     stays_inline,
     take_rows,
+    with_grants,
 )
-from rightsize.analyze.plan_grants import with_grants
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import SchemaChecks, load_unrepeated

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.analyze.columns import containing
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.scoping import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.expiry import lasts_as_long

@@ -13,11 +13,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.holders import classify_holders
+from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.role_requests import read_role_requests
+from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.tenant import read_tenant
-from rightsize.analyze.text import folded
+from rightsize.analyze.verdicts.usage import read_role_requests
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.analyze.totals import count_unexplained
+from rightsize.analyze.counting import count_unexplained
 from rightsize.rbac.text import fold
 from rightsize.render.blast import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar

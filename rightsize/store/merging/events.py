@@ -354,7 +354,7 @@ def _find_meant(con: duckdb.DuckDBPyConnection, acts: str, operations: str) -> b
         return False
     import polars as pl  # noqa: PLC0415  most loads name every operation
 
-    from rightsize.analyze.display_names import operations_meant  # noqa: PLC0415
+    from rightsize.analyze.inputs import operations_meant  # noqa: PLC0415
 
     catalogue = pl.DataFrame(con.sql(f"SELECT operation, display_name, is_data_action FROM {operations}"))
     with registered(con, {"meant_frame": operations_meant(pl.DataFrame(con.sql(acts)), catalogue)}):

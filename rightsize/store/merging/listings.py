@@ -293,7 +293,7 @@ def _vanished(con: duckdb.DuckDBPyConnection) -> set[tuple[str, str]]:
 def gone_grants(store: Store) -> pl.DataFrame:
     """Return the grants that the newest complete listings no longer have.
 
-    Columns: `kind, name` as in `analyze.state_snapshot`, `principal_id, scope, role, what` as there, `last_listed_on,
+    Columns: `kind, name` as in `guard.watch.state`, `principal_id, scope, role, what` as there, `last_listed_on,
     missing_on`, and `grant_id`.
     """
     return store.frame("""

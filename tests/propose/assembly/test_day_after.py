@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan

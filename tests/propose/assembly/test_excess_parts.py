@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InputError
 from rightsize.model.excess import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.model.nouns import PermissionBlock

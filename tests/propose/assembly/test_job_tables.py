@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.propose.assembly.job_tables import JOB_TABLES, JobTables, job_tables, read_jobs
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, SUB, VM, SmallTenant, guid
 

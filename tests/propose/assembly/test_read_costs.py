@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.propose.assembly.read_costs import price_reads
 from rightsize.propose.core.options import PlanOptions, Reads
 from rightsize.propose.needs.drafts import StayingInput, decide

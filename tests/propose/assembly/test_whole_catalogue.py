@@ -13,8 +13,8 @@ import pytest
 
 from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import read_tenant
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.core.bitsets import index_operations

@@ -7,8 +7,8 @@ import datetime as dt
 import polars as pl
 import pytest
 
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.core.options import Reads, Unobservable
 from tests.propose.inventoried import CONTAINER_WRITE, JOIN, holder, inventoried, inventory, reader, resource

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.analyze.verdicts import Analysis, analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.pipeline import make_plan

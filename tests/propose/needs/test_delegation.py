@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.role_requests import DELETE, WRITE, attributes_of
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.verdicts.usage import DELETE, WRITE, attributes_of
+from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.needs.delegation import ADMINISTRATOR, WHY_UNCONSTRAINED, Delegation

@@ -7,10 +7,10 @@ import json
 import polars as pl
 import pytest
 
-from rightsize.analyze.scoping import read_tree
+from rightsize.analyze.columns import read_tree
 from rightsize.analyze.tenant import read_tenant
-from rightsize.analyze.verdicts import analyse
-from rightsize.analyze.window_choice import choose_window
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.proposal_kinds import REMOVE

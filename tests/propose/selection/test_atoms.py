@@ -11,7 +11,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.scoping import ScopeTree
+from rightsize.analyze.columns import ScopeTree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.bitsets import index_operations

@@ -15,13 +15,13 @@ from polars.testing import assert_frame_equal
 from typer.main import get_command
 
 from rightsize.cli.main import app, run
+from rightsize.guard.watch.detect import read_applied
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan_defaults import SaidOnce, filled
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.propose.verify.reviewable import plan_of
-from rightsize.watch.drift import read_applied
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.propose.written_plans import Written, named, to_version_1

@@ -1,0 +1,375 @@
+"""Compute the reach of each principal and machine: everything that it can gain through any number of steps.
+
+A reach is a set: (subscription, layer) and (subscription, plane) pairs, and the identities, resources and secrets that
+can be gained. The rules of layers say what a node has by itself; the graph of `escalation`, closed by `closure`, says
+what follows. A reach is an upper bound: a step that a rule calls possible counts as if it were certain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+
+import polars as pl
+
+from rightsize.analyze.columns import place_of
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
+from rightsize.analyze.reach.escalation import Holdings, build_graph, with_assignable
+from rightsize.analyze.reach.facts import Facts
+from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
+from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.model.explained import LETTERS
+from rightsize.model.nouns import LAYERS
+from rightsize.rules.layers import LAYER_BITS
+
+PLANES = ("control", "data", "graph", "directory")
+_STRIDE = 8
+CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
+"""The bits of planes in a subscription, after those of the layers."""
+_ALL_HERE = (1 << _STRIDE) - 1
+_ALL_LAYERS = (1 << len(LAYERS)) - 1
+_GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
+_HEAD = 3
+_WHOLE = ("x:tenant", "a:/")
+_CROWDS = ("x:users", "x:all_users")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """The layout of the bits of a reach.
+
+    Attributes:
+        subscriptions: Folded scope to its position.
+        things: Nodes that can be gained, from the first bit after the subscriptions on.
+        first: That bit.
+        kinds: The bits of the things of a kind, by the letter of their nodes.
+    """
+
+    subscriptions: Mapping[str, int]
+    things: Mapping[int, int]
+    first: int
+    kinds: Mapping[str, int]
+
+    def at(self, scope: str, bits: int) -> int:
+        """Return the bits of a subscription, shifted to their place."""
+        return bits << (_HEAD + _STRIDE * self.subscriptions[scope])
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One view of the tenant with the reach of its nodes.
+
+    Attributes:
+        graph: The graph.
+        frame: The layout of its sets.
+        reached: The reach of each node.
+        own: The bits that each node has by itself.
+    """
+
+    graph: ReachGraph
+    frame: Frame
+    reached: list[int]
+    own: dict[int, int]
+
+
+def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
+    """Return the access that is granted, and the access that was used."""
+    return {"granted": granted_holdings(analysis.tenant), "used": used_holdings(analysis)}
+
+
+def used_holdings(analysis: Analysis) -> Holdings:
+    """Return the access that was used, each use as a role of its own."""
+    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
+    spelling = analysis.tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
+    seen = used.join(spelling, on=["operation", "plane"])
+    assigned = seen.select(
+        holder="principal_id",
+        place=place_of(seen["scope"]),
+        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"),
+        state=pl.lit("active"),
+        condition=pl.lit(None, dtype=pl.String),
+    ).unique()
+    grants = seen.select(
+        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"), name="name", plane="plane", conditional=False
+    ).unique()
+    return Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional"))
+
+
+def granted_holdings(tenant: Tenant) -> Holdings:
+    """Return the access that is granted today."""
+    return Holdings(today(tenant.assignments), tenant.grants.select("role", "name", "plane", "conditional"))
+
+
+def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
+    """Build the graph of one view, and close it."""
+    holdings = with_assignable(holdings, tenant, inputs)
+    graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
+    where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
+    frame = _frame(graph, where)
+    own = _own(graph, frame, where, holdings.grants, tenant, facts)
+    whole = dict(own)
+    for node, bit in frame.things.items():
+        whole[node] = whole.get(node, 0) | 1 << bit
+    return View(graph, frame, graph.close(whole), own)
+
+
+def measure_reach(
+    analysis: Analysis, inputs: Inputs, held: Iterable[tuple[str, Facts, Holdings]]
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of the tables `reach` and `reach_layers`.
+
+    Args:
+        analysis: The verdicts.
+        inputs: The tables.
+        held: The bases, each once, with its facts and holdings. Each is asked for when the one before is measured, and
+            forgotten after it, since the graph of a large tenant takes a gigabyte.
+    """
+    found = [_measured(analysis, inputs, *one) for one in held]
+    rows, layers = (pl.concat(frames) for frames in zip(*found, strict=True))
+    return rows.sort("basis", "state", "kind", "subject"), layers.sort(layers.columns)
+
+
+def _measured(
+    analysis: Analysis, inputs: Inputs, basis: str, facts: Facts, holdings: Holdings
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of one basis, unsorted. What eligible assignments do not change has no row of its own."""
+    states = ["active"]
+    if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
+        states.append("eligible")
+    told: dict[tuple[str, str], dict[str, object]] = {}
+
+    def of_state(state: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+        view = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=state == "eligible")
+        steps = view.graph.distances(_WHOLE, _is_step)
+        rows, layers = [], []
+        for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
+            number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
+            row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
+            is_any = row["cells"] or row["identities"] or row["secrets"] or row["resources"]
+            if is_any and told.get((subject, kind)) != row:
+                told[subject, kind] = row
+                rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
+                layers.append((subject, reached & ~own))
+        return pl.DataFrame(rows, schema=schema_of("reach")), _layer_rows(basis, state, view.frame, layers)
+
+    of_reach, of_layers = zip(*map(of_state, states), strict=True)
+    return pl.concat(of_reach), pl.concat(of_layers)
+
+
+def _is_step(start: str, end: str) -> bool:
+    """Return whether an edge is an act, and not only access that a principal has or a group that it belongs to."""
+    return end[0] not in "gt" and not (start[0] == "p" and end[0] in "ho")
+
+
+def subjects_of(
+    view: View, facts: Facts, tenant: Tenant, only: Iterable[str] | None = None
+) -> Iterator[tuple[str, str, int, int]]:
+    """Yield id, kind, reach without itself, and the part that needs no further step, for every subject.
+
+    With `only`, yield the principals with these ids, and all other subjects in the view.
+    """
+    numbers = view.graph.numbers
+    holders: dict[str, list[str]] = {}
+    known = identities(tenant)
+    if only is not None:
+        known = known.filter(pl.col("principal_id").is_in(list(only)))
+    for principal, holder in known.sort("principal_id", "holder").iter_rows():
+        holders.setdefault(principal, []).append(holder)
+    direct: dict[str, int] = {}
+    for principal, held in holders.items():
+        node = numbers.get(f"p:{principal}")
+        if node is None:
+            continue
+        own = 0
+        for holder in held:
+            if holder not in direct:
+                direct[holder] = _direct(view, holder)
+            own |= direct[holder]
+        yield principal, "principal", view.reached[node] & ~_bit(view, node), own
+    for kind, found in (("resource", facts.attached["scope"]), ("outsider", facts.trusted["outsider"])):
+        for name in found.unique().sort():
+            node = numbers.get(f"{LETTERS[kind]}:{name}")
+            if node is not None:
+                yield name, kind, view.reached[node] & ~_bit(view, node), 0
+
+
+def reached_of(view: View, node: str) -> int:
+    """Return the reach of a node, without itself."""
+    number = view.graph.numbers.get(node)
+    return 0 if number is None else view.reached[number] & ~_bit(view, number)
+
+
+def own_of(view: View, node: str) -> int:
+    """Return the reach of a principal without a further step; a resource or an outsider has none."""
+    number = view.graph.numbers.get(node)
+    ends = view.graph.out[number] if number is not None and node[0] == "p" else {}
+    found = 0
+    for end in ends:
+        if view.graph.names[end].startswith("h:"):
+            found |= _direct(view, view.graph.names[end][2:])
+    return found
+
+
+def subscription_bits(view: View, reached: int) -> dict[str, int]:
+    """Return the bits of layers and planes by subscription, without subscriptions that have none."""
+    found = {scope: reached >> (_HEAD + _STRIDE * position) & _ALL_HERE
+             for scope, position in view.frame.subscriptions.items()}  # fmt: skip
+    return {scope: bits for scope, bits in found.items() if bits}
+
+
+def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
+    """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
+    return visible_ways(view.graph, start, ends)
+
+
+def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
+    """Return the columns of the table `reach` for one reach."""
+    middle = (1 << frame.first) - 1
+    kinds = frame.kinds
+    # A subscription has a byte, so that the bits of all are taken at once.
+    size = len(frame.subscriptions)
+    bits, mine = (reached & middle) >> _HEAD, (own & middle) >> _HEAD
+    found = bits & int.from_bytes(bytes([_ALL_LAYERS]) * size)
+    here = reduce(or_, set(bits.to_bytes(size)), 0)
+    planes = [here & CONTROL, here & DATA, reached & _GRAPH, reached & _DIRECTORY]
+    return {
+        "identities": (reached & kinds["p"]).bit_count(),
+        "resources": (reached & kinds["r"]).bit_count(),
+        "secrets": (reached & kinds["s"]).bit_count(),
+        "subscriptions": size - found.to_bytes(size).count(0),
+        "layers": [layer for layer, bit in LAYER_BITS.items() if here & bit],
+        "planes": [plane for plane, there in zip(PLANES, planes, strict=True) if there],
+        "cells": found.bit_count(),
+        "own_cells": (mine & found).bit_count(),
+        "takes_tenant": bool(reached & _TENANT),
+    }
+
+
+def _places(graph: ReachGraph) -> set[str]:
+    """Return the scopes of roles, of any access, and of resources in a graph."""
+    found = {name.split("|")[1] for name in graph.numbers if name.startswith("g:")}
+    return found | {name[2:] for name in graph.numbers if name.startswith(("a:", "r:", "s:"))}
+
+
+def crowd_of(graph: ReachGraph) -> set[int]:
+    """Return the nodes that anybody who reaches all users of the directory reaches."""
+    return {end for part in _CROWDS if part in graph.numbers for end in graph.out[graph.numbers[part]]}
+
+
+def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
+    """Lay out the bits: subscriptions, then things to gain; users reached only through the directory come last."""
+    order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
+    first = _HEAD + _STRIDE * len(order)
+    had: dict[int, bool] = {}
+    for start, ends in enumerate(graph.out):
+        is_crowd = graph.names[start] in _CROWDS
+        for end in ends:
+            if graph.names[end][0] in "prs":
+                had[end] = had.get(end, True) and is_crowd
+    things = sorted(had, key=lambda node: (had[node], graph.names[node]))
+    bits = {node: first + position for position, node in enumerate(things)}
+    kinds = dict.fromkeys("prs", 0)
+    for node, bit in bits.items():
+        kinds[graph.names[node][0]] |= 1 << bit
+    return Frame(order, bits, first, kinds)
+
+
+def _own(
+    graph: ReachGraph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
+) -> dict[int, int]:
+    """Return the bits that each node has by itself."""
+    scopes: dict[str, list[str]] = {}
+    for place, scope in where.select("place", "scope").iter_rows():
+        scopes.setdefault(place, []).append(scope)
+    roles = _roles(grants, tenant)
+    spread: dict[tuple[str, int], int] = {}
+
+    def at(place: str, bits: int) -> int:
+        if (place, bits) not in spread:
+            spread[place, bits] = sum(frame.at(scope, bits) for scope in scopes.get(place, ()))
+        return spread[place, bits]
+
+    own: dict[int, int] = {}
+    for number, name in enumerate(graph.names):
+        if name.startswith("g:"):
+            role, place, condition = name[2:].split("|", 2)
+            firm, planes = roles.get(role, (0, 0))
+            own[number] = at(place, planes if condition else firm | planes)
+        elif name.startswith("a:"):
+            own[number] = at(name[2:], _ALL_HERE) | (_TENANT if name == "a:/" else 0)
+        elif name.startswith("s:"):
+            own[number] = at(name[2:], DATA)
+        elif name == "x:tenant":
+            own[number] = _GRAPH | _DIRECTORY | _TENANT
+    for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY), (facts.scoped, _DIRECTORY)):
+        for principal in held["principal_id"].unique():
+            node = graph.numbers.get(f"h:{principal}")
+            if node is not None:
+                own[node] = own.get(node, 0) | bit
+    return own
+
+
+def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
+    """Return for each role the layers that it defeats, and the planes on which it does more than read."""
+    granted = tenant.operations.join(grants, on=["name", "plane"], how="semi")
+    harm = harmful(granted).select("name", "plane", "mask")
+    acting = pl.when(pl.col("plane") == "data").then(DATA).when(~pl.col("name").str.ends_with("/read")).then(CONTROL)
+    planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
+    masks = (
+        grants.filter(~pl.col("conditional"))
+        .join(harm, on=["name", "plane"])
+        .select("role", "mask")
+        .unique()
+        .group_by("role")
+        .agg(firm=pl.col("mask").bitwise_or())
+    )
+    both = planes.join(masks, on="role", how="left").with_columns(pl.col("firm").fill_null(0))
+    return {role: (firm, bits) for role, firm, bits in both.select("role", "firm", "planes").iter_rows()}
+
+
+def _direct(view: View, holder: str) -> int:
+    """Return the bits that a principal or group holds, without any further step."""
+    node = view.graph.numbers.get(f"h:{holder}")
+    if node is None:
+        return 0
+    found = view.own.get(node, 0)
+    for end in view.graph.out[node]:
+        if view.graph.names[end].startswith("g:"):
+            found |= view.own.get(end, 0)
+    return found
+
+
+def _bit(view: View, node: int) -> int:
+    return 1 << view.frame.things[node] if node in view.frame.things else 0
+
+
+def _layer_rows(basis: str, state: str, frame: Frame, found: list[tuple[str, int]]) -> pl.DataFrame:
+    """Return the rows of the table `reach_layers` of one view; equal sets are read once.
+
+    Args:
+        basis: What is held.
+        state: Which of it counts.
+        frame: The frame of the view.
+        found: Subjects, each with what it reaches in further steps.
+    """
+    read: dict[int, int] = {}
+    cells: list[tuple[int, str, str]] = []
+    keyed = []
+    for subject, bits in found:
+        key = bits & ((1 << frame.first) - 1)
+        if key not in read:
+            read[key] = len(read)
+            for scope, position in frame.subscriptions.items():
+                here = key >> (_HEAD + _STRIDE * position)
+                cells += [(read[key], scope, layer) for layer, bit in LAYER_BITS.items() if here & bit]
+        keyed.append((subject, basis, state, read[key]))
+    names = {"set": pl.Int64, "scope": pl.String, "layer": pl.String}
+    sets = pl.DataFrame(cells, schema=names, orient="row")
+    who = {"subject": pl.String, "basis": pl.String, "state": pl.String, "set": pl.Int64}
+    rows = pl.DataFrame(keyed, schema=who, orient="row").join(sets, on="set")
+    return rows.select(list(schema_of("reach_layers")))

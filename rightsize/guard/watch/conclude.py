@@ -1,0 +1,389 @@
+"""Compare the store with the last pass of a watch, and commit the changes and the new state together.
+
+The results of a pass are committed in one transaction with the mark of how far it has read. Changes wait in an outbox
+until they are delivered. So a pass may be killed anywhere: the next one computes the same again, or goes on delivering.
+
+Load new files of watched folders once, and let no damaged file hold up the others.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import polars as pl
+
+from rightsize.analyze.columns import folded
+from rightsize.analyze.graph.agents import AGENT_TABLES, agent_identities
+from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.principals import principal_names
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window, shortfall
+from rightsize.collect.pages import MANIFEST
+from rightsize.collect.runs import find_runs
+from rightsize.guard.watch.changes import Names, Origin, no_changes, note_change
+from rightsize.guard.watch.detect import (
+    FAILED,
+    Found,
+    ReportContext,
+    drifted_roles,
+    read_applied,
+    report_behaviour,
+    report_events,
+    report_expiries,
+    report_failures,
+    report_state,
+)
+from rightsize.guard.watch.state import CONCLUDED, LISTED, privileged_roles, standing_of
+from rightsize.ingest.files.sources import files_in
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.nouns import RoleDefinition
+from rightsize.rbac.text import Folded, fold
+from rightsize.store.connection import Store, open_store
+from rightsize.store.watching import (
+    Pass,
+    Touched,
+    commit_pass,
+    horizon,
+    keep_files,
+    known_changes,
+    known_files,
+    newest_day,
+    read_seen,
+    read_touched,
+    watched_until,
+)
+from rightsize.workflow.behaviour import with_holds
+from rightsize.workflow.load import UNKNOWN, load_paths
+from rightsize.workflow.names import read_names
+from rightsize.workflow.planes import judge_planes
+from rightsize.workflow.signatures import ANYBODY, Signers
+
+Stamp = tuple[int, int]
+"""Size of a file, and the time of its last change in nanoseconds."""
+_UNFINISHED = (".tmp", ".part", ".partial", ".crdownload")
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file that could not be loaded, with the reason, size and time; it is tried again when it changes."""
+
+    path: str
+    reason: str
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The result of loading.
+
+    Attributes:
+        files: The number of new files.
+        new: The number of their new records.
+        unread: The unreadable files.
+        doubted: Notes on collections whose word does not count.
+    """
+
+    files: int = 0
+    new: int = 0
+    unread: tuple[Unread, ...] = ()
+    doubted: tuple[str, ...] = ()
+
+
+def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] = lambda _: False) -> Taken:
+    """Load the files and collected runs behind `paths` that are new or changed since the earlier passes.
+
+    Loaded files are noted after the load: a pass that is killed in between loads them again, which changes nothing.
+    `trusts` is as in `load_paths`.
+
+    Raises:
+        InputError: A path does not exist, or the store cannot be written.
+    """
+    present = dict(_present(paths))
+    with open_store(db, read_only=False) as store:
+        known = known_files(store)
+    fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
+    if not fresh:
+        return Taken()
+    new, unread, doubted = _load(db, [Path(path) for path in fresh], trusts)
+    roots = tuple(f"{path}/" for path in paths)
+    gone = [path for path in known if path not in present and path.startswith(roots)]
+    unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
+    failed = {one.path for one in unloaded}
+    with open_store(db, read_only=False) as store:
+        # Unreadable files are noted later, with the change that reports them.
+        keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
+    return Taken(len(fresh), new, unloaded, tuple(doubted))
+
+
+def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
+    """Yield the files of folders, and the runs of collections by their manifests, in order."""
+    for path in paths:
+        runs = find_runs(path)
+        try:
+            if runs:
+                found = [(run, run / MANIFEST) for run in runs]
+            else:
+                files = files_in(path) if path.is_dir() else [path]
+                found = [(file, file) for file in files if file.suffix.lower() not in _UNFINISHED]
+            for name, file in found:
+                about = file.stat()
+                yield str(name), (about.st_size, about.st_mtime_ns)
+        except OSError as error:
+            raise InputError(f"cannot read `{path}`: {error.strerror or error}") from error
+
+
+def _load(
+    db: Path, paths: Sequence[Path], trusts: Callable[[Path], bool]
+) -> tuple[int, list[tuple[str, str]], list[str]]:
+    """Load files together; where one is damaged, load each half, until the damaged file is alone."""
+    try:
+        report = load_paths(db, paths, named=False, trusts=trusts)
+    except InputError as error:
+        # Raises if another process has the store open: then no file is to blame.
+        open_store(db, read_only=False).close()
+        if len(paths) == 1:
+            return 0, [(str(paths[0]), error.message)] if paths[0].exists() else [], []
+        half = len(paths) // 2
+        first, second = _load(db, paths[:half], trusts), _load(db, paths[half:], trusts)
+        return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+    unknown = [(row.path, "it is not a known export") for row in report.rows if row.source == UNKNOWN]
+    return sum(row.new for row in report.rows), unknown, list(report.doubted)
+
+
+SKEW = dt.timedelta(hours=1)
+"""How far the clock of a log's writer may be ahead; records dated later are reported and ignored."""
+CATCH_UP_DAYS = 92
+"""Number of days that a watch catches up at most after a longer break."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """The settings of a watch.
+
+    Attributes:
+        automation: Principals that grant by code: ids, UPNs, names or application ids.
+        applied: Folders of plans that were applied.
+        signers: Whose signature these must have.
+        min_window: Days of the window of use.
+        forget_days: Use from before the window counts up to this age, in days.
+        min_days: Number of days that a log has to cover to be evidence; None for the default of `Window`.
+        sinks: Names of the places that changes are delivered to.
+    """
+
+    automation: tuple[str, ...] = ()
+    applied: tuple[Path, ...] = ()
+    signers: Signers = ANYBODY
+    min_window: int = DEFAULT_DAYS
+    forget_days: int = DEFAULT_FORGET_DAYS
+    min_days: int | None = None
+    sinks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Concluded:
+    """The result of comparing the store in one pass.
+
+    Attributes:
+        is_first: Whether it was the first pass, which takes the present state as known and reports none of it.
+        changes: Number of new changes.
+        days: Number of whole days that were concluded.
+        as_of: The first day after the days that the results cover.
+        standing: Number of rows in the present state.
+        seconds: Seconds of processor time.
+        fitting_days: The days of the window that fits the logs, where it is shorter than the window of the watch.
+    """
+
+    is_first: bool
+    changes: int
+    days: int
+    as_of: dt.date
+    standing: int
+    seconds: float
+    fitting_days: int | None = None
+
+
+def conclude(
+    db: Path,
+    question: WatchSettings,
+    taken: Taken | None = None,
+    *,
+    now: dt.datetime | None = None,
+    failed: Mapping[str, str] | None = None,
+) -> Concluded:
+    """Compare the store with the state of the last pass; commit the changes and the mark in one transaction.
+
+    Args:
+        db: The store.
+        question: The settings.
+        taken: The newly loaded files.
+        now: The time, UTC without a zone: records dated later do not count for the progress of the logs, and their days
+            wait. With None all records count.
+        failed: The sources that a collection could not read completely, and why; None where nothing was collected.
+
+    Raises:
+        InputError: There is no store, it is in use, or an applied plan cannot be read.
+        UsageError: A name in `automation` is not known.
+    """
+    began = time.process_time()
+    applied = read_applied(question.applied, question.signers)
+    unread = taken.unread if taken is not None else ()
+    with open_store(db, read_only=False, existing=True) as store:
+        limit = dt.datetime.max if now is None else now + SKEW
+        touched, until = _believed(read_touched(store), limit), watched_until(store)
+        newest, has_logs = newest_day(store, limit)
+        if until is not None and until > limit.date():
+            until = newest
+        is_first = until is None
+        found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
+        for one in unread:
+            day = until or newest
+            text = f"the file {one.path} was not loaded: {one.reason}"
+            found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
+        report_expiries(store, limit, until or newest, found)
+        failing = report_failures(store, failed, until or newest, found)
+        days = _days(until, newest, touched, has_logs=has_logs)
+        if touched.days or days or question.automation:
+            _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
+        changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+        reported = commit_pass(
+            store,
+            Pass(
+                as_of=days[-1] if days else until or newest,
+                seen=pl.concat([found.seen, failing]),
+                kinds=(*LISTED, *CONCLUDED, FAILED),
+                reported=found.reported,
+                changes=changes,
+                touched=touched,
+                unread={one.path: one.stamp for one in unread},
+            ),
+            question.sinks,
+        )
+        as_of = days[-1] if days else until or newest
+        fitting = _fitting_days(store, as_of, question)
+    seconds = time.process_time() - began
+    whole = len([day for day in days if until is None or day > until])
+    return Concluded(is_first, reported, whole, as_of, len(found.seen), seconds, fitting)
+
+
+def _fitting_days(store: Store, as_of: dt.date, question: WatchSettings) -> int | None:
+    """Return the days of the window that fits the logs, where it is shorter than the one of the settings."""
+    inputs = Inputs.of(coverage=store.table("coverage"), scopes=store.table("scopes"))
+    last = as_of - dt.timedelta(days=1)
+    first = as_of - dt.timedelta(days=question.min_window)
+    return shortfall(inputs, Window(first, last, question.forget_days, question.min_days))
+
+
+def _believed(touched: Touched, limit: dt.datetime) -> Touched:
+    """Return the touched days and tables without future days, which wait for a later pass."""
+    return Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
+
+
+def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:
+    """Return each day whose preceding day is to be concluded; the last one again where only a listing changed."""
+    if until is None:
+        return [newest]
+    if not has_logs:
+        return [max(until, newest)] if touched.tables else []
+    first = max(until + dt.timedelta(days=1), newest - dt.timedelta(days=CATCH_UP_DAYS))
+    days = [first + dt.timedelta(days=number) for number in range((newest - first).days + 1)]
+    # A listing shows the present state, so it counts from the first of these days on.
+    return days or ([until] if touched.tables else [])
+
+
+def _conclude_all(
+    store: Store,
+    question: WatchSettings,
+    applied: dict[Folded, RoleDefinition],
+    touched: Touched,
+    days: Sequence[dt.date],
+    newest: dt.date,
+    found: Found,
+    *,
+    is_first: bool,
+) -> None:
+    strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
+    context = ReportContext(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
+    last = days[-1] if days else newest
+    report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    ended = {day - dt.timedelta(days=1) for day in days}
+    # The first pass marks all that it finds as reported.
+    report_behaviour(context, ended | set(touched.days), newest, found)
+    if not days:
+        return
+    yesterday = days[0] - dt.timedelta(days=1)
+    oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
+    # Nothing is concluded from what an unusual day used first, as in an analysis.
+    # Each day asks for the same tables.
+    table_of = cache(with_holds(store, table_of=_since(store, oldest)))
+    inputs = Inputs.read(table_of)
+    for as_of in days:
+        report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
+        span = question.min_window, question.forget_days, question.min_days
+        analysis = analyse(inputs, choose_window(inputs, as_of, *span))
+        judged = judge_planes(table_of, as_of, *span)
+        planes = [one.analysis for one in judged]
+        now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
+        report_state(context, now, as_of, newest, found)
+
+
+_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
+
+
+def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables that leaves out days before a window; for use, only the days that no longer count."""
+
+    def read(name: str) -> pl.DataFrame:
+        columns = schema_of(name)
+        if name not in (*_OF_USE, "sign_ins", "request_access", "coverage"):
+            return store.table(name)
+        first = window.remembered.first_day if name in _OF_USE else window.first_day
+        chosen = ", ".join(f'"{column}"' for column in columns)
+        return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
+
+    return read
+
+
+def _names(store: Store) -> Names:
+    principals, places = read_names(store)
+    roles = store.frame("""
+        SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
+        UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
+        UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
+    named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
+    tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+    agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
+    return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
+
+
+def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
+    """Return ids and application ids of the principals that the settings name as granting by code.
+
+    Raises:
+        UsageError: No loaded principal has the name.
+    """
+    if not given:
+        return frozenset()
+    people = store.table("principals")
+    inputs = Inputs.of(principals=people, role_assignments=store.table("role_assignments"))
+    by_name = principal_names(inputs).select("principal_id", known=folded(pl.col("name")))
+    texts = people.select(
+        folded(pl.col("principal_id")),
+        *(folded(pl.col(name)) for name in ("app_id", "user_principal_name", "display_name")),
+    ).join(by_name, on="principal_id", how="left")
+    found: set[str] = set()
+    for one in given:
+        same = texts.filter(
+            pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
+        )
+        if same.is_empty():
+            raise UsageError(f"no loaded principal is called `{one}`", hint="give an object or application id")
+        found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
+    return frozenset(found)

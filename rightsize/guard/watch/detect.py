@@ -1,0 +1,304 @@
+"""Find the changes that a pass reports: log events, new and vanished grants, behaviour, problems of sources.
+
+Find custom roles in the tenant that differ from the applied plan that made them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.behaviour.judge import severities
+from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import Inputs
+from rightsize.guard.watch.changes import (
+    Names,
+    Origin,
+    behaviour_changes,
+    event_changes,
+    gone_changes,
+    note_change,
+    reported_events,
+    reported_marks,
+    standing_changes,
+)
+from rightsize.guard.watch.grant_deduplication import marks_of_events, marks_of_listed, read_named, said_before
+from rightsize.guard.watch.state import LISTED, STANDING
+from rightsize.model.file_reading import folder_in, stands_in
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.propose.core.fingerprint import hash_of_blocks
+from rightsize.propose.core.role_catalog import blocks_by_role
+from rightsize.rbac.algebra import contains
+from rightsize.rbac.text import Folded, fold
+from rightsize.rules.tables import rows_of
+from rightsize.rules.watched import watched_operations
+from rightsize.store.connection import Store
+from rightsize.store.merging.listings import gone_grants
+from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
+from rightsize.workflow.behaviour import behaviour_of_days
+from rightsize.workflow.plan_folder import open_plan_folder
+from rightsize.workflow.rollout import PLAN
+from rightsize.workflow.signatures import ANYBODY, Signers
+
+FAILED = "source_failed"
+"""The kind of change about a source that a collection could not read, until it can."""
+
+_KEY = ["kind", "name"]
+_ECHO = "microsoft.authorization/roleassignments/write"
+# A log that ends this long before a listing cannot show who removed a grant that the listing lacks.
+_LOG_WAITS = dt.timedelta(days=2)
+
+
+@dataclass(slots=True)
+class Found:
+    """The results of a pass so far.
+
+    Attributes:
+        seen: The known state, as `store.watching.SEEN`.
+        reported: Further reports of this pass, as `SEEN`.
+        changes: The changes, as the table `watch_changes`, without numbers.
+    """
+
+    seen: pl.DataFrame
+    reported: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
+    changes: list[pl.DataFrame] = field(default_factory=list)
+
+    def known(self, store: Store, kind: str) -> pl.DataFrame:
+        """Return the reports of a kind, from earlier passes and from this one."""
+        return pl.concat([read_seen(store, (kind,)), self.reported.filter(pl.col("kind") == kind)])
+
+
+@dataclass(frozen=True, slots=True)
+class ReportContext:
+    """The inputs of reports: `strong` has the roles that can assign roles, folded; the first pass reports nothing."""
+
+    store: Store
+    origin: Origin
+    names: Names
+    strong: Collection[str]
+    is_first: bool
+
+
+def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str, found: Found) -> None:
+    """Add the changes of events that neither a pass nor a listing has reported; the first pass marks all as reported.
+
+    Args:
+        context: The inputs of reports.
+        days: Days of the logs.
+        outcome: Outcome of the events: `succeeded`, or `started` for events whose end no log shows.
+        found: Gets the changes.
+    """
+    store = context.store
+    events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
+    known = found.known(store, "event")
+    fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
+    if fresh.is_empty():
+        return
+    if not context.is_first:
+        said = _said_already(fresh, store, found)
+        unreported = fresh.join(said, on="event_key", how="anti")
+        found.changes.append(event_changes(unreported, context.strong, context.origin, context.names))
+    earlier = pl.concat([found.known(store, kind) for kind in ("granted", "revoked", "asked")])
+    found.reported = pl.concat([found.reported, reported_events(fresh).join(earlier, on=_KEY, how="anti")])
+
+
+def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+    """Return the `event_key` of events that a listing has reported, or that PIM wrote for a reported request."""
+    marks = marks_of_events(fresh)
+    by_listing = said_before(read_named(found.known(store, "listed")["name"]), marks, ["event_key"])
+    writers = [row["app_id"] for row in rows_of("log_activation_writers")]
+    echoes = fresh.filter((pl.col("operation") == _ECHO) & pl.col("app_id").str.to_lowercase().is_in(writers))
+    requests = pl.concat([read_named(found.known(store, "asked")["name"]), marks.drop("event_key")])
+    made = marks.join(echoes, on="event_key", how="semi").with_columns(asks=pl.lit("pim_assignment"))
+    return pl.concat([by_listing, said_before(made, requests, ["event_key"])]).unique()
+
+
+def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newest: dt.date, found: Found) -> None:
+    """Add the changes between the known state and the present one; a grant that a log reported is not reported again.
+
+    Args:
+        context: The inputs of reports.
+        now: The state at the end of the day before `as_of`, as `STANDING` of `guard.watch.state`.
+        as_of: The day after the state.
+        newest: The newest day of the logs.
+        found: Gets the changes, and the state as the known one.
+    """
+    # Known grants that listings lack now; for some of them the log may still show who removed them.
+    gone = gone_grants(context.store).join(found.seen, on=_KEY, how="semi")
+    if not context.is_first:
+        # Compared with its value, since the permissions of a delegated grant may grow.
+        listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
+        said = _said_by_logs(listed, as_of, context.store, found)
+        found.changes.append(standing_changes(now, found.seen, said, as_of, context.origin, context.names))
+        _mark_listed(listed, said, as_of, found)
+        _report_gone(context, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
+    waiting = gone.filter(~_log_is_over(as_of, newest))
+    held = found.seen.join(waiting, on=_KEY, how="semi")
+    found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
+
+
+def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Found) -> pl.DataFrame:
+    """Return `kind, name` of grants that listings show for the first time and that a log has reported."""
+    granted = found.known(store, "granted")["name"]
+    by_id = listed.filter(
+        (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
+    )
+    asked = read_named(found.known(store, "asked")["name"])
+    marks = marks_of_listed(listed, as_of)
+    of_pim = said_before(marks.filter(pl.col("asks") == "pim_assignment"), asked, _KEY, by_place=False)
+    others = said_before(marks.filter(pl.col("asks") != "pim_assignment"), asked, _KEY)
+    return pl.concat([by_id.select(_KEY), of_pim, others]).unique()
+
+
+def _mark_listed(listed: pl.DataFrame, said: pl.DataFrame, as_of: dt.date, found: Found) -> None:
+    """Mark the grants that a listing reported, so that a log that is loaded later does not report them again."""
+    marks = marks_of_listed(listed.join(said, on=_KEY, how="anti"), as_of).filter(pl.col("asks") != "pim_assignment")
+    reported = reported_marks("listed", marks, as_of).join(found.reported, on=_KEY, how="anti")
+    found.reported = pl.concat([found.reported, reported.unique(_KEY, keep="first", maintain_order=True)])
+
+
+def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
+    missing = pl.col("missing_on").dt.date()
+    return (missing < as_of) | (missing - newest > _LOG_WAITS)
+
+
+def _report_gone(context: ReportContext, gone: pl.DataFrame, as_of: dt.date, found: Found) -> None:
+    revoked = found.known(context.store, "revoked")["name"]
+    gone = gone.filter(~pl.col("grant_id").is_in(revoked.implode()))
+    found.changes.append(gone_changes(gone, as_of, context.names))
+
+
+def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
+    """Add the changes about unusual behaviour, once for each principal and day, and once more if it became severer.
+
+    The newest day is judged by what has come until now. What a day shows only grows with its calls, so its end confirms
+    what was reported, or makes it severer.
+
+    Args:
+        context: The inputs of reports.
+        days: The days that are now complete, the newest day, and earlier days with late records.
+        newest: The newest day of the logs, which is not complete.
+        found: Gets the changes.
+    """
+    asked = {day for day in days if horizon(newest) <= day <= newest}
+    if not asked:
+        return
+    name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
+    rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
+    known = found.known(context.store, "behaviour")
+    fresh = rows.join(known, on=_KEY, how="anti")
+    told = known.filter(pl.col("value") == "medium").select(*_KEY)
+    severer = rows.filter(pl.col("value") == "high").join(told, on=_KEY, how="semi")
+    severer = severer.with_columns(name=pl.col("name") + "|high").join(known, on=_KEY, how="anti")
+    if not context.is_first:
+        found.changes.append(behaviour_changes(fresh, context.names, newest))
+        found.changes.append(behaviour_changes(severer, context.names, newest, is_update=True))
+    else:
+        # What stood before the first pass is known, however it goes on.
+        fresh = fresh.with_columns(value=pl.lit(""))
+    marks = pl.concat([fresh.select(list(SEEN)), severer.select(list(SEEN))])
+    found.reported = pl.concat([found.reported, marks])
+
+
+def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:
+    """Add the changes that say how many records of each log are dated later than a time.
+
+    Args:
+        store: The store.
+        limit: Records dated later are ignored.
+        day: The day of the changes.
+        found: Gets the changes.
+    """
+    for source, count, latest in records_ahead(store, limit):
+        text = f"{count} records of the {source.replace('_', ' ')} are dated in the future, up to "
+        text += f"{latest:%Y-%m-%d %H:%M}; each is ignored until its time"
+        mark = (source, latest.isoformat(), str(count))
+        found.changes.append(note_change("record_ahead", mark, text, "medium", day))
+
+
+def report_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
+    """Add the changes about sources that became unreadable or readable again; return the known ones as `SEEN`.
+
+    Args:
+        store: The store.
+        failed: The sources that were not read completely, and why; None where nothing was collected.
+        day: The day of the changes.
+        found: Gets the changes.
+    """
+    known = read_seen(store, (FAILED,))
+    if failed is None:
+        return known
+    before = set(known["name"])
+    for source in sorted(failed.keys() - before):
+        text = f"the source {source} could not be read: {failed[source]}"
+        found.changes.append(note_change(FAILED, (source, day.isoformat()), text, "medium", day))
+    for source in sorted(before - failed.keys()):
+        text = f"the source {source} is read again"
+        found.changes.append(note_change(f"{FAILED}_gone", (source, day.isoformat()), text, "low", day))
+    rows = [(FAILED, source, "", day) for source in sorted(failed)]
+    return pl.DataFrame(rows, schema=pl.Schema(SEEN), orient="row")
+
+
+def read_applied(folders: Sequence[Path], signers: Signers = ANYBODY) -> dict[Folded, RoleDefinition]:
+    """Return the roles of applied plans by folded id; where several plans have the same role, the last one counts.
+
+    Args:
+        folders: Plan folders, or folders of rollouts, which contain their plan.
+        signers: Whose signature each plan must have.
+
+    Raises:
+        InputError: A folder has no plan, or its role files differ from the plan.
+        GateError: A plan is not signed by a required signer.
+    """
+    roles: dict[Folded, RoleDefinition] = {}
+    for given in folders:
+        folder = folder_in(given, PLAN) if stands_in(given, f"{PLAN}/plan.json") else given
+        roles |= open_plan_folder(folder, signers, with_pages=False).read.roles
+    return roles
+
+
+def drifted_roles(applied: dict[Folded, RoleDefinition], inputs: Inputs) -> pl.DataFrame:
+    """Return the applied roles that listings show differently, as `STANDING`; unlisted roles are left out."""
+    return pl.DataFrame(list(_drifts(applied, inputs)), schema=dict(STANDING))
+
+
+def _drifts(applied: dict[Folded, RoleDefinition], inputs: Inputs) -> Iterator[dict[str, Any]]:
+    table = inputs.role_definitions.filter(folded(pl.col("role_definition_id")).is_in(list(applied)))
+    if table.is_empty():
+        return
+    strings = inputs.role_permissions.filter(folded(pl.col("role_definition_id")).is_in(list(applied)))
+    blocks = blocks_by_role(strings)
+    for spelt, name, scopes, updated in table.select(
+        "role_definition_id", "role_name", "assignable_scopes", "updated_on"
+    ).sort("role_definition_id").iter_rows():  # fmt: skip
+        role = fold(spelt)
+        ours, theirs = applied[role], tuple(blocks.get(role, ()))
+        differences = _difference(ours.permissions, theirs)
+        if {fold(scope) for scope in scopes or ()} != {fold(scope) for scope in ours.assignable_scopes}:
+            differences.append("has other assignable scopes")
+        if differences:
+            yield dict.fromkeys(STANDING) | {
+                "kind": "drift",
+                "name": role,
+                "value": hash_of_blocks(theirs) + " " + " ".join(sorted(fold(scope) for scope in scopes or ())),
+                "severity": "high" if differences[0].startswith("grants") else "medium",
+                "time": updated,
+                "role": role,
+                "what": f"({name}) differs from its applied version: it {' and '.join(differences)}",
+            }
+
+
+def _difference(ours: Sequence[PermissionBlock], theirs: Sequence[PermissionBlock]) -> list[str]:
+    if hash_of_blocks(ours) == hash_of_blocks(theirs):
+        return []
+    differences = []
+    for big, small, what in ((ours, theirs, "grants"), (theirs, ours, "no longer grants")):
+        witness = contains(big, small)
+        if witness is not None:
+            differences.append(f"{what} {witness.operation}")
+    return differences or ["has the same permissions in other words"]
