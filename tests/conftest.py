@@ -243,7 +243,7 @@ def _commands_end_as_their_help_says() -> Iterator[None]:
 
 
 def _write_tenant(tenant: SampleTenant, folder: Path) -> None:
-    from rightsize.demo.exports import write_exports  # noqa: PLC0415  polars is not wanted by every test
+    from rightsize.demo.generator import write_exports  # noqa: PLC0415  polars is not wanted by every test
 
     truth = write_exports(tenant, folder / "exports")
     (folder / "truth.json").write_text(json.dumps(truth), encoding="utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
+from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 

@@ -17,7 +17,7 @@ from weakref import ref
 import polars as pl
 
 from rightsize.analyze.columns import folded, place_of
-from rightsize.model.freed_memory import give_back
+from rightsize.model.machine import give_back
 from rightsize.model.progress import through
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table

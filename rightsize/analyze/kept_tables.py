@@ -59,7 +59,7 @@ from rightsize.analyze.scores import bucket_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
-from rightsize.model.explained import ASSIGNMENT, COUNTS, IDENTITY, OTHER_ACCESS, SIGN_IN, USE
+from rightsize.model.access_answers import ASSIGNMENT, COUNTS, IDENTITY, OTHER_ACCESS, SIGN_IN, USE
 
 ReadPart = Callable[[str], bytes]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rightsize.model.access_listings import ACCESS_LISTINGS, BY_NAME, ROLE_ASSIGNMENTS, SUBSCRIPTION
+from rightsize.model.access_answers import ACCESS_LISTINGS, BY_NAME, ROLE_ASSIGNMENTS, SUBSCRIPTION
 
 _ORDER = {one.name: place for place, one in enumerate(ACCESS_LISTINGS)}
 

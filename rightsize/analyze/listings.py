@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import polars as pl
 
 from rightsize.analyze.lacks import Lack, in_order
-from rightsize.model.access_listings import (
+from rightsize.model.access_answers import (
     BY_NAME,
     DENY_ASSIGNMENTS,
     ELIGIBILITY,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from typing import Protocol
 
+from rightsize.model.access_answers import CALLED
 from rightsize.model.errors import UsageError
-from rightsize.model.explained import CALLED
 from rightsize.rbac.text import fold
 
 _SHOWN = 8

@@ -4,7 +4,7 @@ The hash covers the content and not the bytes of a file: another version of the 
 
 Write what proposals for Azure roles say of today's grants as the tables `grants` and `counts`, and read it back.
 
-The proposals in `plan.json` leave it out (`model.plan_defaults.shortened`). Proposals for other planes are few, and say
+The proposals in `plan.json` leave it out (`model.plan_file.shortened`). Proposals for other planes are few, and say
 everything themselves.
 """
 
@@ -22,8 +22,7 @@ import polars as pl
 from rightsize.analyze.inputs import schema_of_columns
 from rightsize.model.errors import InputError
 from rightsize.model.plan import PLANES_BEYOND, Proposal
-from rightsize.model.plan_defaults import IN_TABLES
-from rightsize.model.plan_evidence import (
+from rightsize.model.plan_file import (
     ABSENCE_PROOFS,
     ABSENT,
     BEFORE,
@@ -31,6 +30,7 @@ from rightsize.model.plan_evidence import (
     COUNTS,
     EVIDENCE_TABLES,
     GRANTS,
+    IN_TABLES,
     KEPT_UNSEEN,
     OPERATIONS,
     READINGS,

@@ -12,8 +12,7 @@ from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.principals import principal_ids
 from rightsize.rbac.permissions import Reading
 from rightsize.rules.matching import pairs_by_reading
-from rightsize.rules.operations import classify, scope_levels, weight
-from rightsize.rules.planes import dual_operations
+from rightsize.rules.operations import classify, dual_operations, scope_levels, weight
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}

@@ -17,8 +17,8 @@ from rightsize.api.given import Place, explained, path_of
 from rightsize.api.results import VerifyAnswer
 from rightsize.model import plan as model
 from rightsize.model.errors import UsageError
-from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan_totals import NextSteps
 from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
 from rightsize.render.plan import proposal_document
 from rightsize.workflow.next_steps import steps_in

@@ -24,7 +24,7 @@ from urllib.parse import parse_qs, quote
 from rightsize.azure.exchange import Exchange
 from rightsize.change.bundle import Held, whole_seconds
 from rightsize.change.rest import RefusalError, Rest, ScopeGoneError, SettlingError, UnseenError
-from rightsize.rbac.assignment_ids import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.rbac.text import fold
 
 _PIM_VERSION = "2020-10-01"

@@ -16,10 +16,13 @@ from functools import cached_property
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.field_types import json_schema_of, mistyped_field
-from rightsize.model.json_schemas import load_object
-from rightsize.rbac.assignment_ids import arm_principal_type, role_path
-from rightsize.rbac.azure import ASSIGNMENTS_PER_MANAGEMENT_GROUP, ASSIGNMENTS_PER_SUBSCRIPTION
+from rightsize.model.json_schemas import json_schema_of, load_object, mistyped_field
+from rightsize.rbac.assignments import (
+    ASSIGNMENTS_PER_MANAGEMENT_GROUP,
+    ASSIGNMENTS_PER_SUBSCRIPTION,
+    arm_principal_type,
+    role_path,
+)
 from rightsize.rbac.text import fold
 
 FORMAT = 2

@@ -28,10 +28,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from rightsize.model.errors import InputError, ServiceError, UsageError
-from rightsize.model.field_types import mistyped_field
 from rightsize.model.file_reading import LARGE, open_found, read_found, stands_in
-from rightsize.model.json_schemas import load_object
-from rightsize.model.state_folder import state_folder
+from rightsize.model.json_schemas import load_object, mistyped_field
+from rightsize.model.machine import state_folder
 
 _FORMAT = 1
 

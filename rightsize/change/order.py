@@ -22,12 +22,10 @@ from rightsize.change.bundle import (
 )
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.role_forms import to_arm
-from rightsize.rbac.assignment_ids import assignment_id
-from rightsize.rbac.azure import CUSTOM_ROLES_PER_TENANT, OWNER
+from rightsize.rbac.assignments import CUSTOM_ROLES_PER_TENANT, OWNER, Owner, assignment_id, owners_to_keep
 from rightsize.rbac.conditions import may_restrict
-from rightsize.rbac.owners import Owner, owners_to_keep
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
 

@@ -16,8 +16,8 @@ from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.output import first_rows, write
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import counted
 from rightsize.model.times import read_instant
-from rightsize.model.wording import counted
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow import access as workflow
 from rightsize.workflow import tenant_access

@@ -14,8 +14,8 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.guard import contain as workflow
 from rightsize.model.errors import UsageError
+from rightsize.model.progress import counted
 from rightsize.model.times import read_instant, read_last_instant
-from rightsize.model.wording import counted
 from rightsize.render import left_behind, summary
 from rightsize.render.containment_reach import STEPS, reads_text
 from rightsize.render.escape import for_shell

@@ -13,7 +13,7 @@ from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.output import write
 from rightsize.demo.spec import TenantSpec
-from rightsize.model.excess import total_excess
+from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.render.excess import by_design_text, change_text
 from rightsize.workflow import demo as workflow

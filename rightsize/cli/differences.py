@@ -9,7 +9,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.workflow import differences as workflow
 
 _SHOWN = ("difference", "they_say", "we_say", "name", "about", "calls", "last_seen")

@@ -11,7 +11,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import WindowOptions
 from rightsize.cli.output import short_name, write
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
 from rightsize.workflow import jobs as workflow
 

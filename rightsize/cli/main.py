@@ -18,7 +18,7 @@ from rightsize.cli.narration import complain, is_watched
 from rightsize.cli.progress import begin_progress, end_progress
 from rightsize.cli.registry import entries_below
 from rightsize.model.errors import RightsizeError
-from rightsize.model.private_files import private_files
+from rightsize.model.machine import private_files
 
 with lazy_modules():
     from rightsize.cli import answers

@@ -16,8 +16,8 @@ from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, OutputFormat
 from rightsize.cli.output import short_name, write
 from rightsize.cli.plan_options import PlanSigners
 from rightsize.cli.propose import name_plan
-from rightsize.model.next_steps import NextStep
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.model.plan_totals import NextStep
 from rightsize.render import next_steps as lines
 from rightsize.render import summary
 from rightsize.render.escape import for_terminal

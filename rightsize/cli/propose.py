@@ -22,9 +22,8 @@ from rightsize.cli.options import (
 )
 from rightsize.cli.output import copy_file, short_name, write
 from rightsize.cli.plan_options import PlanSigners
-from rightsize.model.excess import total_excess
-from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
+from rightsize.model.plan_totals import total_excess
 from rightsize.propose.core import options as plan_options
 from rightsize.render import excess, next_steps
 from rightsize.render.deploy.files import PLAN_FORMS

@@ -15,8 +15,8 @@ from rightsize.cli.colors import has_color
 from rightsize.cli.keyboard import Keyboard
 from rightsize.cli.progress import erase_progress
 from rightsize.model.errors import UsageError
-from rightsize.model.next_steps import WAVES
 from rightsize.model.plan import PlannedRole
+from rightsize.model.plan_totals import WAVES
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review_status import STATES, ReviewStatus
 from rightsize.render.chance import describe_chance

@@ -10,7 +10,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.output import write
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.workflow import status as workflow
 

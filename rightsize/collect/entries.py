@@ -28,7 +28,7 @@ from typing import Any, get_args
 from rightsize.azure.wire import Service, WireRequest
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, read_found, stands_in
-from rightsize.model.state_folder import state_folder
+from rightsize.model.machine import state_folder
 
 _OLDEST = dt.date(2010, 1, 1)
 """Azure began in this year; no log is older."""

@@ -11,14 +11,13 @@ import datetime as dt
 import json
 from typing import Any
 
+from rightsize.demo.calls import ARM, AZURE_CLI, address_of, claims_of, client_of
 from rightsize.demo.catalogue import read_data
-from rightsize.demo.claims import AZURE_CLI, address_of, claims_of, client_of
 from rightsize.demo.hashing import guid
 from rightsize.demo.people import read_cast
-from rightsize.demo.sign_ins import ARM
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
-from rightsize.rbac.azure import OWNER
+from rightsize.rbac.assignments import OWNER
 
 FOREIGN_ADDRESS = "192.0.2.66"
 NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tampering")

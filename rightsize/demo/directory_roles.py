@@ -16,9 +16,8 @@ from importlib.resources import files
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
-from rightsize.demo.templates import json_text
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, json_text
 
 _ROLES = "roleManagement/directory"
 _GRAPH_UNTIL, _TABLE_FROM, _OVERLAP = 75, 35, 4

@@ -11,8 +11,8 @@ import re
 from typing import Any
 
 from rightsize.demo.catalogue import provider_operations
+from rightsize.demo.directory_files import CLUSTER_ISSUER
 from rightsize.demo.tenant import SampleTenant
-from rightsize.demo.trust_files import CLUSTER_ISSUER
 from rightsize.demo.writing import Folder
 
 _RESOURCE = re.compile(r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)", re.IGNORECASE)

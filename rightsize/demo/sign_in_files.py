@@ -6,14 +6,23 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.archives import gzip_chunks
-from rightsize.demo.claims import AZURE_CLI, AZURE_PORTAL, address_of, claims_of, client_of
+from rightsize.demo.calls import (
+    ARM,
+    AZURE_CLI,
+    AZURE_PORTAL,
+    INTERACTIVE,
+    MANAGED_IDENTITY,
+    NON_INTERACTIVE,
+    SERVICE_PRINCIPAL,
+    SERVICES,
+    address_of,
+    claims_of,
+    client_of,
+)
+from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
 from rightsize.demo.hashing import guid, guids, number
-from rightsize.demo.sign_ins import ARM, INTERACTIVE, MANAGED_IDENTITY, NON_INTERACTIVE, SERVICE_PRINCIPAL, SERVICES
-from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.trust_files import pipeline_of, used_credentials, write_runs
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, Template, gzip_chunks, instant, joined, json_text
 
 _PAGE = 1000
 _SLICE = 20_000

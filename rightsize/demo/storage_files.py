@@ -7,12 +7,10 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.archives import gzip_chunks
-from rightsize.demo.claims import address_of, client_of
+from rightsize.demo.calls import address_of, client_of
 from rightsize.demo.hashing import below, guid, guids, number
-from rightsize.demo.templates import Template, instant, joined, json_text
 from rightsize.demo.tenant import Habit, Principal, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, Template, gzip_chunks, instant, joined, json_text
 
 # REST operation and category of a data action, by its last segment.
 _REQUESTS = {"read": ("GetBlob", "StorageRead", 200), "write": ("PutBlob", "StorageWrite", 201)}

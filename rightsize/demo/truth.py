@@ -12,14 +12,11 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.access_files import activations
-from rightsize.demo.agent_files import agent_truth
-from rightsize.demo.calls import BEGIN_ONLY, DONE
-from rightsize.demo.damaged_files import DAMAGED_CALLS
+from rightsize.demo.activity_texts import HABIT_CODES
+from rightsize.demo.calls import BEGIN_ONLY, DONE, principals_without_arm_token
 from rightsize.demo.directory_roles import directory_truth
-from rightsize.demo.failures import HABIT_CODES
-from rightsize.demo.graph_files import graph_truth
+from rightsize.demo.graph_files import agent_truth, graph_truth
 from rightsize.demo.inventory_files import logged_resources
-from rightsize.demo.sign_ins import principals_without_arm_token
 from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant
 from rightsize.demo.writing import Folder
 
@@ -188,7 +185,7 @@ def _counts(activity: pl.DataFrame, storage: pl.DataFrame) -> dict[str, Any]:
     failed = (pl.col("outcome") != DONE) | (pl.col("failed") != DONE)
     outcome = pl.when(refused).then(pl.lit("denied")).when(pl.col("pattern") == BEGIN_ONLY).then(pl.lit("started"))
     outcomes = calls.select(outcome.when(failed).then(pl.lit("failed")).otherwise(pl.lit("succeeded")).alias("outcome"))
-    found = Counter(outcomes["outcome"].to_list()) + Counter({"succeeded": DAMAGED_CALLS})
+    found = Counter(outcomes["outcome"].to_list())
     return {
         "activity_log": dict(sorted(found.items())),
         "other_categories": activity.height - administrative.height,

@@ -1,13 +1,77 @@
-"""Write the files of an export folder, and count the records of each."""
+"""Write the files of an export folder and count their records: many records from one skeleton, gzip and zip files.
+
+Compressed bytes differ between zlib versions, so members are stored: real archives, readable by everything, whose bytes
+depend on their content only.
+"""
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable, Sequence
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from rightsize.demo.templates import json_text
+import polars as pl
+
+_SLOT = re.compile(r'"@\{(\w+)\}"|#\{(\w+)\}')
+_COMPACT = (",", ":")
+
+
+def json_text(value: object) -> str:
+    """Return compact JSON that keeps letters of all languages and escapes controls."""
+    return json.dumps(value, ensure_ascii=False, separators=_COMPACT)
+
+
+def indented(value: object, depth: int) -> str:
+    """Return JSON indented by two, for a place at a depth inside other indented JSON."""
+    return json.dumps(value, ensure_ascii=False, indent=2).replace("\n", "\n" + "  " * depth)
+
+
+class Template:
+    """A record with slots: `"@{name}"`, with its quotes, becomes the column's JSON; `#{name}` its text in a string."""
+
+    def __init__(self, skeleton: Any, *, depth: int | None = None) -> None:
+        """Compile a skeleton; with a depth, its JSON is indented by two for that depth."""
+        text = json_text(skeleton) if depth is None else indented(skeleton, depth)
+        self._expression = compile_text(text)
+
+    def fill(self, frame: pl.DataFrame) -> pl.Series:
+        """Return one record a row."""
+        return frame.select(self._expression.alias("text")).to_series()
+
+
+def compile_text(text: str) -> pl.Expr:
+    """Return the expression that fills the slots of a text from the columns of their names."""
+    parts: list[pl.Expr] = []
+    position = 0
+    for match in _SLOT.finditer(text):
+        if match.start() > position:
+            parts.append(pl.lit(text[position : match.start()]))
+        parts.append(pl.col(match[1] or match[2]))
+        position = match.end()
+    parts.append(pl.lit(text[position:]))
+    return pl.concat_str(parts)
+
+
+def joined(texts: pl.Series, separator: str) -> bytes:
+    """Return all texts as UTF-8, joined by the separator."""
+    return separator.join(texts.to_list()).encode()
+
+
+def instant(column: str, digits: str) -> pl.Expr:
+    """Return a time column as .NET writes it: seven digits of a second, the last from `digits`."""
+    return pl.concat_str(pl.col(column).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f"), pl.col(digits), pl.lit("Z"))
+
+
+def for_csv_cell(text: pl.Expr) -> pl.Expr:
+    """Return text as a quoted CSV cell (RFC 4180)."""
+    return pl.concat_str(pl.lit('"'), text.str.replace_all('"', '""', literal=True), pl.lit('"'))
 
 
 @dataclass(slots=True)
@@ -46,3 +110,31 @@ class Folder:
         """Write a JSON document as the Azure CLI prints it, indented by two."""
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         self.write(path, text.encode(), records=records)
+
+
+_MAX_BLOCK = 0xFFFF
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+def gzip_chunks(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield a gzip member (RFC 1952) of stored blocks (RFC 1951), without name or time."""
+    yield b"\x1f\x8b\x08\x00" + struct.pack("<I", 0) + b"\x00\xff"
+    checksum = length = 0
+    for chunk in chunks:
+        checksum, length = zlib.crc32(chunk, checksum), length + len(chunk)
+        for start in range(0, len(chunk), _MAX_BLOCK):
+            block = chunk[start : start + _MAX_BLOCK]
+            yield struct.pack("<BHH", 0, len(block), len(block) ^ 0xFFFF) + block
+    yield struct.pack("<BHH", 1, 0, 0xFFFF) + struct.pack("<II", checksum, length & 0xFFFFFFFF)
+
+
+def zip_bytes(members: Mapping[str, bytes]) -> bytes:
+    """Return a zip archive of stored members in the given order, all with the same fixed date."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            info = zipfile.ZipInfo(name, _EPOCH)
+            info.create_system = 3
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, content)
+    return out.getvalue()

@@ -16,9 +16,9 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 
 from rightsize.guard.left_listings import Listings, Presence
-from rightsize.rbac.assignment_ids import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.rbac.text import fold
-from rightsize.rules.left_behind import Kind, kinds_left_behind
+from rightsize.rules.attacks import Kind, kinds_left_behind
 from rightsize.rules.tables import Row
 
 _GRAPH, _ARM = "https://graph.microsoft.com/v1.0", "https://management.azure.com"

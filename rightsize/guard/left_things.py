@@ -13,7 +13,7 @@ import polars as pl
 from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import type_acted_on, type_of
 from rightsize.rbac.text import fold
-from rightsize.rules.left_behind import kinds_left_behind
+from rightsize.rules.attacks import kinds_left_behind
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
 

@@ -29,7 +29,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import holdings_after
 from rightsize.propose.needs.assignments import Key
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 
 TODAY, AFTER, TOKENS, REQUESTS = "today", "after", "while_tokens_last", "and_options"
 _RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"

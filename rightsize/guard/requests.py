@@ -32,11 +32,11 @@ import polars as pl
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph.agents import INHERITED, OWN, agent_identities, effective_permissions
 from rightsize.analyze.graph.tables import GRANT_TABLES, GraphTables, held_permissions
-from rightsize.model.tables.directory_roles import LISTED_MEMBER
+from rightsize.model.tables.directory import LISTED_MEMBER
 from rightsize.propose.needs.assignments import Key
-from rightsize.rbac.assignment_ids import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.rbac.text import fold
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 
 TableOf = Callable[[str], pl.DataFrame]
 """A function that returns a table of the store by name, for example `Store.table`."""

@@ -17,7 +17,7 @@ from rightsize.ingest.entities.manifests import Vouched, insert_rows, read_vouch
 from rightsize.ingest.entities.pages import REASON, classify_page, refused_listing
 from rightsize.ingest.inventories import file_problem
 from rightsize.ingest.loaded_files import LoadedFile
-from rightsize.model.access_listings import (
+from rightsize.model.access_answers import (
     ACCESS_LISTINGS,
     BY_NAME,
     BY_SOURCE,
@@ -26,7 +26,7 @@ from rightsize.model.access_listings import (
     ROLE_ASSIGNMENTS,
 )
 from rightsize.model.errors import InputError
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 from rightsize.store.sql import folded

@@ -21,7 +21,7 @@ from rightsize.ingest.entities.manifests import (
 )
 from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile, find_reader, tenants_of
 from rightsize.ingest.whole_exports import Asked, LogWindow, read_query, read_windows
-from rightsize.model.access_listings import BY_SOURCE
+from rightsize.model.access_answers import BY_SOURCE
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}
 _COMMANDS = {

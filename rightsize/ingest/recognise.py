@@ -29,7 +29,7 @@ from rightsize.ingest.logs.record_kinds import USED_LOGS
 from rightsize.ingest.logs.schemas import FAMILIES, Family, is_signal
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
-from rightsize.rules.log_sources.signal import SIGNAL_CATEGORIES, SIGNAL_TABLES
+from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
 from rightsize.store.sql import folded, literal
 
 # Bytes to read, in turn. Most first records end within the first size, one in a page of a listing within the second;

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from rightsize.analyze.lacks import Lack
 from rightsize.mcp.answers import Answer
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.store.sandbox import run_statement
 from rightsize.workflow import access, status
 from rightsize.workflow.explain import explain

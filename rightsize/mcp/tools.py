@@ -19,7 +19,7 @@ from rightsize.mcp import shapes
 from rightsize.mcp.answers import Answer, bounded, error_document, text_of
 from rightsize.mcp.questions import Questions, Section
 from rightsize.model.errors import RightsizeError, UsageError
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS
 
 NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "jobs", "sql", "check_role")
 """The tools, which are the methods of `Tools` with these names."""

@@ -1,4 +1,7 @@
-"""Report what a long command does and how far it is; whoever shows it listens, and without a listener it is nothing."""
+"""Report what a long command does and how far it is, and write numbers of things for people.
+
+Whoever shows the progress listens; without a listener it is nothing.
+"""
 
 from __future__ import annotations
 
@@ -81,3 +84,8 @@ def read_bytes(done: int, total: int) -> None:
     if not done:
         step("reading", total, "bytes")
     advance(done, total)
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun: `1 role`, `2,000 roles`; `many` is for a plural without an `s` at its end."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -18,6 +18,15 @@ class ColumnType(Enum):
     DAY = "DATE"
 
 
+TEXT = ColumnType.TEXT
+TEXTS = ColumnType.TEXTS
+BOOL = ColumnType.BOOL
+INT = ColumnType.INT
+REAL = ColumnType.REAL
+TIME = ColumnType.TIME
+DAY = ColumnType.DAY
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: its name, its type, its meaning, and whether it is part of the natural key.

@@ -26,7 +26,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import InternalError
-from rightsize.model.freed_memory import give_back
+from rightsize.model.machine import give_back
 from rightsize.model.plan import Plan, PlannedRole
 from rightsize.model.progress import step
 from rightsize.propose.assembly.advice import write_advice

@@ -12,7 +12,7 @@ all that `small` does, each pattern *p* of each small block, minus the block's n
    fewer.
 
 Steps 1 and 2 are exact. Step 3 is exact for strings with one star, and Azure accepts no others. For an overlap of
-patterns with several stars, the search of `rbac.automaton` decides, which is exact for all patterns.
+patterns with several stars, the search of `rbac.witness` decides, which is exact for all patterns.
 
 It is not known whether `X/*/y` matches `X/y`, but one string means the same wherever it stands (`rbac.permissions`).
 Containment has to hold for every combination of meanings. For each pattern *p* of a small block, some are settled: its
@@ -23,7 +23,7 @@ looser forms of a string that big has among both:
 
 * If such forms are literals, as with the strings that Azure accepts, the steps decide for all other operations, and
   `granted_by_all` for each of these.
-* Else the search of `rbac.automaton` asks `granted_by_all` of each operation that it meets.
+* Else the search of `rbac.witness` asks `granted_by_all` of each operation that it meets.
 
 Conditions: a small block grants at most its patterns, so its condition is ignored. A conditional block of big counts
 only where the small block has the same condition.
@@ -36,7 +36,6 @@ from itertools import product
 from typing import Literal
 
 from rightsize.model.nouns import PermissionBlock, Witness
-from rightsize.rbac.automaton import Guard, shortest_string
 from rightsize.rbac.patterns import Pattern, intersection, parse_pattern
 from rightsize.rbac.permissions import (
     PLANES,
@@ -52,7 +51,7 @@ from rightsize.rbac.permissions import (
     read_permissions,
 )
 from rightsize.rbac.text import fold
-from rightsize.rbac.witness import name_instance
+from rightsize.rbac.witness import Guard, name_instance, shortest_string
 
 Blocks = Sequence[PermissionBlock] | Permissions
 """A role's permission blocks, or the result of `read_permissions` for them, which is faster for repeated questions."""

@@ -10,11 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from rightsize.analyze.reasons import SENTENCES
-from rightsize.model.excess import ExcessTotals, total_excess
-from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Plan, PlannedRole, Proposal, count_by_plane
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal, count_by_plane
+from rightsize.model.plan_totals import ExcessTotals, NextSteps, total_excess
 from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.excess import by_design_text, change_text

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rightsize.model.plan import Plan
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.render.containment_reach import reach_lines, reads_lines
 from rightsize.render.escape import for_markdown
 from rightsize.render.left_behind import left_behind_section

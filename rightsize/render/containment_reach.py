@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_markdown
 
 STEPS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from rightsize.model.excess import Change, ExcessTotals
+from rightsize.model.plan_totals import Change, ExcessTotals
 
 
 def excess_lines(totals: ExcessTotals) -> Iterator[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from rightsize.model.next_steps import WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
-from rightsize.model.wording import counted
+from rightsize.model.plan_totals import WAVES, LeftOut, NextStep, NextSteps
+from rightsize.model.progress import counted
 from rightsize.render.chance import chance_text
 from rightsize.render.summary import describe_grant
 

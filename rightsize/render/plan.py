@@ -30,12 +30,11 @@ from rightsize.analyze.plan_evidence import (
     write_table,
 )
 from rightsize.model.errors import InputError
-from rightsize.model.excess import total_excess
 from rightsize.model.file_reading import hash_of_found, is_found, read_found
 from rightsize.model.json_schemas import load_object
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
-from rightsize.model.plan_defaults import SaidOnce, shortened
-from rightsize.model.plan_evidence import OPERATIONS, READINGS
+from rightsize.model.plan_file import OPERATIONS, READINGS, SaidOnce, shortened
+from rightsize.model.plan_totals import total_excess
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.review import write_review

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rightsize.model.plan_schema import plan_schema_text
+from rightsize.model.plan_file import plan_schema_text
 
 DESCRIBED: Mapping[str, str] = {
     "plan": "plan.json, which `rightsize propose` writes",

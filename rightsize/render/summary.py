@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
-from rightsize.model.excess import total_excess
-from rightsize.model.plan import PLANE_NAMES, Plan, PlanePart, Proposal
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS, Plan, PlanePart, Proposal
+from rightsize.model.plan_totals import total_excess
 from rightsize.render.chance import describe_chance
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal

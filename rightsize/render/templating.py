@@ -10,7 +10,7 @@ from string import Template
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS
 
 
 def open_templates(*, tight: bool = False) -> Environment:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
+from rightsize.rbac.expand import is_read
 from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.resource_actions import is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import risk_weights
 from rightsize.rules.tables import rows_of

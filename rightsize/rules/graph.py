@@ -1,4 +1,4 @@
-"""Read the rules about Graph permissions, from names and files: levels, partial access, twins, joint requirements."""
+"""Read the rules about Graph permissions: levels, partial access, twins, joint requirements, use in Microsoft 365."""
 
 from __future__ import annotations
 
@@ -168,3 +168,43 @@ def level_of(permission: str, access: str, mapped: int | None) -> int:
 def weight_of(permission: str, level: int) -> int:
     """Return the weight of one request that a permission allows: 4 to the power of its level, times 4 if it writes."""
     return int(4**level) * (1 if only_reads(permission) else 4)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditedNeed:
+    """One API through which an operation may have come, and the permissions of it of which one allows the operation."""
+
+    api_app_id: str
+    permissions: tuple[str, ...]
+
+
+@cache
+def audited_needs(operation: str) -> tuple[AuditedNeed, ...]:
+    """Return the needs of an operation such as `Exchange/Send?api=GUID`, one an API; empty if no rule knows it.
+
+    Where the record names the API, the others are left out. The first row that knows an operation and API counts.
+    """
+    path, _, query = fold(operation).partition("?")
+    workload, _, name = path.partition("/")
+    named = query.removeprefix("api=")
+    found: dict[str, AuditedNeed] = {}
+    for row in rows_of("m365_operations"):
+        api = row["api_app_id"]
+        is_known = workload in row["workloads"].split("|") and any(
+            fnmatchcase(name, pattern) for pattern in row["operations"].split("|")
+        )
+        if is_known and named in ("", api) and api not in found:
+            found[api] = AuditedNeed(api, tuple(row["permissions"].split("|")))
+    return tuple(found.values())
+
+
+@cache
+def audited_workloads() -> tuple[str, ...]:
+    """Return the folded workloads whose operations the rules know, sorted."""
+    return tuple(sorted({name for row in rows_of("m365_operations") for name in row["workloads"].split("|")}))
+
+
+@cache
+def audited_apis() -> frozenset[str]:
+    """Return the application ids of the APIs of which the log shows some use."""
+    return frozenset(row["api_app_id"] for row in rows_of("m365_operations"))

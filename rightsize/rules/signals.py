@@ -1,4 +1,4 @@
-"""Read the states and suspect windows of alerts and risk signals: open, confirmed, or dismissed as false.
+"""Read the states of alerts and risk signals, and which recommendations of other tools are about the use of access.
 
 The rows of `signal_states.csv` name the field and the word, each with its source. A signal that no person dismissed
 stays open.
@@ -6,6 +6,7 @@ stays open.
 
 from __future__ import annotations
 
+from fnmatch import fnmatchcase
 from functools import cache
 
 from rightsize.rbac.text import fold
@@ -37,4 +38,12 @@ def window_of(kind: str, basis: str) -> tuple[int, int] | None:
     for row in rows_of("signal_windows"):
         if (row["kind"], row["basis"]) == (kind, basis):
             return int(row["before_hours"]), int(row["after_hours"])
+    return None
+
+
+def says_of(key: str, title: str) -> str | None:
+    """Return `overprovisioned` or `inactive` for a recommendation about identities, None for another one."""
+    for row in rows_of("tool_recommendations"):
+        if (row["key"] and row["key"] == fold(key)) or fnmatchcase(fold(title), row["title"]):
+            return row["says"]
     return None

@@ -1,8 +1,9 @@
-"""Read the rule files: CSV files beside this module and rows that log sources declare, with a source in every row."""
+"""Read and hash the rules: CSV files beside this module and rows that log sources declare, each with a source."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from functools import cache
 from importlib.resources import files
 
@@ -29,3 +30,16 @@ def rows_of(name: str) -> tuple[Row, ...]:
         if None in row or None in row.values() or not row["source"]:
             raise InternalError(f"line {number} of the rule file `{name}` is not whole")
     return rows
+
+
+@cache
+def rules_hash() -> str:
+    """Return the SHA-256 of all rule files and of the rules that log sources declare, as hexadecimal text."""
+    found = hashlib.sha256()
+    for file in sorted(files(__package__).iterdir(), key=lambda one: one.name):
+        if file.name.endswith(".csv"):
+            content = file.read_bytes()
+            found.update(f"{file.name} {len(content)}\n".encode() + content)
+    for log in LOG_SOURCES:
+        found.update(repr(sorted(log.rules.items())).encode())
+    return found.hexdigest()

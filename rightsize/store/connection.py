@@ -14,7 +14,7 @@ from weakref import finalize
 import duckdb
 
 from rightsize.model.errors import InputError
-from rightsize.model.private_files import private_files
+from rightsize.model.machine import private_files
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled

@@ -22,7 +22,7 @@ import duckdb
 from rightsize import __version__
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
-from rightsize.rules.revision import rules_hash
+from rightsize.rules.tables import rules_hash
 from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
 from rightsize.store.marks import CONTENT_REVISION, set_meta
 from rightsize.store.sql import named, registered

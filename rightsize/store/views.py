@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from rightsize.model.access_listings import (
+from rightsize.model.access_answers import (
     ACCESS_LISTINGS,
     ELIGIBILITY,
     MEMBERS,
@@ -27,10 +27,10 @@ from rightsize.model.access_listings import (
     SUBSCRIPTION,
     AccessListing,
 )
-from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
+from rightsize.model.plan_file import EVIDENCE_TABLES, file_of
 from rightsize.model.schema import Column, ColumnType, Table
 from rightsize.model.tables import TABLES
-from rightsize.model.tables.directory_roles import LISTED_MEMBER
+from rightsize.model.tables.directory import LISTED_MEMBER
 from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal
 
 UNMAPPED_OPERATIONS = f"""

@@ -11,9 +11,8 @@ from functools import cached_property
 from rightsize.propose.needs.needed_reads import sibling_reads, type_of, types_around
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.linked import linked_writes, names_a_write
 from rightsize.rules.operations import status_reads
-from rightsize.rules.references import rules_out
+from rightsize.rules.resource_types import linked_writes, names_a_write, rules_out
 
 _LOCATIONS = "/locations"
 

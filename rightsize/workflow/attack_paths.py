@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
+from rightsize.model.access_answers import COUNTS, LETTERS
 from rightsize.model.errors import UsageError
-from rightsize.model.explained import COUNTS, LETTERS
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import Analysed

@@ -23,8 +23,7 @@ from rightsize.analyze.behaviour.judge import (
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
 from rightsize.model.progress import step
-from rightsize.rules.behaviour import breadth_classes
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import breadth_classes, escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (

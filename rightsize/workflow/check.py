@@ -19,7 +19,7 @@ from rightsize.analyze.controls import (
     read_exemptions,
 )
 from rightsize.analyze.lacks import sentence_of
-from rightsize.model.entries import Form
+from rightsize.model.decisions import Form
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store

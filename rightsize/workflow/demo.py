@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.demo.exports import write_exports
-from rightsize.demo.generator import generate
+from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast, get_args
 
-from rightsize.model.entries import Form
+from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.propose.core.exclusions import Exclusion, read_exclusions
 from rightsize.workflow.text_files import read_bytes

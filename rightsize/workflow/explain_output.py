@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rightsize.analyze.reasons import Verdict, sentence_on
-from rightsize.model.explained import ASSIGNMENT, IDENTITY, OTHER_ACCESS, SIGN_IN
+from rightsize.model.access_answers import ASSIGNMENT, IDENTITY, OTHER_ACCESS, SIGN_IN
 from rightsize.store.stored_analysis import Analysed, Days
 from rightsize.workflow.attack_paths import reach_of_node
 from rightsize.workflow.principal_names import names_of

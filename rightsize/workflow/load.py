@@ -11,8 +11,8 @@ from rightsize.ingest.entities.log_tables import SOURCE as DOWNLOAD
 from rightsize.ingest.entities.manifests import DeclaredReading, Vouched
 from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import counted
 from rightsize.model.times import read_days, read_instant
-from rightsize.model.wording import counted
 from rightsize.store.connection import Store, open_store
 from rightsize.store.limits import ResourceLimits, limits_of
 from rightsize.store.merging.days import CATEGORIES, TENANT_LOGS

@@ -9,7 +9,7 @@ from pathlib import Path
 from rightsize.ingest.logs.schemas import SOURCES
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, stage_reductions
 from rightsize.ingest.spark.session import Landing, spark_session
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.store.limits import limits_of, scratch_folder
 from rightsize.workflow.load import LoadReport, declarations_of, load_staged
 

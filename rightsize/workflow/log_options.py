@@ -26,7 +26,7 @@ from rightsize.analyze.observability.ways import (
 )
 from rightsize.analyze.verdicts.resource_logs import known_resources, resource_of
 from rightsize.analyze.window import Window
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.rbac.text import fold
 from rightsize.render.escape import for_shell
 from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command, policy_commands

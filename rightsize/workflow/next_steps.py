@@ -13,8 +13,8 @@ from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.model.next_steps import WAVES, NextSteps, Reached
 from rightsize.model.plan import Plan
+from rightsize.model.plan_totals import WAVES, NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold

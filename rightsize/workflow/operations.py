@@ -10,7 +10,7 @@ from pathlib import Path
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.role_forms import load_json
 from rightsize.rbac.expand import Planes
-from rightsize.rules.planes import planes_of
+from rightsize.rules.operations import planes_of
 from rightsize.workflow.text_files import read_bytes
 
 Operations = Sequence[tuple[str, Planes]]

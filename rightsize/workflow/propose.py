@@ -15,8 +15,8 @@ from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.window import Window
 from rightsize.model.decisions import ReviewDecision
 from rightsize.model.errors import EvidenceError
-from rightsize.model.next_steps import NextStep, NextSteps
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
+from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import step
 from rightsize.propose.assembly.job_tables import job_tables, roles_of_jobs
 from rightsize.propose.assembly.next_steps import rank_steps

@@ -13,9 +13,9 @@ from rightsize.analyze.reach.escalation import Holdings, build_graph, escalation
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.reach.measure import granted_holdings, measure_reach, used_holdings
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import EvidenceError
-from rightsize.model.explained import LETTERS
-from rightsize.model.freed_memory import give_back
+from rightsize.model.machine import give_back
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step

@@ -17,11 +17,11 @@ from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
+from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.explained import LETTERS
-from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PLANES_BEYOND, Plan
+from rightsize.model.plan_totals import NextSteps
 from rightsize.model.progress import step
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps

@@ -13,9 +13,9 @@ import polars as pl
 
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.model.next_steps import NextSteps
 from rightsize.model.plan import Plan
-from rightsize.model.plan_evidence import WINDOW
+from rightsize.model.plan_file import WINDOW
+from rightsize.model.plan_totals import NextSteps
 from rightsize.propose.verify.review_status import (
     STATES,
     ReviewStatus,

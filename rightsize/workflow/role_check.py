@@ -16,13 +16,13 @@ from typing import Any, Literal
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 from rightsize.rules.operations import risk_weights
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions

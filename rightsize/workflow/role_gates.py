@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.role_templates import Beside
 from rightsize.rbac.algebra import intersects, witnesses
 from rightsize.rbac.text import fold
 from rightsize.workflow.role_sources import (

@@ -8,15 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from rightsize.iac.documents import template_roles
+from rightsize.iac.templates import NOTHING_BESIDE, ROLE_TYPE, Beside, UnknownValueError
+from rightsize.iac.terraform import read_yaml, variables_of
+from rightsize.iac.terraform_state import TERRAFORM_TYPE
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import is_found, read_found
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_documents import template_roles
 from rightsize.model.role_forms import load_relaxed_json, read_role_definitions
-from rightsize.model.role_templates import NOTHING_BESIDE, ROLE_TYPE, Beside, UnknownValueError
-from rightsize.model.role_terraform import variables_of
-from rightsize.model.role_terraform_state import TERRAFORM_TYPE
-from rightsize.model.yaml_text import read_yaml
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.text_files import read_bytes
 

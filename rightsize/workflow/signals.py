@@ -9,7 +9,7 @@ from typing import Any, cast, get_args
 import polars as pl
 
 from rightsize.analyze.behaviour.judge import read_decisions
-from rightsize.model.entries import Form
+from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions

@@ -21,8 +21,8 @@ from rightsize.analyze.window import (
     is_shown,
     judge_days,
 )
-from rightsize.model.access_listings import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
-from rightsize.model.wording import counted
+from rightsize.model.access_answers import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
+from rightsize.model.progress import counted
 from rightsize.store.connection import Store
 
 TABLES = (

@@ -13,10 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.demo.suite.catalogue import read_catalogue, write_catalogue
-from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
-from rightsize.demo.suite.model import NEED_KINDS, UNRULED, SuiteCatalogue, SuiteTenant
-from rightsize.demo.suite.shapes import SUITES
+from rightsize.demo.suite.files import read_catalogue, write_catalogue, write_suite_exports, write_suite_truth
+from rightsize.demo.suite.model import NEED_KINDS, SUITES, UNRULED, SuiteCatalogue, SuiteTenant
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError

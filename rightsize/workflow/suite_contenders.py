@@ -13,10 +13,8 @@ from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, is_found, read_found
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.plan import PLANES_BEYOND, Plan, PlannedAssignment
-from rightsize.model.plan_defaults import SaidOnce, filled
-from rightsize.model.plan_evidence import CHANCES
-from rightsize.model.proposal_kinds import KEEP
+from rightsize.model.plan import KEEP, PLANES_BEYOND, Plan, PlannedAssignment
+from rightsize.model.plan_file import CHANCES, SaidOnce, filled
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.core.bitsets import OperationIndex
 from rightsize.propose.verify.plan_reader import evidence_files

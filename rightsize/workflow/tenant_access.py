@@ -20,17 +20,16 @@ from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups
-from rightsize.model.access_listings import ROLE_ASSIGNMENTS
+from rightsize.model.access_answers import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.rbac.access import STRENGTH, Access, AssignedRole
+from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membership
 from rightsize.rbac.expand import Planes, planes_spelling_out
-from rightsize.rbac.membership import read_membership
 from rightsize.rbac.permissions import PLANES, read_permissions
 from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
 from rightsize.rbac.text import fold
-from rightsize.rules.planes import planes_of
+from rightsize.rules.operations import planes_of
 
 Person = tuple[str | None, str | None]
 """Type and display name of a principal."""

@@ -80,7 +80,7 @@ def _records() -> list[dict[str, Any]]:
 @pytest.mark.slow
 def test_a_log_of_another_data_plane_is_read_counted_and_judged(tmp_path: Path) -> None:
     """Its requests are events of the data plane, its days are covered, and what it shows is used or unused."""
-    line = Registration("rightsize/rules/log_sources/__init__.py", '"sql",', '    "boxes",')
+    line = Registration("rightsize/rules/log_sources/__init__.py", '"data_stores.SQL",', '    "boxes.SOURCE",')
     tree = with_addition(tmp_path / "tree", "rightsize/rules/log_sources/boxes.py", SOURCE, line)
     db, records = tmp_path / "store.duckdb", _records()
     role = f"{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"

@@ -11,7 +11,7 @@ import pytest
 from tests.additions.tree import Registration, with_entry
 
 ENTRY = Registration(
-    path="rightsize/model/proposal_kinds.py",
+    path="rightsize/model/plan.py",
     after="MAKE_ELIGIBLE,",
     text='        ProposalKind("suspend", step="suspend {today}", assigns=False),',
 )

@@ -18,7 +18,7 @@ FORM = '''"""Write and read a role definition as lines of text: its name, then i
 from collections.abc import Iterator
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.role_templates import Beside
+from rightsize.iac.templates import Beside
 from rightsize.render.deploy.contents import DeployContents
 from rightsize.render.deploy.formats import RoleFormat
 

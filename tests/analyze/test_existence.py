@@ -14,7 +14,7 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.verdicts.existence import Existence, states_of
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
-from rightsize.rules.inventory import inventory_types
+from rightsize.rules.resource_types import inventory_types
 from tests.propose.inventoried import (
     BLOB_WRITE,
     CONTAINER_WRITE,

@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.plan_evidence import empty_of, grant_tables, stays_inline, take_rows, with_grants
 from rightsize.model.errors import InputError
-from rightsize.model.plan import PlannedAssignment, Proof, Proposal
-from rightsize.model.plan_defaults import SaidOnce, filled, shortened
-from rightsize.model.plan_evidence import CHANCES
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan_file import CHANCES, SaidOnce, filled, shortened
 from rightsize.render.plan import proposal_document
 from tests.examples import SOME
 

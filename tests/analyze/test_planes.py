@@ -15,8 +15,7 @@ from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPA
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
-from rightsize.model.plan import PlanePart, Proof, Proposal
-from rightsize.model.proposal_kinds import REMOVE
+from rightsize.model.plan import REMOVE, PlanePart, Proof, Proposal
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rightsize.demo.spec import TenantSpec
-from rightsize.demo.suite.catalogue import read_catalogue
-from rightsize.demo.suite.files import write_suite_exports
+from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo import make_demo

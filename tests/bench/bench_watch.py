@@ -15,8 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rightsize.demo.exports import write_exports
-from rightsize.demo.generator import generate
+from rightsize.demo.generator import generate, write_exports
 from rightsize.guard.watch.conclude import WatchSettings
 from rightsize.guard.watch.run import Outlets, run_pass
 from rightsize.store.connection import open_store

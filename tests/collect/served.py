@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from rightsize.demo.exports import write_exports
+from rightsize.demo.generator import write_exports
 from tests.loopback.arm import diagnostic_setting
 from tests.loopback.content import Content
 

@@ -12,8 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.demo.exports import write_exports
-from rightsize.demo.generator import generate
+from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.hashing import guid, guids, mixed, number
 from rightsize.demo.spec import TenantSpec
 
@@ -33,7 +32,7 @@ def test_two_runs_write_the_same_bytes(demo_exports: Path, demo_truth: dict[str,
 def test_string_hashing_has_no_say(demo_exports: Path, tmp_path: Path) -> None:
     """Another process with another PYTHONHASHSEED, and more threads, writes the same bytes."""
     program = (
-        "import sys; from pathlib import Path; from rightsize.demo.exports import write_exports; "
+        "import sys; from pathlib import Path; from rightsize.demo.generator import write_exports; "
         "from rightsize.demo.generator import generate; write_exports(generate(), Path(sys.argv[1]))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "4711", "POLARS_MAX_THREADS": "4"}

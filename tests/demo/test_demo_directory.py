@@ -13,7 +13,7 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.inputs import Inputs
-from rightsize.model.proposal_kinds import REMOVE
+from rightsize.model.plan import REMOVE
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.directory.plan import plan_directory
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal

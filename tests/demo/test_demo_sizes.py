@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.demo.exports import write_exports
-from rightsize.demo.generator import generate
+from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import MAX_SUBSCRIPTIONS, TenantSpec
 from rightsize.model.errors import UsageError
 from tests.examples import FEW

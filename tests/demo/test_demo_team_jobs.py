@@ -7,7 +7,7 @@ from collections import defaultdict
 from rightsize.demo.catalogue import operations
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import MIN_PRINCIPALS, TenantSpec
-from rightsize.demo.team_jobs import job_of, team_jobs
+from rightsize.demo.teams import job_of, team_jobs
 from rightsize.rbac.text import fold
 
 

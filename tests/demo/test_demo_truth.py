@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.rules.linked import linked_pairs
+from rightsize.rules.resource_types import linked_pairs
 from tests.ingest.parsing import staged
 from tests.tenants.oracle import Oracle
 from tests.tenants.records import Row, activity, members, records, requests, storage

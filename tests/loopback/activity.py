@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from rightsize.demo.activity_files import outside_silence, routes
-from rightsize.demo.activity_rows import ADMINISTRATIVE, RowTexts, activity_rows, homes
-from rightsize.demo.activity_shapes import Shapes
+from rightsize.demo.activity_shapes import ADMINISTRATIVE, RowTexts, Shapes, activity_rows, homes
 from rightsize.demo.activity_texts import write_texts
 from rightsize.demo.spec import WINDOW_DAYS
 from rightsize.demo.tenant import SampleTenant

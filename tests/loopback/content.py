@@ -11,13 +11,12 @@ from typing import Any
 import duckdb
 
 from rightsize.demo.access_files import write_access
-from rightsize.demo.agent_files import write_agents
-from rightsize.demo.directory_files import write_directory
+from rightsize.demo.calls import sign_in_rows
+from rightsize.demo.directory_files import CLUSTER_ISSUER, write_directory, write_trust
 from rightsize.demo.directory_roles import write_directory_roles
+from rightsize.demo.graph_files import write_agents
 from rightsize.demo.hashing import guid
-from rightsize.demo.sign_ins import sign_in_rows
 from rightsize.demo.tenant import SampleTenant
-from rightsize.demo.trust_files import CLUSTER_ISSUER, write_trust
 from rightsize.demo.writing import Folder
 from tests.loopback.activity import ActivityOnce
 

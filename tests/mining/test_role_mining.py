@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.mining import concepts, role_mining
+from rightsize.mining import role_mining
 from rightsize.mining.biclique_kernel import bits
 from rightsize.mining.role_mining import Cover, minimum_cover
 from tests.examples import MANY, SOME
@@ -112,7 +112,7 @@ def test_known_constructions_are_exact_and_bounded(case: tuple[list[int], int], 
     rows, width = case
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(role_mining, "KERNEL_EDGES", 0)
-        patch.setattr(concepts, "VISITS", visits)
+        patch.setattr(role_mining, "VISITS", visits)
         cover = minimum_cover(rows, width)
     assert _gives_exactly(cover, rows)
     columns = {sum((row >> column & 1) << place for place, row in enumerate(rows)) for column in range(width)}

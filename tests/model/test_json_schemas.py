@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import SchemaChecks, load_object
-from rightsize.model.plan_schema import plan_checks
+from rightsize.model.plan_file import plan_checks
 from tests.cli.foreign_texts import changed
 from tests.plan_schema import validator
 

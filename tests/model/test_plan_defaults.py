@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.model.plan_defaults import SaidOnce, clause_of_tells, filled, shortened
+from rightsize.model.plan_file import SaidOnce, clause_of_tells, filled, shortened
 from rightsize.render.schemas import schema_text
 from tests.examples import MANY
 

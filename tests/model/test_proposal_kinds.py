@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
+from rightsize.model.plan import PROPOSAL_KINDS, ProposalKind
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac import algebra
-from rightsize.rbac.automaton import Guard, shortest_string
 from rightsize.rbac.patterns import intersection, loosened, parse_pattern
 from rightsize.rbac.permissions import Reading
+from rightsize.rbac.witness import Guard, shortest_string
 from tests.examples import MANY, SOME
 from tests.rbac import naive
 

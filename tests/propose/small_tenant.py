@@ -20,8 +20,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope
-from rightsize.rules.operations import annotate
-from rightsize.rules.planes import planes_of
+from rightsize.rules.operations import annotate, planes_of
 
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
 SUB2 = "/subscriptions/00000000-0000-0000-0000-0000000000a2"

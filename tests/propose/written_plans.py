@@ -12,7 +12,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.plan_evidence import read_tables, with_grants
-from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.propose.core.fingerprint import WHAT
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
 from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable

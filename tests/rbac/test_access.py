@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
-from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, AssignedRole
-from rightsize.rbac.membership import read_membership
+from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, AssignedRole, read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
 from tests.examples import MANY

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rightsize.rbac.expand import is_of_directory, is_read, kinds_of, patterns_of
 from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.resource_actions import is_of_directory, is_read, kinds_of, patterns_of
 from rightsize.rbac.text import fold
 
 D = "microsoft.directory/"

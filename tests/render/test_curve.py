@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from rightsize.model.excess import Change
+from rightsize.model.plan_totals import Change
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 
 LIVE = Change(4_000.0, 0.0)

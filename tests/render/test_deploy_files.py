@@ -15,11 +15,10 @@ from urllib.parse import unquote
 import pytest
 from pycep import BicepParser
 
+from rightsize.iac.documents import template_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.model.proposal_kinds import CUSTOM
-from rightsize.model.role_documents import template_roles
+from rightsize.model.plan import CUSTOM, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
 from rightsize.workflow.role_sources import roles_of_bytes

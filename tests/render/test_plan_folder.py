@@ -19,9 +19,8 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.plan import Plan, PlanePart, count_by_plane
-from rightsize.model.plan_defaults import SaidOnce, filled
-from rightsize.model.proposal_kinds import BUILTIN, KEEP, REMOVE
+from rightsize.model.plan import BUILTIN, KEEP, REMOVE, Plan, PlanePart, count_by_plane
+from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder

@@ -15,7 +15,7 @@ from jsonschema import ValidationError
 
 from rightsize.cli.main import run
 from rightsize.model.plan import PLAN_FORMAT
-from rightsize.model.plan_evidence import EVIDENCE_TABLES, file_of
+from rightsize.model.plan_file import EVIDENCE_TABLES, file_of
 from rightsize.render.plan import plan_files
 from rightsize.render.schemas import schema_text
 from rightsize.store.views import write_schema_page

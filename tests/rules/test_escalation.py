@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.rbac.text import fold
-from rightsize.rules.escalation import GAINS, escalation_rules
+from rightsize.rules.attacks import GAINS, escalation_rules
 from rightsize.rules.tables import rows_of
 
 PLANES = ("control", "data", "graph", "directory", "owner", "agent", "group", "delegated", "federated", "resource")

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 from rightsize.rbac.text import fold
-from rightsize.rules.inventory import change_named, decided_type, extends_others, inventory_types, is_for_recovery
+from rightsize.rules.resource_types import change_named, decided_type, extends_others, inventory_types, is_for_recovery
 from rightsize.rules.tables import rows_of
 
 _IN_GROUP = re.compile(r"^/subscriptions/\{[^}]+\}/resourcegroups/\{[^}]+\}/providers/([^/{]+/[^/{]+)/\{[^}]+\}(?:/|$)")

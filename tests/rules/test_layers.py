@@ -10,7 +10,7 @@ import pytest
 from rightsize.model.nouns import LAYERS
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
-from rightsize.rules.layers import EFFECTS, LAYER_BITS, first_layer, layers_in, layers_of
+from rightsize.rules.operations import EFFECTS, LAYER_BITS, first_layer, layers_in, layers_of
 from rightsize.rules.tables import rows_of
 
 KNOWN_NOWHERE: dict[str, str] = {}

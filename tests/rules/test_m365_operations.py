@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.rules.m365 import audited_apis, audited_needs
+from rightsize.rules.graph import audited_apis, audited_needs
 from rightsize.rules.tables import rows_of
 
 GRAPH = "00000003-0000-0000-c000-000000000000"

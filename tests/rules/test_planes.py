@@ -10,7 +10,7 @@ import pytest
 from rightsize.model.role_forms import parse_role_definitions
 from rightsize.rbac.permissions import PLANES, read_permissions
 from rightsize.rbac.text import fold
-from rightsize.rules.planes import dual_operations, planes_of
+from rightsize.rules.operations import dual_operations, planes_of
 
 
 @pytest.mark.parametrize(

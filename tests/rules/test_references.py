@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.matching import folded, matching_pairs
-from rightsize.rules.references import complete_writes, referring_writes, rules_out
+from rightsize.rules.resource_types import complete_writes, referring_writes, rules_out
 from rightsize.rules.tables import rows_of
 
 RULE = fold("Microsoft.Network/networkSecurityGroups/securityRules/write")

@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
-from rightsize.rules.role_words import READER, RoleWords, read_words, singular, words_of
+from rightsize.rules.role_names import READER, RoleWords, read_words, singular, words_of
 from rightsize.rules.tables import rows_of
 
 Known = dict[tuple[str, str], RoleWords]

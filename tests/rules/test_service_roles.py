@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.rules.service_roles import is_for_service
+from rightsize.rules.role_names import is_for_service
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.model.access_listings import ACCESS_LISTINGS, command_for
+from rightsize.model.access_answers import ACCESS_LISTINGS, command_for
 from rightsize.store.connection import Store
 from tests.store.staged import load
 

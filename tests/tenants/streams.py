@@ -9,8 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.demo.activity_rows import RowTexts, activity_rows, homes
-from rightsize.demo.activity_shapes import Shapes
+from rightsize.demo.activity_shapes import RowTexts, Shapes, activity_rows, homes
 from rightsize.demo.activity_texts import write_texts
 from rightsize.demo.tenant import SampleTenant
 

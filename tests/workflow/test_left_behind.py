@@ -16,7 +16,7 @@ import pytest
 from rightsize.guard.left_behind import find_left_behind
 from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
 from rightsize.render.left_behind import left_behind_lines, left_behind_scripts, left_behind_section
-from rightsize.rules.left_behind import kinds_left_behind
+from rightsize.rules.attacks import kinds_left_behind
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import open_store
 from rightsize.store.pruning import plan_pruning, prune

@@ -11,9 +11,8 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.demo.suite.catalogue import read_catalogue
-from rightsize.demo.suite.files import write_suite_exports
-from rightsize.demo.suite.shapes import SMALL
+from rightsize.demo.suite.files import read_catalogue, write_suite_exports
+from rightsize.demo.suite.model import SMALL
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.keep_rules import active_holders

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.suite.catalogue import read_catalogue
-from rightsize.demo.suite.files import write_suite_exports
+from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths

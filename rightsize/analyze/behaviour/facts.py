@@ -26,7 +26,7 @@ from rightsize.analyze.behaviour.signals import (
     rarity,
 )
 from rightsize.analyze.columns import GROUP, folded, place_of
-from rightsize.rules.behaviour import sought_classes
+from rightsize.rules.attacks import sought_classes
 
 LEAST_DAYS = 10
 """Active days that a principal needs before one of its days is judged."""

@@ -36,11 +36,11 @@ import polars as pl
 from rightsize.analyze.behaviour.facts import Behaviour
 from rightsize.analyze.behaviour.signals import ALONE
 from rightsize.analyze.columns import folded, place_of
-from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
+from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.times import read_moment
 from rightsize.rbac.text import fold
-from rightsize.rules.behaviour import hold_days
+from rightsize.rules.attacks import hold_days
 
 THRESHOLD = 13.0
 HIGH = 18.0

@@ -36,7 +36,7 @@ from rightsize.analyze.reasons import (
 )
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
 from rightsize.analyze.window import Window, days_missing, judge_log
-from rightsize.rbac.resource_actions import is_of_directory, is_read
+from rightsize.rbac.expand import is_of_directory, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions
 

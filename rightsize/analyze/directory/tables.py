@@ -27,7 +27,7 @@ from rightsize.analyze.verdicts.activations import (
 )
 from rightsize.analyze.verdicts.usage import activation_table
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
-from rightsize.rbac.resource_actions import kinds_of, patterns_of
+from rightsize.rbac.expand import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, logged_actions, weight_of
 from rightsize.rules.matching import matching_pairs

@@ -37,8 +37,7 @@ from rightsize.analyze.reasons import (
 )
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import LONGEST_GAP, Window, judge_log
-from rightsize.rbac.claim_expressions import admits, parse_expression
-from rightsize.rules.trust_subjects import EXACT, recognise_subject
+from rightsize.rules.trust import EXACT, admits, parse_expression, recognise_subject
 
 WEIGHTS = {"low": 1.0, "medium": 4.0, "high": 16.0}
 """The weight of a credential by the risk of its subject, a convention as for the other planes."""

@@ -13,7 +13,7 @@ from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, administrative, choose_window
-from rightsize.rules.trust_subjects import TrustedSubject
+from rightsize.rules.trust import TrustedSubject
 
 APPLICATION, IDENTITY = "application", "identity"
 SINGLE_TENANT = "azureadmyorg"

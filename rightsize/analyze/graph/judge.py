@@ -54,7 +54,7 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
-from rightsize.rules.m365 import audited_apis, audited_needs
+from rightsize.rules.graph import audited_apis, audited_needs
 
 LOG = "m365_audit_log"
 

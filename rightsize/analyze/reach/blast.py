@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.measure import CONTROL, DATA, View, own_of, reached_of, subscription_bits
-from rightsize.rules.layers import LAYER_BITS
+from rightsize.rules.operations import LAYER_BITS
 
 COLUMNS: Mapping[str, int] = {**LAYER_BITS, "control": CONTROL, "data": DATA}
 """The columns of the grid: layers of defence, then planes, each with its bit of a subscription."""

@@ -24,7 +24,7 @@ from rightsize.analyze.reach.indirect import link_delegated, link_directory, lin
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.tables import table
 from rightsize.rbac.conditions import targets
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 
 ASSIGN = "microsoft.authorization/roleassignments/write"
 _ROLES = re.compile(r"RoleDefinitionId\]\s*ForAnyOfAnyValues:GuidEquals\s*\{([^}]*)\}", re.IGNORECASE)

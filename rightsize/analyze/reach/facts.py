@@ -15,7 +15,7 @@ from rightsize.analyze.graph.agents import OWN, agent_identities, effective_perm
 from rightsize.analyze.graph.tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import principal_ids
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 
 TableOf = Callable[[str], pl.DataFrame]
 

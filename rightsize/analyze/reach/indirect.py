@@ -8,7 +8,7 @@ from rightsize.analyze.columns import ROOT, folded
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.facts import AGENT_USER, BLUEPRINT, Facts
 from rightsize.analyze.tenant import Tenant
-from rightsize.rules.escalation import escalation_rules
+from rightsize.rules.attacks import escalation_rules
 
 UNIT = "/administrativeunits/"
 EVERYBODY = "d:everybody"

@@ -20,7 +20,7 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import LAYERS
-from rightsize.rules.layers import EFFECTS, LAYER_BITS, layers_in, layers_of
+from rightsize.rules.operations import EFFECTS, LAYER_BITS, layers_in, layers_of
 
 ASSIGNED_SCHEMA = {
     "holder": pl.String(),

@@ -23,9 +23,9 @@ from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, harmful, identities,
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.model.explained import LETTERS
+from rightsize.model.access_answers import LETTERS
 from rightsize.model.nouns import LAYERS
-from rightsize.rules.layers import LAYER_BITS
+from rightsize.rules.operations import LAYER_BITS
 
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8

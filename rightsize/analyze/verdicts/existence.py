@@ -23,7 +23,7 @@ from rightsize.analyze.verdicts.coverage import covered_days_of, covered_subscri
 from rightsize.analyze.verdicts.inventory_readers import KINDS, LONGEST_GAP, choose_listings
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.analyze.window import Window
-from rightsize.rules.inventory import change_named, extends_others, inventory_types, type_named
+from rightsize.rules.resource_types import change_named, extends_others, inventory_types, type_named
 
 GROUP = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+)"
 _KIND = r"^/subscriptions/[^/]+(?:/resourcegroups/[^/]+)?/providers/([^/]+/[^/]+)(?:/|$)"

@@ -20,9 +20,8 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.analyze.window import Window, is_shown
-from rightsize.rules.inventory import decided_type
-from rightsize.rules.linked import linked_pairs, named_writes
 from rightsize.rules.matching import first_match
+from rightsize.rules.resource_types import decided_type, linked_pairs, named_writes
 from rightsize.rules.tables import rows_of
 
 _SEPARATOR = "\n"
@@ -150,7 +149,7 @@ def _unproved(
     Args:
         everybody: The tenant.
         by_nobody: Operations that somebody called whom no listing resolves: it may have been anybody.
-        pairs: `rules.linked.linked_pairs`.
+        pairs: `rules.resource_types.linked_pairs`.
         control: As in `with_linked_checks`.
         held: As in `with_linked_checks`.
     """

@@ -24,8 +24,8 @@ from rightsize.analyze.verdicts.coverage import CoveredDays
 from rightsize.analyze.verdicts.resource_logs import rules_of
 from rightsize.analyze.window import is_shown
 from rightsize.rbac.text import Folded
-from rightsize.rules.inventory import decided_type
 from rightsize.rules.operations import classify, works_without_sign_in
+from rightsize.rules.resource_types import decided_type
 
 _BASE = ("role", "below", "groups", "top", "reads", "tickets", "data", "absent")
 _KEY = (*_BASE, "held")

@@ -17,6 +17,7 @@ from rightsize.demo.suite.jobs import (
     NeedRow,
     bystanders,
     rates,
+    resources_of,
     target_scope,
 )
 from rightsize.demo.suite.model import (
@@ -27,6 +28,7 @@ from rightsize.demo.suite.model import (
     SEEN_DAYS,
     BuiltIn,
     NeedKind,
+    Shape,
     SuiteCatalogue,
     SuiteGrant,
     SuiteNeed,
@@ -36,8 +38,6 @@ from rightsize.demo.suite.model import (
     SuiteScope,
     is_owner_of,
 )
-from rightsize.demo.suite.resources import resources_of
-from rightsize.demo.suite.shapes import Shape
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
 from rightsize.rbac.algebra import grants

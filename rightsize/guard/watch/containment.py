@@ -17,8 +17,8 @@ from rightsize.change.bundle import Order
 from rightsize.guard.contain import ContainResult, contain_principal, span_told
 from rightsize.guard.watch.changes import at_least, no_changes, note_change
 from rightsize.model.errors import InputError, RightsizeError
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
-from rightsize.rules.watched import SEVERITIES
+from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
 from rightsize.workflow.rollout import BUNDLE, plan_rollout

@@ -35,8 +35,8 @@ from rightsize.propose.core.fingerprint import hash_of_blocks
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.text import Folded, fold
+from rightsize.rules.attacks import watched_operations
 from rightsize.rules.tables import rows_of
-from rightsize.rules.watched import watched_operations
 from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events

@@ -26,7 +26,7 @@ from rightsize.guard.watch.conclude import Concluded, Taken, WatchSettings, conc
 from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.render import watch as forms
-from rightsize.rules.watched import SEVERITIES
+from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
 from rightsize.workflow.keep_analysis import renew_analysis

@@ -29,7 +29,7 @@ from rightsize.ingest.logs.values import (
     utc_time,
     values_as_columns,
 )
-from rightsize.rules.m365 import audited_workloads
+from rightsize.rules.graph import audited_workloads
 from rightsize.store.queries import query_text
 from rightsize.store.sql import outcome
 

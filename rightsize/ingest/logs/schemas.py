@@ -15,7 +15,7 @@ from typing import Any
 from rightsize.rbac.text import fold
 from rightsize.rules.log_source import Spellings, Stage
 from rightsize.rules.log_sources import LOG_SOURCES
-from rightsize.rules.log_sources.signal import SIGNAL_CATEGORIES, SIGNAL_TABLES
+from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
 
 _COMMON_CAMEL: dict[str, tuple[str, ...]] = {
     "time": ("time", "eventTimestamp", "event_timestamp"),

@@ -4,25 +4,14 @@ The tables stand in the order in which they may be created: a view follows what 
 """
 
 from rightsize.model.schema import Table
-from rightsize.model.tables.access import ACCESS_TABLES
-from rightsize.model.tables.agents import AGENT_TABLES
-from rightsize.model.tables.answers import ANSWER_TABLES
-from rightsize.model.tables.bookkeeping import BOOKKEEPING_TABLES
-from rightsize.model.tables.changed_objects import CHANGED_OBJECT_TABLES
-from rightsize.model.tables.directory import DIRECTORY_TABLES
-from rightsize.model.tables.directory_roles import DIRECTORY_ROLE_TABLES
-from rightsize.model.tables.existence import EXISTENCE_TABLES
-from rightsize.model.tables.graph import GRAPH_TABLES, GRAPH_VIEWS
-from rightsize.model.tables.jobs import JOB_TABLES
-from rightsize.model.tables.judgements import JUDGEMENT_TABLES
-from rightsize.model.tables.layers import LAYER_TABLES
-from rightsize.model.tables.observability import OBSERVABILITY_TABLES
-from rightsize.model.tables.pim import ACTIVATION_TABLES, PIM_TABLES
-from rightsize.model.tables.policies import POLICY_TABLES
-from rightsize.model.tables.reach import REACH_TABLES
-from rightsize.model.tables.signals import SIGNAL_TABLES
+from rightsize.model.tables.access import ACCESS_TABLES, ACTIVATION_TABLES, PIM_TABLES, POLICY_TABLES
+from rightsize.model.tables.answers import ANSWER_TABLES, JOB_TABLES
+from rightsize.model.tables.coverage import BOOKKEEPING_TABLES, EXISTENCE_TABLES, OBSERVABILITY_TABLES
+from rightsize.model.tables.directory import DIRECTORY_ROLE_TABLES, DIRECTORY_TABLES
+from rightsize.model.tables.graph import AGENT_TABLES, CHANGED_OBJECT_TABLES, GRAPH_TABLES, GRAPH_VIEWS
+from rightsize.model.tables.reach import LAYER_TABLES, REACH_TABLES
+from rightsize.model.tables.signals import JUDGEMENT_TABLES, SIGNAL_TABLES, WATCH_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
-from rightsize.model.tables.watch import WATCH_TABLES
 
 TABLES: tuple[Table, ...] = (
     *DIRECTORY_TABLES,

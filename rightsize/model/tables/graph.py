@@ -1,15 +1,6 @@
-"""Microsoft Graph: what its permissions allow, who holds them, and which requests were made with them."""
+"""Microsoft Graph: what its permissions allow, who holds and uses them, agents among them, and what calls changed."""
 
-from rightsize.model.schema import Column, ColumnType, Table, key
-
-TEXT, TEXTS, BOOL, INT, TIME, DAY = (
-    ColumnType.TEXT,
-    ColumnType.TEXTS,
-    ColumnType.BOOL,
-    ColumnType.INT,
-    ColumnType.TIME,
-    ColumnType.DAY,
-)
+from rightsize.model.schema import BOOL, DAY, INT, TEXT, TEXTS, TIME, Column, Table, key
 
 GRAPH_TABLES = (
     Table(
@@ -120,5 +111,55 @@ GRAPH_VIEWS = (
             Column("other", INT, "requests throttled, or answered without a sign of whether they were authorised"),
         ),
         kind="view",
+    ),
+)
+
+
+AGENT_TABLES = (
+    Table(
+        "token_permissions",
+        "one row per application, kind of access, set of permissions and day: what the tokens of its calls held",
+        (
+            key("source", TEXT, "the log that shows the calls: graph_activity_log"),
+            key("app_id", TEXT, "application of the calls; of an agent identity its object id"),
+            key("access", TEXT, "application (the claim roles) or delegated (the claim scp)"),
+            key("permissions", TEXT, "names of the permissions, sorted, with a space between"),
+            key("day", DAY, "UTC day"),
+            Column("last_seen", TIME, "last call of the day with such a token"),
+        ),
+    ),
+    Table(
+        "agent_sightings",
+        "one row per principal and application that a sign-in log calls an agent",
+        (
+            key("principal_id", TEXT, "who signed in: the agent, or the user for whom it acts"),
+            key("app_id", TEXT, "client application of the sign-in"),
+            key("agent_type", TEXT, "agentType as the log writes it, as agenticAppInstance"),
+            key("subject_type", TEXT, "agentSubjectType as the log writes it; empty where it says none"),
+            key("blueprint_app_id", TEXT, "application id of the blueprint (parentAppId); empty where it says none"),
+            key("parent_id", TEXT, "object id above the subject (agentSubjectParentId); empty where it says none"),
+            Column("last_seen", TIME, "last such sign-in"),
+        ),
+    ),
+)
+
+
+CHANGED_OBJECT_TABLES = (
+    Table(
+        "changed_objects",
+        "one row per successful call to the directory that may leave access behind, or takes it away, with its objects",
+        (
+            key("event_key", TEXT, "the call, as in events"),
+            Column("activity", TEXT, "activity of the audit log, folded; of a request to Graph method and path"),
+            Column("object_id", TEXT, "first object of the change; of a request to Graph the first id in its path"),
+            Column("object_type", TEXT, "its type as the log writes it; of a request the first step of the path"),
+            Column("object_name", TEXT, "its display name or UPN; whoever made the object chose it"),
+            Column("other_id", TEXT, "second object: the group, role or application that got or lost the first"),
+            Column("other_type", TEXT, "its type as the log writes it"),
+            Column("other_name", TEXT, "its display name or UPN"),
+            Column(
+                "properties", TEXT, "changed properties as a JSON list of name, old and new, cut to 16,000 characters"
+            ),
+        ),
     ),
 )

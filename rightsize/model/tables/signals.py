@@ -1,16 +1,6 @@
-"""What the monitoring says: alerts, incidents and risk, and whom and what they name."""
+"""What others say: alerts, incidents and risk, the judgements of other tools, and what a watch told."""
 
-from rightsize.model.schema import Column, ColumnType, Table, key
-
-TEXT, TEXTS, BOOL, INT, REAL, TIME, DAY = (
-    ColumnType.TEXT,
-    ColumnType.TEXTS,
-    ColumnType.BOOL,
-    ColumnType.INT,
-    ColumnType.REAL,
-    ColumnType.TIME,
-    ColumnType.DAY,
-)
+from rightsize.model.schema import BOOL, DAY, INT, REAL, TEXT, TEXTS, TIME, Column, Table, key
 
 SIGNAL_TABLES = (
     Table(
@@ -125,6 +115,54 @@ SIGNAL_TABLES = (
             Column("sentence", TEXT, "description in one sentence"),
             Column("days_before", INT, "days of all principals that were judged before that day"),
             Column("days_alike", INT, "of these, the days that scored at least as high"),
+        ),
+        kind="answer",
+    ),
+)
+
+
+JUDGEMENT_TABLES = (
+    Table(
+        "tool_judgements",
+        "one row per permission, identity or scope that another tool judges, in its newest state",
+        (
+            key("judgement_id", TEXT, "the tool and its id there: of a permission application, access, API and name"),
+            Column("tool", TEXT, "app_governance (OAuthAppInfo), defender_ciem or azure_advisor"),
+            Column("plane", TEXT, "graph for permissions of APIs, control for Azure"),
+            Column("says", TEXT, "used, unused, inactive, overprovisioned, or unknown where the tool says nothing"),
+            Column("principal_id", TEXT, "the principal, where the tool names its object id"),
+            Column("app_id", TEXT, "the application, where the tool names it"),
+            Column("principal_name", TEXT, "name of the principal or application in the export"),
+            Column("access", TEXT, "of a permission: application or delegated"),
+            Column("api_app_id", TEXT, "of a permission: application id of the API"),
+            Column("permission", TEXT, "name of the permission"),
+            Column("scope", TEXT, "of an Azure judgement: the subscription"),
+            Column("title", TEXT, "title of the recommendation"),
+            Column("status", TEXT, "state of the recommendation or application, as the tool calls it"),
+            Column("last_used", TIME, "last use of the application, where the tool says it"),
+            Column("read_on", TIME, "when the tool judged or wrote the record"),
+        ),
+    ),
+)
+
+
+WATCH_TABLES = (
+    Table(
+        "watch_changes",
+        "one row per change that `watch` found; changes that were delivered everywhere are deleted after 90 days",
+        (
+            key("change_id", TEXT, "id of the change; the same whenever it is found"),
+            Column("seq", INT, "number in the order of finding"),
+            Column("kind", TEXT, "grant, grant_outside, revocation, credential, unused, escalation and so on"),
+            Column("severity", TEXT, "low, medium, high or critical"),
+            Column("time", TIME, "when it happened, as a log or a listing has it; null for what is concluded"),
+            Column("day", DAY, "the day whose end it was concluded for; of an event its day"),
+            Column("principal_id", TEXT, "principal that it concerns: the holder, or the one that can do something"),
+            Column("actor_id", TEXT, "who did it, where a log or a listing says so"),
+            Column("scope", TEXT, "where"),
+            Column("text", TEXT, "one sentence"),
+            Column("detail", TEXT, "details, as JSON"),
+            Column("pending", TEXTS, "destinations to which it is not yet delivered"),
         ),
         kind="answer",
     ),

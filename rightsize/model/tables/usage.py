@@ -1,14 +1,6 @@
 """What was done: events, the daily usage they reduce to, sign-ins, and what the logs cover."""
 
-from rightsize.model.schema import Column, ColumnType, Table, key
-
-TEXT, BOOL, INT, TIME, DAY = (
-    ColumnType.TEXT,
-    ColumnType.BOOL,
-    ColumnType.INT,
-    ColumnType.TIME,
-    ColumnType.DAY,
-)
+from rightsize.model.schema import BOOL, DAY, INT, TEXT, TIME, Column, Table, key
 
 _KINDS = (
     "interactive, non_interactive, service_principal, managed_identity, or microsoft_service_principal, which is of "

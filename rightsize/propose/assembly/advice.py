@@ -21,7 +21,7 @@ from rightsize.propose.core.exclusions import advise_exclusions, names_scope
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reasons import keep_reason
 from rightsize.rbac.text import fold
-from rightsize.rules.inventory import decided_type
+from rightsize.rules.resource_types import decided_type
 
 _NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]
 _NAMED = 5

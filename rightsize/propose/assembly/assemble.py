@@ -13,10 +13,9 @@ from rightsize.analyze.columns import ScopeTree, folded
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence
-from rightsize.model.plan import Growth, PlannedAssignment, Proof, Proposal
-from rightsize.model.plan_evidence import BEFORE, WINDOW
+from rightsize.model.plan import MAKE_ELIGIBLE, Growth, PlannedAssignment, Proof, Proposal
+from rightsize.model.plan_file import BEFORE, WINDOW
 from rightsize.model.progress import through
-from rightsize.model.proposal_kinds import MAKE_ELIGIBLE
 from rightsize.propose.assembly.role_uses import role_id_of
 from rightsize.propose.assembly.statements import AbsenceProofs, Adviser, describe_enough
 from rightsize.propose.core.bitsets import OperationIndex, union

@@ -18,9 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from rightsize.analyze.reasons import Unused
-from rightsize.model.excess import latent_of
-from rightsize.model.next_steps import LeftOut, NextStep, NextSteps, Reached
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
+from rightsize.model.plan_totals import LeftOut, NextStep, NextSteps, Reached, latent_of
 from rightsize.rbac.text import Folded, fold
 
 MOST_WORTH = 5

@@ -27,7 +27,7 @@ from rightsize.propose.needs.reading import TenantReading
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
 from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
 from rightsize.rbac.text import Folded
-from rightsize.rules.role_words import READER, RoleWords, words_of
+from rightsize.rules.role_names import READER, RoleWords, words_of
 
 _LONGEST = 1_000
 """The most characters of a description: an older limit of Azure is 1,024, today's is 2,048."""

@@ -17,7 +17,7 @@ from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.needs.reasons import BY_DESIGN, word_of
 from rightsize.rbac.text import Folded
-from rightsize.rules.inventory import inventory_types
+from rightsize.rules.resource_types import inventory_types
 
 
 class AbsenceProofs:

@@ -19,9 +19,9 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.verdicts.usage import read_role_requests, use_by_day
 from rightsize.analyze.window import Window
-from rightsize.model.excess import total_excess
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
+from rightsize.model.plan_totals import total_excess
 from rightsize.propose.backtest.folds import Fold, cut_inputs
 from rightsize.propose.core.bitsets import FoldedKey
 from rightsize.propose.core.expiry import EVER

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.read_patterns import by_plane
-from rightsize.rbac.azure import (
+from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
     CUSTOM_ROLES_PER_TENANT,

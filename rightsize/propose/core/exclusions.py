@@ -17,7 +17,7 @@ import polars as pl
 from rightsize.analyze.columns import ScopeTree, containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.window import Window
-from rightsize.model.entries import Form, day_of, known_fields, read_entries, text_of
+from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Advice
 from rightsize.rbac.scopes import parse_scope

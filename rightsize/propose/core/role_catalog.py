@@ -16,7 +16,7 @@ from rightsize.propose.core.read_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.service_roles import is_for_service
+from rightsize.rules.role_names import is_for_service
 
 ChoiceKind = Literal["own", "builtin", "custom"]
 Blocks = tuple[PermissionBlock, ...]

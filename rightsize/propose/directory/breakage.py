@@ -18,7 +18,7 @@ from rightsize.analyze.window import days_missing
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
-from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.expand import is_read
 
 _UNITS: dict[str, pl.DataType] = {
     **dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String()),

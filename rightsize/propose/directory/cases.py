@@ -19,11 +19,11 @@ from rightsize.analyze.verdicts.coverage import described_principals, groups_wit
 from rightsize.propose.core.options import PlanOptions, Reads, price_list
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.directory.holders import Holders
-from rightsize.rbac.resource_actions import entity_of, is_read
+from rightsize.rbac.expand import entity_of, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import is_job_read, roles_that, side_actions
-from rightsize.rules.inventory import is_for_recovery
 from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.rules.resource_types import is_for_recovery
 
 REASONS = {
     "activated": "it is an activation; a plan changes the eligible assignment behind it",

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.analyze.directory.tables import DirectoryTables
-from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, REMOVE, ProposalKind
+from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.propose.directory.cases import DirectoryAssignmentCase
 from rightsize.propose.directory.holders import BoundReach
-from rightsize.rbac.resource_actions import entity_of, is_read
+from rightsize.rbac.expand import entity_of, is_read
 from rightsize.rules.directory import (
     bound_actions,
     contained_roles,

@@ -20,8 +20,17 @@ from rightsize.analyze.reasons import Unused, covered_of
 from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import BUILTIN, KEEP, MAKE_ELIGIBLE, ProposalKind
+from rightsize.model.plan import (
+    BUILTIN,
+    KEEP,
+    MAKE_ELIGIBLE,
+    Advice,
+    PlanePart,
+    PlannedAssignment,
+    Proof,
+    Proposal,
+    ProposalKind,
+)
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
@@ -39,7 +48,7 @@ from rightsize.propose.directory.choose import (
 from rightsize.propose.directory.holders import Holders, read_bound_reach, read_holders
 from rightsize.propose.directory.reasons import asked_of, lost_by, place_word, question, reason_of
 from rightsize.propose.risk.estimate import Estimate
-from rightsize.rbac.resource_actions import is_read
+from rightsize.rbac.expand import is_read
 from rightsize.rbac.text import Folded, fold
 
 _TOLD = 50

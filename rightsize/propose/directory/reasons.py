@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rightsize.analyze.reasons import UnobservableReason, Unused
-from rightsize.model.plan import Advice
-from rightsize.model.proposal_kinds import BUILTIN, NARROW_SCOPE
-from rightsize.model.wording import counted
+from rightsize.model.plan import BUILTIN, NARROW_SCOPE, Advice
+from rightsize.model.progress import counted
 from rightsize.propose.directory.cases import REASONS, DirectoryAssignmentCase
 from rightsize.propose.directory.choose import WHY_KEPT, DirectoryChoice, DirectoryRoleCatalog
+from rightsize.rbac.expand import is_read, patterns_of
 from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.resource_actions import is_read, patterns_of
 from rightsize.rules.directory import side_actions
 
 _NAMED = 3

@@ -22,8 +22,7 @@ from rightsize.analyze.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, G
 from rightsize.analyze.graph.judge import GraphAnalysis
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, Verdict
-from rightsize.model.plan import Advice, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import NARROW_SCOPE, REMOVE
+from rightsize.model.plan import NARROW_SCOPE, REMOVE, Advice, PlannedAssignment, Proof, Proposal
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.graph.choose import GraphChoice
 from rightsize.rbac.text import fold

@@ -13,8 +13,18 @@ from rightsize.analyze.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.analyze.graph.tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import PlanePart, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import BUILTIN, KEEP, NARROW_SCOPE, REMOVE, REMOVE_DUPLICATE, ProposalKind
+from rightsize.model.plan import (
+    BUILTIN,
+    KEEP,
+    NARROW_SCOPE,
+    REMOVE,
+    REMOVE_DUPLICATE,
+    PlanePart,
+    PlannedAssignment,
+    Proof,
+    Proposal,
+    ProposalKind,
+)
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.graph.breakage import grant_bounds

@@ -15,8 +15,8 @@ import polars as pl
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict, covered_of
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, REMOVE_ORPHAN, ProposalKind
 from rightsize.model.progress import through
-from rightsize.model.proposal_kinds import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, REMOVE_ORPHAN, ProposalKind
 from rightsize.propose.core.bitsets import union
 from rightsize.propose.core.expiry import describe_end
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice

@@ -22,8 +22,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import able_principals
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.rbac.azure import OWNER
-from rightsize.rbac.owners import Owner, owners_to_keep
+from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
 
 WHY_ACTIVE = {
     "workload_holder": "its holder is a workload, and only users and groups can be eligible",
@@ -195,7 +194,7 @@ class OwnerFacts:
     ending: Set[Key] = frozenset()
 
     def to_keep(self, owners: Iterable[Subject], going: Collection[Key]) -> dict[Key, bool]:
-        """Return the assignments of Owner that must stay among those that go, as `rbac.owners.owners_to_keep` does.
+        """Return the assignments of Owner that must stay among those that go (`rbac.assignments.owners_to_keep`).
 
         Args:
             owners: The assignments of Owner, the preferred ones first.

@@ -32,8 +32,15 @@ from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import Folded
-from rightsize.rules.linked import callable_checks, linked_writes, linkless_writes, names_a_write
-from rightsize.rules.references import complete_writes, referring_writes, rules_out
+from rightsize.rules.resource_types import (
+    callable_checks,
+    complete_writes,
+    linked_writes,
+    linkless_writes,
+    names_a_write,
+    referring_writes,
+    rules_out,
+)
 
 _ANY_WRITE = ("*/write",)
 """The pattern of every write."""

@@ -35,9 +35,8 @@ from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.needs.use_rows import UseRows
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.layers import LAYER_BITS
 from rightsize.rules.matching import first_match
-from rightsize.rules.operations import split_off
+from rightsize.rules.operations import LAYER_BITS, split_off
 from rightsize.rules.tables import rows_of
 
 FEW_DAYS = 30

@@ -28,7 +28,7 @@ from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.needs.groups import AccessWeights
 from rightsize.propose.needs.touched_types import Touched, masks_by_type
 from rightsize.rbac.text import Folded
-from rightsize.rules.inventory import decided_type, extends_others
+from rightsize.rules.resource_types import decided_type, extends_others
 
 _READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)
 """The reasons that a read of Resource Manager may have. Reads of data endpoints have others and count as `hidden`."""

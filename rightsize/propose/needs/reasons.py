@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
-from rightsize.model.plan_defaults import clause_of_tells
+from rightsize.model.plan_file import clause_of_tells
 
 _NAMED = 3
 """Maximum number of causes that a reason names; the plan has all of them."""

@@ -32,7 +32,7 @@ from rightsize.analyze.verdicts.existence import Existence
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.risk.break_table import upper_limit
-from rightsize.rules.inventory import inventory_types, type_named
+from rightsize.rules.resource_types import inventory_types, type_named
 
 _KEY = ["role_assignment_id", "state"]
 _LEVEL = ["of_group"]

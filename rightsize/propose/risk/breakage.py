@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.model.proposal_kinds import REMOVE
+from rightsize.model.plan import REMOVE
 from rightsize.propose.core.bitsets import bits_of, union
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import Key

@@ -24,7 +24,7 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.optimize.covers import covers, smallest_cover
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
-from rightsize.rbac.azure import CONTRIBUTOR
+from rightsize.rbac.assignments import CONTRIBUTOR
 from rightsize.rbac.text import Folded, fold
 
 MOST_ROLES = 3

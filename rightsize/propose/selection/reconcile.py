@@ -10,7 +10,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from rightsize.model.nouns import AssignmentState
-from rightsize.model.proposal_kinds import REMOVE_DUPLICATE
+from rightsize.model.plan import REMOVE_DUPLICATE
 from rightsize.propose.core.azure_limits import RoleRoom
 from rightsize.propose.core.expiry import lasts_as_long
 from rightsize.propose.core.role_catalog import RoleContent

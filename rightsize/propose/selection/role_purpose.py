@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from rightsize.propose.core.read_patterns import is_read
 from rightsize.propose.selection.role_names import LONGEST, fitted
-from rightsize.rules.role_words import READER, RoleWords, risk_words_of, words_of
+from rightsize.rules.role_names import READER, RoleWords, risk_words_of, words_of
 
 _Id = TypeVar("_Id", bound=str)
 

@@ -12,8 +12,8 @@ from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 from rightsize.analyze.federated.tables import APPLICATION, Credential
-from rightsize.rbac.claim_expressions import Comparison
 from rightsize.rbac.text import Folded
+from rightsize.rules.trust import Comparison
 
 MOST_CREDENTIALS = 20
 """The limit of credentials of an application or identity: Microsoft Learn, "workload identity federation limits"."""

@@ -9,12 +9,11 @@ from rightsize.analyze.federated.judge import is_in_use
 from rightsize.analyze.federated.tables import Credential, CredentialVerdict, ObservedSubject
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import Window
-from rightsize.model.proposal_kinds import KEEP, NARROW_SCOPE, REMOVE, ProposalKind
+from rightsize.model.plan import KEEP, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.trust.bodies import MOST_CREDENTIALS, can_be_restored
-from rightsize.rbac.claim_expressions import Comparison, narrowed, parse_expression
 from rightsize.rbac.text import fold
-from rightsize.rules.trust_subjects import EXACT
+from rightsize.rules.trust import EXACT, Comparison, narrowed, parse_expression
 
 REASONS = {
     "excluded": "it was excluded by name",

@@ -13,8 +13,7 @@ from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.analyze.window import days_missing
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import Advice, PlanePart, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import KEEP
+from rightsize.model.plan import KEEP, Advice, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
@@ -29,7 +28,7 @@ from rightsize.propose.trust.bodies import (
 )
 from rightsize.propose.trust.choose import REASONS, TrustChoice, choose_all, is_wide
 from rightsize.rbac.text import fold
-from rightsize.rules.trust_subjects import EXACT
+from rightsize.rules.trust import EXACT
 
 _TOLD = 50
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String)

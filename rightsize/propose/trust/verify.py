@@ -10,8 +10,8 @@ from rightsize.propose.trust.bodies import id_of_narrowed
 from rightsize.propose.trust.plan import read_credentials
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change, changed_since
-from rightsize.rbac.claim_expressions import parse_expression
 from rightsize.rbac.text import fold
+from rightsize.rules.trust import parse_expression
 
 
 def verify_trust(part: WrittenPart, today: TrustAnalysis) -> list[Change]:

@@ -29,11 +29,17 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import SchemaChecks, load_unrepeated
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PlannedAssignment
-from rightsize.model.plan_defaults import SaidOnce, filled
-from rightsize.model.plan_evidence import EVIDENCE_TABLES, GRANTS, READINGS, file_of
-from rightsize.model.plan_schema import old_plan_checks, plan_checks
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS, ProposalKind
+from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PROPOSAL_KINDS, PlannedAssignment, ProposalKind
+from rightsize.model.plan_file import (
+    EVIDENCE_TABLES,
+    GRANTS,
+    READINGS,
+    SaidOnce,
+    file_of,
+    filled,
+    old_plan_checks,
+    plan_checks,
+)
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.propose.core.fingerprint import WHAT, Readings
 from rightsize.rbac.scopes import parse_scope

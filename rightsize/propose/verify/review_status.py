@@ -15,8 +15,7 @@ from typing import Any, Literal
 
 from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
-from rightsize.model.plan import Plan, PlanePart, Proof, Proposal
-from rightsize.model.proposal_kinds import KEEP
+from rightsize.model.plan import KEEP, Plan, PlanePart, Proof, Proposal
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.rbac.text import fold
 

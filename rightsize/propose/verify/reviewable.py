@@ -15,9 +15,8 @@ from rightsize.analyze.plan_evidence import AGAIN
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Advice, Growth, Plan, PlannedRole, Proof, Proposal
-from rightsize.model.plan_evidence import OPERATIONS
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, Advice, Growth, Plan, PlannedRole, Proof, Proposal
+from rightsize.model.plan_file import OPERATIONS
 from rightsize.propose.verify.plan_reader import (
     WrittenPlan,
     check_plan,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from rightsize.iac.bicep import bicep_roles
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.role_bicep import bicep_roles
 from rightsize.render.deploy.contents import (
     API,
     DeployContents,

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Plan, PlannedRole
-from rightsize.rbac.assignment_ids import arm_principal_type, assignment_id, role_path
+from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 

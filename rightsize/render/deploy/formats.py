@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from rightsize.iac.templates import Beside
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_templates import Beside
 from rightsize.render.deploy.contents import DeployContents
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from rightsize.iac.terraform import terraform_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.role_terraform import terraform_roles
 from rightsize.render.deploy.contents import DeployContents, Made
 from rightsize.render.deploy.formats import RoleFormat, json_text
 from rightsize.render.escape import for_terraform

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from rightsize.model.excess import total_excess_of
-from rightsize.model.plan import PLANE_NAMES
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
-from rightsize.model.wording import counted
+from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS
+from rightsize.model.plan_totals import total_excess_of
+from rightsize.model.progress import counted
 from rightsize.render.report.figures import SHOWN, Figures
 from rightsize.render.report.sources import clean
 

@@ -10,10 +10,9 @@ import polars as pl
 
 from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import sentence
-from rightsize.model.excess import Change, total_excess_of
 from rightsize.model.nouns import LAYERS
-from rightsize.model.plan import count_by_plane
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, count_by_plane
+from rightsize.model.plan_totals import Change, total_excess_of
 from rightsize.rbac.text import fold
 from rightsize.render.chance import describe_chance
 from rightsize.render.report.sources import Sources, clean, name_of, summaries_of

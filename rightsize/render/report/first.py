@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rightsize.model.next_steps import NextStep
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.model.plan_totals import NextStep
 from rightsize.rbac.text import fold
 from rightsize.render.next_steps import describe_effort, describe_step, wave_rows
 from rightsize.render.report.figures import Figures

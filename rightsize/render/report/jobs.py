@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rightsize.model.tables.jobs import DONE_BY
+from rightsize.model.tables.answers import DONE_BY
 from rightsize.render.report.figures import SHOWN, Figures
 from rightsize.render.report.sources import clean
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from rightsize.model.excess import total_excess_of
 from rightsize.model.nouns import LAYERS
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.model.plan_totals import total_excess_of
 from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.model.plan import PLANE_NAMES
-from rightsize.model.wording import counted
+from rightsize.model.progress import counted
 from rightsize.render.report.calendar import Calendar
 from rightsize.render.report.figures import Figures
 

@@ -11,8 +11,8 @@ import polars as pl
 from rightsize.analyze.overview import Overview
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
-from rightsize.model.next_steps import NextSteps
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.plan_totals import NextSteps
 from rightsize.rbac.text import fold
 from rightsize.render.escape import for_terminal
 from rightsize.render.role_summary import SummaryText, summary_text

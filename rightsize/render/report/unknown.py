@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from rightsize.model.excess import latent_of
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
-from rightsize.model.wording import counted
+from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.model.plan_totals import latent_of
+from rightsize.model.progress import counted
 from rightsize.render.log_amounts import gigabytes_text, price_text
 from rightsize.render.report.figures import Figures
 from rightsize.render.report.sources import clean

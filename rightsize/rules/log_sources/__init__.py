@@ -1,4 +1,4 @@
-"""Register every log that is recognised: a file beside this one and its line in the table make a log source."""
+"""Register every log that is recognised: a constant in a file of this folder and its line in the table make one."""
 
 from __future__ import annotations
 
@@ -6,31 +6,32 @@ from importlib import import_module
 
 from rightsize.rules.log_source import LogSource
 
-_FILES = (
-    "activity",
-    "cloud_audit",
-    "storage",
-    "sign_in",
-    "entra_audit",
-    "graph_activity",
-    "azure_ad_graph",
-    "m365_audit",
-    "resource",
-    "key_vault",
-    "messaging",
-    "kubernetes",
-    "registry",
-    "cosmos",
-    "sql",
-    "signal",
+_LOGS = (
+    "activity.ACTIVITY",
+    "activity.CLOUD_AUDIT",
+    "data_stores.STORAGE",
+    "entra.SIGN_IN",
+    "entra.ENTRA_AUDIT",
+    "entra.GRAPH_ACTIVITY",
+    "entra.AZURE_AD_GRAPH",
+    "entra.M365_AUDIT",
+    "activity.RESOURCE",
+    "data_stores.KEY_VAULT",
+    "messaging.MESSAGING",
+    "containers.KUBERNETES",
+    "containers.REGISTRY",
+    "data_stores.COSMOS",
+    "data_stores.SQL",
+    "entra.SIGNAL",
 )
 # The order decides which of two conditions of one stage holds first, and the order of the counts of a file.
 
 
 def _declared(name: str) -> LogSource:
-    source: LogSource = import_module(f"{__name__}.{name}").SOURCE
+    file, _, constant = name.partition(".")
+    source: LogSource = getattr(import_module(f"{__name__}.{file}"), constant)
     return source
 
 
-LOG_SOURCES = tuple(map(_declared, _FILES))
+LOG_SOURCES = tuple(map(_declared, _LOGS))
 """All logs."""

@@ -50,7 +50,7 @@ _IS_HUBS = "lower(resource_id) LIKE '%/microsoft.eventhub/namespaces/%'"
 _IS_KNOWN = f"CASE WHEN {_IS_BUS} OR {_IS_HUBS} THEN 'true' END"
 _AUTHENTICATION = "coalesce(auth_type, in_authentication)"
 
-SOURCE = LogSource(
+MESSAGING = LogSource(
     name="messaging",
     source="messaging_log",
     records="requests",

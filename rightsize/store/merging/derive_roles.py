@@ -7,10 +7,8 @@ import polars as pl
 
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.expand import expand_roles
-from rightsize.rules.layers import layers_of
 from rightsize.rules.matching import folded as folded_column
-from rightsize.rules.operations import annotate
-from rightsize.rules.planes import planes_of
+from rightsize.rules.operations import annotate, layers_of, planes_of
 from rightsize.store.sql import registered
 
 

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.suite.catalogue import read_catalogue
+from rightsize.demo.suite.files import read_catalogue
 from rightsize.demo.suite.jobs import jobs, rates, team_jobs
-from rightsize.demo.suite.model import PlantedJob, SuiteCatalogue, SuitePrincipal, SuiteTenant
-from rightsize.demo.suite.shapes import TEAMS
-from rightsize.demo.suite.teams import CROWD, LEAST_JOBS, MOST_JOBS
-from rightsize.demo.suite.tenants import make_tenant, suite_tenants
+from rightsize.demo.suite.model import TEAMS, PlantedJob, SuiteCatalogue, SuitePrincipal, SuiteTenant
+from rightsize.demo.suite.tenants import CROWD, LEAST_JOBS, MOST_JOBS, make_tenant, suite_tenants
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths

@@ -11,20 +11,29 @@ from typing import Any
 
 import pytest
 
+from rightsize.demo.calls import ARM
 from rightsize.demo.sign_in_files import CATEGORIES
-from rightsize.demo.sign_ins import ARM
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.jobs import jobs, rates
-from rightsize.demo.suite.model import NEED_KINDS, SEEN_DAYS, BuiltIn, SuiteCatalogue, SuiteTenant, day_of
-from rightsize.demo.suite.shapes import LARGE, SMALL, SPECIAL
-from rightsize.demo.suite.sign_ins import service_of
+from rightsize.demo.suite.logs import service_of
+from rightsize.demo.suite.model import (
+    LARGE,
+    NEED_KINDS,
+    SEEN_DAYS,
+    SMALL,
+    SPECIAL,
+    BuiltIn,
+    SuiteCatalogue,
+    SuiteTenant,
+    day_of,
+)
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
 from rightsize.propose.needs.reasons import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
-from rightsize.rules.linked import linked_writes
+from rightsize.rules.resource_types import linked_writes
 
 _PLANES = {"true": True, "false": False, "": None}
 WINDOW = 90

@@ -13,9 +13,9 @@ import pytest
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InputError
-from rightsize.model.excess import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
+from rightsize.model.plan_totals import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.reasons import (
     BY_DESIGN,

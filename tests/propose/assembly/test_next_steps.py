@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from rightsize.model.next_steps import NextSteps, Reached
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.plan import Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
+from rightsize.model.plan_totals import NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.workflow.plan_folder import read_plan_folder

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.nouns import DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.plan import Plan
-from rightsize.rbac.access import Access, AssignedRole
-from rightsize.rbac.membership import read_membership
+from rightsize.rbac.access import Access, AssignedRole, read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold

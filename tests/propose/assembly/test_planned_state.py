@@ -9,8 +9,7 @@ import pytest
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.model.nouns import Plane
-from rightsize.model.plan import Plan, PlanePart, PlannedAssignment, Proof, Proposal
-from rightsize.model.proposal_kinds import PROPOSAL_KINDS
+from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlanePart, PlannedAssignment, Proof, Proposal
 from rightsize.propose.assembly.planned_state import tables_after
 
 

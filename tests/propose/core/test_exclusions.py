@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from rightsize.model.entries import Form
+from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError, UsageError
 from rightsize.propose.core.exclusions import Exclusion, read_exclusions
 from rightsize.propose.core.options import PlanOptions

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.proposal_kinds import KEEP, ProposalKind
+from rightsize.model.plan import KEEP, ProposalKind
 from rightsize.propose.core.azure_limits import AzureLimits, refusals
 from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
 from rightsize.propose.core.options import PlanOptions

@@ -13,7 +13,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.pipeline import make_plan
-from rightsize.rules.inventory import extends_others, type_named
+from rightsize.rules.resource_types import extends_others, type_named
 from tests.conftest import MadeOnce
 from tests.propose.inventoried import holder, inventory, reader, resource
 from tests.propose.small_tenant import DAY0, DAYS, SUB, VM, guid, proposal_for

@@ -13,7 +13,7 @@ from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.proposal_kinds import REMOVE
+from rightsize.model.plan import REMOVE
 from rightsize.propose import pipeline as plan_module
 from rightsize.propose.assembly import plan_proof
 from rightsize.propose.core.expiry import EVER

@@ -19,7 +19,7 @@ from rightsize.propose.needs.eligibility import WHY_ACTIVE
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.algebra import contains, grants
 from rightsize.render.plan import plan_document, plan_files
-from rightsize.rules.layers import layers_of
+from rightsize.rules.operations import layers_of
 from tests.examples import FEWEST
 from tests.propose.needs.test_privileged import ASSIGN, START, VMS, licensed, policy
 from tests.propose.small_tenant import (

@@ -13,8 +13,7 @@ from rightsize.analyze.federated.tables import TrustTables, trust_window
 from rightsize.analyze.inputs import schema_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.trust.plan import plan_trust
-from rightsize.rbac.claim_expressions import admits, fits_wildcards, narrowed, parse_expression
-from rightsize.rules.trust_subjects import recognise_subject
+from rightsize.rules.trust import admits, fits_wildcards, narrowed, parse_expression, recognise_subject
 
 GITHUB = "https://token.actions.githubusercontent.com"
 LAST = dt.date(2026, 3, 31)

@@ -18,7 +18,7 @@ from rightsize.cli.main import app, run
 from rightsize.guard.watch.detect import read_applied
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.plan_defaults import SaidOnce, filled
+from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.propose.verify.reviewable import plan_of

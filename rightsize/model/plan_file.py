@@ -1,0 +1,306 @@
+"""Define the form of `plan.json`: its JSON Schema, the defaults that it leaves out, and its tables of evidence.
+
+Every plan that is read is held against the schema, which is published. A proposal leaves out what goes without saying,
+and readers fill it in again; the schema has the same defaults. What many proposals would repeat, the plan says once.
+The tables stand beside it; they have today's grants, use, what did not exist, and chances (`analyze.plan_grants` reads
+them back).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rightsize.model.json_schemas import SchemaChecks
+from rightsize.model.plan import PLANES_BEYOND, PROPOSAL_KINDS
+from rightsize.model.schema import BOOL, INT, REAL, TEXT, TEXTS, TIME, Column, Table, key
+
+_KINDS = '"the words of the proposal kinds"'
+"""Stands in the file of the schema for the words themselves, one a line."""
+_ALWAYS = ("generated_from", "proposals", "roles", "advice", "replay", "curve")
+"""What plans of version 1 have."""
+_ROWS = ("used_before", "break_probability")
+"""Evidence of a proposal that has rows in version 1."""
+
+
+def plan_schema_text() -> str:
+    """Return the JSON Schema of `plan.json` as text."""
+    text = Path(__file__).with_name("plan.schema.json").read_text(encoding="utf-8")
+    return text.replace(_KINDS, ",\n      ".join(f'"{kind}"' for kind in PROPOSAL_KINDS))
+
+
+@cache
+def plan_checks() -> SchemaChecks:
+    """Return the checks of a plan of today's version."""
+    return SchemaChecks(json.loads(plan_schema_text()))
+
+
+@cache
+def old_plan_checks(*, has_rows: bool) -> SchemaChecks:
+    """Return the checks of a plan of version 1, which lacks what came later.
+
+    Args:
+        has_rows: Whether its proposals have the rows of evidence.
+    """
+    schema: dict[str, Any] = json.loads(plan_schema_text())
+    properties, evidence = schema["properties"], schema["$defs"]["proposal_evidence"]["properties"]
+    schema["required"] = list(_ALWAYS)
+    properties["format_version"] = {"type": "integer"}
+    properties["generated_from"]["properties"]["options"]["required"] = ["forget_days"]
+    evidence["break_probability"]["required"] = []
+    for name in _ROWS if has_rows else ():
+        del evidence[name]
+    return SchemaChecks(schema)
+
+
+WINDOW, BEFORE = "window", "before"
+"""The values of `period`: use in the window, and earlier use that still counts."""
+
+KEPT_UNSEEN, REMOVED = "kept_unseen", "removed"
+"""The values of `fate`: what stays though no log shows a use of it, and what goes."""
+
+GRANTS = Table(
+    "grants",
+    "one row per proposal for Azure roles: today's assignment, and why it changes or stays",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        Column("reason", TEXT, "why, with its details; plan.json has the beginning"),
+        Column("role", TEXT, "id of today's role definition"),
+        Column("scope", TEXT, "today's scope"),
+        Column("state", TEXT, "active, eligible or activated"),
+        Column("granted", INT, "operations that it grants today"),
+        Column("used", INT, "operations that were used in the window"),
+        Column("used_before", INT, "operations whose use before the window still counts; null without them"),
+        Column("covered_days", INT, "days of the window that the logs cover; null where removals do not depend on it"),
+        Column("declared_by_user", TEXTS, "windows that a user declared complete; null without them"),
+        Column("by_design", TEXT, "reason for which it stays whatever the evidence; null without one"),
+        Column("enough", TEXT, "what would be enough, where it stays by design; null elsewhere"),
+        Column("latent_before", REAL, "the part of excess_before on types that do not exist there; null without one"),
+        Column("latent_after", REAL, "the part of excess_after on them"),
+    ),
+    kind="answer",
+)
+COUNTS = Table(
+    "counts",
+    "one row per proposal for Azure roles, fate of operations and reason",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("fate", TEXT, "kept_unseen for what stays without use, or removed"),
+        key("reason", TEXT, "reason of the verdict, or choice of an option"),
+        Column("operations", INT, "number of operations"),
+    ),
+    kind="answer",
+)
+OPERATIONS = Table(
+    "operations",
+    "one row per proposal, period and operation that was used under its assignment",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("period", TEXT, "window, or before for earlier use that still counts"),
+        key("plane", TEXT, "control, data or directory"),
+        key("operation", TEXT, "the operation, or the action of a directory role"),
+        Column("events", INT, "calls"),
+        Column("days", INT, "at most the number of days with a call"),
+        Column("first_seen", TIME, "first call"),
+        Column("last_seen", TIME, "last call"),
+        Column("days_ago", INT, "days from the last call to the end of the window; null for use in the window"),
+        Column("attributed_by", TEXTS, "how calls were credited to the assignment, sorted"),
+        Column("principals", INT, "number of principals that called"),
+        Column("principal_ids", TEXTS, "the first 20 of them, sorted"),
+        Column("scopes", INT, "number of scopes of the calls"),
+        Column("scope_ids", TEXTS, "the first 20 of them, sorted"),
+    ),
+    kind="answer",
+)
+"""Directory roles have one row for each principal and scope of an action."""
+ABSENT = Table(
+    "absent",
+    "one row per proposal, reason and resource type whose operations it removes because none existed",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("reason", TEXT, "no_such_resource or provider_not_registered"),
+        key("resource_type", TEXT, "the resource type"),
+        Column("operations", INT, "number of removed operations"),
+    ),
+    kind="answer",
+)
+ABSENCE_PROOFS = Table(
+    "absence-proofs",
+    "one row per proposal, reason and listing that proves it",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        key("reason", TEXT, "no_such_resource or provider_not_registered"),
+        key("kind", TEXT, "kind of the listing; null where the scope itself is the proof"),
+        key("reader_id", TEXT, "principal that read the listing"),
+        Column("subscriptions", INT, "subscriptions of which it read them"),
+        Column("of_subscriptions", INT, "subscriptions at or below the scope"),
+        Column("read_from", TIME, "first of these readings"),
+        Column("read_to", TIME, "last of them"),
+        Column("log_days", INT, "days of the window that the log covers"),
+        Column("window_days", INT, "days of the window"),
+        Column("proof", TEXT, "what else proves it; null where listings do"),
+    ),
+    kind="answer",
+)
+_CELLS = {
+    "measured": "that were measured elsewhere",
+    "basis": "that have the same basis",
+    "operations": "that also have as many operations",
+    "weeks": "that also have as many new weeks",
+    "type": "that also have a holder of the same type",
+    "role": "that also have the same role",
+}
+CHANCES = Table(
+    "chances",
+    "one row per proposal with a chance of breaking: how it was estimated",
+    (
+        key("proposal_id", TEXT, "id of the proposal"),
+        Column("basis", TEXT, "used, unused, silent, seasonal, or unlogged: no log would show its use"),
+        Column("expected", REAL, "the chance"),
+        Column("bound", REAL, "its upper bound"),
+        Column("operations", INT, "operations at a place that were new in the window"),
+        Column("new_weeks", INT, "weeks with one that no other week has"),
+        Column("active_days", INT, "days on which the holder worked"),
+        Column("tested_days", INT, "last days of the window in which it was counted what came"),
+        Column("seasonal", TEXT, "calendar pattern of the use; null without one"),
+        Column("beyond_the_sample", BOOL, "true where the sample is shorter than the horizon, so that the bound is 1"),
+        *(
+            Column(f"{cell}_{name}", INT, f"assignments {whose}{which}")
+            for cell, whose in _CELLS.items()
+            for name, which in (("came", " and brought something new"), ("of", ""))
+        ),
+        Column("types_expected", REAL, "the part of the chance from types that did not exist; null without one"),
+        Column("types_bound", REAL, "its upper bound"),
+        Column("types_a_month", REAL, "types that are expected to come to the scopes in 30 days"),
+        Column("types_came", INT, "types that came to the scopes in the window"),
+        Column("types_scopes", INT, "number of these scopes"),
+        Column("types_came_anywhere", INT, "types that came to any scope with complete logs and listings"),
+        Column("types_scopes_anywhere", INT, "number of those scopes"),
+        Column("types_lost", INT, "types of which it loses operations for want of a resource"),
+        Column("types_lost_share", REAL, "chance that a type that comes is one of these"),
+        Column("types_used_share", REAL, "share of the types there that the holder is expected to use"),
+    ),
+    kind="answer",
+)
+READINGS = Table(
+    "readings",
+    "one row per object of the tenant that the plan rests on: `verify` finds changes by them",
+    (
+        key("what", TEXT, "role_assignments, eligible_assignments, role_definitions and so on"),
+        key("id", TEXT, "its id"),
+        Column("content", TEXT, "hash of its content"),
+    ),
+    kind="answer",
+)
+EVIDENCE_TABLES = (GRANTS, COUNTS, OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
+
+
+def file_of(table: Table) -> str:
+    """Return the name of the file of a table in the plan folder."""
+    return f"evidence/{table.name}.parquet"
+
+
+_NUMBERS = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
+_STATE = "active"
+_NAMED = 3
+"""The largest number of things that would tell that a reason names."""
+_DETAILS = re.compile(r": |; ")
+"""Where the details begin in the reason of an assignment that stays."""
+_USUAL = re.compile(r"( operations at [\d,]+ scopes?|, and the logs would have shown it)$")
+"""The usual ends of the reason of a change, which the rest of its line implies."""
+IN_TABLES = frozenset({one.name for one in GRANTS.columns} | {"latent", KEPT_UNSEEN, REMOVED, "break_probability"})
+"""The keys of the evidence of a proposal for Azure roles that stand in tables."""
+_OF_GRANT = ("role", "scope")
+
+
+@dataclass(frozen=True, slots=True)
+class SaidOnce:
+    """The facts that a plan states once for all its proposals.
+
+    Attributes:
+        grows: Why an assigned role may come to grant more, by role.
+    """
+
+    grows: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> SaidOnce:
+        """Return what a document of `plan.json` says once; whatever is no text is left out."""
+        return cls(_texts(document.get("grows")))
+
+    def tomorrow(self, assignments: Sequence[Any]) -> list[dict[str, str]]:
+        """Return the roles of assignments that may come to grant more."""
+        roles = {str(one.get("role")) for one in assignments if isinstance(one, dict)}
+        return [{"role": role, "because": self.grows[role]} for role in sorted(roles & self.grows.keys())]
+
+
+def clause_of_tells(tells: Iterable[str]) -> str:
+    """Return the end of a reason that says what would tell; empty where nothing would."""
+    named = list(dict.fromkeys(tells))[:_NAMED]
+    return f"; what would tell: {', or '.join(named)}" if named else ""
+
+
+def _texts(value: object) -> dict[str, str]:
+    found = value if isinstance(value, dict) else {}
+    return {name: text for name, text in found.items() if isinstance(text, str)}
+
+
+def short_reason(kind: str, reason: str) -> str:
+    """Return the beginning of a reason that stands in `plan.json`: `cannot narrow`, or `keeps 4 of 28`."""
+    if PROPOSAL_KINDS[kind].keeps:
+        return _DETAILS.split(reason, maxsplit=1)[0]
+    return _USUAL.sub("", reason)
+
+
+def shortened(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
+    """Return a whole proposal without what `filled` fills in and what tables of evidence have.
+
+    What programs read of every proposal stays: its plane, assignments, proof and numbers. For a person, the beginning
+    of the reason stays, and today's role and scope where access goes and nothing takes its place.
+    """
+    proof, evidence, reason = dict(proposal["proof"]), proposal["evidence"], proposal["reason"]
+    if proof["tomorrow"] == once.tomorrow(proposal["assignments"]):
+        del proof["tomorrow"]
+    left_out: Collection[str] = ()
+    if proposal["plane"] not in PLANES_BEYOND:
+        reason = short_reason(proposal["kind"], reason)
+        goes = not proposal["assignments"] and PROPOSAL_KINDS[proposal["kind"]].changes
+        left_out = IN_TABLES - {"state", *(_OF_GRANT if goes else ())}
+    said = {name: value for name, value in evidence.items() if name not in left_out}
+    if said.get("state") == _STATE:
+        del said["state"]
+    return {
+        **proposal,
+        "reason": reason,
+        "evidence": said,
+        "proof": proof,
+        **{name: _short(proposal[name]) for name in _NUMBERS},
+    }
+
+
+def filled(proposal: Mapping[str, Any], once: SaidOnce) -> dict[str, Any]:
+    """Return a proposal of `plan.json` with its defaults; a value of the wrong type stays, for a check to find.
+
+    What stands in tables of evidence is not filled in.
+    """
+    found = dict(proposal)
+    for name in _NUMBERS:
+        if type(found.get(name)) is int and abs(found[name]) < 2**53:
+            found[name] = float(found[name])
+    proof, assignments = found.get("proof"), found.get("assignments")
+    if isinstance(proof, dict):
+        tomorrow = once.tomorrow(assignments if isinstance(assignments, list) else ())
+        found["proof"] = {"tomorrow": tomorrow, **proof}
+    if isinstance(found.get("evidence"), dict):
+        found["evidence"] = {"state": _STATE, **found["evidence"]}
+    return found
+
+
+def _short(number: float) -> float:
+    """Return a whole number as such: `12` in place of `12.0`."""
+    return int(number) if isinstance(number, float) and number.is_integer() and abs(number) < 2**53 else number

@@ -1,0 +1,173 @@
+"""Read the rules about attacks: what permissions give beyond their operations, what is sought, left behind and watched.
+
+`left_behind.csv` maps operations, activities of the directory audit log and requests to Microsoft Graph to kinds; the
+first row that matches counts. `left_behind_kinds.csv` says what each kind is, the most dangerous first, and
+`left_behind_requests.csv` has its requests. Their texts have names in braces, which the thing that was left fills.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import polars as pl
+
+from rightsize.rbac.text import fold
+from rightsize.rules.matching import first_match
+from rightsize.rules.tables import Row, rows_of
+
+GAINS = (
+    "resource",
+    "identity",
+    "secrets",
+    "access",
+    "tenant",
+    "applications",
+    "blueprints",
+    "groups",
+    "all_groups",
+    "users",
+    "all_users",
+    "owned",
+    "membership",
+    "azure",
+    "directory",
+)
+"""The gains of rules. In this order: the identities of a resource, an identity, the secrets of a resource, any role at
+a scope, the whole directory, any application, any agent blueprint, groups without or with directory roles, users
+without or with directory roles, the owned objects, membership of a group, and the access of a user in Azure or in the
+directory."""
+
+
+@cache
+def escalation_rules(plane: str) -> pl.DataFrame:
+    """Return the rules of a plane: `rule, permission, kind, target, unless, gains, certain, what`, permissions folded.
+
+    `unless` is a setting of the resource, as in the table `resources`, that prevents this escalation. Rules of one
+    `kind` share target and setting.
+
+    Args:
+        plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management, agent for
+            what blueprints and agent identities act as, delegated for permissions that applications use as their users
+            (`target` is the API), federated for outside subjects, or resource for access that a resource gives.
+    """
+    rows = [
+        {
+            "rule": row["rule"],
+            "permission": fold(row["permission"]),
+            "kind": "?".join(filter(None, (fold(row["target"]), row["unless"]))),
+            "target": fold(row["target"]),
+            "unless": row["unless"] or None,
+            "gains": row["gains"],
+            "certain": row["certainty"] == "certain",
+            "what": row["what"],
+        }
+        for row in rows_of("escalation")
+        if row["plane"] == plane
+    ]
+    texts = ("rule", "permission", "kind", "target", "unless", "gains", "what")
+    return pl.DataFrame(rows, schema_overrides=dict.fromkeys(texts, pl.String) | {"certain": pl.Boolean})
+
+
+def sought_classes(names: pl.Series) -> pl.Series:
+    """Return for each folded operation the class that attackers seek it for, null where no rule names one.
+
+    The rules are those for operations of Azure that carry data away, and those for actions of the directory.
+    """
+    rules = [(row["pattern"], row["risk"]) for row in rows_of("behaviour_risks") if not row["only_breadth"]]
+    rules += [(f"microsoft.directory/{row['pattern'].removeprefix('*/')}", row["risk"])
+              for row in rows_of("directory_risk") if row["pattern"].startswith("*/")]  # fmt: skip
+    return _classes(names, rules)
+
+
+def breadth_classes(names: pl.Series) -> pl.Series:
+    """Return for each folded operation the class in which its resources of a day are counted, null for its own class.
+
+    Access to a disk reads its secrets, and on many disks a day it carries data away as a snapshot does.
+    """
+    return _classes(names, [(row["pattern"], row["risk"]) for row in rows_of("behaviour_risks") if row["only_breadth"]])
+
+
+def _classes(names: pl.Series, rules: list[tuple[str, str]]) -> pl.Series:
+    found = first_match(names, [pattern for pattern, _ in rules])
+    return pl.DataFrame({"rule": found}).select(
+        pl.col("rule").replace_strict(range(len(rules)), [risk for _, risk in rules], default=None,
+                                      return_dtype=pl.String)
+    )["rule"]  # fmt: skip
+
+
+@cache
+def hold_days(basis: str) -> int:
+    """Return for how many days a use is held without a decision: after unusual `behaviour`, or after a `signal`."""
+    return next(int(row["days"]) for row in rows_of("behaviour_holds") if row["basis"] == basis)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of thing that an attacker leaves behind.
+
+    Attributes:
+        name: Its word.
+        rank: Its place in the order of danger, from 0.
+        leaves: What it is, as a noun.
+        needs_no_sign_in: It works without a sign-in.
+        usable_by: Who can use it.
+        no_way_back: Why the requests cannot be undone; empty where they can.
+        by_hand: What a person has to do beside the requests, or instead of them.
+        requests: Rows of `left_behind_requests` in order, by step: read, take and undo.
+    """
+
+    name: str
+    rank: int
+    leaves: str
+    needs_no_sign_in: bool
+    usable_by: str
+    no_way_back: str
+    by_hand: str
+    requests: Mapping[str, Sequence[Row]]
+
+
+@cache
+def kinds_left_behind() -> Mapping[str, Kind]:
+    """Return the kinds by their word, the most dangerous first."""
+    requests: dict[str, dict[str, list[Row]]] = {}
+    for row in rows_of("left_behind_requests"):
+        requests.setdefault(row["kind"], {}).setdefault(row["step"], []).append(row)
+    rows = sorted(rows_of("left_behind_kinds"), key=lambda row: row["without_sign_in"] != "yes")
+    return {
+        row["kind"]: Kind(
+            row["kind"], rank, row["leaves"], row["without_sign_in"] == "yes", row["usable_by"], row["no_way_back"],
+            row["by_hand"], requests.get(row["kind"], {}),
+        )
+        for rank, row in enumerate(rows)
+    }  # fmt: skip
+
+
+@cache
+def directory_calls(plane: str) -> frozenset[str]:
+    """Return the folded activities (`directory`) or requests (`graph`) that leave something, or take it away."""
+    rows = [row for row in rows_of("left_behind") if row["plane"] == plane]
+    return frozenset(fold(row[name]) for row in rows for name in ("operation", "gone") if row[name])
+
+
+SEVERITIES = ("low", "medium", "high", "critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A reported operation: `kind` of change, `severity` as a word of `SEVERITIES`, `what` in the past tense."""
+
+    kind: str
+    severity: str
+    what: str
+
+
+def watched_operations() -> Mapping[str, Watched]:
+    """Return the rules by folded operation."""
+    return {fold(row["operation"]): Watched(row["kind"], row["severity"], row["what"]) for row in rows_of("watched")}
+
+
+def through_privileged_access(operation: str) -> bool:
+    """Return whether a folded operation is itself a request to Privileged Identity Management."""
+    return operation.endswith("schedulerequests/write")
