@@ -1,16 +1,56 @@
-"""Find commands by the registry, import the one that is called, and list them in the help by group."""
+"""Find commands by the registry, import the one that is called, and list them in the help by group.
+
+Load modules of rightsize when they are first used, so that the help of a command loads no engine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
+from types import ModuleType
 from typing import Any
 
 from typer._click.shell_completion import CompletionItem
 from typer.core import TyperCommand, TyperGroup
 
-from rightsize.cli.lazy_modules import lazy_modules
 from rightsize.cli.registry import CommandEntry, entries_below
+
+
+class _LazyFinder(MetaPathFinder):
+    """Find the modules of rightsize, and leave their loading to their first use."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a module stands; None for modules of others."""
+        if not fullname.startswith("rightsize."):
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None and spec.submodule_search_locations is None:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
+
+
+@contextmanager
+def lazy_modules() -> Iterator[None]:
+    """Let `from rightsize.PACKAGE import MODULE` within the block load the module when it is first used.
+
+    `from rightsize.PACKAGE.MODULE import NAME` uses the module, so it loads it at once.
+
+    Python before 3.11.9 does not guard a first use by two threads. A command first uses its workflow in its own thread.
+    """
+    finder = _LazyFinder()
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
 
 _WHOLE = 200
 """Longer than the line of any command."""
@@ -102,4 +142,4 @@ def _command_of(name: str, entry: CommandEntry) -> Any:
         )
     module, _, function = entry.function.partition(":")
     with lazy_modules():
-        return getattr(import_module(f"rightsize.cli.{module}"), function).build(entry.name)
+        return getattr(import_module(f"rightsize.cli.commands.{module}"), function).build(entry.name)

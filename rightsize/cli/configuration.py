@@ -14,7 +14,7 @@ import typer
 from typer.models import TyperPath
 
 from rightsize.analyze.name_resolution import hint_of, nearest
-from rightsize.cli.option_rules import (
+from rightsize.cli.options import (
     SHARED_OPTIONS,
     WITHOUT_FILE,
     is_shared,

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from rightsize.cli.command_pages import CommandPage, Named, command_pages
 from rightsize.cli.exit_codes import MEANINGS, ExitCode, exit_rows
-from rightsize.cli.option_rules import CONFIG, FILE, WITHOUT_FILE, variable
+from rightsize.cli.options import CONFIG, FILE, WITHOUT_FILE, variable
+from rightsize.cli.reference_pages import CommandPage, Named, command_pages
 from rightsize.cli.registry import COMMANDS
 
 _SHARED = Named("--shared", "Let others read what a command writes, as far as the umask of the shell allows.")

@@ -1,22 +1,47 @@
-"""Write results to stdout in the format that was asked for; nothing else writes there."""
+"""Write results to stdout in the format that was asked for; nothing else writes there.
+
+Decide whether output for people has colour; output for programs never has.
+"""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
-from rightsize.cli.colors import has_color
 from rightsize.cli.layout import table_lines, terminal_width
-from rightsize.cli.options import MOST_ROWS, OutputFormat
-from rightsize.cli.progress import erase_progress
+from rightsize.cli.narration import erase_progress
+from rightsize.cli.options import MOST_ROWS, ColorChoice, OutputFormat
 from rightsize.render import rows as render
 from rightsize.render.escape import for_terminal
 from rightsize.render.rows import cell
+
+_choice = ColorChoice.AUTO
+
+
+def set_color(choice: ColorChoice) -> None:
+    """Set what the user chose; AUTO leaves it to the environment and the terminal."""
+    global _choice  # noqa: PLW0603  one process, one terminal
+    _choice = choice
+
+
+def has_color(stream: TextIO) -> bool:
+    """Return whether text for people on a stream has colour.
+
+    The user's choice goes first, then `NO_COLOR` and `FORCE_COLOR` with any value but the empty one (no-color.org,
+    force-color.org), then whether the stream is a terminal that knows colour.
+    """
+    if _choice is not ColorChoice.AUTO:
+        return _choice is ColorChoice.ALWAYS
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+
 
 _NUMBERS = (int, float, type(None))
 _FIGURE = re.compile(r"[+-]?\d[\d.,]*( ?%)?\Z")

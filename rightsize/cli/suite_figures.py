@@ -1,19 +1,242 @@
-"""Write the tables of the page of figures from the result of a suite.
+"""Show the result of a suite: as a page for a terminal, and as tables for the page of figures.
+
+Write the tables of the page of figures from the result of a suite.
 
 `rightsize backtest --suite full … -o json > suite.json` makes the result, and
 `python -m rightsize.cli.suite_figures suite.json` prints the tables. They stand in `docs/figures.md`.
+
+Show the outcome of the suite: what goes and what breaks, the needs lost by class, new roles, and the calibration.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from rightsize.cli.suite_page import calibrated, percent
+from rightsize.cli.options import OutputFormat
+from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
+
+if TYPE_CHECKING:
+    from rightsize.workflow.suite import SuiteResult
+
+
+SUITE_COLUMNS = (
+    "plan",
+    "tenants",
+    "live_removed",
+    "latent_removed",
+    "live_changes_removed",
+    "latent_changes_removed",
+    "assignments",
+    "assignments_by_design",
+    "live_by_design",
+    "latent_by_design",
+    "recorded_calls",
+    "recorded_calls_denied",
+    "needs",
+    "needs_lost",
+    "late_lost",
+    "unruled",
+    "unruled_lost",
+    "principals",
+    "principals_broken",
+    "new_roles",
+    "add_ons",
+    "jobs",
+    "roles_per_job",
+    "job_holders",
+    "foreign",
+    "foreign_risky",
+    "foreign_per_holder",
+    "foreign_checks",
+    "misplaced",
+    "strings_median",
+    "strings_p90",
+    "strings_max",
+    "strings_explained",
+    "brier",
+    "brier_expected",
+)
+_OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
+_EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
+EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
+_ROLES = ("plan", "new roles", "median", "9 in 10", "largest", "explained", "Brier", "expected")
+_JOBS = ("plan", "roles", "add-ons", "a job", "foreign", "risky", "a holder", "checks", "misplaced")
+_FOUND = ("tenant", "planted", "inferred", "rand_index")
+_CURVE = ("new roles", "excess", "assignments")
+_POINTS = 12
+"""A curve with more points than this is thinned out on the page."""
+CALIBRATION = ("chance", "proposals", "expected", "bound", "broke", "observed", "95 % interval")
+
+
+def show_suite(result: SuiteResult) -> None:
+    """Write the page of a suite for a terminal."""
+    holders = sum(numbers["holders"] for numbers in result.tenants.values())
+    needs = sum(numbers["needs"] for numbers in result.tenants.values())
+    rows = list(result.rows())
+    write(
+        f"suite {result.suite}, seed {result.seed}: {', '.join(result.tenants)}\n"
+        f"{holders} principals with {needs} needs\n"
+        "planned from 90 days, judged on every need and on the 30 days after\n"
+    )
+    words = ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in result.by_design.items())
+    write("\n".join(textwrap.wrap(f"stay by design: {words}", 80)) + "\n\n")
+    show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
+    write(
+        "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
+        "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
+        "\nexcess removed without reads, assignments left of those that have to stay by\n"
+        "design, and their share of all excess of today, which counts nowhere else\n\n"
+    )
+    show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
+    write("\nneeds lost that the log of the window does not show, by kind\n\n")
+    kinds = rows[0]["needs_by_kind"]
+    planted = {kind: one["needs"] for kind, one in kinds.items()}
+    shown = [{"plan": "(planted)", **planted}, *map(_by_kind, rows)]
+    show(shown, ("plan", *(kind for kind in kinds if kind != "logged")), OutputFormat.TABLE)
+    write(
+        "\nunruled: checked inside a write by a made-up pair, which no rule may know; they\ncount in no other figure\n"
+        "\nnew roles, and the strings in each\n\n"
+    )
+    show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
+    write("\nexplained: strings that were observed, that read, or whose type exists there\n")
+    _show_jobs(result, rows)
+    write(
+        "\ntypes of resources by what is known of them, and assignments that absent types\n"
+        "decide, or that wait for something to come\n\n"
+    )
+    show([_exists(row, result) for row in result.existence], EXISTENCE, OutputFormat.TABLE)
+    write(f"\ncalibration of the break probability for {result.setting}, logged operations\n\n")
+    show([calibrated(row) for row in result.calibration()], CALIBRATION, OutputFormat.TABLE)
+    write("\n" + "\n".join(describe_scores(result.scores())) + "\n")
+
+
+def _show_jobs(result: SuiteResult, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write how the new roles fit the planted jobs, how the inferred jobs do, and the curve of roles against excess."""
+    write(f"\nnew roles by the {rows[0]['jobs']} planted jobs of which a log shows a change\n\n")
+    show([_by_job(row) for row in rows], _JOBS, OutputFormat.TABLE)
+    write(
+        "\nroles: without add-ons, whose changes are all risky; foreign: operations that a\n"
+        "holder gets of jobs that it does not have, and did not use, the risky ones, and\n"
+        "the number a holder; checks: the same of checks inside a write; misplaced: what\n"
+        "an own job does in one environment, and its holder gets elsewhere too\n"
+        "\nplanted and inferred jobs, and the adjusted Rand index of (holder, change)\n\n"
+    )
+    show([one.row() for one in result.jobs], _FOUND, OutputFormat.TABLE)
+    for name, points in result.curves.items():
+        write(f"\n{name}: excess left by the number of new roles, for {result.setting}\n\n")
+        show([_point(one) for one in _thinned(points)], _CURVE, OutputFormat.TABLE)
+
+
+def _by_job(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "roles": row["new_roles"] - row["add_ons"],
+        "add-ons": row["add_ons"],
+        "a job": _decimal(row["roles_per_job"]),
+        "foreign": row["foreign"],
+        "risky": row["foreign_risky"],
+        "a holder": _decimal(row["foreign_per_holder"]),
+        "checks": row["foreign_checks"],
+        "misplaced": row["misplaced"],
+    }
+
+
+def _decimal(number: float | None) -> str:
+    return "" if number is None else f"{number:.2f}"
+
+
+def _point(one: Mapping[str, Any]) -> dict[str, Any]:
+    return {"new roles": one["custom_roles"], "excess": one["excess"], "assignments": one["assignments"]}
+
+
+def _thinned(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return at most `_POINTS` of some points, the first and the last among them."""
+    last = min(len(points), _POINTS) - 1
+    return [points[number * (len(points) - 1) // max(1, last)] for number in range(last + 1)]
+
+
+def _outcome(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "live": percent(row["live_removed"]),
+        "latent": percent(row["latent_removed"]),
+        "needs lost": f"{row['needs_lost']} of {row['needs']}",
+        "broken": f"{row['principals_broken']} of {row['principals']}",
+        "denied": row["recorded_calls_denied"],
+    }
+
+
+def _excess(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "live changes": percent(row["live_changes_removed"]),
+        "latent changes": percent(row["latent_changes_removed"]),
+        "stay": f"{row['assignments_by_design']} of {row['assignments']}",
+        "live by design": percent(row["live_by_design"]),
+        "latent by design": percent(row["latent_by_design"]),
+    }
+
+
+def _exists(row: Mapping[str, Any], result: SuiteResult) -> dict[str, Any]:
+    name = row["subscription"] if len(result.tenants) == 1 else f"{row['tenant']} {row['subscription']}"
+    return {**row, "subscription": name, "why": row["why"].replace("_", " ")}
+
+
+def _by_kind(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"plan": row["plan"], **{kind: one["lost"] for kind, one in row["needs_by_kind"].items()}}
+
+
+def _roles(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "plan": row["plan"],
+        "new roles": row["new_roles"],
+        "median": row["strings_median"],
+        "9 in 10": row["strings_p90"],
+        "largest": row["strings_max"],
+        "explained": percent(row["strings_explained"]),
+        "Brier": row["brier"],
+        "expected": row["brier_expected"],
+    }
+
+
+def calibrated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row of a reliability table, as text that fits a line of 80 characters."""
+    return {
+        "chance": f"to {percent(row['to'])}",
+        "proposals": row["count"],
+        "expected": percent(row["expected"]),
+        "bound": percent(row["predicted"]),
+        "broke": row["broke"],
+        "observed": percent(row["observed"]),
+        "95 % interval": f"{percent(row['low'])} to {percent(row['high'])}",
+    }
+
+
+def describe_scores(scores: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the lines under a table of calibration: how well the probabilities fit what broke."""
+    if scores["brier"] is None:
+        yield "no plan removes an operation that a log would show, so there is no probability to check"
+        return
+    yield f"Brier score (lower is better): expected {scores['brier_expected']}, bound {scores['brier']};"
+    yield f"{scores['brier_base_rate']} for a forecast that gives each proposal the share that broke"
+    yield (
+        f"calibration error (0 is best): expected {scores['calibration_error']}, "
+        f"bound {scores['calibration_error_bound']}"
+    )
+    if scores["area"] is not None:
+        yield f"area under the curve (0.5 is a guess): expected {scores['area']}, bound {scores['area_bound']}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share in per cent with one decimal; empty where there is none."""
+    return "" if share is None else f"{100 * share:.1f} %"
+
 
 _LOGGED = "logged"
 _NUMBERS = "---:"
@@ -32,15 +255,15 @@ def write_figures(document: Mapping[str, Any]) -> str:
     parts = (
         [f"Suite {document['suite']}, seed {document['seed']}: {holders} principals, {needs} planted needs."],
         _table(("for the default plan", "all", "without reads"), _split(plans[0])),
-        _table(_OUTCOME, map(_outcome, plans)),
+        _table(_OUTCOME_HEAD, map(_outcome_cells, plans)),
         _table(("needs lost", *kinds), (_planted(plans[0], kinds), *(_lost(row, kinds) for row in plans))),
-        _table(_ROLES, map(_roles, plans)),
-        _table(_CALIBRATION, map(_calibrated, document["calibration"]["table"])),
+        _table(_ROLES_HEAD, map(_roles_cells, plans)),
+        _table(_CALIBRATION_HEAD, map(_calibrated_cells, document["calibration"]["table"])),
     )
     return "\n\n".join("\n".join(part) for part in parts) + "\n"
 
 
-_OUTCOME = (
+_OUTCOME_HEAD = (
     "plan",
     "live excess removed",
     "live changes",
@@ -50,8 +273,16 @@ _OUTCOME = (
     "principals broken",
     "recorded calls denied",
 )
-_ROLES = ("plan", "new roles", "strings, median", "strings, largest", "explained", "Brier, bound", "Brier, expected")
-_CALIBRATION = (
+_ROLES_HEAD = (
+    "plan",
+    "new roles",
+    "strings, median",
+    "strings, largest",
+    "explained",
+    "Brier, bound",
+    "Brier, expected",
+)
+_CALIBRATION_HEAD = (
     "chance",
     "proposals",
     "mean chance",
@@ -70,7 +301,7 @@ def _split(row: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
         yield f"{kind} excess that stays by design", percent(row[f"{kind}_by_design"]), ""
 
 
-def _outcome(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _outcome_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"`{row['plan']}`",
         percent(row["live_removed"]),
@@ -91,7 +322,7 @@ def _lost(row: Mapping[str, Any], kinds: Sequence[str]) -> tuple[str, ...]:
     return (f"`{row['plan']}`", *(str(row["needs_by_kind"][kind]["lost"]) for kind in kinds))
 
 
-def _roles(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _roles_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         f"`{row['plan']}`",
         str(row["new_roles"]),
@@ -101,7 +332,7 @@ def _roles(row: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _calibrated(row: Mapping[str, Any]) -> tuple[str, ...]:
+def _calibrated_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, calibrated(row).values()))
 
 

@@ -32,8 +32,7 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.text import fold
-from rightsize.render.containment import write_page
-from rightsize.render.left_behind import left_behind_scripts
+from rightsize.render.containment import left_behind_scripts, write_page
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
 from rightsize.rules.operations import is_emergency_name

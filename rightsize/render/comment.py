@@ -13,12 +13,10 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.model.plan_totals import ExcessTotals, NextSteps, total_excess
-from rightsize.render.chance import describe_chance
 from rightsize.render.escape import for_comment, for_markdown
-from rightsize.render.excess import by_design_text, change_text
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
-from rightsize.render.separation import separation_lines
+from rightsize.render.sentences import by_design_text, change_text, describe_chance, separation_lines
 from rightsize.render.summary import plane_title, short_scope
 from rightsize.rules.measured import describe_unlogged
 

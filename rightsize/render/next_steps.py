@@ -8,7 +8,7 @@ from typing import Any
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.plan_totals import WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.progress import counted
-from rightsize.render.chance import chance_text
+from rightsize.render.sentences import chance_text
 from rightsize.render.summary import describe_grant
 
 COLUMNS = (

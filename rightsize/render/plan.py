@@ -37,7 +37,7 @@ from rightsize.model.plan_file import OPERATIONS, READINGS, SaidOnce, shortened
 from rightsize.model.plan_totals import total_excess
 from rightsize.model.role_forms import hash_of_role, to_arm
 from rightsize.render.deploy.files import PLAN_FORMS
-from rightsize.render.review import write_review
+from rightsize.render.role_summary import write_review
 from rightsize.render.rows import compact, indented
 
 PLAN = "plan.json"

@@ -13,11 +13,9 @@ from typing import Any
 
 from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS, Plan, PlanePart, Proposal
 from rightsize.model.plan_totals import total_excess
-from rightsize.render.chance import describe_chance
-from rightsize.render.curve import HEIGHT, WIDTH, draw_curve
 from rightsize.render.escape import for_terminal
-from rightsize.render.excess import by_design_text
-from rightsize.render.separation import separation_lines
+from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve
+from rightsize.render.sentences import by_design_text, describe_chance, separation_lines
 from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.measured import describe_unlogged
 
@@ -34,7 +32,7 @@ def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *,
     Args:
         plan: The plan.
         title: The heading of the page.
-        layers: The matrix of `render.layers`; an empty text leaves it out.
+        layers: The matrix of `render.pictures`; an empty text leaves it out.
     """
     return open_templates().get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
 
@@ -114,7 +112,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "reads": plan.reads,
         "separation": [_text(line) for line in separation_lines(plan.separation)],
         "curve": draw_curve(plan.curve, len(plan.roles), excess.live),
-        "curve_size": (WIDTH, HEIGHT),
+        "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in _weightiest(changed, lambda one: one.excess_after)],
         "kept_number": len(plan.proposals) - len(changed),

@@ -31,7 +31,7 @@ class GraphJudged:
     def plan(self, options: PlanOptions) -> PlanePart:
         """Return the Graph part of the plan, with its files."""
         from rightsize.propose.graph.plan import plan_graph  # noqa: PLC0415
-        from rightsize.render.graph import graph_files  # noqa: PLC0415
+        from rightsize.render.plane_requests import graph_files  # noqa: PLC0415
 
         part = plan_graph(self.analysis, options)
         listed = self.analysis.clients.filter(pl.col("app_id").is_not_null())

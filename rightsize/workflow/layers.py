@@ -20,7 +20,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.assembly.planned_state import assigned_after, planned_grants
 from rightsize.propose.verify.reviewable import plan_of
 from rightsize.rbac.text import fold
-from rightsize.render.layers import Cells, MatrixRow, draw_matrix
+from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.behaviour import with_holds
 from rightsize.workflow.keep_analysis import analysis_of_rbac, options_of

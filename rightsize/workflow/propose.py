@@ -25,11 +25,10 @@ from rightsize.propose.needs.reading import with_needed_calls
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review_status import respect, review_states, unmatched
-from rightsize.render.chance import bound_of
 from rightsize.render.comment import short_ids, write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
-from rightsize.render.layers import draw_matrix
+from rightsize.render.pictures import draw_matrix
 from rightsize.render.plan import (
     FileText,
     plan_texts,
@@ -38,6 +37,7 @@ from rightsize.render.plan import (
     write_folder,
 )
 from rightsize.render.rows import compact
+from rightsize.render.sentences import bound_of
 from rightsize.render.summary import describe_grant, write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions, digest_content

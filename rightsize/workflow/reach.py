@@ -20,7 +20,7 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step
 from rightsize.propose.assembly.planned_state import holdings_after, tables_after
-from rightsize.render.layers import Cells, MatrixRow, draw_matrix
+from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.attack_paths import named
 from rightsize.workflow.content import require_content

@@ -27,8 +27,8 @@ from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
-from rightsize.render.report.beyond import BLASTS_OF
 from rightsize.render.report.page import write_report
+from rightsize.render.report.sections import BLASTS_OF
 from rightsize.render.report.sources import Sources
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import AnalysisOptions, digest_content

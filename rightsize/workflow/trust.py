@@ -27,7 +27,7 @@ class TrustJudged:
     def plan(self, options: PlanOptions) -> PlanePart:
         """Return the part of the plan for federated credentials, with its files."""
         from rightsize.propose.trust.plan import plan_trust  # noqa: PLC0415
-        from rightsize.render.trust import trust_files  # noqa: PLC0415
+        from rightsize.render.plane_requests import trust_files  # noqa: PLC0415
 
         part = plan_trust(self.analysis, options)
         return replace(part, files=trust_files(part))

@@ -38,7 +38,7 @@ def assigned(
 '''
 LINE = Registration(
     path="rightsize/cli/registry.py",
-    after='CommandEntry("sql", "Data", "Run one SQL statement that reads the store.", "sql:sql"),',
+    after='CommandEntry("sql", "Data", "Run one SQL statement that reads the store.", "data:sql"),',
     text='    CommandEntry("assigned", "Data", "List the role assignments at a scope.", "assigned:assigned"),',
 )
 SCOPE = "/subscriptions/60000000-0000-4000-8000-000000000000"
@@ -48,7 +48,7 @@ ASSIGNED = "30000000-0000-4000-8000-000000000000"
 @pytest.mark.slow
 def test_a_command_is_one_file_and_one_line(tmp_path: Path) -> None:
     """It stands in the help, takes the options of all commands, and its errors have the exit codes of all."""
-    tree = with_addition(tmp_path / "tree", "rightsize/cli/assigned.py", COMMAND, LINE)
+    tree = with_addition(tmp_path / "tree", "rightsize/cli/commands/assigned.py", COMMAND, LINE)
     with open_store(tree.root / "s.duckdb", read_only=False) as store:
         store.connection.execute(
             "INSERT INTO base.role_assignments (role_assignment_id, state, principal_id, role_definition_id, scope) "

@@ -30,7 +30,7 @@ ROW = Registration(
     text="key-listing,Few can list keys,Roles that list keys.,low,NIST AC-6,/listKeys/action$,HackTricks Cloud",
 )
 PAGE = """
-from rightsize.render.controls_page import write_controls_page
+from rightsize.cli.reference_pages import write_controls_page
 from rightsize.store.controls import control_names, read_control
 print(write_controls_page(map(read_control, control_names())))
 """

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.iac.templates import Beside
 from rightsize.render.deploy.contents import DeployContents
-from rightsize.render.deploy.formats import RoleFormat
+from rightsize.render.deploy.contents import RoleFormat
 
 
 def _write(role: RoleDefinition) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rightsize.analyze import columns, reasons
-from rightsize.render.reasons_page import write_reasons_page
+from rightsize.cli.reference_pages import write_reasons_page
 from rightsize.rules.operations import risk_weights
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.cli.suite_figures import main, write_figures
-from rightsize.cli.suite_page import COLUMNS, show_suite
+from rightsize.cli.suite_figures import SUITE_COLUMNS, main, show_suite, write_figures
 from rightsize.demo.hashing import guid
 from rightsize.workflow.suite import SuiteResult, run_suite
 
@@ -161,7 +160,7 @@ def test_a_file_that_is_no_result_has_no_figures(tmp_path: Path, capsys: pytest.
 
 def test_rows_have_the_columns_of_the_command(rows: dict[str, dict[str, Any]]) -> None:
     """CSV and other tables have everything but the needs by kind, which JSON has."""
-    assert set(COLUMNS) | {"needs_by_kind"} == set(rows["keep"])
+    assert set(SUITE_COLUMNS) | {"needs_by_kind"} == set(rows["keep"])
 
 
 @pytest.mark.parametrize(

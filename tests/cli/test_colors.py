@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from rightsize.cli.colors import has_color, set_color
 from rightsize.cli.main import run
 from rightsize.cli.options import ColorChoice
+from rightsize.cli.output import has_color, set_color
 
 BOLD = "\x1b["
 

@@ -14,7 +14,7 @@ import typer.main
 
 from rightsize.cli.configuration import ConfigurationFile, settings_of
 from rightsize.cli.main import app, run
-from rightsize.cli.option_rules import NOT_IN_FOUND_FILE, TYPED, option_name, options_of, variables_of
+from rightsize.cli.options import NOT_IN_FOUND_FILE, TYPED, option_name, options_of, variables_of
 from rightsize.model.errors import InputError
 from rightsize.propose.core.options import PlanOptions
 from rightsize.workflow import propose as propose_workflow

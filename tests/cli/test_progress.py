@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.cli.narration import say, set_verbosity
+from rightsize.cli.narration import begin_progress, end_progress, line_of, say, set_verbosity, turn_of
 from rightsize.cli.output import write
-from rightsize.cli.progress import begin_progress, end_progress, line_of, turn_of
 from rightsize.model import progress
 
 
@@ -54,8 +53,8 @@ def test_the_first_round_knows_no_time_left() -> None:
 
 def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    monkeypatch.setattr("rightsize.cli.progress.AFTER", 0.0)
-    monkeypatch.setattr("rightsize.cli.progress.EVERY", 0.001)
+    monkeypatch.setattr("rightsize.cli.narration.AFTER", 0.0)
+    monkeypatch.setattr("rightsize.cli.narration.EVERY", 0.001)
     set_verbosity(0, quiet=False)
     begin_progress(lambda: True)
 

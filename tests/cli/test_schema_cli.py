@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from rightsize.cli.config_schema import config_schema
+from rightsize.cli.commands.setup import config_schema
 from rightsize.cli.configuration import ConfigurationFile, settings_of
 from rightsize.cli.main import run
-from rightsize.cli.option_rules import option_name, options_of
+from rightsize.cli.options import option_name, options_of
 from rightsize.model.errors import UsageError
 from rightsize.render.schemas import DESCRIBED
 from tests.cli.test_configuration import MISTAKES, commands

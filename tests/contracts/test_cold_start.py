@@ -48,7 +48,7 @@ def test_help_loads_no_engine() -> None:
 
 def test_help_imports_no_command() -> None:
     """The lines of `rightsize --help` and of `rightsize roles --help` come from the registry."""
-    modules = {f"rightsize.cli.{entry.function.partition(':')[0]}" for entry in COMMANDS if entry.function}
+    modules = {f"rightsize.cli.commands.{entry.function.partition(':')[0]}" for entry in COMMANDS if entry.function}
     assert not _modules_after(("--help",), ("roles", "--help")) & modules
 
 
@@ -93,8 +93,8 @@ def test_every_command_takes_the_shared_options(path: tuple[str, ...]) -> None:
 
 
 def test_no_function_of_the_command_line_imports() -> None:
-    """Imports stand at the top of a file; `rightsize.cli.lazy_modules` keeps those of commands from being loaded."""
-    files = sorted((ROOT / "rightsize" / "cli").glob("*.py"))
+    """Imports stand at the top of a file; `rightsize.cli.command_groups` keeps those of commands from being loaded."""
+    files = sorted((ROOT / "rightsize" / "cli").rglob("*.py"))
     inside = [
         f"{file.name}: {ast.unparse(node)}"
         for file in files

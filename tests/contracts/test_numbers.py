@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.cli.demo import write_page
+from rightsize.cli.commands.demo import write_page
 from rightsize.cli.main import run
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.cli.demo import write_page
+from rightsize.cli.commands.demo import write_page
 from rightsize.cli.main import run
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import UsageError

@@ -11,7 +11,7 @@ import pytest
 from rightsize.model.plan import Proposal
 from rightsize.propose.graph.verify import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
-from rightsize.render.graph import graph_files
+from rightsize.render.plane_requests import graph_files
 from tests.graph.small_map import GRAPH, Apps
 from tests.graph.test_agents import agents, inherits, sighted, whole
 from tests.propose.small_tenant import SmallTenant

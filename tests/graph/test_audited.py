@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rightsize.analyze.window import Window
-from rightsize.render.graph import graph_files
+from rightsize.render.plane_requests import graph_files
 from tests.graph.small_map import WINDOW, Apps
 
 GRAPH = "00000003-0000-0000-c000-000000000000"

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 from rightsize.analyze.reach.blast import COLUMNS
-from rightsize.render.blast import draw_blast, shape_blast, write_blast_page
+from rightsize.render.pictures import draw_blast, shape_blast, write_blast_page
 
 HOSTILE = '<script>alert(1)</script>"\u202e\x1b'
 COUNTS = {"identities": 48, "resources": 2, "secrets": 3, "cells": 6, "takes_tenant": True, "planes": ["graph"]}

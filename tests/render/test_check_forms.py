@@ -16,12 +16,18 @@ from junitparser import JUnitXml
 from ocsf_json_schema import OcsfJsonSchemaEmbedded, get_ocsf_schema
 from sarif_pydantic import Sarif
 
-from rightsize.render import check_github, check_sarif
-from rightsize.render.check_github import write_annotations, write_summary
-from rightsize.render.check_junit import write_junit
+from rightsize.render import check_forms
+from rightsize.render.check_forms import (
+    FINDING_COLUMNS,
+    control_rows,
+    finding_rows,
+    report_document,
+    write_annotations,
+    write_junit,
+    write_sarif,
+    write_summary,
+)
 from rightsize.render.check_ocsf import write_ocsf
-from rightsize.render.check_rows import FINDING_COLUMNS, control_rows, finding_rows, report_document
-from rightsize.render.check_sarif import write_sarif
 from rightsize.render.rows import write_separated
 from tests.render.check_reports import HOSTILE, finding, mixed, outcome, report
 
@@ -89,7 +95,7 @@ def test_a_fingerprint_does_not_change_with_the_words(monkeypatch: pytest.Monkey
 
 
 def test_too_many_results_are_cut_by_severity_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_sarif, "MAX_RESULTS", 2)
+    monkeypatch.setattr(check_forms, "MAX_RESULTS", 2)
     low = outcome(*(finding(f"b{n}", severity="low", control="low") for n in range(3)), name="low", severity="low")
     run = json.loads(write_sarif(report(low, outcome(finding("a1")))))["runs"][0]
     assert [result["ruleId"] for result in run["results"]] == ["standing-owner", "low"]
@@ -167,7 +173,7 @@ def test_the_summary_is_a_table_and_lists(monkeypatch: pytest.MonkeyPatch) -> No
     text = write_summary(mixed())
     assert "| high | standing-owner | 2 | 1 | 3 | Nobody is owner |" in text
     assert "<script>" not in text and "\r" not in text
-    monkeypatch.setattr(check_github, "MAX_SUMMARY", 400)
+    monkeypatch.setattr(check_forms, "MAX_SUMMARY", 400)
     assert write_summary(mixed()).endswith("`rightsize check -o json` has all.\n")
     assert "Every control passes." in write_summary(report(outcome()))
 

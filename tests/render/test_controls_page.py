@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rightsize.render.controls_page import write_controls_page
+from rightsize.cli.reference_pages import write_controls_page
 from rightsize.store.controls import control_names, read_control
 
 

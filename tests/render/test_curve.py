@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from rightsize.model.plan_totals import Change
-from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number
 
 LIVE = Change(4_000.0, 0.0)
 POINTS = [
@@ -26,8 +26,8 @@ def test_fewer_roles_stand_left_and_what_removes_more_stands_higher() -> None:
     assert xs == sorted(xs)
     assert ys == sorted(ys, reverse=True)
     assert [mark.removed for mark in picture.marks] == [0.0, 0.875, 1.0]
-    assert all(0 <= x <= WIDTH for x in xs)
-    assert all(0 <= y <= HEIGHT for y in ys)
+    assert all(0 <= x <= CURVE_WIDTH for x in xs)
+    assert all(0 <= y <= CURVE_HEIGHT for y in ys)
     assert "100.0%" in picture.label
 
 

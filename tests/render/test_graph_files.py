@@ -6,7 +6,7 @@ import json
 import shlex
 from pathlib import Path
 
-from rightsize.render.graph import graph_files
+from rightsize.render.plane_requests import graph_files
 from tests.graph.small_map import GRAPH, Apps
 
 CLIENT = "cccccccc-0000-4000-8000-000000000001"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 
 from rightsize.model.nouns import LAYERS
-from rightsize.render.layers import Cells, MatrixRow, draw_matrix
+from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 
 NOTHING = Cells(0, 0, 0)
 

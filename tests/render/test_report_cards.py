@@ -9,10 +9,9 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from rightsize.render.report.by_design import by_design_part
 from rightsize.render.report.figures import Figures
+from rightsize.render.report.sections import by_design_part, unknown_card
 from rightsize.render.report.sources import Sources, Undecided
-from rightsize.render.report.unknown import unknown_card
 
 HOSTILE = "\u202e\x1b[2J<img src=x>"
 

@@ -19,9 +19,9 @@ from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.propose.verify.plan_reader import load_plan
-from rightsize.render.report.calendar import draw_calendar
 from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
+from rightsize.render.report.page import draw_calendar
 from rightsize.store.connection import open_store
 from rightsize.workflow.attack_paths import reach_from
 from rightsize.workflow.demo import STORE, TITLE

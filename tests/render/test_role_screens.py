@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from rightsize.cli.review_walk import role_screen
+from rightsize.cli.commands.review_walk import role_screen
 from rightsize.model.errors import InputError
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.workflow.plan_folder import read_plan_folder

@@ -15,7 +15,7 @@ import pytest
 
 from rightsize.guard.left_behind import find_left_behind
 from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
-from rightsize.render.left_behind import left_behind_lines, left_behind_scripts, left_behind_section
+from rightsize.render.containment import left_behind_lines, left_behind_scripts, left_behind_section
 from rightsize.rules.attacks import kinds_left_behind
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import open_store

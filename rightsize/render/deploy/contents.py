@@ -1,13 +1,19 @@
-"""List the roles and assignments that a plan's deployment makes, with their ids, for every language."""
+"""List the roles and assignments that a plan's deployment makes, with their ids, for every language.
+
+Define a form of role definitions: how one role and a whole plan are written in it, and how its files are read.
+"""
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from hashlib import sha256
 
+from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, PlannedRole
 from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
 from rightsize.rbac.scopes import parse_scope
@@ -185,3 +191,26 @@ def by_target(contents: DeployContents) -> dict[Target, list[Made]]:
     for one in contents.assignments:
         found.setdefault(target_of(one.scope)[0], []).append(one)
     return {target: found[target] for target in sorted(found)}
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFormat:
+    """A form of role definitions; the table of `files` makes it known to commands, plans and gates.
+
+    Attributes:
+        name: Its name on the command line, and the name of the folder of a plan in it.
+        write_role: Returns a role as the text of a file; raises InputError where the form cannot hold the role.
+        write_plan: Returns the files of a plan by name; None where no plan is written in it.
+        readers: What reads its files and those beside, by the end of their names; forms in JSON are told by their
+            content instead.
+    """
+
+    name: str
+    write_role: Callable[[RoleDefinition], str]
+    write_plan: Callable[[DeployContents], dict[str, str]] | None = None
+    readers: Mapping[str, Callable[[str, Beside], Iterable[RoleDefinition]]] = field(default_factory=dict)
+
+
+def json_text(document: object) -> str:
+    """Return a document as the text of a file, without characters beyond ASCII."""
+    return json.dumps(document, ensure_ascii=True, indent=2) + "\n"

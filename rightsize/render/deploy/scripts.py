@@ -13,8 +13,7 @@ from urllib.parse import quote
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PlannedRole
 from rightsize.model.role_forms import to_blocks_input, to_flat_input
-from rightsize.render.deploy.contents import API, DeployContents, Made
-from rightsize.render.deploy.formats import RoleFormat, json_text
+from rightsize.render.deploy.contents import API, DeployContents, Made, RoleFormat, json_text
 from rightsize.render.escape import for_powershell, for_shell
 
 

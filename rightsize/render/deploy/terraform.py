@@ -7,8 +7,7 @@ from typing import Any
 from rightsize.iac.terraform import terraform_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.render.deploy.contents import DeployContents, Made
-from rightsize.render.deploy.formats import RoleFormat, json_text
+from rightsize.render.deploy.contents import DeployContents, Made, RoleFormat, json_text
 from rightsize.render.escape import for_terraform
 
 ROLE, ASSIGNMENT = "azurerm_role_definition", "azurerm_role_assignment"

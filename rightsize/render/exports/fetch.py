@@ -23,8 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from rightsize.render.exports.az import Az, FailedError, RefusedError, SignedOutError, StoppedError, shown
-from rightsize.render.exports.folder import UTC, Folder, Unit, instant
-from rightsize.render.exports.units import Plan
+from rightsize.render.exports.folder import UTC, Folder, Plan, Unit, instant
 
 AT_ONCE = 4
 OK, USAGE, NOT_SIGNED_IN, OTHER_FOLDER, INCOMPLETE, INTERRUPTED = 0, 2, 4, 5, 7, 130

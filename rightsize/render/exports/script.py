@@ -17,7 +17,7 @@ from rightsize.model.errors import InternalError
 
 Shell = Literal["bash", "powershell"]
 
-_PARTS = ("az.py", "folder.py", "units.py", "fetch.py")
+_PARTS = ("az.py", "folder.py", "fetch.py")
 _END = "END_OF_PROGRAM"
 _HEAD = """\
 Fetches what `rightsize load` reads of a tenant into a folder, with `az` as it is signed in. It changes nothing in

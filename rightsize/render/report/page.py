@@ -2,33 +2,212 @@
 
 The page needs no network: its Content-Security-Policy allows only the one style and the one script whose hashes it
 names. The script makes elements and text nodes, and never reads text as markup.
+
+Name the parts of the report that open on demand, each with a line that says what is in it.
+
+Draw the coverage calendar: a square for each day of each log, with the counts of days.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import polars as pl
+
+from rightsize.analyze.window import Window
 from rightsize.model.nouns import LAYERS
-from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import total_excess_of
-from rightsize.render.curve import HEIGHT, WIDTH, draw_curve, short_number
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line
-from rightsize.render.report.beyond import activation_rows, blast_rows, plane_tables, reach_rows
-from rightsize.render.report.by_design import by_design_part
-from rightsize.render.report.calendar import draw_calendar
+from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, bar
-from rightsize.render.report.first import first_waves
-from rightsize.render.report.jobs import job_rows
-from rightsize.render.report.parts import describe_parts
+from rightsize.render.report.sections import (
+    activation_rows,
+    blast_rows,
+    by_design_part,
+    first_waves,
+    job_rows,
+    plane_tables,
+    reach_rows,
+    unknown_card,
+)
 from rightsize.render.report.sources import Sources
-from rightsize.render.report.unknown import unknown_card
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.separation import separation_lines
+from rightsize.render.sentences import separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
+
+STATES = ("observed", "declared_empty", "quiet", "missing")
+"""States of a day, from full coverage to none."""
+_CALENDAR_ROWS = 40
+_CELL, _GAP, _HEIGHT = 7, 1, 14
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarRow:
+    """One log at one scope.
+
+    Attributes:
+        source: The log; `category` its category; `scope` its scope, or the number of scopes of a shared row.
+        paths: For each state, the squares of its days as an SVG path.
+        days: Number of days of each state.
+        covered: Share of the days that the log covers, 0 to 1.
+    """
+
+    source: str
+    category: str
+    scope: str
+    paths: tuple[tuple[str, str], ...]
+    days: dict[str, int]
+    covered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """The rows, the picture's size, and the labels of months: (x, text)."""
+
+    rows: tuple[CalendarRow, ...]
+    width: int
+    height: int
+    months: tuple[tuple[int, str], ...]
+    is_folded: bool
+
+
+def draw_calendar(coverage: pl.DataFrame, window: Window) -> Calendar:
+    """Return the calendar of a window.
+
+    Above 40 logs, those of one source and category share a row; a day in it has the worst state of its scopes.
+
+    Args:
+        coverage: `(source, category, scope, day, state)`.
+        window: The days.
+    """
+    by_scope = _by_day(coverage, window)
+    names = by_scope.select("source", "category", "scope").unique()
+    is_folded = names.height > _CALENDAR_ROWS
+    if is_folded:
+        many = names.group_by("source", "category").agg(scopes=pl.len())
+        by_scope = (
+            by_scope.group_by("source", "category", "offset")
+            .agg(pl.col("rank").max(), seen=pl.len())
+            .join(many, on=["source", "category"])
+            .with_columns(rank=pl.when(pl.col("seen") < pl.col("scopes")).then(len(STATES) - 1).otherwise("rank"))
+            .select("source", "category", "offset", "rank", scope=pl.format("{} scopes", "scopes"))
+        )
+    rows = tuple(_calendar_rows(by_scope, window))
+    return Calendar(
+        rows=rows,
+        width=window.days * (_CELL + _GAP),
+        height=_HEIGHT,
+        months=tuple(_months(window)),
+        is_folded=is_folded,
+    )
+
+
+def _by_day(coverage: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return `(source, category, scope, offset, rank)`: one row for each day in the table."""
+    ranks = {state: rank for rank, state in enumerate(STATES)}
+    return (
+        coverage.filter(window.holds("day"))
+        .with_columns(
+            rank=pl.col("state").replace_strict(ranks, default=len(STATES) - 1, return_dtype=pl.Int64),
+            offset=(pl.col("day") - window.first_day).dt.total_days(),
+        )
+        .group_by("source", "category", "scope", "offset")
+        .agg(pl.col("rank").min())
+    )
+
+
+def _calendar_rows(by_day: pl.DataFrame, window: Window) -> Iterator[CalendarRow]:
+    keys = ["source", "category", "scope"]
+    for group in by_day.sort(*keys, "offset").partition_by(keys, maintain_order=True):
+        rank_of = dict(group.select("offset", "rank").iter_rows())
+        states = [STATES[rank_of.get(day, len(STATES) - 1)] for day in range(window.days)]
+        days = {state: states.count(state) for state in STATES}
+        found: dict[str, Any] = group.row(0, named=True)
+        yield CalendarRow(
+            source=found["source"],
+            category=found["category"],
+            scope=found["scope"],
+            paths=tuple((state, _squares(states, state)) for state in STATES if days[state]),
+            days=days,
+            covered=1 - days["missing"] / window.days,
+        )
+
+
+def _squares(states: list[str], wanted: str) -> str:
+    size = f"h{_CELL}v{_HEIGHT - 2}h-{_CELL}z"
+    return "".join(f"M{day * (_CELL + _GAP)} 1{size}" for day, state in enumerate(states) if state == wanted)
+
+
+def _months(window: Window) -> Iterator[tuple[int, str]]:
+    for offset in range(window.days):
+        day = window.start.date().fromordinal(window.first_day.toordinal() + offset)
+        if day.day == 1 or (offset == 0 and day.day < 25):
+            yield (
+                offset * (_CELL + _GAP),
+                day.strftime("%b %Y") if offset == 0 or day.month == 1 else day.strftime("%b"),
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part: its title, its short name for the navigation, and a line on what is in it."""
+
+    title: str
+    short: str
+    fact: str
+
+
+def describe_parts(figures: Figures, calendar: Calendar, by_design: Mapping[str, Any]) -> dict[str, Part]:
+    """Return the parts by their anchors, in the order of the page; parts with nothing in them are left out."""
+    return dict(_parts(figures, calendar, by_design))
+
+
+def _parts(figures: Figures, calendar: Calendar, by_design: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
+    sources, overview = figures.sources, figures.sources.overview
+    if by_design["rows"]:
+        yield "by-design", Part("What stays by design", "By design", f"{by_design['fact']}; in no share above")
+    if sources.proposals is not None:
+        kinds = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in figures.kinds())
+        yield "proposals", Part("Proposals", "Proposals", kinds)
+    principals, assignments = overview.principals.height, overview.assignments.height
+    yield "principals", Part("Principals", "Principals", f"{principals:,} with access")
+    yield "assignments", Part("Role assignments", "Assignments", f"{assignments:,}")
+    yield "roles", Part("Roles", "Roles", f"{overview.roles.height:,}")
+    yield "scopes", Part("Scopes", "Scopes", f"{overview.scopes.height:,} with assignments")
+    if sources.jobs and sources.jobs["jobs"].height:
+        alone = sources.jobs["job_holders"].filter(pl.col("alone_operations").list.len() > 0)["principal_id"].n_unique()
+        fact = f"{counted(sources.jobs['jobs'].height, 'job')}; {counted(alone, 'holder')} with work of their own"
+        yield "jobs", Part("Jobs", "Jobs", fact)
+    several = counted(figures.independence()["granted"], "principal")
+    yield "layers", Part("Layers of defence", "Layers", f"{several} can defeat several layers of one subscription")
+    if sources.reach:
+        whole = sum(1 for row in sources.reach if row["takes_tenant"])
+        fact = f"{counted(len(sources.reach), 'subject')}; {whole:,} can take the whole tenant"
+        yield "escalation", Part("Escalation paths", "Escalation", fact)
+    if sources.planes:
+        held = [f"{one.assignments.height:,} {PLANE_NAMES[one.plane]}" for one in sources.planes]
+        yield "planes", Part("Directory and Graph", "Directory", ", ".join(held))
+    if sources.activations:
+        yield "activations", Part("Activations", "Activations", f"{len(sources.activations):,}")
+    lacking = sum(1 for row in calendar.rows if row.days["missing"])
+    logs = f"{counted(len(calendar.rows), 'log')}, {lacking:,} with missing days" if calendar.rows else "no log"
+    yield "coverage", Part("Days that the logs cover", "Coverage", logs)
+    if sources.findings.height:
+        rated = Counter(sources.findings["severity"].to_list())
+        fact = ", ".join(f"{rated[name]:,} {name}" for name in ("critical", "high", "medium", "low") if rated[name])
+        yield "findings", Part("Findings", "Findings", fact)
+    if sources.plan.get("advice"):
+        yield "advice", Part("Steps that only people can take", "Advice", f"{len(sources.plan['advice']):,}")
+
 
 _SCRIPTS = ("base.js", "pictures.js", "explorer.js", "layers.js", "detail.js", "parts.js", "search.js", "main.js")
 
@@ -100,7 +279,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "curve": draw_curve(
             sources.plan.get("curve", ()), len(sources.evidence), total_excess_of(figures.proposals).live
         ),
-        "curve_size": (WIDTH, HEIGHT),
+        "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "job_rows": job_rows(figures),
         "job_count": sources.jobs["jobs"].height if sources.jobs else 0,
         "layers": LAYERS,

@@ -27,8 +27,8 @@ from rightsize.propose.needs.reasons import (
     word_of,
 )
 from rightsize.propose.pipeline import make_plan
-from rightsize.render.excess import excess_lines
 from rightsize.render.plan import plan_document, plan_files, plan_parts
+from rightsize.render.sentences import excess_lines
 from rightsize.render.summary import write_summary
 from tests.propose.small_tenant import (
     BLOB_READER,

@@ -14,7 +14,7 @@ from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.backtest.backtest import prepare_trial, try_plan
 from rightsize.propose.backtest.folds import choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.render.review import write_review
+from rightsize.render.role_summary import write_review
 from tests.propose.histories import extend
 from tests.propose.small_tenant import (
     CONTRIBUTOR,

@@ -17,8 +17,7 @@ import pytest
 from rightsize.propose.core.options import PlanOptions
 from rightsize.render.exports import az as running
 from rightsize.render.exports import fetch
-from rightsize.render.exports.folder import Folder
-from rightsize.render.exports.units import Plan
+from rightsize.render.exports.folder import Folder, Plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.exports import requests_of, write_exports_script
 from rightsize.workflow.load import LoadReport, load_paths

@@ -1,0 +1,252 @@
+"""Commands on a plan that is there: next, plan, verify.
+
+`rightsize next`: say which changes of a plan to make first.
+
+`rightsize plan`: write an existing plan in other forms, as a comment, sign it, or write the schema of plans.
+
+`rightsize verify`: prove a plan again on the store of today, and refuse it where it is stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.analyze.lacks import note_of
+from rightsize.cli.command import Common, command
+from rightsize.cli.commands.propose import FormChoice, name_plan
+from rightsize.cli.layout import terminal_width, wrapped
+from rightsize.cli.narration import say
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, OutputFormat, PlanSigners
+from rightsize.cli.output import first_rows, short_name, write
+from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
+from rightsize.model.plan_totals import NextStep
+from rightsize.render import next_steps as lines
+from rightsize.render import schemas, summary
+from rightsize.render.escape import for_shell, for_terminal
+from rightsize.workflow import deploy, plan_folder
+from rightsize.workflow import next_steps as next_workflow
+from rightsize.workflow import verify as verify_workflow
+
+SHOWN = 10
+"""The most steps of a wave and plane, and the most assignments that are not worth a role, that people see at once."""
+_INDENT = 23
+_NARROWEST, _WIDEST = 30, 140
+
+
+@command()
+def next_(
+    plan: Annotated[Path, typer.Argument(metavar="[PLAN]", help="The plan folder, or its plan.json.")] = DEFAULT_PLAN,
+    wave: Annotated[int | None, typer.Option("--wave", min=1, max=4, help="Only the steps of this wave.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="Show all steps; other formats than table always do.")] = False,
+    *,
+    trusted: PlanSigners,
+    common: Common,
+) -> None:
+    """Show which changes of a plan to make first: those that remove the most excess for their effort and risk.
+
+    Wave 1 has orphans and duplicates, wave 2 removals that are proved unused, wave 3 the five changes of each plane
+    that buy most, wave 4 the rest. Shares are of the live excess that the plan can remove, each plane for itself.
+    """
+    found = next_workflow.next_of(common.db, plan, names_db=common.db != DEFAULT_DB, signers=trusted.asked)
+    if common.is_table:
+        write("".join(f"{line}\n" for line in _next_lines(found, wave, every=every or wave is not None)))
+    else:
+        document = found.document(wave) if common.output is OutputFormat.JSON else None
+        common.show(found.rows(wave), lines.COLUMNS, document=document)
+    if not found.steps.steps:
+        say("the plan changes nothing")
+    for line in note_of(found.lacks, "no step is about access that no listing shows"):
+        say(line)
+    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize logs"
+    common.say_next(common.with_db(step))
+
+
+def _next_lines(found: next_workflow.NextResult, wave: int | None, *, every: bool) -> Iterator[str]:
+    """Yield the lines for people, each escaped."""
+    width = min(terminal_width(), _WIDEST)
+    rows = [row for row in lines.wave_rows(found.steps) if wave in (None, row["wave"])]
+    for row in rows:
+        of = "" if row["plane"] == AZURE_ROLES else f", {PLANE_NAMES[row['plane']]}"
+        title = f"Wave {row['wave']}, {row['name']}{of}: {lines.describe_wave(row)}"
+        yield from wrapped(title, width, hanging="  ")
+        yield f"{'':>3}  {'share':>6}  {'so far':>6}"
+        steps = [one for one in found.steps.of_wave(row["wave"]) if one.plane == row["plane"]]
+        shown = steps if every else steps[:SHOWN]
+        for step in shown:
+            yield from _step_lines(step, found, width)
+        if len(steps) > len(shown):
+            rest = sum(step.share for step in steps[len(shown) :])
+            yield f"{'':>5}{rest:>6.1%}  and {len(steps) - len(shown)} more: --all, or --wave {row['wave']}"
+        yield ""
+    if wave is None:
+        yield from _left_out(found, width, every=every)
+
+
+def _step_lines(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
+    name = short_name(found.names.get(step.principal_id, step.principal_id))
+    numbers = f"{step.rank:>3}  {step.share:>6.1%}  {step.total:>6.1%}  "
+    room = max(width, _INDENT + _NARROWEST)
+    margin = " " * _INDENT
+    yield from wrapped(
+        for_terminal(f"{name}: {lines.describe_step(step, found.names)}"), room, indent=numbers, hanging=margin
+    )
+    id_ = f"   {found.short[step.proposal]}".ljust(_INDENT)
+    yield from wrapped(for_terminal(f"{lines.describe_effort(step)}; {step.reason}"), room, indent=id_, hanging=margin)
+    # One line, to the left where the terminal is narrow, so that it can be copied.
+    look = for_terminal(found.look(step.principal_id))
+    yield " " * max(min(_INDENT, width - len(look)), 5) + look
+
+
+def _left_out(found: next_workflow.NextResult, width: int, *, every: bool) -> Iterator[str]:
+    """Yield what is not worth a role: what it would free, and what a role would save."""
+    left = found.steps.left_out
+    if not left:
+        return
+    yield from wrapped(lines.left_out_line(found.steps).capitalize(), width)
+    for row in (lines.left_row(one, found.names) for one in (left if every else left[:SHOWN])):
+        place = summary.short_scope(row["scope"], found.names)
+        text = f"{row['principal']}: {row['role']} at {place}, at most {row['excess']:,.0f}; {row['saves']}"
+        yield from wrapped(for_terminal(text), width, indent="  ", hanging="    ")
+    if not every and len(left) > SHOWN:
+        yield f"  and {len(left) - SHOWN} more: --all"
+    yield ""
+
+
+Decisions = Annotated[
+    Path | None, typer.Option("--review", help="File of decisions, from `rightsize review`.", show_default=False)
+]
+PlanFolder = Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")]
+
+
+@command(rows=True)
+def files_(
+    folder: PlanFolder,
+    forms: Annotated[list[FormChoice], typer.Option("--format", help="Format to write. Repeatable.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write to; earlier files of rightsize are replaced.")],
+    review: Decisions = None,
+    *,
+    trusted: PlanSigners,
+    common: Common,
+) -> None:
+    """Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.
+
+    Each role and assignment has the same id as in `rollout`. Assignments that become eligible or time-bound are left
+    out: they take requests to Privileged Identity Management, after its rules. With --review, only accepted proposals
+    are written.
+    """
+    made = deploy.write_deployment(common.db, folder, out, [form.value for form in forms], review, trusted.asked)
+    common.show([{"file": name} for name in made.files], ("file",))
+    contents = made.contents
+    say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
+    if contents.managed:
+        say(f"left out: {contents.managed} assignments that become eligible or time-bound")
+    common.say_next(common.with_db(f"rightsize verify {for_shell(str(folder))}"))
+
+
+@command(output=False)
+def comment_(
+    folder: PlanFolder,
+    review: Decisions = None,
+    *,
+    trusted: PlanSigners,
+    common: Common,
+) -> None:
+    """Write a plan to stdout as a pull request comment: changes, reasons, proof and what may break.
+
+    The comment keeps to the length that hosts accept. If some changes do not fit, its top says how many. Names come
+    from the store.
+    """
+    write(deploy.comment_on(common.db, folder, review, trusted.asked))
+
+
+@command(output=False)
+def sign_(
+    folder: PlanFolder,
+    key: Annotated[
+        Path,
+        typer.Option(
+            "--key", help="Key of OpenSSH or minisign. A public OpenSSH key is enough if the agent has the private one."
+        ),
+    ],
+    *,
+    common: Common,
+) -> None:
+    """Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature."""
+    say(f"signed: {plan_folder.sign_plan(folder, key)}")
+    common.say_next(f"rightsize verify {for_shell(str(folder))} --signers FILE")
+
+
+@command(output=False)
+def schema_() -> None:
+    """Write the JSON Schema of plan.json to stdout."""
+    write(schemas.schema_text("plan"))
+
+
+VERIFY_COLUMNS = ("what", "id", "name", "change", "operation", "plane", "scope", "role_assignment_ids", "detail")
+
+
+class Prover(StrEnum):
+    """The solvers that can be asked."""
+
+    SMT = "smt"
+
+
+@command(rows=True)
+def verify(
+    plan: Annotated[Path, typer.Argument(metavar="PLAN", help="The plan folder, or its plan.json.")],
+    prover: Annotated[
+        Prover | None,
+        typer.Option(
+            "--prover",
+            help="Also ask this solver, which knows nothing of rightsize, what each proof rests on. smt is Z3, of the "
+            "extra rightsize-azure[prover].",
+        ),
+    ] = None,
+    *,
+    trusted: PlanSigners,
+    common: Common,
+) -> None:
+    """Prove a plan again on today's store, and refuse it if it is stale.
+
+    A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if the
+    logs show use that it does not cover. Exit code 6 comes with all changes. Exit code 3 means that nothing has changed
+    and the plan still does not hold, or that it lacks a signature of --signers. Exit code 5 means that the folder
+    differs from the chain of hashes beside the plan. With --prover, exit code 3 also means that the solver found one of
+    our answers about roles wrong, and exit code 6 that it could not decide one.
+    """
+    result = verify_workflow.verify_plan(common.db, plan, signers=trusted.asked, with_solver=prover is Prover.SMT)
+    if common.is_table:
+        write("".join(_reason_lines(result.rows, every=common.every)))
+    else:
+        common.show(result.rows, VERIFY_COLUMNS, document=result.document)
+    for note in result.notes:
+        say(note)
+    if result.refusal is not None:
+        raise result.refusal
+    say(f"verified: {result.summary}")
+    common.say_next(common.with_db(f"rightsize rollout plan {for_shell(str(plan))} --out rollout"))
+
+
+def _reason_lines(rows: Sequence[Mapping[str, Any]], *, every: bool) -> Iterator[str]:
+    """Yield the faults of the plan as lines for people; every line is escaped."""
+    shown, rest = first_rows(rows, every=every)
+    for row in shown:
+        for line in _reason_text(row):
+            yield for_terminal(line) + "\n"
+    if rest:
+        yield f"{rest}\n"
+
+
+def _reason_text(row: Mapping[str, Any]) -> Iterator[str]:
+    called = f"{row['name']} ({row['id']})" if row["name"] else row["id"]
+    yield f"{row['what'].replace('_', ' ')} {row['change'].replace('_', ' ')}: {called}"
+    if row["what"] == "use":
+        yield f"  {row['operation']} ({row['plane']}) at {row['scope']}"
+        yield f"  allowed by assignments that the plan removes: {', '.join(row['role_assignment_ids'])}"
+    else:
+        yield f"  {row['detail']}"

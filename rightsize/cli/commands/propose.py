@@ -1,0 +1,288 @@
+"""`rightsize propose`: write a plan of the smallest role assignments that would have allowed the observed use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rightsize.analyze.lacks import note_of
+from rightsize.analyze.reasons import sentence
+from rightsize.cli.command import Common, command
+from rightsize.cli.narration import say
+from rightsize.cli.options import (
+    DEFAULT_PLAN,
+    DEFAULT_ROLE_WORTH,
+    EmergencyAccess,
+    OutputFormat,
+    PlanSigners,
+    WindowOptions,
+)
+from rightsize.cli.output import copy_file, short_name, write
+from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
+from rightsize.model.plan_totals import total_excess
+from rightsize.propose.core import options as plan_options
+from rightsize.render import next_steps, sentences
+from rightsize.render.deploy.files import PLAN_FORMS
+from rightsize.render.escape import for_shell
+from rightsize.render.sentences import separation_lines
+from rightsize.workflow import exclusions, plan_folder
+from rightsize.workflow import propose as workflow
+
+COLUMNS = (
+    "id",
+    "principal_id",
+    "principal",
+    "kind",
+    "role_assignment_id",
+    "role",
+    "scope",
+    "assignments",
+    "excess_before",
+    "excess_after",
+    "break_probability_30d",
+    "break_bound_30d",
+    "reason",
+    "plane",
+    "rank",
+    "share",
+)
+BRIEF = ("id", "share", "breaks", "change", "assignment")
+
+
+class ReadsChoice(StrEnum):
+    """The reading part of today's grant that stays."""
+
+    NONE = "none"
+    SIBLING = "sibling"
+    NAMESPACE = "namespace"
+    ALL = "all"
+
+
+class UnobservableChoice(StrEnum):
+    """The operations that no log can show, besides reads and linked checks, that stay."""
+
+    KEEP = "keep"
+    TOUCHED = "touched"
+    DROP = "drop"
+
+
+class FormChoice(StrEnum):
+    """A further form of a plan: its roles and assignments, or a comment on a pull request."""
+
+    _ignore_ = "form"
+    for form in (*PLAN_FORMS, "markdown"):
+        vars()[form.upper()] = form
+
+
+@command(rows=True)
+def propose(
+    out: Annotated[
+        Path, typer.Option("--out", help="The plan folder; earlier files of rightsize are replaced.")
+    ] = DEFAULT_PLAN,
+    reads: Annotated[
+        ReadsChoice,
+        typer.Option("--reads", help="Which reads of Azure and of the directory stay; no log shows them."),
+    ] = ReadsChoice.ALL,
+    unobservable: Annotated[
+        UnobservableChoice,
+        typer.Option(
+            "--unobservable",
+            help="Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
+            "types that the holder used (touched); none (drop).",
+        ),
+    ] = UnobservableChoice.TOUCHED,
+    max_break: Annotated[
+        float | None,
+        typer.Option(
+            "--max-break",
+            min=0,
+            max=1,
+            help="Keep an assignment if the upper bound of the chance that its change breaks something within 30 days "
+            "is above this.",
+        ),
+    ] = None,
+    roles: Annotated[
+        str,
+        typer.Option(
+            "--roles",
+            "--max-custom-roles",
+            metavar="auto|max|N",
+            help="Number of new custom roles: those worth a role (auto), those of all jobs (max), or at most N; fewer "
+            "leave more excess.",
+        ),
+    ] = "auto",
+    role_worth: Annotated[
+        int,
+        typer.Option(
+            "--role-worth",
+            min=0,
+            metavar="N",
+            help="With `--roles auto`: the live excess that a new role has to save over all its holders.",
+        ),
+    ] = DEFAULT_ROLE_WORTH,
+    split_groups: Annotated[
+        bool,
+        typer.Option(
+            "--split-groups",
+            help="Give operations that only few members of a group use to these members, not to the group.",
+        ),
+    ] = False,
+    previous: Annotated[
+        Path | None,
+        typer.Option(
+            "--previous",
+            metavar="PLAN",
+            help="An earlier plan folder: its new roles stay as long as they are worth half of a new one.",
+        ),
+    ] = None,
+    grace_days: Annotated[
+        int,
+        typer.Option(
+            "--grace-days",
+            min=0,
+            help="Keep what was created within the last N days, and always what was created within the window.",
+        ),
+    ] = 14,
+    standing_hours: Annotated[
+        float,
+        typer.Option(
+            "--standing-hours",
+            min=0,
+            max=744,
+            help="Make changes by people eligible if their access is used fewer hours a month; 0 for never.",
+        ),
+    ] = 0.0,
+    separate_layers: Annotated[
+        bool,
+        typer.Option(
+            "--separate-layers",
+            help="Split roles by layer of defence for principals that could defeat several layers of a subscription.",
+        ),
+    ] = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--exclude",
+            help="Leave this alone: a principal, a scope or a role, by id or as tables print it. Repeatable.",
+        ),
+    ] = None,
+    exclude_from: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--exclude-from",
+            metavar="FILE",
+            help="Leave alone the principals, roles, scopes and tags in a .toml, .json or .csv file, each with reason, "
+            "owner and last day. Repeatable.",
+        ),
+    ] = None,
+    standby: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--standby", help="A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."
+        ),
+    ] = None,
+    emergency_access: EmergencyAccess = None,
+    forms: Annotated[
+        list[FormChoice] | None,
+        typer.Option(
+            "--format",
+            help="Also write roles and assignments in this format; markdown is a pull request comment. Repeatable.",
+        ),
+    ] = None,
+    review: Annotated[
+        Path | None,
+        typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
+    ] = None,
+    *,
+    window: WindowOptions,
+    trusted: PlanSigners,
+    common: Common,
+) -> None:
+    """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    options = plan_options.PlanOptions(
+        reads=plan_options.Reads(reads.value),
+        unobservable=plan_options.Unobservable(unobservable.value),
+        roles=roles,
+        role_worth=role_worth,
+        previous=tuple(plan_folder.read_plan_folder(previous, trusted.asked).roles.values())
+        if previous is not None
+        else (),
+        max_break=max_break,
+        min_window=window.min_window,
+        min_days=window.min_days,
+        forget_days=window.forget_days,
+        grace_days=grace_days,
+        split_groups=split_groups,
+        standing_hours=standing_hours,
+        separate_layers=separate_layers,
+        exclude=tuple(exclude or ()),
+        exclusions=tuple(entry for path in exclude_from or () for entry in exclusions.read_exclusion_file(path)),
+        emergency_access=tuple(emergency_access or ()),
+        standby=tuple(standby or ()),
+        as_of=window.as_of,
+    )
+    result = workflow.propose_plan(common.db, options, out, forms=[form.value for form in forms or ()], review=review)
+    if common.output is OutputFormat.MARKDOWN:
+        write(result.comment)
+    elif common.output is OutputFormat.JSON:
+        copy_file(result.out / "plan.json")
+    else:
+        rows = map(brief, result.rows()) if common.is_table else result.rows()
+        common.show(rows, COLUMNS, table_columns=BRIEF, below="reason")
+    for plane, kinds in result.planes.items():
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items()).replace("_", " ")
+        say(f"{PLANE_NAMES[plane]}: {counts}")
+    if not result.planes:
+        say("no assignments are loaded")
+    unexplained = result.plan.verdicts.get("unexplained", 0)
+    say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
+    for part in result.plan.parts:
+        say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
+    for line in (
+        *sentences.excess_lines(total_excess(result.plan.proposals)),
+        *separation_lines(result.plan.separation),
+    ):
+        say(line)
+    for line in (*next_steps.next_lines(result.steps), *filter(None, (next_steps.left_out_line(result.steps),))):
+        say(line)
+    for advice in (*result.plan.advice, *(one for part in result.plan.parts for one in part.advice)):
+        say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
+    for line in note_of(result.lacks, "the plan has no proposal for access that no listing shows"):
+        say(line)
+    for one in result.unmatched:
+        say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
+    say(f"wrote {len(result.files)} files to {out}")
+    # Without a change, only further logs or listings change the answer.
+    step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize logs"
+    common.say_next(common.with_db(step))
+
+
+def name_plan(plan: Path) -> str:
+    """Return a plan folder as the argument of a command, with a space before it; empty for the usual one."""
+    return "" if plan == DEFAULT_PLAN else f" {for_shell(str(plan))}"
+
+
+def _replay_line(plane: str, replay: Mapping[str, int], unexplained: int) -> str:
+    """Return what the replay of a plane's calls found under the plan."""
+    return (
+        f"replay of {PLANE_NAMES[plane]}: {replay['allowed']:,} distinct calls stay allowed, "
+        f"{replay['needs_activation']:,} need an activation, {replay['denied']:,} are denied; "
+        f"unexplained operations: {unexplained:,}"
+    )
+
+
+def brief(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row for a terminal; its id, names and scope are taken by other commands as they stand there."""
+    return {
+        **row,
+        "id": row["short"],
+        "share": "" if row["share"] is None else f"{row['share']:.1%}",
+        "breaks": f"{100 * row['break_probability_30d']:.1f} %" if PROPOSAL_KINDS[row["kind"]].changes else "",
+        "change": row["kind"].replace("_", " "),
+        "assignment": f"{short_name(row['principal'])}: {row['role_and_scope']}",
+        "reason": "; ".join(map(sentence, row["reason"].split("; "))),
+    }

@@ -1,0 +1,119 @@
+"""Say figures of a plan in words: chances, excess, split layers, and the price of logs.
+
+Write the chance that a change breaks something: the expected chance, and its upper bound beside it.
+
+Say in words how much excess a plan removes, and what stays by design.
+
+Describe in sentences what a plan's split by layers of defence gains, costs and leaves.
+
+Write what a missing log would take and cost a month, for the terminal and the report.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rightsize.model.plan_totals import Change, ExcessTotals
+
+
+def bound_of(evidence: Mapping[str, Any]) -> float | None:
+    """Return the upper bound of a proposal's chance of breaking something; None where its evidence has none."""
+    bound = (evidence.get("break_probability") or {}).get("bound")
+    return None if bound is None else float(bound)
+
+
+def describe_chance(expected: float, evidence: Mapping[str, Any]) -> str:
+    """Return such as `4.2 % (≤ 9.1 %)` for a proposal; without the bound where its evidence has none."""
+    return chance_text(expected, bound_of(evidence))
+
+
+def chance_text(expected: float, bound: float | None) -> str:
+    """Return such as `4.2 % (≤ 9.1 %)`; without the bound where there is none."""
+    return f"{100 * expected:.1f} %" + ("" if bound is None else f" (≤ {100 * bound:.1f} %)")
+
+
+def excess_lines(totals: ExcessTotals) -> Iterator[str]:
+    """Yield a line on live and latent excess, and one on what stays by design if anything does."""
+    live, latent = (f"{name} {change_text(one)}" for name, one in (("live", totals.live), ("latent", totals.latent)))
+    yield f"excess of Azure roles: {live}; {latent}"
+    if totals.reasons:
+        yield by_design_text(totals)
+
+
+def change_text(change: Change) -> str:
+    """Return an excess today and under the plan, with the share that goes."""
+    share = f" ({change.removed:.0%} removed)" if change.before else ""
+    return f"{change.before:,.0f} → {change.after:,.0f}{share}"
+
+
+def by_design_text(totals: ExcessTotals) -> str:
+    """Return what stays by design: its share of all excess, the assignments, and the reasons by number."""
+    number = sum(totals.reasons.values())
+    ranked = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
+    reasons = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in ranked)
+    return (
+        f"stays by design, and is not counted above: {totals.by_design:,.0f} ({totals.share_by_design:.0%} of all), "
+        f"in {number:,} assignment{'s' if number != 1 else ''}: {reasons}"
+    )
+
+
+def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the sentences about the `separation` of a plan; none where the plan has no separation."""
+    if not told:
+        return
+    counts, cost = told["violations"], told["cost"]
+    sets = [counts[word] for word in ("granted", "unsplit", "split")]
+    today, unsplit, split = (f"{one['standing']:,} ({one['standing_with_guards']:,})" for one in sets)
+    yield (
+        f"one principal defeats several layers of a subscription {today} times today, {unsplit} times under the plan "
+        f"without the split, {split} times with it"
+    )
+    yield "the numbers in brackets count the cases with identity control or monitoring among the layers"
+    yield f"with the split, {sets[-1]['by_activation']:,} more cases need an activation"
+    yield (
+        f"the split of {told['assignments_split']:,} assignments costs {cost['roles']:+,} new roles, "
+        f"{cost['assignments']:+,} active and {cost['eligible_assignments']:+,} eligible assignments"
+    )
+    words = Counter(row["meaning"] for row in told["standing"])
+    for meaning, number in sorted(words.items(), key=lambda item: (-item[1], item[0])):
+        parts = "part stays" if number == 1 else "parts stay"
+        yield f"{number:,} {parts} active with identity control or monitoring: {meaning}"
+    left = Counter(row["because"] for row in told["left_whole"])
+    for reason, number in sorted(left.items(), key=lambda item: (-item[1], item[0])):
+        yield f"{number:,} not split, because the plan would then keep the assignment unchanged: {reason}"
+
+
+_CENT, _TENTH = 0.01, 0.1
+
+
+def price_text(row: Mapping[str, Any]) -> str:
+    """Return the price of a row of `observability_options`: `unknown`, `paid`, `free`, or an amount with its currency.
+
+    `~` stands before an amount that rests on an assumed number of records.
+    """
+    price = row["price_per_month"]
+    if price is None:
+        return "unknown"
+    if row["is_sent"]:
+        return "paid"
+    if price == 0:
+        return "free"
+    mark = "~" if row["is_assumed"] else ""
+    return mark + (f"{price:,.2f} {row['currency']}" if price >= _CENT else f"<{_CENT} {row['currency']}")
+
+
+def gigabytes_text(gigabytes: float | None) -> str:
+    """Return a number of gigabytes with one decimal, `0`, or `unknown`."""
+    if gigabytes is None:
+        return "unknown"
+    if gigabytes == 0:
+        return "0"
+    return f"{gigabytes:,.1f}" if gigabytes >= _TENTH else f"<{_TENTH}"
+
+
+def volume_text(row: Mapping[str, Any]) -> str:
+    """Return the gigabytes of a row, with `~` where they rest on an assumed number of records."""
+    text = gigabytes_text(row["gb_per_month"])
+    return f"~{text}" if row["is_assumed"] and row["gb_per_month"] else text
