@@ -199,7 +199,7 @@ def _written_files_pass_their_schema() -> Iterator[None]:
     """Every exemption, exclusion, decision and price that a test reads without an error passes the published schema."""
     from rightsize.analyze import controls  # noqa: PLC0415  not every run of tests wants polars
     from rightsize.model import decisions  # noqa: PLC0415
-    from rightsize.propose.core import exclusions  # noqa: PLC0415
+    from rightsize.propose.core import options  # noqa: PLC0415
     from rightsize.rules import prices  # noqa: PLC0415
 
     def checked(really: Callable[..., Any], schema: str) -> Callable[..., Any]:
@@ -215,7 +215,7 @@ def _written_files_pass_their_schema() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         for module, name, schema in (
             (controls, "read_exemption", "exemptions"),
-            (exclusions, "read_exclusion", "exclusions"),
+            (options, "read_exclusion", "exclusions"),
             (decisions, "read_decision", "review"),
             (prices, "read_price", "prices"),
         ):

@@ -19,7 +19,7 @@ from rightsize.model import plan as model
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan_totals import NextSteps
-from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
+from rightsize.propose.verify.review import ReviewablePlan, plan_of
 from rightsize.render.plan import proposal_document
 from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import copy_plan_folder, plan_file, read_plan_folder

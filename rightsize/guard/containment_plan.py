@@ -44,19 +44,19 @@ from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.core.bitsets import OperationIndex, union
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
 from rightsize.propose.core.scopes import is_below
+from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach
+from rightsize.propose.drafts.keep_rules import LeftAlone
+from rightsize.propose.drafts.reading import AssignmentEvidence, read_plan_settings, read_tenant
+from rightsize.propose.drafts.reasons import keep_reason
 from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.propose.needs.drafts import StayingInput, stays_within_reach
 from rightsize.propose.needs.grant_requests import is_at_or_below
-from rightsize.propose.needs.keep_rules import LeftAlone
-from rightsize.propose.needs.needed_reads import SIBLING_READ, type_of
 from rightsize.propose.needs.needs import STATUS_READ, NeedReader
 from rightsize.propose.needs.profiles import Profile
-from rightsize.propose.needs.reading import AssignmentEvidence, read_plan_settings, read_tenant
-from rightsize.propose.needs.reasons import keep_reason
+from rightsize.propose.needs.unlogged import SIBLING_READ, type_of
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads

@@ -27,7 +27,7 @@ from rightsize.analyze.reach.measure import View, described, own_of, reached_of,
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.planned_state import holdings_after
+from rightsize.planes.planned_state import holdings_after
 from rightsize.propose.needs.assignments import Key
 from rightsize.rules.attacks import escalation_rules
 

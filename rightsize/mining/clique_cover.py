@@ -19,7 +19,7 @@ from operator import or_
 from rightsize.mining.biclique_kernel import bits
 from rightsize.mining.cliques import greedy_cover, independent_set, maximal_cliques, widen, without_spare
 from rightsize.mining.lp_bound import Fractional, fractional_cover
-from rightsize.propose.optimize.ilp import Rows, solve
+from rightsize.propose.optimize import Rows, solve
 
 GREEDY_ROUNDS = 24
 GREEDY_SIZE = 3_000

@@ -20,7 +20,7 @@ from typing import Any
 
 from rightsize.mining.biclique_kernel import bits, bitset, count_in, counted_at_least
 from rightsize.mining.cliques import heaviest_clique, widen, without_spare
-from rightsize.propose.optimize.ilp import silent_solver
+from rightsize.propose.optimize import silent_solver
 
 ROUNDS = 400
 NODES_A_SEARCH = 20_000

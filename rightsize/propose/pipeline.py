@@ -1,7 +1,7 @@
 """Make the plan of Azure roles from an analysis and options, in steps.
 
-1. Read the tenant (`needs.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
-2. Decide for each assignment alone (`needs.drafts`), and keep what is too risky to change.
+1. Read the tenant (`drafts.reading`) and estimate what may break (`risk.breakage`). Both need the single uses.
+2. Decide for each assignment alone (`drafts.drafts`), and keep what is too risky to change.
 3. Find the jobs of the tenant (`jobs`), choose roles and places (`selection.assign`), split by layer of defence if
    asked to, and make the drafts consistent as one plan (`selection.reconcile`).
 4. Identify, evidence and name the new roles (`selection.role_names`, `assembly.role_evidence`, `assembly.role_pages`).
@@ -31,38 +31,34 @@ from rightsize.model.plan import Plan, PlannedRole
 from rightsize.model.progress import step
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import uses_of, would_tell, write_proposals
-from rightsize.propose.assembly.plan_proof import check_roles, prove_drafts, replay_drafts
-from rightsize.propose.assembly.read_costs import price_reads
-from rightsize.propose.assembly.role_evidence import JobReasons, role_evidences
+from rightsize.propose.assembly.plan_proof import check_roles, prove_drafts, read_role_uses, replay_drafts
+from rightsize.propose.assembly.role_evidence import JobReasons, price_reads, role_evidences
 from rightsize.propose.assembly.role_pages import give_texts, summarise_roles
-from rightsize.propose.assembly.role_uses import read_role_uses
-from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
 from rightsize.propose.core.fingerprint import take_readings
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleContent
-from rightsize.propose.jobs.jobs import Jobs, find_jobs
-from rightsize.propose.jobs.work import read_work
-from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.demands import DemandInput
-from rightsize.propose.needs.drafts import StayingInput, decide
-from rightsize.propose.needs.eligibility import read_owner_facts
-from rightsize.propose.needs.groups import Singled
-from rightsize.propose.needs.linked_checks import linked_checks
-from rightsize.propose.needs.needs import NeedReader, UnobservedWork
-from rightsize.propose.needs.privileged import Privilege
-from rightsize.propose.needs.profiles import Part, worthwhile_parts
-from rightsize.propose.needs.reading import (
+from rightsize.propose.core.role_patterns import AzureLimits, RoleRoom
+from rightsize.propose.drafts.demands import DemandInput
+from rightsize.propose.drafts.drafts import StayingInput, decide
+from rightsize.propose.drafts.reading import (
     PlanSettings,
     TenantReading,
     read_plan_settings,
     read_tenant,
     without_single_uses,
 )
-from rightsize.propose.proof.replay import distinct_uses
-from rightsize.propose.proof.role_gate import refused_roles
+from rightsize.propose.jobs import Jobs, find_jobs, read_work
+from rightsize.propose.needs.assignments import Key
+from rightsize.propose.needs.holders import Singled, read_owner_facts
+from rightsize.propose.needs.linked_checks import linked_checks
+from rightsize.propose.needs.needs import NeedReader, UnobservedWork
+from rightsize.propose.needs.privileged import Privilege
+from rightsize.propose.needs.profiles import Part, worthwhile_parts
+from rightsize.propose.proof import refused_roles
+from rightsize.propose.replay import distinct_uses
 from rightsize.propose.risk.breakage import BreakBounds, break_bounds, keep_risky
 from rightsize.propose.risk.incidence import HORIZON_DAYS
-from rightsize.propose.selection.assign import GrantedNeeds, grant_needs
+from rightsize.propose.selection.assign import GrantedNeeds, grant_needs, read_active_holders
 from rightsize.propose.selection.layer_separation import advise, separate
 from rightsize.propose.selection.reconcile import (
     fit_limits,
@@ -72,7 +68,6 @@ from rightsize.propose.selection.reconcile import (
     say_duplicates,
 )
 from rightsize.propose.selection.role_names import NewRoles, identify_roles
-from rightsize.propose.selection.unobserved import read_active_holders
 from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import fold
 

@@ -11,14 +11,13 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.agents import INHERITED, OWN, UNCERTAIN, agent_identities, inheritance, listed_blueprints
 from rightsize.analyze.columns import folded
-from rightsize.analyze.graph.agent_use import agent_permissions, is_disagreement, last_calls
-from rightsize.analyze.graph.agents import INHERITED, OWN, UNCERTAIN, agent_identities, inheritance, listed_blueprints
-from rightsize.analyze.graph.judge import GraphAnalysis, analyse_graph
-from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables, graph_window
+from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_window
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.errors import UsageError
-from rightsize.propose.graph.cover import cheapest_cover
+from rightsize.planes.graph.agent_use import agent_permissions, is_disagreement, last_calls
+from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph, cheapest_cover
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.content import require_content

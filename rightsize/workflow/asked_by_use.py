@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 
-from rightsize.propose.needs.needed_reads import sibling_reads, type_of, types_around
+from rightsize.propose.needs.unlogged import sibling_reads, type_of, types_around
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.operations import status_reads

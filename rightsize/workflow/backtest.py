@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.reasons import SHOWN
@@ -22,17 +22,19 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import step, turn
 from rightsize.model.role_forms import load_json
-from rightsize.propose.backtest.backtest import (
+from rightsize.planes.graph_backtest import GraphTrial, try_graph
+from rightsize.propose.backtest import (
     BASELINES,
     NEEDS_SCHEMA,
     BacktestTally,
+    Fold,
+    choose_folds,
+    history_of,
     prepare_trial,
     try_baseline,
     try_plan,
 )
-from rightsize.propose.backtest.folds import Fold, choose_folds, history_of
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.graph.backtest import GraphTrial, try_graph
 from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.behaviour import with_holds

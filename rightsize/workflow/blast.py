@@ -25,8 +25,8 @@ from rightsize.analyze.reach.measure import (
 )
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.planned_state import holdings_after, tables_after
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.planes.planned_state import holdings_after, tables_after
+from rightsize.propose.verify.review import plan_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.attack_paths import KINDS, ReachResult, named, named_subject, rank_of, step_of, told_reach

@@ -10,8 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from rightsize.model.errors import UsageError
-from rightsize.propose.verify.review_status import standings
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of, standings
 from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import DeployContents, contents_of

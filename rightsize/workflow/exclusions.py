@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
-from rightsize.propose.core.exclusions import Exclusion, read_exclusions
+from rightsize.propose.core.options import Exclusion, read_exclusions
 from rightsize.workflow.text_files import read_bytes
 
 

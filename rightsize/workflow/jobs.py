@@ -15,7 +15,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import UsageError
 from rightsize.model.tables.answers import DONE_BY
-from rightsize.propose.assembly.job_tables import JobTables, job_tables, read_jobs
+from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.behaviour import with_holds

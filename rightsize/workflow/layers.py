@@ -17,8 +17,8 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import EvidenceError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
-from rightsize.propose.assembly.planned_state import assigned_after, planned_grants
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.planes.planned_state import assigned_after, planned_grants
+from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store

@@ -16,7 +16,7 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell

@@ -12,13 +12,10 @@ from rightsize.analyze.behaviour.judge import with_held
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.analyze.window import DEFAULT_FORGET_DAYS
 from rightsize.model.progress import through
+from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, Judged, PlaneSteps, TableOf
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.workflow.behaviour import held_use, with_holds
-from rightsize.workflow.directory import DIRECTORY
-from rightsize.workflow.graph import GRAPH
-from rightsize.workflow.plane_steps import Judged, PlaneSteps, TableOf
-from rightsize.workflow.trust import TRUST
 
 if TYPE_CHECKING:
     from rightsize.propose.verify.plan_reader import WrittenPlan

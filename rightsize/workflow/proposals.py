@@ -8,7 +8,7 @@ from typing import Any
 from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.model.role_forms import to_arm
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.plan_names import names_in, proposals_called

@@ -18,13 +18,13 @@ from rightsize.model.errors import EvidenceError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import step
-from rightsize.propose.assembly.job_tables import job_tables, roles_of_jobs
 from rightsize.propose.assembly.next_steps import rank_steps
+from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, PlanOptions
-from rightsize.propose.needs.reading import with_needed_calls
+from rightsize.propose.drafts.reading import with_needed_calls
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
-from rightsize.propose.verify.review_status import respect, review_states, unmatched
+from rightsize.propose.verify.review import respect, review_states, unmatched
 from rightsize.render.comment import short_ids, write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files

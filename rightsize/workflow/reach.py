@@ -19,7 +19,7 @@ from rightsize.model.machine import give_back
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step
-from rightsize.propose.assembly.planned_state import holdings_after, tables_after
+from rightsize.planes.planned_state import holdings_after, tables_after
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.attack_paths import named

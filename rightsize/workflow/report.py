@@ -25,7 +25,7 @@ from rightsize.model.plan_totals import NextSteps
 from rightsize.model.progress import step
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.verify.reviewable import ReviewablePlan, plan_of
+from rightsize.propose.verify.review import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sections import BLASTS_OF

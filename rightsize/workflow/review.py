@@ -16,16 +16,16 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan
 from rightsize.model.plan_file import WINDOW
 from rightsize.model.plan_totals import NextSteps
-from rightsize.propose.verify.review_status import (
+from rightsize.propose.verify.review import (
     STATES,
     ReviewStatus,
     Totals,
+    plan_of,
     require_current,
     standings,
     totals,
     unmatched,
 )
-from rightsize.propose.verify.reviewable import plan_of
 from rightsize.render.comment import short_ids
 from rightsize.workflow.next_steps import steps_in
 from rightsize.workflow.plan_folder import read_plan_folder

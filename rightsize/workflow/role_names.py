@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rightsize.propose.verify.reviewable import ReviewablePlan
+from rightsize.propose.verify.review import ReviewablePlan
 from rightsize.rbac.text import fold
 from rightsize.render.rows import write_markdown
 from rightsize.workflow.plan_folder import read_plan_folder

@@ -18,7 +18,7 @@ from rightsize.change.steps import state_of
 from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.file_reading import LARGE, folder_in, parts_of_found, read_found, replace_found, stands_in
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.next_steps import proposals_of_wave

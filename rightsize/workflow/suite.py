@@ -19,9 +19,9 @@ from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import turn
-from rightsize.propose.core.bitsets import union
+from rightsize.propose.core.operation_sets import union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.needs.reading import TenantReading, read_plan_settings, read_tenant, with_options
+from rightsize.propose.drafts.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
 from rightsize.store.connection import open_store

@@ -14,8 +14,7 @@ from functools import cache
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.model.nouns import AssignmentState
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.weights import Scale
+from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
 from rightsize.rbac.patterns import Pattern, parse_pattern
 from rightsize.rbac.text import fold

@@ -10,9 +10,8 @@ from math import comb
 from typing import Any
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
-from rightsize.propose.jobs.jobs import Job, Jobs, find_jobs
-from rightsize.propose.jobs.work import read_work
-from rightsize.propose.needs.reading import TenantReading
+from rightsize.propose.drafts.reading import TenantReading
+from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.rbac.text import fold
 
 COMMON = "(most jobs)"

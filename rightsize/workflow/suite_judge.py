@@ -13,8 +13,7 @@ from rightsize.analyze.inputs import Inputs, empty
 from rightsize.demo.suite.model import IN_LOG, LAST_OWNER, UNRULED, SuiteNeed, SuiteTenant, is_owner_of
 from rightsize.model.nouns import Decision, PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.weights import Scale
+from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.rbac.access import Access
 from rightsize.rbac.patterns import parse_pattern

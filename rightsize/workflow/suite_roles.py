@@ -16,7 +16,7 @@ from typing import Any
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.bitsets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.suite_contenders import Change
 

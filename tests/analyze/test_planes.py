@@ -16,11 +16,11 @@ from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import REMOVE, PlanePart, Proof, Proposal
+from rightsize.planes.planes import PlaneSteps, TableOf
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
-from rightsize.workflow.plane_steps import PlaneSteps, TableOf
 from rightsize.workflow.planes import verify_parts
 from tests.analyze.tiny import RG, Tiny
 from tests.propose.small_tenant import SmallTenant

@@ -20,18 +20,17 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import GraphMap
-from rightsize.analyze.graph.judge import analyse_graph
-from rightsize.analyze.graph.permissions import Pair, parse_request
-from rightsize.analyze.graph.tables import GRAPH_APP_ID, GraphTables
+from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
 from rightsize.ingest.pipeline import normalised_events
-from rightsize.propose.backtest.folds import Fold
+from rightsize.planes.graph.cases import GraphMap
+from rightsize.planes.graph.choose import lies_within
+from rightsize.planes.graph.judge import analyse_graph, cheapest_cover
+from rightsize.planes.graph.permissions import Pair, parse_request
+from rightsize.planes.graph.plan import plan_graph
+from rightsize.planes.graph_backtest import try_graph
+from rightsize.propose.backtest import Fold
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.graph.backtest import try_graph
-from rightsize.propose.graph.choose import lies_within
-from rightsize.propose.graph.cover import cheapest_cover
-from rightsize.propose.graph.plan import plan_graph
 from rightsize.propose.risk.calibration import brier, by_basis, reliability
 from rightsize.rules.graph import is_general, partial_kind
 from rightsize.store.connection import open_store

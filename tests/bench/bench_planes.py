@@ -14,9 +14,9 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.graph.cases import GraphMap
-from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.demo.spec import TenantSpec
+from rightsize.planes.graph.cases import GraphMap
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.sql import UNMAPPED

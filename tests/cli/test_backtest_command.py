@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.cli.main import run
 from rightsize.workflow.demo import DemoResult
-from tests.graph.small_map import Apps
+from tests.planes.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 
 from rightsize.cli.main import run
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.render.plan import plan_files, write_folder
 from rightsize.store.connection import open_store
 from rightsize.workflow.demo_truth import check_plan

@@ -159,7 +159,7 @@ def test_a_solver_that_disagrees_is_an_error_with_both_answers(
 ) -> None:
     """Here our own algebra is made to find a witness that is none."""
     wrong = Witness(WRITE, "control")
-    monkeypatch.setattr("rightsize.propose.proof.proof.contains", lambda *_: wrong)
+    monkeypatch.setattr("rightsize.propose.proof.contains", lambda *_: wrong)
     assert run(["verify", str(folder), "--prover", "smt"]) == 3
     told = capsys.readouterr().err
     assert "disagrees on 2 of 4 claims" in told

@@ -17,7 +17,7 @@ from rightsize.collect.sources import chosen_sources
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.propose.verify.plan_reader import load_plan
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.store.connection import open_store

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PROPOSE = Path(__file__).parents[2] / "rightsize" / "propose"
-PIPELINES = {"pipeline.py", "needs/reading.py", "backtest/backtest.py", "risk/breakage.py"}
+PIPELINES = {"pipeline.py", "drafts/reading.py", "backtest.py", "risk/breakage.py"}
 """The files that make readings, or decide by all of one; beside them `assembly` writes what was decided."""
 
 

@@ -10,16 +10,16 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from rightsize.analyze.directory.judge import DirectoryAnalysis, analyse_directory
-from rightsize.analyze.directory.tables import DirectoryTables, directory_window
 from rightsize.analyze.inputs import Inputs
 from rightsize.model.plan import REMOVE
+from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
+from rightsize.planes.directory.plan import plan_directory
+from rightsize.planes.directory.tables import DirectoryTables, directory_window
+from rightsize.planes.planes import DIRECTORY
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.directory.plan import plan_directory
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.workflow.directory import DIRECTORY
 from rightsize.workflow.load import load_paths
 from rightsize.workflow.planes import judge_planes, tables_beside
 

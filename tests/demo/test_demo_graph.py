@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from rightsize.model.plan import PlanePart
+from rightsize.planes.planes import GRAPH
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.workflow.graph import GRAPH
 from rightsize.workflow.load import load_paths
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from rightsize.analyze.graph.permissions import forms, parse_request
 from rightsize.change.bundle import FORMAT as BUNDLE_FORMAT
 from rightsize.change.bundle import read_bundle, write_bundle
 from rightsize.change.journal import read_head, read_journal
@@ -23,7 +22,8 @@ from rightsize.model.errors import InternalError, RightsizeError, UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import load_json, parse_role_definitions, to_arm
 from rightsize.model.times import read_days, read_instant, read_moment
-from rightsize.propose.core.exclusions import read_exclusions
+from rightsize.planes.graph.permissions import forms, parse_request
+from rightsize.propose.core.options import read_exclusions
 from rightsize.propose.verify.plan_reader import load_plan, read_plan
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.conditions import truth_of

@@ -10,7 +10,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.reading import PlanSettings, TenantReading, read_plan_settings, read_tenant
+from rightsize.propose.drafts.reading import PlanSettings, TenantReading, read_plan_settings, read_tenant
 from rightsize.propose.pipeline import bounds_of as break_bounds
 from rightsize.propose.risk.estimate import Estimate
 from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant

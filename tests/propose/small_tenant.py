@@ -15,8 +15,8 @@ from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.pipeline import make_plan
 from rightsize.rbac.expand import expand_roles
 from rightsize.rbac.scopes import ancestors, parse_scope

@@ -15,7 +15,7 @@ from rightsize.analyze.plan_evidence import read_tables, with_grants
 from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.propose.core.fingerprint import WHAT
 from rightsize.propose.verify.plan_reader import read_plan, read_roles, with_readings
-from rightsize.propose.verify.reviewable import ReviewablePlan, read_reviewable
+from rightsize.propose.verify.review import ReviewablePlan, read_reviewable
 from rightsize.propose.verify.verify import Change, Verification, verify
 from rightsize.render.plan import plan_files
 from rightsize.render.rows import plain

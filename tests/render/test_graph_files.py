@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 
 from rightsize.render.plane_requests import graph_files
-from tests.graph.small_map import GRAPH, Apps
+from tests.planes.graph.small_map import GRAPH, Apps
 
 CLIENT = "cccccccc-0000-4000-8000-000000000001"
 HOSTILE = "x'; rm -rf / #\u2019 $(id) `id`/../..?a=b"

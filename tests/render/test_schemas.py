@@ -17,7 +17,7 @@ from jsonschema import Draft202012Validator
 from rightsize.analyze.controls import read_exemptions
 from rightsize.model.decisions import read_decisions
 from rightsize.model.errors import InputError
-from rightsize.propose.core.exclusions import read_exclusions
+from rightsize.propose.core.options import read_exclusions
 from rightsize.render.schemas import DESCRIBED, schema_text
 from rightsize.rules.prices import COLUMNS, read_prices
 from rightsize.rules.tables import rows_of

@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.analyze.graph.agents import OWN, effective_permissions
-from rightsize.analyze.graph.tables import held_permissions
+from rightsize.analyze.agents import OWN, effective_permissions
+from rightsize.analyze.graph_tables import held_permissions
 from rightsize.store.queries import read_question
-from tests.graph.small_map import EXCHANGE, Apps
-from tests.graph.test_agents import agents, inherits, sighted, whole
+from tests.planes.graph.small_map import EXCHANGE, Apps
+from tests.planes.graph.test_agents import agents, inherits, sighted, whole
 from tests.store.plain import make_store
 from tests.store.sql_here import run_here
 

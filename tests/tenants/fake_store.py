@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import polars as pl
 
-from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, empty
 from rightsize.store.connection import Store
 from rightsize.store.ddl import create_statements

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.propose.core.bitsets import OperationIndex, index_operations
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from tests.propose.small_tenant import OPERATIONS
 
 

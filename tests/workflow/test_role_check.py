@@ -15,7 +15,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json, read_role_definitions
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import Analysed, AnalysisOptions
 from rightsize.workflow import role_check

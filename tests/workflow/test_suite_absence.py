@@ -15,8 +15,8 @@ from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.model import SMALL
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.keep_rules import active_holders
-from rightsize.propose.needs.reading import read_plan_settings, read_tenant
+from rightsize.propose.drafts.keep_rules import active_holders
+from rightsize.propose.drafts.reading import read_plan_settings, read_tenant
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.store.connection import open_store
 from rightsize.workflow.load import load_paths

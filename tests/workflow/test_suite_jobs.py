@@ -7,9 +7,8 @@ import random
 import pytest
 
 from rightsize.demo.suite.model import PlantedJob, SuiteNeed, SuitePrincipal, SuiteTenant
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.jobs.jobs import Jobs, find_jobs
-from rightsize.propose.jobs.work import Work
+from rightsize.propose.core.operation_sets import OperationIndex
+from rightsize.propose.jobs import Jobs, Work, find_jobs
 from rightsize.rbac.text import fold
 from rightsize.workflow.suite_jobs import COMMON, OWN, label_pairs, rand_index
 from tests.propose.small_tenant import SUB, guid

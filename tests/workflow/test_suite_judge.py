@@ -20,8 +20,7 @@ from rightsize.demo.suite.model import (
 from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json
-from rightsize.propose.core.bitsets import OperationIndex
-from rightsize.propose.core.weights import read_scale
+from rightsize.propose.core.operation_sets import OperationIndex, read_scale
 from rightsize.workflow.suite_contenders import Change, Forecast, needs_and_reads, siblings, used_only
 from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, guid

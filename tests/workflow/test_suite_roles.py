@@ -7,7 +7,7 @@ import pytest
 from rightsize.demo.suite.model import PlantedJob, SuiteNeed, SuitePrincipal, SuiteTenant
 from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.bitsets import OperationIndex
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.suite import describe
 from rightsize.workflow.suite_contenders import Change

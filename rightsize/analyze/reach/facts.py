@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze.agents import OWN, agent_identities, effective_permissions
 from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.graph.agents import OWN, agent_identities, effective_permissions
-from rightsize.analyze.graph.tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
+from rightsize.analyze.graph_tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import principal_ids
 from rightsize.rules.attacks import escalation_rules
@@ -120,7 +120,7 @@ def read_delegated(held: pl.DataFrame) -> pl.DataFrame:
     """Return `(client_id, user_id, api, permission)`; a grant without a user holds for every user who signs in.
 
     Args:
-        held: As `graph.tables.held_permissions` returns it.
+        held: As `graph_tables.held_permissions` returns it.
     """
     given = held.filter(pl.col("access") == "delegated").select(
         "client_id", "user_id", api=folded(pl.col("api_app_id")), permission=folded(pl.col("permission"))

@@ -15,7 +15,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import DEFAULT_PLAN, Expires, PlanSigners, SignerName, SignersFile, Today, day_or_today
 from rightsize.cli.output import short_name
 from rightsize.model.errors import UsageError
-from rightsize.propose.verify import review_status
+from rightsize.propose.verify import review
 from rightsize.render import summary
 from rightsize.workflow import next_command, propose
 from rightsize.workflow import review as workflow
@@ -114,8 +114,8 @@ def list_(
         }
 
     for one in states or ():
-        if one not in review_status.STATES:
-            raise UsageError(f"`{one}` is not a state of a proposal", hint=f"states: {', '.join(review_status.STATES)}")
+        if one not in review.STATES:
+            raise UsageError(f"`{one}` is not a state of a proposal", hint=f"states: {', '.join(review.STATES)}")
     found = workflow.open_review(common.db, plan, file, day_or_today(as_of), trusted.asked)
     rows = found.rows(states or ())
     decided = bool(states) and not {"open"} & set(states or ())
@@ -200,7 +200,7 @@ def _decide(kind: Any, ids: list[str], reason: str, decider: Decider, reviewed: 
     _end(found, reviewed.plan, common)
 
 
-def _show(found: workflow.Review, changed: list[review_status.ReviewStatus], common: Common) -> None:
+def _show(found: workflow.Review, changed: list[review.ReviewStatus], common: Common) -> None:
     rows = [found.row(one) for one in changed]
     if common.is_table:
         rows = [{**row, "id": row["short"]} for row in rows]

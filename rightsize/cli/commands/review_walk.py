@@ -24,7 +24,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.plan import PlannedRole
 from rightsize.model.plan_totals import WAVES
 from rightsize.model.times import read_day
-from rightsize.propose.verify.review_status import STATES, ReviewStatus
+from rightsize.propose.verify.review import STATES, ReviewStatus
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import describe_effort, describe_share
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text

@@ -130,7 +130,7 @@ class SuitePrincipal:
 class SuiteGrant:
     """A role assignment.
 
-    `by_design` is the word of `propose.needs.reasons` that says why it has to stay as it is; it is empty where a plan
+    `by_design` is the word of `propose.drafts.reasons` that says why it has to stay as it is; it is empty where a plan
     may change it. Of several Owners of a subscription one has to stay, whichever it is; one of them has `LAST_OWNER`.
     `activated` are the days of activations that made no call.
     """

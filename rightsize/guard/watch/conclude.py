@@ -17,9 +17,9 @@ from pathlib import Path
 
 import polars as pl
 
+from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.columns import folded
-from rightsize.analyze.graph.agents import AGENT_TABLES, agent_identities
-from rightsize.analyze.graph.tables import GraphTables
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import analyse

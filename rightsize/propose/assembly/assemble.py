@@ -16,23 +16,21 @@ from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, se
 from rightsize.model.plan import MAKE_ELIGIBLE, Growth, PlannedAssignment, Proof, Proposal
 from rightsize.model.plan_file import BEFORE, WINDOW
 from rightsize.model.progress import through
-from rightsize.propose.assembly.role_uses import role_id_of
-from rightsize.propose.assembly.statements import AbsenceProofs, Adviser, describe_enough
-from rightsize.propose.core.bitsets import OperationIndex, union
-from rightsize.propose.core.expiry import describe_end
+from rightsize.propose.assembly.advice import AbsenceProofs, Adviser, describe_enough
+from rightsize.propose.assembly.plan_proof import role_id_of
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import RoleBook, RoleChoice
 from rightsize.propose.core.scopes import anchor_of_place
-from rightsize.propose.needs.assignments import KEY, Key, Subject
+from rightsize.propose.drafts.demands import DemandInput, activation_evidence, demands_of, privileged_evidence
+from rightsize.propose.drafts.drafts import LATER_COST, Draft
+from rightsize.propose.drafts.reading import TenantReading
+from rightsize.propose.drafts.reasons import cause_of
+from rightsize.propose.needs.assignments import KEY, Key, Subject, UseRows, describe_end
 from rightsize.propose.needs.delegation import describe_delegation
-from rightsize.propose.needs.demands import DemandInput, activation_evidence, demands_of, privileged_evidence
-from rightsize.propose.needs.drafts import LATER_COST, Draft
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import DAILY
-from rightsize.propose.needs.reading import TenantReading
-from rightsize.propose.needs.reasons import cause_of
-from rightsize.propose.needs.use_rows import UseRows
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.role_names import NewRoles

@@ -14,18 +14,17 @@ from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
 from rightsize.propose.assembly.assemble import gone_of, left_of
-from rightsize.propose.assembly.job_tables import name_jobs
-from rightsize.propose.assembly.role_uses import RoleUses
-from rightsize.propose.core.bitsets import OperationIndex, union
-from rightsize.propose.core.read_patterns import is_read, strings_of
+from rightsize.propose.assembly.plan_proof import RoleUses
+from rightsize.propose.assembly.purposes import OperationKey, RoleUse, name_jobs, name_purposes
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.jobs.jobs import Job, Jobs
-from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.core.role_patterns import is_read, strings_of
+from rightsize.propose.drafts.drafts import Draft
+from rightsize.propose.drafts.reading import TenantReading
+from rightsize.propose.jobs import Job, Jobs
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import RiskyChanges
-from rightsize.propose.needs.reading import TenantReading
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
-from rightsize.propose.selection.role_purpose import OperationKey, RoleUse, name_purposes
 from rightsize.rbac.text import Folded
 from rightsize.rules.role_names import READER, RoleWords, words_of
 

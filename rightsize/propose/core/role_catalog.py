@@ -11,8 +11,8 @@ import polars as pl
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.core.bitsets import FoldedKey, OperationIndex, union
-from rightsize.propose.core.read_patterns import PatternPart, strings_in
+from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, union
+from rightsize.propose.core.role_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
 from rightsize.rbac.text import Folded, fold

@@ -20,8 +20,8 @@ import polars as pl
 from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject
-from rightsize.propose.needs.eligibility import GROUP_SEGMENTS
 from rightsize.propose.needs.grant_requests import GrantRequest
+from rightsize.propose.needs.holders import GROUP_SEGMENTS
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded
 

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field, replace
 from rightsize.analyze.columns import ROOT, ScopeTree
 from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.model.nouns import AssignmentState
-from rightsize.propose.core.expiry import last_of, lasts_as_long
-from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import Blocks, KnownRole, Need, RoleBook
-from rightsize.propose.needs.assignments import Key, Subject
+from rightsize.propose.core.role_patterns import PatternPart
+from rightsize.propose.needs.assignments import Key, Subject, last_of, lasts_as_long
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.text import Folded
 

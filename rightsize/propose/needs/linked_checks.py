@@ -28,7 +28,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.linked_checks import may_exist_below, runs_elsewhere, type_references
 from rightsize.analyze.verdicts.resource_logs import kind_at, kind_of, resource_of
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import OperationIndex, bits_of, union
+from rightsize.propose.core.operation_sets import OperationIndex, bits_of, union
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import Folded

@@ -22,23 +22,25 @@ import polars as pl
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.absence import shown_types
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.propose.core.bitsets import FoldedKey, Interner, OperationIndex, bits_of, union
+from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex, bits_of, union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
-from rightsize.propose.core.read_patterns import PatternPart, met
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
+from rightsize.propose.core.role_patterns import PatternPart, met
 from rightsize.propose.core.scopes import group_at_least
 from rightsize.propose.needs.assignments import Use
 from rightsize.propose.needs.linked_checks import CheckEvidence, CheckReader, Writes
-from rightsize.propose.needs.needed_reads import (
+from rightsize.propose.needs.profiles import Profile
+from rightsize.propose.needs.unlogged import (
+    IMAGES,
     NAMESPACE_READ,
     SIBLING_READ,
     Polls,
     ReadsByOption,
+    exact_type,
+    masks_by_type,
     reads_by_option,
     type_of,
 )
-from rightsize.propose.needs.profiles import Profile
-from rightsize.propose.needs.touched_types import IMAGES, exact_type, masks_by_type
 from rightsize.rbac.algebra import contains, grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded, fold

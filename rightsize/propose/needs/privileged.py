@@ -23,17 +23,16 @@ import polars as pl
 from rightsize.analyze.columns import ROOT, ScopeTree
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import LAYERS
-from rightsize.propose.core.bitsets import OperationIndex, union
-from rightsize.propose.core.read_patterns import READ, PatternPart, in_order, is_read
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
+from rightsize.propose.core.role_patterns import READ, PatternPart, in_order, is_read
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
-from rightsize.propose.needs.assignments import Key, Subject, masks_of
+from rightsize.propose.needs.assignments import Key, Subject, UseRows, masks_of
 from rightsize.propose.needs.delegation import ADMINISTRATOR, Delegation, Delegations
-from rightsize.propose.needs.eligibility import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.grant_requests import GrantRequest
+from rightsize.propose.needs.holders import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
-from rightsize.propose.needs.use_rows import UseRows
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.matching import first_match
 from rightsize.rules.operations import LAYER_BITS, split_off

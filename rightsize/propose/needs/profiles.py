@@ -20,13 +20,13 @@ from rightsize.analyze.verdicts.absence import listed_types
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
-from rightsize.propose.core.bitsets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject, Use, masks_of
 from rightsize.propose.needs.grant_requests import is_at_or_below
-from rightsize.propose.needs.groups import AccessWeights
-from rightsize.propose.needs.touched_types import Touched, masks_by_type
+from rightsize.propose.needs.holders import AccessWeights
+from rightsize.propose.needs.unlogged import Touched, masks_by_type
 from rightsize.rbac.text import Folded
 from rightsize.rules.resource_types import decided_type, extends_others
 
@@ -45,7 +45,7 @@ class Profile:
     `reads`, `linked` and `hidden` are unobservable (reads of Resource Manager, linked checks, all others), `open` is
     out of coverage, and `unused` is proved unused. `covered` is the part of `unused` that a log proves; a log shows
     calls, but no linked checks. `reasons` has the set of each (verdict, reason). `untouched` is the part of `hidden` on
-    types of the control plane that the holder did not use (see `needs.touched_types`). `lacking` are
+    types of the control plane that the holder did not use (see `needs.unlogged`). `lacking` are
     operations on types of which there was no resource, whatever verdict they have. `untargeted` is the part of `linked`
     without a rule on such types (see `needs.linked_checks`). `coverage` is how many days of the window the logs behind
     `unused` cover, and the days of the window; None where they cover all.

@@ -1,7 +1,7 @@
 """Estimate for each assignment of a plan the chance that what is taken away is needed soon.
 
-The chance has two parts. `risk.break_table` says how often such assignments bring something new, from the days of the
-window. `risk.arrivals` adds the chance that a type comes which was absent, where operations on such types are taken
+The chance has two parts. `risk.calibration` says how often such assignments bring something new, from the days of the
+window. `risk.estimate` adds the chance that a type comes which was absent, where operations on such types are taken
 away. Neither covers needs that no log shows (`rules.measured.describe_unlogged`).
 """
 
@@ -13,15 +13,14 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.model.plan import REMOVE
-from rightsize.propose.core.bitsets import bits_of, union
+from rightsize.propose.core.operation_sets import bits_of, union
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.drafts.drafts import Draft
+from rightsize.propose.drafts.reading import TenantReading
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.drafts import Draft
-from rightsize.propose.needs.groups import Singled
+from rightsize.propose.needs.holders import Singled
 from rightsize.propose.needs.profiles import Part, as_parts
-from rightsize.propose.needs.reading import TenantReading
-from rightsize.propose.risk.arrivals import NewTypes, new_types_of
-from rightsize.propose.risk.estimate import Estimate, estimates_of, unlogged_estimate
+from rightsize.propose.risk.estimate import Estimate, NewTypes, estimates_of, new_types_of, unlogged_estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, read_incidence
 
 

@@ -1,20 +1,29 @@
-"""Choose roles and scopes for the needs of all open drafts together, and write the result into each draft."""
+"""Choose roles and scopes for the needs of all open drafts together, and write the result into each draft.
+
+Holders without observed use get no new role of their own: existing roles serve workloads instead.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import Any
 
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.model.progress import step
-from rightsize.propose.core.bitsets import union
-from rightsize.propose.core.expiry import last_of
-from rightsize.propose.core.role_catalog import KnownRole, RoleBook
-from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.propose.needs.demands import demands_of
-from rightsize.propose.needs.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles
+from rightsize.propose.core.operation_sets import union
+from rightsize.propose.core.options import Unobservable
+from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
+from rightsize.propose.drafts.demands import demands_of
+from rightsize.propose.drafts.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles
+from rightsize.propose.drafts.keep_rules import active_holders
+from rightsize.propose.needs.assignments import Key, Subject, last_of
 from rightsize.propose.needs.grant_requests import (
     GrantRequest,
     GrantUnit,
@@ -23,14 +32,113 @@ from rightsize.propose.needs.grant_requests import (
     granted_above,
     without_granted,
 )
+from rightsize.propose.needs.profiles import Profile
+from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
+from rightsize.propose.selection.cases import MOST_ROLES
 from rightsize.propose.selection.choose import Solution, choose, not_worth
 from rightsize.propose.selection.fewer_scopes import Together, gather_scopes
-from rightsize.propose.selection.reconcile import role_of
-from rightsize.propose.selection.scope_limits import Slot, make_room, slot_of
-from rightsize.propose.selection.unobserved import find_unobserved, grant_through_existing
+from rightsize.propose.selection.reconcile import Slot, make_room, role_of, slot_of
 from rightsize.propose.selection.worth import Terms, hardly_narrowed
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import Folded
+
+
+def find_unobserved(solution: Solution, terms: Terms) -> Iterator[GrantUnit]:
+    """Yield the units of holders without any observed use that get no role, or a new role which only such holders get.
+
+    A role that only has reads of Resource Manager is none of these: without it, a role of which the logs prove all but
+    its reads unused would stay whole where no existing role has just these reads. With `--unobservable keep` such
+    holders get new roles.
+    """
+    yield from (unit for unit in solution.refused if unit.principal_id not in terms.active)
+    if terms.options.unobservable is Unobservable.KEEP:
+        return
+    busy = {unit for unit in solution.choices if unit.principal_id in terms.active}
+    observed = {choice.content for unit in busy for choice in solution.choices[unit]}
+    for unit, choices in solution.choices.items():
+        made = (choice for choice in choices if choice.content is not None and choice.content not in observed)
+        if any(choice.granted & ~terms.book.index.reads for choice in made):
+            yield unit
+
+
+def grant_through_existing(keys: Iterable[Key], drafts: Mapping[Key, Draft], terms: Terms) -> dict[Key, Draft]:
+    """Return the drafts of workloads without observed use of which all that may be used has few existing roles.
+
+    Where nothing but reads may be used and no existing role has them, the need becomes these reads.
+    """
+    found = {}
+    for key in sorted(keys):
+        draft = drafts[key]
+        subject = draft.subject
+        if draft.needs.through or draft.profile is None or subject.condition is not None:
+            continue
+        need = terms.work.need(subject.place, draft.needs, draft.profile)
+        if need is None:
+            continue
+        roles = _cover_with_existing(need, subject, terms)
+        whole = draft.needs.by_scope[subject.place]
+        is_read = need != whole and not terms.book.mask(need) & ~terms.book.index.reads
+        if roles or is_read:
+            gone = whole.operations & ~need.operations
+            needs = replace(draft.needs, through=roles or (), by_scope={subject.place: need})
+            profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
+            found[key] = replace(draft, needs=needs, profile=profile)
+    return found
+
+
+def _cover_with_existing(need: Need, subject: Subject, terms: Terms) -> tuple[tuple[Folded, Need], ...] | None:
+    """Return the few existing roles that grant a need with the least excess, each with its part; None if too many.
+
+    They stay inside the role of today, which is none of them.
+    """
+    candidates = CandidateIndex(terms.book, Atoms.of([need], terms.book), terms.tree)
+    atoms, ceiling = candidates.atoms, subject.role_definition_id
+    left, granted = atoms.of_need(need), terms.book.mask(need)
+    fitting = candidates.fitting((ceiling,), candidates.assignable_at(subject.place), left, granted)
+    found = [one for one in fitting if one.role.role_definition_id != ceiling]
+    chosen: list[tuple[Folded, Need]] = []
+    while left and len(chosen) < MOST_ROLES:
+        ranked = _ranked(found, left, granted, terms)
+        best = next((one for one in ranked if candidates.is_inside(one, (ceiling,))), None)
+        if best is None:
+            return None
+        chosen.append((best.role.role_definition_id, atoms.need(left & best.atoms)))
+        left &= ~best.atoms
+        granted |= best.role.granted
+    return None if left else tuple(chosen)
+
+
+def _ranked(found: Sequence[Existing], left: int, granted: int, terms: Terms) -> list[Existing]:
+    """Return the roles that grant some of the atoms left, those first that add the least weight for each."""
+
+    def rank(one: Existing) -> tuple[Fraction, int, int, Folded]:
+        useful = (one.atoms & left).bit_count()
+        weight = Fraction(terms.weigh(one.role.granted & ~granted), useful)
+        return weight, -useful, one.role.granted.bit_count(), one.role.role_definition_id
+
+    return sorted((one for one in found if one.atoms & left), key=rank)
+
+
+def read_active_holders(
+    inputs: Inputs, placed: pl.DataFrame, subjects: Iterable[Subject], profiles: Mapping[Key, Profile]
+) -> frozenset[Folded]:
+    """Return the folded principals of which a log shows any call.
+
+    A call in quarantine counts: it is no need yet, and yet its holder did something.
+
+    Args:
+        inputs: The tables.
+        placed: As `assignments.place_uses` returns it.
+        subjects: Today's assignments.
+        profiles: The verdicts on their unused operations.
+    """
+    suspects = (
+        one.principal_id
+        for one in subjects
+        if one.key in profiles and any(why == OutOfCoverage.QUARANTINED for _, why in profiles[one.key].reasons)
+    )
+    return frozenset((*active_holders(inputs, placed), *suspects))
+
 
 _ROUNDS = 3
 """Maximum rounds of widening scopes; after that, assignments that exceed a limit are kept."""

@@ -14,9 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rightsize.analyze.columns import ROOT, ScopeTree
-from rightsize.propose.core.bitsets import union
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.operation_sets import union
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
+from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.grant_requests import is_at_or_below, without_contained_parts
 from rightsize.rbac.text import Folded

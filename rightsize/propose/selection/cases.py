@@ -14,14 +14,13 @@ from functools import cached_property
 from itertools import takewhile
 
 from rightsize.analyze.columns import ROOT
-from rightsize.propose.core.bitsets import Interner, bits_of, union
+from rightsize.propose.core.operation_sets import Interner, bits_of, union
 from rightsize.propose.core.options import MAX
 from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
-from rightsize.propose.jobs.jobs import Job
-from rightsize.propose.jobs.work import Sort
+from rightsize.propose.jobs import Job, Sort
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.optimize.covers import covers, smallest_cover
+from rightsize.propose.optimize import covers, smallest_cover
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.assignments import CONTRIBUTOR

@@ -24,15 +24,15 @@ import polars as pl
 
 from rightsize.analyze.columns import place_of
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
-from rightsize.propose.core.bitsets import union, without
-from rightsize.propose.core.read_patterns import is_read
+from rightsize.propose.core.operation_sets import union, without
+from rightsize.propose.core.role_patterns import is_read
+from rightsize.propose.drafts.demands import state_of
+from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.demands import state_of
-from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_below
 from rightsize.propose.needs.privileged import PRIVILEGED
-from rightsize.propose.needs.touched_types import masks_by_type
-from rightsize.propose.selection.scope_limits import GROUP_PARTS, Slot, places_above, slot_of
+from rightsize.propose.needs.unlogged import masks_by_type
+from rightsize.propose.selection.reconcile import GROUP_PARTS, Slot, places_above, slot_of
 from rightsize.propose.selection.worth import LEAST_WORTH, Terms
 from rightsize.rbac.text import Folded
 

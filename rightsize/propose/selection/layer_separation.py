@@ -18,12 +18,12 @@ from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, granted_defeats, har
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
 from rightsize.propose.core.role_catalog import RoleBook
+from rightsize.propose.drafts.demands import DemandInput, demands_of, is_split
+from rightsize.propose.drafts.drafts import Draft
+from rightsize.propose.drafts.reasons import keep_reason
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.demands import DemandInput, demands_of, is_split
-from rightsize.propose.needs.drafts import Draft
-from rightsize.propose.needs.eligibility import WHY_ACTIVE
+from rightsize.propose.needs.holders import WHY_ACTIVE
 from rightsize.propose.needs.privileged import GUARDS, LayerParts, Privilege, is_to_sleep, layer_masks, why_active
-from rightsize.propose.needs.reasons import keep_reason
 from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.propose.selection.reconcile import role_key, role_of
 from rightsize.rbac.text import Folded

@@ -16,13 +16,12 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.core.bitsets import bits_of, union
-from rightsize.propose.core.read_patterns import is_read
+from rightsize.propose.core.operation_sets import bits_of, union
 from rightsize.propose.core.role_catalog import Need, RoleContent, write_contents
-from rightsize.propose.jobs.jobs import Job
-from rightsize.propose.jobs.work import Sort, Work
+from rightsize.propose.core.role_patterns import is_read
+from rightsize.propose.jobs import Job, Sort, Work
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.optimize.covers import covers
+from rightsize.propose.optimize import covers
 from rightsize.propose.selection.candidates import Atoms
 from rightsize.propose.selection.cases import Case, NewContent
 from rightsize.propose.selection.fewer_scopes import JOINED

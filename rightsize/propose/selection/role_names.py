@@ -22,10 +22,10 @@ import polars as pl
 from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.core.azure_limits import AzureLimits
 from rightsize.propose.core.role_catalog import RoleContent
+from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
-from rightsize.propose.needs.drafts import Draft
+from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.selection.reconcile import RoleKey, role_key
 from rightsize.rbac.text import Folded
 

@@ -17,17 +17,16 @@ from functools import cached_property
 import polars as pl
 
 from rightsize.analyze.columns import ScopeTree
-from rightsize.propose.core.azure_limits import RoleRoom
-from rightsize.propose.core.bitsets import union
+from rightsize.propose.core.operation_sets import cells, risky, union
 from rightsize.propose.core.options import AUTO, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
-from rightsize.propose.core.weights import cells, risky
-from rightsize.propose.jobs.jobs import Jobs
+from rightsize.propose.core.role_patterns import RoleRoom
+from rightsize.propose.drafts.demands import DemandInput, state_of
+from rightsize.propose.drafts.drafts import Placement
+from rightsize.propose.jobs import Jobs
 from rightsize.propose.needs.assignments import Key, Subject, Use
-from rightsize.propose.needs.demands import DemandInput, state_of
-from rightsize.propose.needs.drafts import Placement
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.needs.groups import AccessWeights
+from rightsize.propose.needs.holders import AccessWeights
 from rightsize.propose.needs.needs import UnobservedWork
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.conditions import targets

@@ -16,9 +16,8 @@ from rightsize.analyze.columns import containing
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.expiry import lasts_as_long
-from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.propose.proof.proof import Containment
+from rightsize.propose.needs.assignments import Key, Subject, lasts_as_long
+from rightsize.propose.proof import Containment
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.rbac.text import Folded
 

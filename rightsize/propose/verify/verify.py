@@ -22,14 +22,11 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.progress import step
-from rightsize.propose.core.expiry import last_of
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.propose.needs.assignments import Key, Subject, read_subjects
-from rightsize.propose.proof.access_evaluator import Evaluator
-from rightsize.propose.proof.proof import Containment
-from rightsize.propose.proof.replay import Outcomes, distinct_uses, grants_of, replay, row_today
-from rightsize.propose.proof.role_gate import RoleFault, judge_roles
+from rightsize.propose.needs.assignments import Key, Subject, last_of, read_subjects
+from rightsize.propose.proof import Containment, RoleFault, judge_roles
+from rightsize.propose.replay import Evaluator, Outcomes, distinct_uses, grants_of, replay, row_today
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import ProofContext, Reproof, prove_again
 from rightsize.propose.verify.smt_prover import Claims

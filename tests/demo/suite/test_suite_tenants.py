@@ -30,7 +30,7 @@ from rightsize.demo.suite.model import (
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import parse_role_definitions
-from rightsize.propose.needs.reasons import BY_DESIGN
+from rightsize.propose.drafts.reasons import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.resource_types import linked_writes

@@ -17,7 +17,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.model.plan_totals import Change, ExcessTotals, total_excess, total_excess_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.reasons import (
+from rightsize.propose.drafts.reasons import (
     BY_DESIGN,
     CAUSES,
     REASONS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rightsize.propose.proof.role_gate import gate_faults
+from rightsize.propose.proof import gate_faults
 from rightsize.render.role_summary import ELSE, ONLY_HERE, WHICH, summary_text
 from tests.propose.small_tenant import CONTRIBUTOR, NET, OWNER, SUB, VM, SmallTenant, guid
 

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.core.role_patterns import AzureLimits
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,

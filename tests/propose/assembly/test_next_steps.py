@@ -11,7 +11,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.model.plan_totals import NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.workflow.plan_folder import read_plan_folder
 
 OLD = Path(__file__).parents[1] / "verify" / "plan_version_1"

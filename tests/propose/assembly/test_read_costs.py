@@ -8,12 +8,12 @@ import pytest
 
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
-from rightsize.propose.assembly.read_costs import price_reads
+from rightsize.propose.assembly.role_evidence import price_reads
 from rightsize.propose.core.options import PlanOptions, Reads
-from rightsize.propose.needs.drafts import StayingInput, decide
+from rightsize.propose.drafts.drafts import StayingInput, decide
+from rightsize.propose.drafts.reading import read_plan_settings, read_tenant
 from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.privileged import Privilege
-from rightsize.propose.needs.reading import read_plan_settings, read_tenant
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
 
 START = "Microsoft.Compute/virtualMachines/start/action"

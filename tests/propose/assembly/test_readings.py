@@ -18,12 +18,12 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import parse_role_definitions
-from rightsize.propose.core.expiry import EVER
-from rightsize.propose.core.read_patterns import PatternPart
 from rightsize.propose.core.role_catalog import KnownRole
+from rightsize.propose.core.role_patterns import PatternPart
+from rightsize.propose.needs.assignments import EVER
 from rightsize.propose.needs.needs import parts_granting
-from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
-from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
+from rightsize.propose.proof import Claim, ProvedGrant, prove
+from rightsize.propose.replay import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.text import fold

@@ -17,11 +17,11 @@ from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.core.bitsets import index_operations
+from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.options import ROLE_WORTH
-from rightsize.propose.core.read_patterns import reading_parts
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
-from rightsize.propose.needs.reasons import REASONS
+from rightsize.propose.core.role_patterns import reading_parts
+from rightsize.propose.drafts.reasons import REASONS
 from rightsize.rbac.algebra import contains
 from tests.conftest import MadeOnce
 from tests.golden_files import WRITES

@@ -13,18 +13,21 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
 from rightsize.model.errors import EvidenceError, UsageError
-from rightsize.propose.backtest.backtest import (
+from rightsize.propose.backtest import (
     BASELINES,
     NEEDS_SCHEMA,
     BacktestTally,
+    Fold,
     Trial,
+    choose_folds,
+    cut_inputs,
+    history_of,
     prepare_trial,
     try_baseline,
     try_plan,
 )
-from rightsize.propose.backtest.folds import Fold, choose_folds, cut_inputs, history_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.reading import read_plan_settings, with_options
+from rightsize.propose.drafts.reading import read_plan_settings, with_options
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability, scores
 from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name

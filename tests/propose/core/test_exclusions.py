@@ -9,8 +9,7 @@ import pytest
 
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError, UsageError
-from rightsize.propose.core.exclusions import Exclusion, read_exclusions
-from rightsize.propose.core.options import PlanOptions
+from rightsize.propose.core.options import Exclusion, PlanOptions, read_exclusions
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,

@@ -8,9 +8,9 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.expiry import lasts_as_long
-from rightsize.propose.proof.proof import Claim, ProvedGrant
-from rightsize.propose.verify.review_status import content_of
+from rightsize.propose.needs.assignments import lasts_as_long
+from rightsize.propose.proof import Claim, ProvedGrant
+from rightsize.propose.verify.review import content_of
 from rightsize.rbac.text import fold
 from tests.propose.needs.test_privileged import policy
 from tests.propose.proof.test_proof_and_replay import proved

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import KEEP, ProposalKind
-from rightsize.propose.core.azure_limits import AzureLimits, refusals
-from rightsize.propose.core.bitsets import OperationIndex, bits_of, index_operations
+from rightsize.propose.core.operation_sets import OperationIndex, bits_of, index_operations, without_nested
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.core.read_patterns import PatternPart, reading_parts, reading_pattern, without_redundant
 from rightsize.propose.core.role_catalog import Need, write_contents
-from rightsize.propose.core.weights import without_nested
+from rightsize.propose.core.role_patterns import (
+    AzureLimits,
+    PatternPart,
+    reading_parts,
+    reading_pattern,
+    refusals,
+    without_redundant,
+)
+from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Subject
-from rightsize.propose.needs.drafts import Draft
 from rightsize.propose.selection.reconcile import mark_duplicates
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.text import fold

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
-from rightsize.propose.core.bitsets import index_operations
+from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.scopes import FEW_PER_ASSIGNMENT, FEW_RESOURCES, WIDER, group_at_least
 from rightsize.propose.needs.assignments import place_uses
 from tests.examples import FEW

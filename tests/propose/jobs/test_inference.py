@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.propose.jobs.inference import Group, group_changes
+from rightsize.propose.jobs import Group, group_changes
 from tests.examples import MANY
 
 BUILD, RESTART = ("deploy", "tag", "write"), ("restart", "start")

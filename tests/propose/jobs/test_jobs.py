@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.propose.jobs.jobs import MOST_JOBS
+from rightsize.propose.jobs import MOST_JOBS
 from tests.propose.jobs.worked import AWAY, HOME, HandWork, core_with, job_with, mask, names_of
 
 SITES = [f"Microsoft.Web/sites/{one}" for one in ("write", "restart/action", "start/action", "stop/action")]

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.propose.core.bitsets import OperationIndex, index_operations
-from rightsize.propose.jobs.jobs import Job, Jobs, find_jobs
-from rightsize.propose.jobs.work import Sort, Work
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations
+from rightsize.propose.jobs import Job, Jobs, Sort, Work, find_jobs
 from rightsize.propose.needs.privileged import risky_changes
 from rightsize.rbac.text import Folded
 from rightsize.rules.operations import classify

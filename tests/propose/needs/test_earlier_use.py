@@ -11,8 +11,7 @@ import pytest
 
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.backtest.backtest import prepare_trial, try_plan
-from rightsize.propose.backtest.folds import choose_folds, history_of
+from rightsize.propose.backtest import choose_folds, history_of, prepare_trial, try_plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.render.role_summary import write_review
 from tests.propose.histories import extend

@@ -13,7 +13,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.assembly.assemble import proposal_id
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.needs.eligibility import WHY_ACTIVE
+from rightsize.propose.needs.holders import WHY_ACTIVE
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.reasons import UnobservableReason
-from rightsize.propose.core.bitsets import OperationIndex, index_operations
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.needs.linked_checks import CheckEvidence, CheckReader, Writes
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import fold

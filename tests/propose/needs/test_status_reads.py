@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import index_operations
-from rightsize.propose.needs.needed_reads import Polls
+from rightsize.propose.core.operation_sets import index_operations
+from rightsize.propose.needs.unlogged import Polls
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     APP,

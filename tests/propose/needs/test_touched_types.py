@@ -7,7 +7,7 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.propose.needs.touched_types import top_level_type
+from rightsize.propose.needs.unlogged import top_level_type
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.propose.optimize.ilp import Outcome, Rows, solve
+from rightsize.propose.optimize import Outcome, Rows, solve
 from tests.examples import MANY
 
 INF = math.inf

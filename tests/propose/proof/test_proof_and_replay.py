@@ -15,12 +15,11 @@ from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import REMOVE
 from rightsize.propose import pipeline as plan_module
+from rightsize.propose import replay as reach
 from rightsize.propose.assembly import plan_proof
-from rightsize.propose.core.expiry import EVER
-from rightsize.propose.proof import access_evaluator as reach
-from rightsize.propose.proof.access_evaluator import GRANTS_SCHEMA, Evaluator
-from rightsize.propose.proof.proof import Claim, ProvedGrant, prove
-from rightsize.propose.proof.replay import distinct_uses, replay
+from rightsize.propose.needs.assignments import EVER
+from rightsize.propose.proof import Claim, ProvedGrant, prove
+from rightsize.propose.replay import GRANTS_SCHEMA, Evaluator, distinct_uses, replay
 from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (

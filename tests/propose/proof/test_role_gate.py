@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.proof.role_gate import gate_faults, refused_roles
+from rightsize.propose.proof import gate_faults, refused_roles
 from rightsize.rbac.text import Folded
 
 VM = "Microsoft.Compute/virtualMachines"

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.propose.pipeline import bounds_of
-from rightsize.propose.risk.arrivals import estimate_arrivals
+from rightsize.propose.risk.estimate import estimate_arrivals
 from tests.propose.histories import reading_of
 from tests.propose.inventoried import inventoried, inventory, reader, resource
 from tests.propose.small_tenant import APP, CONTRIBUTOR, SUB, SUB2, VM, VM_CONTRIBUTOR, SmallTenant, guid, proposal_for

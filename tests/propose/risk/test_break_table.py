@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.window import Window
-from rightsize.propose.risk.break_table import LEVELS, upper_limit
+from rightsize.propose.risk.calibration import LEVELS, upper_limit
 from rightsize.propose.risk.estimate import Estimate, estimate, estimates_of
 from rightsize.rules.measured import measured_proposals
 from tests.examples import SOME

@@ -9,8 +9,7 @@ import pytest
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.backtest.backtest import prepare_trial, try_plan
-from rightsize.propose.backtest.folds import choose_folds, history_of
+from rightsize.propose.backtest import choose_folds, history_of, prepare_trial, try_plan
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import reliability, scores
 from rightsize.propose.risk.incidence import MONTH_END, REGULAR, find_seasons

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rightsize.analyze.columns import ScopeTree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.bitsets import index_operations
-from rightsize.propose.core.read_patterns import PatternPart
+from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.role_catalog import Need, RoleBook, open_role_book
+from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.rbac.algebra import contains
 from tests.examples import SOME

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.propose.core.bitsets import index_operations
+from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.role_catalog import Need, open_role_book
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.rbac.algebra import grants

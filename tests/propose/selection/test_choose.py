@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.azure_limits import AzureLimits, RoleRoom
+from rightsize.propose.core.role_patterns import AzureLimits, RoleRoom
 from tests.propose.small_tenant import SUB, SmallTenant, guid, proposal_for
 
 LEAN = {"reads": "none", "unobservable": "drop"}

@@ -7,7 +7,7 @@ import datetime as dt
 import pytest
 
 from rightsize.model.plan import Plan
-from rightsize.propose.proof.proof import Claim, ProvedGrant
+from rightsize.propose.proof import Claim, ProvedGrant
 from tests.propose.small_tenant import (
     APP,
     BLOB_READER,

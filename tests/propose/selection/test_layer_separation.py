@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan, Proposal
-from rightsize.propose.core.azure_limits import AzureLimits
-from rightsize.propose.needs.eligibility import WHY_ACTIVE
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.core.role_patterns import AzureLimits
+from rightsize.propose.needs.holders import WHY_ACTIVE
+from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.algebra import contains, grants
 from rightsize.render.plan import plan_document, plan_files
 from rightsize.rules.operations import layers_of

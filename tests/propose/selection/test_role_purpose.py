@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.propose.selection.role_purpose import RoleUse, name_purposes
+from rightsize.propose.assembly.purposes import RoleUse, name_purposes
 
 COMPUTE, WEB = "Microsoft.Compute/virtualMachines", "Microsoft.Web/sites"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"

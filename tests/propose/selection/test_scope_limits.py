@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.propose.core.azure_limits import AzureLimits
+from rightsize.propose.core.role_patterns import AzureLimits
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SmallTenant, guid, proposal_for
 
 START = "Microsoft.Compute/virtualMachines/start/action"

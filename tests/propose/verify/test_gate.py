@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.proof.role_gate import RoleFault, judge_roles
+from rightsize.propose.proof import RoleFault, judge_roles
 from rightsize.rbac.text import Folded
 
 WRITE, CHECK = "Microsoft.Compute/virtualMachines/write", "Microsoft.Network/networkInterfaces/join/action"

@@ -21,7 +21,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import read_plan
-from rightsize.propose.verify.reviewable import plan_of
+from rightsize.propose.verify.review import plan_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.propose.written_plans import Written, named, to_version_1

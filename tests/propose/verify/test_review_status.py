@@ -10,7 +10,7 @@ import pytest
 from rightsize.model.decisions import DecisionKind, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.plan import KEEP, Plan, PlanePart, Proof
-from rightsize.propose.verify.review_status import content_of, respect, standings, totals, unmatched
+from rightsize.propose.verify.review import content_of, respect, standings, totals, unmatched
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
 START = "Microsoft.Compute/virtualMachines/start/action"

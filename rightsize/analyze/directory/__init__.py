@@ -1,1 +1,0 @@
-"""Judge Entra directory roles: the actions that they allow, their observed use, and what is left unused."""

@@ -1,0 +1,275 @@
+"""Build the frames that every plane has (verdicts, counts, scores, refusals, findings) for directory roles."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.pim_findings import SELDOM_HOURS
+from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
+from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
+from rightsize.analyze.verdicts.coverage import described_principals
+from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
+from rightsize.analyze.verdicts.usage import duration, standing_hours
+from rightsize.analyze.window import Window
+from rightsize.planes.directory.tables import DirectoryTables
+
+# The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
+_FULL_MASS = 9_000
+_RISE = 0.3
+_IN_UNIT = 4
+_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
+
+
+def counted_actions(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return the spelling of the actions that verdicts only count."""
+    singly = (Verdict.USED.value, OutOfCoverage.USED_BEFORE_WINDOW.value)
+    rest = judged.filter(~pl.col("verdict").is_in(singly) & ~pl.col("reason").is_in(singly))
+    named = tables.actions.select("name", operation="action", plane=pl.lit("directory"))
+    return rest.join(named, on="name").drop("name")
+
+
+def verdict_rows(
+    judged: pl.DataFrame,
+    used: pl.DataFrame,
+    before: pl.DataFrame,
+    left: pl.DataFrame,
+    groups: pl.DataFrame,
+    tables: DirectoryTables,
+    covered: int,
+) -> pl.DataFrame:
+    """Return the rows of the table `verdicts`.
+
+    Args:
+        judged: `(a, name, verdict, reason)`: the verdict of each action that an assignment grants.
+        used: Use in the window, with the assignment that it is credited to.
+        before: Use before it that still counts, likewise.
+        left: Use that no role explains, with `reason`.
+        groups: `(a, verdict, reason, set_id)` of the actions that are only counted.
+        tables: The tables.
+        covered: The number of days of the window that the audit log covers.
+    """
+    in_part = pl.col("reason") == Unused.COVERED_IN_PART.value
+    about = tables.assignments.select("a", "role_assignment_id", "state", holder="principal_id", held_at="scope")
+    single = used.join(about, on="a").with_columns(
+        principal_id=pl.coalesce("principal_id", "principal_name"),
+        verdict=pl.lit(Verdict.USED.value),
+        operations=pl.lit(1, dtype=pl.Int64),
+    )
+    single = single.unique(["a", "principal_id", "name", "place"], keep="first", maintain_order=True)
+    was_used = pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value
+    earlier = (
+        judged.filter(was_used)
+        .join(before.drop("name", "reason"), left_on=["a", "name"], right_on=["a", "way"])
+        .group_by("a", "name", "verdict", "reason")
+        .agg(
+            pl.col("events").sum(),
+            pl.col("days", "last_seen").max(),
+            pl.col("first_seen").min(),
+        )
+        .join(tables.actions.select("name", operation="action"), on="name")
+        .join(about, on="a")
+        .with_columns(principal_id="holder", scope="held_at", operations=pl.lit(1, dtype=pl.Int64))
+    )
+    counted = (
+        judged.filter((pl.col("verdict") != Verdict.USED.value) & ~was_used)
+        .group_by("a", "verdict", "reason")
+        .agg(operations=pl.len().cast(pl.Int64))
+        .join(groups, on=["a", "verdict", "reason"], how="left")
+        .join(about, on="a")
+        .with_columns(principal_id="holder", scope="held_at", covered_days=pl.when(in_part).then(covered))
+    )
+    unknown = tables.assignments.filter(~pl.col("role_known")).with_columns(
+        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.ROLE_DEFINITION_MISSING.value)
+    )
+    strange = left.with_columns(
+        principal_id=pl.coalesce("principal_id", "principal_name"),
+        verdict=pl.lit(Verdict.UNEXPLAINED.value),
+        operations=pl.lit(1, dtype=pl.Int64),
+    )
+    return pl.concat([_declared(frame) for frame in (single, earlier, counted, unknown, strange)])
+
+
+def _declared(frame: pl.DataFrame) -> pl.DataFrame:
+    rows = frame.with_columns(plane=pl.lit("directory"))
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
+        for name, type_ in VERDICTS_SCHEMA.items()
+    )
+
+
+def _magnitude(mass: pl.Expr) -> pl.Expr:
+    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
+
+
+def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
+    """Count and score `(by, name, verdict, earlier, mass)`; `earlier` use is no excess."""
+    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
+    is_used = (pl.col("verdict") == Verdict.USED.value) | pl.col("earlier")
+    table = rows.group_by(by).agg(
+        **counts,
+        granted=pl.len().cast(pl.Int64),
+        mass=pl.col("mass").sum(),
+        excess=pl.col("mass").filter(~is_used).sum(),
+    )
+    share = (pl.col("excess") / pl.col("mass")).fill_nan(0.0)
+    return table.with_columns(
+        creep=(100 * share * _magnitude(pl.col("excess"))).round(1), risk=(100 * _magnitude(pl.col("mass"))).round(1)
+    )
+
+
+def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    places = tables.assignments.select("a", "place", holder="principal_id")
+    reach = pl.when(pl.col("place") == "/").then(_IN_UNIT).otherwise(1)
+    return (
+        judged.join(tables.actions.select("name", "weight"), on="name")
+        .join(places, on="a")
+        .with_columns(
+            mass=pl.col("weight") * reach / _IN_UNIT,
+            earlier=pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value,
+        )
+    )
+
+
+def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return one row for each principal that a role reaches; of several verdicts on an action the best counts."""
+    words = [Verdict.USED.value, Verdict.OUT_OF_COVERAGE.value, Verdict.UNOBSERVABLE.value, Verdict.UNUSED.value]
+    rank = pl.col("verdict").replace_strict({word: place for place, word in enumerate(words)}, return_dtype=pl.Int64)
+    rows = (
+        _weighed(judged, tables)
+        .join(tables.membership.select("principal_id", "holder"), on="holder")
+        .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
+        .unique(["principal_id", "name"], keep="first", maintain_order=True)
+    )
+    scored = _scored(rows, "principal_id").with_columns(plane=pl.lit("directory"))
+    return scored.select(pl.col(name).cast(type_) for name, type_ in PRINCIPALS_SCHEMA.items()).sort("principal_id")
+
+
+def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
+    """Return one row per assignment, with counts and scores."""
+    scored = _scored(_weighed(judged, tables), "a")
+    zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
+    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
+    named = rows.with_columns(
+        plane=pl.lit("directory"),
+        role_definition_id="role",
+        role_name=pl.coalesce("role_name", "role"),
+    )
+    return named.select(pl.col(name).cast(type_) for name, type_ in ASSIGNMENTS_SCHEMA.items())
+
+
+def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
+    """Return the refused actions of each principal."""
+    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
+        plane=pl.lit("directory"), used=pl.col("events") > 0
+    )
+    return rows.select(pl.col(name).cast(type_) for name, type_ in DENIED_SCHEMA.items())
+
+
+_COLUMNS = tuple(schema_of("findings"))
+_PEOPLE = ("User", "Group")
+
+
+def find_in_directory(
+    tables: DirectoryTables,
+    window: Window,
+    state: str,
+    judged: pl.DataFrame,
+    activations: pl.DataFrame,
+    by_day: pl.DataFrame,
+) -> pl.DataFrame:
+    """Return the rows of the table `findings` about directory roles.
+
+    Args:
+        tables: The frames.
+        window: The days.
+        state: `covered`, or the reason why the audit log does not cover all of them.
+        judged: `(a, name, verdict, reason)`.
+        activations: The activations of directory roles.
+        by_day: `(a, day, first_seen, last_seen)`.
+    """
+    found = [
+        _never_activated(tables, judged),
+        _without_reason(tables, window, activations),
+        _standing_privilege(tables),
+        *_asks_little(tables),
+        _seldom_used(tables, window, by_day) if state == Unused.COVERED.value else None,
+    ]
+    return pl.concat([frame.select(_COLUMNS) for frame in found if frame is not None]).sort("control", "subject")
+
+
+def _said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
+    text = pl.lit(reason) if isinstance(reason, str) else reason
+    return frame.with_columns(
+        subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
+    )
+
+
+def _never_activated(tables: DirectoryTables, judged: pl.DataFrame) -> pl.DataFrame:
+    asleep = judged.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["a"].unique()
+    rows = tables.assignments.filter(pl.col("a").is_in(asleep.implode()))
+    text = pl.format("{}: {}", pl.coalesce("role_name", "role"), pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
+    return _said(rows, "directory_role_never_activated", "medium", text)
+
+
+def _without_reason(tables: DirectoryTables, window: Window, activations: pl.DataFrame) -> pl.DataFrame:
+    inside = activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
+    counted = inside.group_by(role_assignment_id="eligibility").agg(bare=(~pl.col("justified")).sum(), times=pl.len())
+    held = tables.assignments.filter(pl.col("state") == "eligible").select("role_assignment_id", "principal_id")
+    rows = held.join(counted.filter(pl.col("bare") > 0), on="role_assignment_id")
+    text = pl.format("{} of {} activations gave no reason", "bare", "times")
+    return _said(rows, "activation_without_reason", "low", text)
+
+
+def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return eligible directory roles whose policy asks for nothing, and privileged ones without approval."""
+    table = tables.inputs.role_management_policies.filter(pl.col("rules").is_not_null() & (pl.col("scope") == "/"))
+    policies = table.select(
+        "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
+    ).drop_nulls(["role"])
+    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
+    rows = tables.assignments.filter(pl.col("state") == "eligible").join(policies, on="role")
+    rows = rows.filter(~pl.col("requires_approval").fill_null(False))
+    bare = ~pl.col("requires_justification").fill_null(False)
+    name = pl.coalesce("role_name", "role")
+    silent = _said(
+        rows.filter(bare),
+        "activation_asks_nothing",
+        "medium",
+        pl.format("activating {} needs neither a reason nor an approval", name),
+    )
+    # Waiting for an approval is worth it only where a role gives privilege.
+    alone = _said(
+        rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
+        "activation_without_approval",
+        "low",
+        pl.format("activating {} needs no approval", name),
+    )
+    return silent, alone
+
+
+def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
+    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
+    rows = tables.assignments.filter(
+        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("role").is_in(privileged.implode())
+    )
+    text = pl.format("{} is permanent and needs no activation", pl.coalesce("role_name", "role"))
+    return _said(rows, "standing_directory_privilege", "medium", text)
+
+
+def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
+    people = described_principals(tables.inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
+    permanent = tables.assignments.filter(
+        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("principal_id").is_in(people.implode())
+    )
+    worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
+    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
+    text = pl.format(
+        "{} used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
+        pl.coalesce("role_name", "role"),
+        pl.col("hours_a_month").round(1),
+        "days",
+        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
+    )
+    return _said(permanent.join(worked, on="a"), "directory_role_seldom_used", "low", text)

@@ -1,1 +1,0 @@
-"""Propose smaller directory roles: removals, narrower scopes or roles, custom roles, and eligible assignments."""

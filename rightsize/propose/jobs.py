@@ -1,0 +1,411 @@
+"""Find the jobs of a tenant: groups of changes that the same holders use. They decide which roles a plan writes.
+
+A *worker* is whoever made a call: a person, a workload, or a member through its group. A *holder* is who has the
+assignment. The work of a group is what its members did through it. Use in quarantine is no work.
+
+Changes are grouped by average linkage over pairs that occur together more often than by chance.
+
+A change is any operation but a read of Resource Manager; a worker is whoever called it. Two changes are linked if
+
+- at least two workers use both,
+- at least a quarter of the use of the rarer one is with the other, and
+- that is at least twice what chance gives, or most of the use of the more frequent one.
+
+A worker weighs 1/(number of its changes), so that one who does everything joins nothing. Groups are joined while the
+mean link between them is a quarter or more. All sums are of integers, and ties are broken by name, so that the answer
+does not depend on any order.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Literal
+
+import polars as pl
+
+from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import Inputs
+from rightsize.propose.core.operation_sets import OperationIndex, bits_of, union
+from rightsize.propose.needs.privileged import RiskKind
+from rightsize.propose.needs.unlogged import masks_by_type
+from rightsize.rbac.text import Folded
+
+_ALONE = 3
+"""In a group of more workers than this, what a single one used is no job of the group."""
+Sort = Literal["employee", "guest", "workload"]
+"""Whom a worker acts for: guests and workloads get nothing that only employees used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The changes that were used, as sets of operations of an index.
+
+    Attributes:
+        index: The operations.
+        changes: All operations but reads of Resource Manager.
+        risky: By kind, the changes that a job has only where most of its workers use them.
+        of_worker: The changes that each worker used.
+        of_holder: The changes that were used under the assignments of each holder.
+        common: For each group of more than three workers, the changes that at least two of them used.
+        by_subscription: The same for each worker, by the subscription or management group.
+        sorts: Whom each worker acts for.
+        through: The changes that a member used through each of its groups, by the member.
+    """
+
+    index: OperationIndex
+    changes: int = 0
+    risky: Mapping[RiskKind, int] = field(default_factory=dict)
+    of_worker: Mapping[Folded, int] = field(default_factory=dict)
+    of_holder: Mapping[Folded, int] = field(default_factory=dict)
+    common: Mapping[Folded, int] = field(default_factory=dict)
+    by_subscription: Mapping[Folded, Mapping[str, int]] = field(default_factory=dict)
+    sorts: Mapping[Folded, Sort] = field(default_factory=dict)
+    through: Mapping[Folded, Mapping[Folded, int]] = field(default_factory=dict)
+
+    @property
+    def all_risky(self) -> int:
+        """The risky changes of all kinds."""
+        return union(self.risky.values())
+
+    def used_by(self, principal: Folded) -> int:
+        """Return the changes that a principal used itself, by any assignment, or that its members did."""
+        return self.of_holder.get(principal, 0) | self.of_worker.get(principal, 0)
+
+    def kind_of(self, bit: int) -> RiskKind | None:
+        """Return the kind of risk of a change, or None for an ordinary one."""
+        return next((kind for kind, mask in self.risky.items() if mask >> bit & 1), None)
+
+    def sort_of(self, worker: Folded) -> Sort:
+        """Return whom a worker acts for; an unknown one is taken for a workload, which gets least."""
+        return self.sorts.get(worker, "workload")
+
+
+def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int], index: OperationIndex) -> Work:
+    """Return the work of a tenant.
+
+    Args:
+        placed: As `assignments.place_uses` returns it: use in the window, and use before it that still counts.
+        inputs: The tables.
+        risky: The risky changes, by kind.
+        index: The operations.
+    """
+    changes = (1 << len(index.names)) - 1 & ~index.reads
+    held = inputs.role_assignments.select("role_assignment_id", "state", holder=folded(pl.col("principal_id")))
+    bits = pl.DataFrame(
+        {"bit": [bit for bit in range(len(index.names)) if changes >> bit & 1]}, schema={"bit": pl.Int64}
+    )
+    used = (
+        placed.filter(pl.col("bit").is_not_null())
+        .join(bits, on="bit", how="semi")
+        .join(held, on=["role_assignment_id", "state"])
+        .select(
+            "holder",
+            "bit",
+            worker=folded(pl.coalesce("principal_id", "holder")),
+            anchor=pl.col("target").str.split("/").list.head(3).list.join("/"),
+        )
+        .unique()
+    )
+
+    def masks(*by: str) -> dict[tuple[str, ...], int]:
+        rows = used.select(*by, "bit").unique().group_by(by).agg("bit").sort(by).iter_rows()
+        return {tuple(row[:-1]): index.mask_of_bits(row[-1]) for row in rows}
+
+    shared = used.with_columns(workers=pl.col("worker").n_unique().over("holder")).filter(pl.col("workers") > _ALONE)
+    common = (
+        shared.group_by("holder", "bit")
+        .agg(users=pl.col("worker").n_unique())
+        .group_by("holder")
+        .agg(pl.col("bit").filter(pl.col("users") > 1))
+        .sort("holder")
+    )
+    by_subscription: dict[Folded, dict[str, int]] = defaultdict(dict)
+    for (worker, anchor), mask in masks("worker", "anchor").items():
+        by_subscription[Folded(worker)][anchor] = mask
+    through: dict[Folded, dict[Folded, int]] = defaultdict(dict)
+    for (worker, holder), mask in masks("worker", "holder").items():
+        if worker != holder:
+            through[Folded(worker)][Folded(holder)] = mask
+    return Work(
+        index,
+        changes,
+        risky,
+        {Folded(worker): mask for (worker,), mask in masks("worker").items()},
+        {Folded(holder): mask for (holder,), mask in masks("holder").items()},
+        {Folded(holder): index.mask_of_bits(found) for holder, found in common.iter_rows()},
+        by_subscription,
+        _with_groups(_sorts(inputs), through),
+        through,
+    )
+
+
+def _with_groups(sorts: Mapping[Folded, Sort], through: Mapping[Folded, Mapping[Folded, int]]) -> dict[Folded, Sort]:
+    """Return whom each principal acts for; a group acts for the least trusted of those who worked through it."""
+    acting: dict[Folded, set[Sort]] = defaultdict(set)
+    for worker, groups in through.items():
+        for group in groups:
+            acting[group].add(sorts.get(worker, "workload"))
+    ranked: tuple[Sort, ...] = ("workload", "guest", "employee")
+    return {**sorts, **{group: next(one for one in ranked if one in found) for group, found in acting.items()}}
+
+
+def _sorts(inputs: Inputs) -> dict[Folded, Sort]:
+    rows = inputs.principals.select(
+        folded(pl.col("principal_id")), "principal_type", guest=folded(pl.col("user_type").fill_null("")) == "guest"
+    )
+    return {
+        id_: ("guest" if guest else "employee") if kind == "User" else "workload"
+        for id_, kind, guest in rows.iter_rows()
+    }
+
+
+SUPPORT = 2
+"""The fewest workers that have to use both changes of a pair."""
+LINK = 250
+"""The least share, of a thousand: of the rarer change's use in a pair, and of the mean link between two groups."""
+_CHANCE = 2
+"""A pair has to occur this many times as often as by chance."""
+_MOSTLY = 600
+"""A pair with this share, of a thousand, of the more frequent change's use is no chance in a tenant of few jobs."""
+_ONE = 1_000_000
+"""The weight of a worker who uses one change."""
+_MANY = 60
+"""A worker with more changes than this is left out: its weight is nothing, and its pairs are thousands."""
+
+Group = tuple[str, ...]
+
+
+def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
+    """Return the groups of changes, each sorted, in the order of their first names; a change alone is a group, too.
+
+    Args:
+        changes_of: By worker, the names of the changes that it used.
+    """
+    names = sorted(set().union(*changes_of.values()))
+    number_of = {name: number for number, name in enumerate(names)}
+    links = _links({worker: sorted(number_of[name] for name in used) for worker, used in changes_of.items()})
+    return [tuple(names[number] for number in group) for group in _average_linkage(len(names), links)]
+
+
+def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int]:
+    """Return the share, of a thousand, of the rarer change's use that is with the other, for each linked pair."""
+    alone: dict[int, int] = defaultdict(int)
+    both: dict[tuple[int, int], int] = defaultdict(int)
+    support: dict[tuple[int, int], int] = defaultdict(int)
+    whole = 0
+    for used in changes_of.values():
+        if not used:
+            continue
+        weight = _ONE // len(used)
+        whole += weight
+        for one in used:
+            alone[one] += weight
+        for pair in combinations(used, 2) if len(used) <= _MANY else ():
+            both[pair] += weight
+            support[pair] += 1
+    found = {}
+    for (first, second), weight in both.items():
+        rarer, other = sorted((alone[first], alone[second]))
+        is_no_chance = weight * whole >= _CHANCE * rarer * other or 1000 * weight >= _MOSTLY * other
+        share = 1000 * weight // rarer
+        if support[first, second] >= SUPPORT and share >= LINK and is_no_chance:
+            found[first, second] = share
+    return found
+
+
+def _average_linkage(number: int, links: Mapping[tuple[int, int], int]) -> list[tuple[int, ...]]:
+    """Return the groups of numbers, joined while the mean link between two is `LINK` or more; the strongest first.
+
+    Of equally strong pairs the one with the lowest numbers is joined first.
+    """
+    members: dict[int, tuple[int, ...]] = {one: (one,) for one in range(number)}
+    near: dict[int, dict[int, int]] = defaultdict(dict)
+    for (first, second), share in links.items():
+        near[first][second] = near[second][first] = share
+
+    def step(one: int, other: int) -> tuple[int, tuple[int, ...], tuple[int, ...], int, int]:
+        """Return a possible step as an entry of the heap: the negative mean link, and both groups."""
+        mean = _ONE * near[one][other] // (len(members[one]) * len(members[other]))
+        first, second = sorted((one, other), key=members.__getitem__)
+        return -mean, members[first], members[second], first, second
+
+    heap = [step(*pair) for pair in links]
+    heapq.heapify(heap)
+    while heap and -heap[0][0] >= LINK * _ONE:
+        _, _, _, one, other = heapq.heappop(heap)
+        if one not in members or other not in members:
+            continue
+        joined, number = number, number + 1
+        members[joined] = tuple(sorted(members.pop(one) + members.pop(other)))
+        for gone in (one, other):
+            for beside, share in near.pop(gone).items():
+                if beside not in (one, other):
+                    del near[beside][gone]
+                    near[joined][beside] = near[beside][joined] = near[joined].get(beside, 0) + share
+        for beside in near[joined]:
+            heapq.heappush(heap, step(joined, beside))
+    return sorted(members.values())
+
+
+MOST_JOBS = 3
+"""Maximum number of jobs of one holder."""
+_PART = 4
+"""A holder has a job if it used at least one in this number of its changes."""
+_FEW = 10
+"""A change belongs to the role of a job if at least one in this number of its workers used it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Job:
+    """A group of changes that the same workers use.
+
+    Attributes:
+        key: Its first change in the order of names: the same as long as that change is in it.
+        changes: The changes that belong together.
+        workers: Who has the job, among those who made the calls.
+        core: The changes that its role has.
+        by_sort: For guests and workloads among its workers, the part of the core that at least one of them used.
+    """
+
+    key: str
+    changes: int
+    workers: frozenset[Folded] = frozenset()
+    core: int = 0
+    by_sort: Mapping[Sort, int] = field(default_factory=dict)
+
+    def share_of(self, used: int) -> tuple[int, int]:
+        """Return the number of its changes that are among the used ones, and of all its changes."""
+        return (self.changes & used).bit_count(), self.changes.bit_count()
+
+
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """The jobs of a tenant.
+
+    Attributes:
+        work: The work that they were found in.
+        found: The jobs, by key.
+    """
+
+    work: Work
+    found: tuple[Job, ...] = ()
+    _owners: dict[int, Job] = field(default_factory=dict, compare=False)
+
+    def __post_init__(self) -> None:
+        self._owners.update((bit, job) for job in self.found for bit in bits_of(job.changes))
+
+    def of(self, used: int) -> tuple[Job, ...]:
+        """Return the jobs of somebody who used a set of changes: at most three, the one with most of them first.
+
+        Who used one change of a group of several, and has another job, did not do that job.
+        """
+        ranked = []
+        for job in dict.fromkeys(self._owners[bit] for bit in bits_of(used) if bit in self._owners):
+            own, whole = job.share_of(used)
+            if own * _PART >= whole and own:
+                ranked.append((-own, -own / whole, job.key, job))
+        ranked.sort(key=lambda item: item[:3])
+        chosen: list[Job] = []
+        for own, share, _, job in ranked:
+            if not chosen or own < -1 or share == -1:
+                chosen.append(job)
+        return tuple(chosen[:MOST_JOBS])
+
+    def of_holder(self, holder: Folded) -> tuple[Job, ...]:
+        """Return the jobs of the holder of assignments."""
+        common = self.work.common.get(holder)
+        return self.of(self.work.used_by(holder) if common is None else common)
+
+
+def find_jobs(work: Work) -> Jobs:
+    """Return the jobs that the work of a tenant shows; changes that one worker alone uses are nobody's job."""
+    index = work.index
+    names = {
+        bit: f"{index.keys[bit][1]} {index.keys[bit][0]}" for mask in work.of_worker.values() for bit in bits_of(mask)
+    }
+    bit_of = {name: bit for bit, name in names.items()}
+    groups = group_changes({who: {names[bit] for bit in bits_of(mask)} for who, mask in work.of_worker.items()})
+    candidates = [Job(group[0], index.mask_of_bits(bit_of[name] for name in group)) for group in groups]
+    group_of = {bit: number for number, job in enumerate(candidates) for bit in bits_of(job.changes)}
+    users = Counter(number for used in work.of_worker.values() for number in {group_of[bit] for bit in bits_of(used)})
+    shared = [job for number, job in enumerate(candidates) if users[number] > 1]
+    jobs = Jobs(work, tuple(shared))
+    workers: dict[str, set[Folded]] = defaultdict(set)
+    for worker, used in work.of_worker.items():
+        for job in jobs.of(used):
+            workers[job.key].add(worker)
+    kept = [replace(job, workers=frozenset(workers[job.key])) for job in shared if len(workers[job.key]) > 1]
+    types = _TypeMasks(work)
+    owners = {bit: job for job in kept for bit in bits_of(job.changes)}
+    return Jobs(work, tuple(_with_core(job, work, types.changed_by(job.changes), owners) for job in kept))
+
+
+@dataclass(frozen=True, slots=True)
+class _TypeMasks:
+    """The changes on the top-level types that changes change, plane by plane."""
+
+    work: Work
+    _masks: list[int] = field(default_factory=list)
+
+    def changed_by(self, changes: int) -> int:
+        """Return all changes on the types of some changes."""
+        if not self._masks:
+            index = self.work.index
+            for mask in masks_by_type(index).values():
+                for part in (mask & index.control, mask & ~index.control):
+                    self._masks.append(part & self.work.changes)
+        whole = 0
+        for mask in self._masks:
+            if mask & changes:
+                whole |= mask
+        return whole
+
+
+def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job]) -> Job:
+    """Return a job with the changes of its role.
+
+    They are the changes of the group and the ordinary ones on its types, where at least two of its workers and a tenth
+    used them; and ordinary changes on its types that one worker used and no other job has. Who has another job of which
+    a change is does not count for this one. A risky change that only employees, or only others, used is an add-on.
+    """
+    users: dict[int, set[Folded]] = defaultdict(set)
+    for worker in job.workers:
+        for bit in bits_of(work.of_worker[worker] & (job.changes | on_types)):
+            owner = owners.get(bit, job)
+            if owner.key == job.key or worker not in owner.workers:
+                users[bit].add(worker)
+    risky, core = work.all_risky, 0
+    for bit, those in users.items():
+        is_common = len(those) > 1 and _FEW * len(those) >= len(job.workers)
+        if risky >> bit & 1:
+            fits = is_common and _is_usual(bit, those, job, work)
+        else:
+            fits = is_common or (bit not in owners and bool(on_types >> bit & 1))
+        if fits:
+            core |= 1 << bit
+    used_by: dict[Sort, int] = defaultdict(int)
+    for worker in job.workers:
+        used_by[work.sort_of(worker)] |= work.of_worker[worker]
+    for used in used_by.values():
+        core &= ~risky | used
+    return replace(job, core=core, by_sort={sort: core & used for sort, used in used_by.items()})
+
+
+def _is_usual(bit: int, users: Iterable[Folded], job: Job, work: Work) -> bool:
+    """Return whether half of the workers of a job use a risky change, and somebody wherever two of them work."""
+    users = set(users)
+    if 2 * len(users) < len(job.workers):
+        return False
+    active: dict[str, set[Folded]] = defaultdict(set)
+    for worker in job.workers:
+        for anchor, used in work.by_subscription.get(worker, {}).items():
+            if used & job.changes:
+                active[anchor].add(worker)
+    return all(
+        len(those) < 2 or any(work.by_subscription[worker].get(anchor, 0) >> bit & 1 for worker in those)
+        for anchor, those in active.items()
+    )

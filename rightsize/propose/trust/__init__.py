@@ -1,1 +1,0 @@
-"""Propose to remove or narrow federated credentials."""
