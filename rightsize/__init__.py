@@ -37,9 +37,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rightsize.api.notes import EvidenceWarning
     from rightsize.api.plan import Plan
-    from rightsize.api.results import AccessAnswer, JobsAnswer, LoadAnswer, LogsAnswer, VerifyAnswer
+    from rightsize.api.results import AccessAnswer, EvidenceWarning, JobsAnswer, LoadAnswer, LogsAnswer, VerifyAnswer
     from rightsize.api.roles import ContainmentAnswer, contains
     from rightsize.api.store import Store, open, read_plan
     from rightsize.model.errors import (
@@ -55,9 +54,8 @@ if TYPE_CHECKING:
     from rightsize.model.nouns import PermissionBlock, Reason, RoleDefinition, Witness
 else:
     _NAMES = {
-        "api.notes": ("EvidenceWarning",),
         "api.plan": ("Plan",),
-        "api.results": ("AccessAnswer", "JobsAnswer", "LoadAnswer", "LogsAnswer", "VerifyAnswer"),
+        "api.results": ("AccessAnswer", "EvidenceWarning", "JobsAnswer", "LoadAnswer", "LogsAnswer", "VerifyAnswer"),
         "api.roles": ("ContainmentAnswer", "contains"),
         "api.store": ("Store", "open", "read_plan"),
         "model.errors": tuple(name for name in __all__ if name.endswith("Error")),

@@ -19,7 +19,7 @@ from tests.tiers import mark_tiers
 
 if TYPE_CHECKING:
     from rightsize.demo.tenant import SampleTenant
-    from rightsize.workflow.demo import DemoResult
+    from rightsize.workflow.suite.demo import DemoResult
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 
@@ -261,7 +261,7 @@ def demo_exports(made_once: MadeOnce) -> Path:
 def demo_made(made_once: MadeOnce) -> DemoResult:
     """What making the default demo gave, and the folder that it made. Read only."""
     from rightsize.demo.spec import TenantSpec  # noqa: PLC0415
-    from rightsize.workflow.demo import make_demo  # noqa: PLC0415
+    from rightsize.workflow.suite.demo import make_demo  # noqa: PLC0415
 
     def fill(folder: Path) -> None:
         made = make_demo(folder / "demo", TenantSpec(), lambda _: None)
@@ -303,8 +303,8 @@ def hostile_truth(hostile_exports: Path) -> dict[str, Any]:
 def hostile_planned(made_once: MadeOnce, hostile_exports: Path) -> Path:
     """A folder with the hostile tenant's `store.duckdb` and its `plan`. Read only: whoever writes takes a copy."""
     from rightsize.propose.core.options import PlanOptions  # noqa: PLC0415
-    from rightsize.workflow.load import load_paths  # noqa: PLC0415
-    from rightsize.workflow.propose import propose_plan  # noqa: PLC0415
+    from rightsize.workflow.data.load import load_paths  # noqa: PLC0415
+    from rightsize.workflow.plan.propose import propose_plan  # noqa: PLC0415
 
     def fill(folder: Path) -> None:
         load_paths(folder / "store.duckdb", [hostile_exports])

@@ -13,20 +13,19 @@ from typing import Any, Literal
 import polars as pl
 
 from rightsize.api.frames import ADVICE, CURVE, FAULTS, PROPOSALS, frame_of
-from rightsize.api.given import Place, explained, path_of
-from rightsize.api.results import VerifyAnswer
+from rightsize.api.results import Place, VerifyAnswer, explained, path_of
 from rightsize.model import plan as model
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan_totals import NextSteps
 from rightsize.propose.verify.review import ReviewablePlan, plan_of
 from rightsize.render.plan import proposal_document
-from rightsize.workflow.next_steps import steps_in
+from rightsize.workflow.names import names_in
+from rightsize.workflow.plan.propose import proposal_rows
+from rightsize.workflow.plan.review import steps_in
+from rightsize.workflow.plan.verify import verify_plan
 from rightsize.workflow.plan_folder import copy_plan_folder, plan_file, read_plan_folder
-from rightsize.workflow.plan_names import names_in
-from rightsize.workflow.propose import proposal_rows
 from rightsize.workflow.signatures import Signers
-from rightsize.workflow.verify import verify_plan
 
 
 class Plan:

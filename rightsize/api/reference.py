@@ -14,7 +14,7 @@ from types import FunctionType
 from typing import Any
 
 import rightsize
-from rightsize.api import given, roles, store_reads
+from rightsize.api import results, roles, store_reads
 from rightsize.model import nouns
 
 _HEAD = """\
@@ -36,11 +36,11 @@ The examples run in a folder with the exports, the store `tenant.duckdb` and the
 _ALIASES = {
     "AskedPlane": store_reads.AskedPlane,
     "AssignmentState": nouns.AssignmentState,
-    "Day": given.Day,
-    "Place": given.Place,
-    "Places": given.Places,
+    "Day": results.Day,
+    "Place": results.Place,
+    "Places": results.Places,
     "RoleLike": roles.RoleLike,
-    "Texts": given.Texts,
+    "Texts": results.Texts,
 }
 _WIDTH = 100
 _SECTION = re.compile(r"^(Args|Attributes|Raises|Warns|Examples):$", re.MULTILINE)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.api.given import Place
+from rightsize.api.results import Place
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.algebra import contains as find_witness
-from rightsize.workflow.roles import choose_role, decided, read_role
+from rightsize.workflow.roles.compare import choose_role, decided, read_role
 
 RoleLike = RoleDefinition | PermissionBlock | Sequence[PermissionBlock] | Mapping[str, Any] | Sequence[Any] | Place
 

@@ -9,8 +9,11 @@ from typing import Literal
 import polars as pl
 
 from rightsize.api import frames
-from rightsize.api.given import (
+from rightsize.api.plan import Plan, open_plan
+from rightsize.api.results import (
     Day,
+    LoadAnswer,
+    LogsAnswer,
     Place,
     Places,
     Texts,
@@ -20,20 +23,20 @@ from rightsize.api.given import (
     paths_of,
     require_least,
     texts_of,
+    warn,
 )
-from rightsize.api.notes import warn
-from rightsize.api.plan import Plan, open_plan
-from rightsize.api.results import LoadAnswer, LogsAnswer
 from rightsize.api.store_reads import ReadStore
 from rightsize.model.errors import UsageError
 from rightsize.propose.core.options import ROLE_WORTH, PlanOptions, Reads, Unobservable, choice
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.store.connection import open_store
-from rightsize.workflow import load, logs, propose
-from rightsize.workflow.analyze import analyze_store
-from rightsize.workflow.deploy import COMMENT_FORM
-from rightsize.workflow.exclusions import read_exclusion_file
-from rightsize.workflow.status import read_coverage
+from rightsize.workflow.analysis.analyze import analyze_store
+from rightsize.workflow.answers import logs
+from rightsize.workflow.data import load
+from rightsize.workflow.data.status import read_coverage
+from rightsize.workflow.plan import propose
+from rightsize.workflow.plan.deploy import COMMENT_FORM
+from rightsize.workflow.plan.propose import read_exclusion_file
 
 
 class Store(ReadStore):

@@ -9,14 +9,14 @@ from typing import Literal, Self
 import polars as pl
 
 from rightsize.api import frames
-from rightsize.api.given import Day, Place, day_of, explained, require_least, time_of
-from rightsize.api.notes import warn
 from rightsize.api.plan import Plan
-from rightsize.api.results import AccessAnswer, JobsAnswer
+from rightsize.api.results import AccessAnswer, Day, JobsAnswer, Place, day_of, explained, require_least, time_of, warn
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.store.sandbox import run_statement
-from rightsize.workflow import access, jobs, next_steps
+from rightsize.workflow.answers import access
+from rightsize.workflow.plan import jobs
+from rightsize.workflow.plan import review as next_steps
 from rightsize.workflow.tenant_access import AccessQuestion
 
 AskedPlane = Literal["control", "data"]

@@ -22,7 +22,7 @@ from rightsize.cli.options import DEFAULT_DB, option_name
 
 with lazy_modules():
     # It imports DuckDB, which names of options do not need.
-    from rightsize.workflow import completions
+    from rightsize.workflow.data import completions
 
 _SECONDS = 4.0
 """A shell that waits longer is worse than one that completes nothing."""

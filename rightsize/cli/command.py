@@ -44,7 +44,7 @@ from rightsize.cli.options import (
 from rightsize.cli.output import show
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render.escape import for_shell
-from rightsize.workflow import next_command
+from rightsize.workflow.data import next_command
 
 with lazy_modules():
     # It reads TOML; a command without a file never loads it.

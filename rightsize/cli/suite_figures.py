@@ -22,7 +22,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
 
 if TYPE_CHECKING:
-    from rightsize.workflow.suite import SuiteResult
+    from rightsize.workflow.suite.run import SuiteResult
 
 
 SUITE_COLUMNS = (

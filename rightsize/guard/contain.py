@@ -39,10 +39,10 @@ from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import digest_content
-from rightsize.workflow.attack_paths import KINDS, named
-from rightsize.workflow.behaviour import find_behaviour, with_holds
-from rightsize.workflow.propose import require_catalogue
-from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.analysis.attack_paths import KINDS, named
+from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
+from rightsize.workflow.analysis.keep_analysis import analyse_inputs
+from rightsize.workflow.plan.propose import require_catalogue
 
 REQUESTS, PAGE = "containment.json", "containment.md"
 _HOLDS_DAYS = 90

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from rightsize.workflow.role_check import RoleVerdict
+from rightsize.workflow.roles.check import RoleVerdict
 
 Row = dict[str, Any]
 

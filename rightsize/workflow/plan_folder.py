@@ -10,8 +10,18 @@ from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, SMALL, is_found, parts_of_found, read_found, read_given, stands_in
 from rightsize.propose.verify.review import ReviewablePlan, read_reviewable
 from rightsize.render.plan import PLAN, prepared, read_manifest, write_folder
-from rightsize.workflow.chain import CHAIN, Chain, check_origin, read_chain
-from rightsize.workflow.signatures import ANYBODY, Signature, Signers, check_signature, sign_chain, signatures_of
+from rightsize.workflow.signatures import (
+    ANYBODY,
+    CHAIN,
+    Chain,
+    Signature,
+    Signers,
+    check_origin,
+    check_signature,
+    read_chain,
+    sign_chain,
+    signatures_of,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from rightsize.analyze.findings import find
 from rightsize.store.connection import Store
-from rightsize.workflow.explain_output import explain_principal
-from rightsize.workflow.keep_analysis import laid_out
+from rightsize.workflow.analysis.keep_analysis import laid_out
+from rightsize.workflow.answers.explain import explain_principal
 from tests.analyze.tiny import Tiny
 from tests.tenants.fake_store import FakeStore
 

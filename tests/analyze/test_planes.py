@@ -21,7 +21,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change
 from rightsize.render.plan import plan_files
-from rightsize.workflow.planes import verify_parts
+from rightsize.workflow.analysis.keep_analysis import verify_parts
 from tests.analyze.tiny import RG, Tiny
 from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import contents_of
@@ -69,9 +69,9 @@ def unchanged(table_of: TableOf, part: WrittenPart) -> list[Change]:
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     tiny = Tiny().role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG).cover()
     store = FakeStore(tiny.use("p", "Microsoft.Compute/virtualMachines/write", succeeded=2).inputs())
-    for module in ("analyze", "explain"):
+    for module in ("analysis.analyze", "answers.explain"):
         monkeypatch.setattr(f"rightsize.workflow.{module}.open_store", lambda *_, **__: store)
-    monkeypatch.setattr("rightsize.workflow.planes.PLANES", (PlaneSteps("graph", judge, unchanged),))
+    monkeypatch.setattr("rightsize.workflow.analysis.keep_analysis.PLANES", (PlaneSteps("graph", judge, unchanged),))
     return store
 
 

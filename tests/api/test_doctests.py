@@ -44,7 +44,7 @@ def _examples(name: str, found: object) -> doctest.DocTest:
     return test
 
 
-UNWARNED = pytest.mark.filterwarnings("ignore::rightsize.api.notes.EvidenceWarning")
+UNWARNED = pytest.mark.filterwarnings("ignore::rightsize.api.results.EvidenceWarning")
 """A tiny tenant has no listing of deny assignments, and an answer that depends on one says so in a warning."""
 
 EXAMPLES = {name: test for name, found in _documented() if (test := _examples(name, found)).examples}

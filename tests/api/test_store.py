@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 
 import rightsize
-from rightsize.api.given import day_of, paths_of, texts_of, time_of
+from rightsize.api.results import day_of, paths_of, texts_of, time_of
 from tests.api.tiny_tenant import SCOPE
 
 NOON = dt.datetime(2026, 4, 1, 1, 30, tzinfo=dt.timezone(dt.timedelta(hours=2)))

@@ -148,7 +148,7 @@ def _effective_permissions(scratch: Path) -> Iterator[tuple[str, ...]]:
     from rightsize.demo.generator import generate, write_exports  # noqa: PLC0415
     from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  only this bench needs a tenant
     from rightsize.store.connection import open_store  # noqa: PLC0415
-    from rightsize.workflow.load import load_paths  # noqa: PLC0415
+    from rightsize.workflow.data.load import load_paths  # noqa: PLC0415
 
     write_exports(generate(TenantSpec(principals=300)), scratch / "tenant")
     load_paths(scratch / "tenant.duckdb", [scratch / "tenant"])

@@ -34,7 +34,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import brier, by_basis, reliability
 from rightsize.rules.graph import is_general, partial_kind
 from rightsize.store.connection import open_store
-from rightsize.workflow.catalog import import_catalogue
+from rightsize.workflow.data.catalog import import_catalogue
 
 SLOW = True
 MAP = Path(__file__).parents[3] / "shared" / "data" / "graph"

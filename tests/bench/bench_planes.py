@@ -20,9 +20,9 @@ from rightsize.planes.graph.cases import GraphMap
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.sql import UNMAPPED
-from rightsize.workflow.catalog import import_catalogue
-from rightsize.workflow.demo import DemoResult, make_demo
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.catalog import import_catalogue
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.suite.demo import DemoResult, make_demo
 
 SLOW = True
 DATA = Path(__file__).parents[3] / "shared" / "data"

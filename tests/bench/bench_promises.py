@@ -13,8 +13,8 @@ from rightsize.demo.spec import TenantSpec
 from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.store.connection import open_store
-from rightsize.workflow.demo import make_demo
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.suite.demo import make_demo
 from tests.tenants.promises_held import Evidence, hold
 
 SLOW = True

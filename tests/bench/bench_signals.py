@@ -22,8 +22,14 @@ from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.habits import PLACES
-from rightsize.workflow.behaviour import behaviour_inputs, behaviour_of_days, find_behaviour, held_use, with_holds
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.analysis.behaviour import (
+    behaviour_inputs,
+    behaviour_of_days,
+    find_behaviour,
+    held_use,
+    with_holds,
+)
+from rightsize.workflow.data.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
 from tests.bench.contained_cases import Contained, contain_case, days_before

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.bench.bench_compare import write_activity
 
 SLOW = True
@@ -23,7 +23,7 @@ RECORDS = int(os.environ.get("RIGHTSIZE_BENCH_RECORDS", "400000"))
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Reduce a small and a large log on one Spark each, so that its start does not count; then load on DuckDB."""
-    from rightsize.workflow.load_spark import load_on_spark  # noqa: PLC0415  needs the extra `spark`
+    from rightsize.workflow.data.load_spark import load_on_spark  # noqa: PLC0415  needs the extra `spark`
 
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)

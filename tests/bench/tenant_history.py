@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.bench.activity_files import FIRST_DAY, write_analytics, write_later_analytics
 
 PEOPLE = 1_000

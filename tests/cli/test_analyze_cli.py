@@ -22,7 +22,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     tiny = Tiny().role("vm", "Microsoft.Compute/*", data=["*"]).assign("a", "p", "vm", role_name="VM").cover()
     tiny.add("principals", principal_id="p", principal_type="User", display_name="\x1b[31mPat", listed=True)
     store = FakeStore(tiny.use("p", START).use("p", "Contoso.X/y/write").inputs())
-    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.analysis.analyze.open_store", lambda *_, **__: store)
     return store
 
 
@@ -83,7 +83,7 @@ def test_a_longer_window_than_the_data_leaves_nothing_unused(
 def test_an_empty_store_does_not_support_an_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rightsize.workflow.analyze.open_store", lambda *_, **__: FakeStore(Tiny().inputs()))
+    monkeypatch.setattr("rightsize.workflow.analysis.analyze.open_store", lambda *_, **__: FakeStore(Tiny().inputs()))
     assert run(["analyze"]) == 6
     assert "neither assignments nor use are loaded" in capsys.readouterr().err
 

@@ -13,7 +13,7 @@ from rightsize.analyze.principals import NAMED
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
-from rightsize.workflow.asked_names import resolve_excluded, resolve_scopes
+from rightsize.workflow.names import resolve_excluded, resolve_scopes
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 GROUP = f"{SUB}/resourceGroups/rg-portal"

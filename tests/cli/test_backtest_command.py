@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.cli.main import run
-from rightsize.workflow.demo import DemoResult
+from rightsize.workflow.suite.demo import DemoResult
 from tests.planes.graph.small_map import Apps
 from tests.propose.histories import extend
 from tests.propose.small_tenant import CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid
@@ -51,7 +51,9 @@ def _tenant(days: int = 120) -> SmallTenant:
 
 
 def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant, *graph: GraphTables) -> None:
-    monkeypatch.setattr("rightsize.workflow.backtest.open_store", lambda *_, **__: FakeStore(tenant.inputs(), *graph))
+    monkeypatch.setattr(
+        "rightsize.workflow.plan.backtest.open_store", lambda *_, **__: FakeStore(tenant.inputs(), *graph)
+    )
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import typer.main
 from rightsize.cli.answers import lines_of, quote_for_bash, quote_for_powershell, read_line
 from rightsize.cli.main import app, run
 from rightsize.store.connection import open_store
-from rightsize.workflow.completions import MOST, values_beginning
+from rightsize.workflow.data.completions import MOST, values_beginning
 
 BREAKS = " \t\n\"'@><=;|&(:"
 HOSTILE = (

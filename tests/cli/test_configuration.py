@@ -17,7 +17,7 @@ from rightsize.cli.main import app, run
 from rightsize.cli.options import NOT_IN_FOUND_FILE, TYPED, option_name, options_of, variables_of
 from rightsize.model.errors import InputError
 from rightsize.propose.core.options import PlanOptions
-from rightsize.workflow import propose as propose_workflow
+from rightsize.workflow.plan import propose as propose_workflow
 
 FILE = "rightsize.toml"
 NAMED = "named.toml"

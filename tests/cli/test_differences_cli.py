@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
 TERRAFORM, HL7, PORTAL = (

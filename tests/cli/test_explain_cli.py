@@ -9,7 +9,7 @@ import json
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.workflow.explain import explain
+from rightsize.workflow.answers.explain import explain
 from tests.analyze.tiny import RG, Tiny
 from tests.tenants.fake_store import FakeStore
 
@@ -23,7 +23,7 @@ def _store(monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.assign("b", "g", "vm", RG).use("p", START, succeeded=2, denied=1).use("p", "=1+1/x")
     tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat\x1b[2J", listed=True)
     store = FakeStore(tiny.sign_in("p").inputs())
-    monkeypatch.setattr("rightsize.workflow.explain.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.answers.explain.open_store", lambda *_, **__: store)
 
 
 def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:
@@ -89,5 +89,5 @@ def test_use_that_is_counted_and_not_named_is_told(
     def with_counted(*asked: object, **options: object) -> dict[str, object]:
         return explain(*asked, **options) | {"unexplained": [counted]}  # type: ignore[arg-type]
 
-    monkeypatch.setattr("rightsize.workflow.explain.explain", with_counted)
+    monkeypatch.setattr("rightsize.workflow.answers.explain.explain", with_counted)
     assert "\nunexplained use\n  several operations of graph, by first_party\n" in shown(capsys, "table")

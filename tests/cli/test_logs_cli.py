@@ -18,8 +18,8 @@ from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import COLUMNS, log_tables
 from rightsize.rules.tables import rows_of
 from rightsize.store.stored_analysis import DIGESTED
-from rightsize.workflow.exports import requests_of
-from rightsize.workflow.log_options import EXPORTED
+from rightsize.workflow.answers.log_options import EXPORTED
+from rightsize.workflow.data.exports import requests_of
 from tests.propose.inventoried import inventoried, inventory, resource
 from tests.propose.small_tenant import BLOB_READER, DATA, DAY0, DAYS, SUB, SUB2, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
@@ -43,7 +43,7 @@ def bare_tenant() -> SmallTenant:
 @pytest.fixture
 def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     store = FakeStore(bare_tenant().inputs())
-    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.answers.logs.open_store", lambda *_, **__: store)
     return store
 
 
@@ -125,7 +125,7 @@ def test_volume_and_price_follow_the_rows_of_like_sources(
         scope = f"{DATA}/providers/Microsoft.Storage/storageAccounts/b/blobServices/default"
         row = {"source": "storage_log", "category": "StorageRead", "state": "observed", "events": 1000, "scope": scope}
         tenant.add("coverage", **row, day=DAY0 + dt.timedelta(days=offset))
-    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
+    monkeypatch.setattr("rightsize.workflow.answers.logs.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
     path = tmp_path / "prices.csv"
     path.write_text(",".join(COLUMNS) + "\n*,hot,us,USD,2,0,90,1000000,2026-01-01,contract\n", encoding="utf-8")
     found = answer(capsys, "--prices", str(path), "--plan", "hot")
@@ -166,7 +166,9 @@ def test_a_budget_picks_the_subscription_that_matters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     """Where two lack a log and the money is for one, the one with more excess is in the best set."""
-    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: FakeStore(two_subscriptions().inputs()))
+    monkeypatch.setattr(
+        "rightsize.workflow.answers.logs.open_store", lambda *_, **__: FakeStore(two_subscriptions().inputs())
+    )
     path = tmp_path / "prices.csv"
     path.write_text(",".join(COLUMNS) + "\n*,p,us,USD,1,0,90,1000000,2026-01-01,contract\n", encoding="utf-8")
     # 1,000 records a day of a megabyte each are 30 GB a month.
@@ -193,7 +195,7 @@ def test_a_budget_picks_the_subscription_that_matters(
 def test_parts_are_written_to_the_store(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One row each missing thing and scope; of what is missing for the whole tenant there is none."""
     store = FakeStore(two_subscriptions().inputs())
-    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.answers.logs.open_store", lambda *_, **__: store)
     options = {one["item"]: one for one in answer(capsys)["options"]}
     parts = store.answers["observability_parts"]
     assert set(parts.filter(pl.col("item") == STORAGE)["scope"]) == {SUB, SUB2}
@@ -261,7 +263,7 @@ def test_what_came_is_held_against_what_was_promised(
     """After loading, a later run says how much of the bound is decided; what is still missing has not come."""
     tenant = bare_tenant()
     store = FakeStore(tenant.inputs())
-    monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, **__: store)
+    monkeypatch.setattr("rightsize.workflow.answers.logs.open_store", lambda *_, **__: store)
     assert answer(capsys)["promises"] == []
     inventory(tenant)
     store.held = (tenant.inputs(),)
@@ -285,7 +287,7 @@ def test_a_store_that_cannot_name_operations_says_so(
         (logs_only(), "no assignment is loaded"),
     ):
         stored = FakeStore(held.inputs())
-        monkeypatch.setattr("rightsize.workflow.logs.open_store", lambda *_, stored=stored, **__: stored)
+        monkeypatch.setattr("rightsize.workflow.answers.logs.open_store", lambda *_, stored=stored, **__: stored)
         assert run(["logs"]) == 0
         err = capsys.readouterr().err
         assert said in err

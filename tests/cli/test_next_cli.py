@@ -18,9 +18,9 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.verify.review import plan_of
 from rightsize.render.plan import plan_files, write_folder
 from rightsize.store.connection import open_store
-from rightsize.workflow.demo_truth import check_plan
-from rightsize.workflow.next_steps import proposals_of_wave
+from rightsize.workflow.plan.review import proposals_of_wave
 from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.suite.judge import check_plan
 from tests.propose.small_tenant import READER, SUB, SmallTenant, guid
 from tests.rollout.demo_rollout import emergency_words
 

@@ -14,7 +14,7 @@ from rightsize.cli.main import run
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.registry import entries_below
 from rightsize.store.connection import open_store
-from rightsize.workflow.next_command import CATALOGUE, EXPORTS, LOGS, ROLES, command_after, command_after_review
+from rightsize.workflow.data.next_command import CATALOGUE, EXPORTS, LOGS, ROLES, command_after, command_after_review
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ANNA, ROLE, ASSIGNED = (f"{n}0000000-0000-4000-8000-000000000000" for n in "123")
@@ -147,7 +147,7 @@ def test_a_store_that_was_planned_leads_to_the_plan_until_it_changes(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
     state = dict.fromkeys(("has_rbac", "has_grants", "has_roles", "has_catalogue", "has_logs", "is_analysed"), True)
-    monkeypatch.setattr("rightsize.workflow.next_command.state_of", lambda _: {**state, "is_planned": True})
+    monkeypatch.setattr("rightsize.workflow.data.next_command.state_of", lambda _: {**state, "is_planned": True})
     db = folder / "s.duckdb"
     assert command_after(db, tmp_path) == "rightsize next"
     assert command_after(db, tmp_path / "none") == "rightsize propose"

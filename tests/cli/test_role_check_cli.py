@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.workflow import role_check
+from rightsize.workflow.roles import check as role_check
 
 START = "Microsoft.Compute/virtualMachines/start/action"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"

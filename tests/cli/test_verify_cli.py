@@ -32,7 +32,7 @@ def _tenant() -> SmallTenant:
 def today(monkeypatch: pytest.MonkeyPatch) -> SmallTenant:
     """The tenant of today; a test changes it before it verifies."""
     tenant = _tenant()
-    monkeypatch.setattr("rightsize.workflow.verify.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
+    monkeypatch.setattr("rightsize.workflow.plan.verify.open_store", lambda *_, **__: FakeStore(tenant.inputs()))
     return tenant
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.collect.pages import Run
-from rightsize.workflow.collect import CollectReport, collect_tenant
+from rightsize.workflow.data.collect import CollectReport, collect_tenant
 from tests.azure.hurried import Hurried
 from tests.loopback.server import Loopback
 

@@ -21,9 +21,9 @@ from rightsize.propose.verify.review import plan_of
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.store.connection import open_store
-from rightsize.workflow.collect import collect_tenant
-from rightsize.workflow.doctor import collector_role
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.collect import collect_tenant
+from rightsize.workflow.data.doctor import collector_role
+from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.azure.hurried import Hurried
 from tests.loopback.az import Az, az_environment, sign_in_az

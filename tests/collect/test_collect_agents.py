@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.collect.collecting import Collect, row_of
 from tests.loopback.server import Loopback
 

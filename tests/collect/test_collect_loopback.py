@@ -16,8 +16,8 @@ from rightsize.collect.runs import find_runs
 from rightsize.collect.sources import workspaces
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
-from rightsize.workflow.collect import CollectReport, collect_tenant
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.collect import CollectReport, collect_tenant
+from rightsize.workflow.data.load import load_paths
 from tests.azure.hurried import Hurried
 from tests.collect.collecting import UNTIL, Collect, ids, row_of
 from tests.loopback.faults import ROTATION

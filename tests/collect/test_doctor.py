@@ -17,7 +17,7 @@ from rightsize.collect.listing import CollectionUnit, Source
 from rightsize.collect.sources import SOURCES, chosen_sources
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.workflow.doctor import Diagnosis, collector_role, examine, write_role
+from rightsize.workflow.data.doctor import Diagnosis, collector_role, examine, write_role
 from tests.azure.hurried import Hurried
 from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback

@@ -14,8 +14,8 @@ from rightsize.azure import blobs
 from rightsize.collect.pages import Run
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
-from rightsize.workflow.collect import CollectReport, collect_tenant
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.collect import CollectReport, collect_tenant
+from rightsize.workflow.data.load import load_paths
 from tests.azure.hurried import Hurried
 from tests.loopback.azurite import ACCOUNT, Azurite, run_azurite
 from tests.loopback.fixtures import sign_in

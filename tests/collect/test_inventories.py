@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow import collect as workflow
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data import collect as workflow
+from rightsize.workflow.data.load import load_paths
 from tests.collect.collecting import Collect
 from tests.loopback.server import Loopback
 

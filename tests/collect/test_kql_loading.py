@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from rightsize.store.connection import Store, open_store
 from rightsize.store.merging.loads import merge
 from rightsize.store.merging.staging import create_staging
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
 from tests.collect.odd_rows import Maker, activity_row, storage_row
 from tests.examples import FEWEST

@@ -16,8 +16,8 @@ from rightsize.demo.spec import TenantSpec
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.propose import propose_plan
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.plan.propose import propose_plan
 from tests.collect.collecting import collector
 from tests.collect.served import write_served
 from tests.loopback.fixtures import sign_in

@@ -13,7 +13,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.store.connection import open_store
-from rightsize.workflow import collect as collecting
+from rightsize.workflow.data import collect as collecting
 from tests.azure.hurried import Hurried
 from tests.collect.collecting import Collect, collector, row_of
 from tests.ingest.signal_records import (

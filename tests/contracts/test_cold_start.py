@@ -55,7 +55,7 @@ def test_help_imports_no_command() -> None:
 def test_help_of_no_command_loads_an_engine() -> None:
     """A command imports its workflow at the top of its file, and Python loads it when the command runs."""
     loaded = _modules_after(*((*entry.name.split(), "--help") for entry in COMMANDS))
-    assert "rightsize.workflow.propose" in loaded
+    assert "rightsize.workflow.plan.propose" in loaded
     assert not loaded & set(HEAVY)
 
 

@@ -18,7 +18,7 @@ from rightsize.cli.commands.demo import write_page
 from rightsize.cli.main import run
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.demo import STORE, DemoResult
+from rightsize.workflow.suite.demo import STORE, DemoResult
 
 PAGES = {"report": "report.html", "summary": "summary.html"}
 NUMBER = r"(\d[\d,]*)"

@@ -19,7 +19,7 @@ from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import UsageError
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.demo import MARKER, STORE, DemoResult, write_demo
+from rightsize.workflow.suite.demo import MARKER, STORE, DemoResult, write_demo
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.planes import judge_planes, tables_beside
+from rightsize.workflow.analysis.keep_analysis import judge_planes, tables_beside
+from rightsize.workflow.data.load import load_paths
 
 
 @pytest.fixture(scope="module")

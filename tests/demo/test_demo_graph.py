@@ -11,7 +11,7 @@ from rightsize.model.plan import PlanePart
 from rightsize.planes.planes import GRAPH
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,7 @@ from tests.loopback.server import Loopback, Options
 
 ROLLOUT = """
 import sys
-import rightsize.workflow.rollout_run as module
+import rightsize.workflow.plan.rollout_run as module
 from rightsize.cli.main import main
 from tests.azure.hurried import Hurried
 module.Clock = Hurried

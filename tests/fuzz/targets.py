@@ -28,7 +28,7 @@ from rightsize.propose.verify.plan_reader import load_plan, read_plan
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.scopes import parse_scope, type_paths
-from rightsize.workflow.role_sources import roles_of_bytes
+from rightsize.workflow.roles.sources import roles_of_bytes
 from tests.ingest.parsing import staged
 from tests.ingest.renderings import SHAPES, Call
 

@@ -16,8 +16,8 @@ from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content
-from rightsize.workflow.analyze import analyze_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.analysis.analyze import analyze_store
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.download_records import (
     APPLICATION,
     CATALOGUE,

@@ -12,7 +12,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import classify_holders
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.entity_records import (
     APP,
     FLAT_ASSIGNMENT,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 GRAPH = "00000003-0000-0000-c000-000000000000"
 APP = "aaaaaaaa-0000-4000-8000-000000000001"

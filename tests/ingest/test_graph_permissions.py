@@ -10,8 +10,8 @@ import pytest
 
 from rightsize.ingest.entities.graph_permissions import GRAPH_APP_ID, common_path
 from rightsize.store.connection import open_store
-from rightsize.workflow.catalog import import_catalogue, read_catalogue_status
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.catalog import import_catalogue, read_catalogue_status
+from rightsize.workflow.data.load import load_paths
 
 SHARED = Path(__file__).parents[3] / "shared" / "data" / "graph"
 GUID = "dddddddd-0000-4000-8000-00000000000"

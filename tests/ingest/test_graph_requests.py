@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.examples import FEW
 
 APP = "aaaaaaaa-0000-4000-8000-000000000001"

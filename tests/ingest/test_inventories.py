@@ -17,7 +17,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
 from rightsize.store.connection import open_store
 from rightsize.store.merging.staging import create_staging
-from rightsize.workflow.load import LoadReport, load_paths
+from rightsize.workflow.data.load import LoadReport, load_paths
 from tests.ingest.entity_records import guid
 
 ID = "11111111-1111-4111-8111-111111111111"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.parsing import rejects_of, staged, write_lines
 
 TENANT = "/tenants/11111111-1111-4111-8111-111111111111/providers/Microsoft.aadiam"

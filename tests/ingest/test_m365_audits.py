@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.parsing import events_of_records, rejects_of, write_lines
 
 APP = "aaaaaaaa-0000-4000-8000-000000000001"

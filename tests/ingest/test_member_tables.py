@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.download_records import table
 from tests.ingest.parsing import rejects_of, staged
 

@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ID = "c0000000-0000-4000-8000-00000000000{}"

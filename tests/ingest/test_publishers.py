@@ -14,7 +14,7 @@ import pytest
 from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from rightsize.ingest.pipeline import StagedFile
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.load import LoadReport, load_paths
+from rightsize.workflow.data.load import LoadReport, load_paths
 from tests.ingest.entity_records import SUB, guid
 from tests.ingest.parsing import staged, write_lines
 from tests.ingest.signal_records import GRAPH_ALERT, GRAPH_INCIDENT, RISK_DETECTION, RISKY_USER

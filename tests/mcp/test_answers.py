@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from rightsize.mcp.answers import BEGIN, DATA_NOTICE, END, bounded, error_document, text_of
+from rightsize.mcp.questions import BEGIN, DATA_NOTICE, END, bounded, error_document, text_of
 from rightsize.model.errors import InternalError, UsageError
 from tests.tenants.hostile import BIDI, LONG, NAMES, TERMINAL
 

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.analyze.lacks import Lack
 from rightsize.mcp.questions import Questions
-from rightsize.workflow import access
+from rightsize.workflow.answers import access
 
 LACK = Lack("role_definitions", "r", "no loaded listing has this role, which is assigned", "az x")
 

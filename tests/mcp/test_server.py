@@ -17,13 +17,11 @@ from jsonschema import validate
 from mcp import Client
 from mcp.types import CallToolResult, Tool
 
-from rightsize.mcp.answers import BEGIN, END
-from rightsize.mcp.questions import Questions
-from rightsize.mcp.server import build_server
+from rightsize.mcp.questions import BEGIN, END, Questions
+from rightsize.mcp.server import NAMES, build_server
 from rightsize.mcp.skill import SKILL_URI, read_skill
-from rightsize.mcp.tools import NAMES
 from rightsize.store.connection import open_store
-from rightsize.workflow.demo import STORE
+from rightsize.workflow.suite.demo import STORE
 from tests.tenants.hostile import NAMES as HOSTILE
 
 Calls = dict[str, tuple[str, dict[str, Any]]]

@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.mcp.skill import read_skill
-from rightsize.workflow.demo import STORE
+from rightsize.workflow.suite.demo import STORE
 
 NOISY = """
 import os, sys

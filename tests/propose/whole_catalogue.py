@@ -21,7 +21,7 @@ VERBS = ("read", "write", "delete", "action")
 def write_catalogue(shared_data: Path, folder: Path) -> None:
     """Load the built-in roles and the operations of Azure into a store, and write the tables that come of it."""
     from rightsize.store.connection import open_store  # noqa: PLC0415  most users of this module find them written
-    from rightsize.workflow.load import load_paths  # noqa: PLC0415
+    from rightsize.workflow.data.load import load_paths  # noqa: PLC0415
 
     db = folder / "store.duckdb"
     files = ("built-in-roles.json", "operations.csv")

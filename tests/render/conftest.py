@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rightsize.workflow.report import report_store
+from rightsize.workflow.answers.report import report_store
 
 if TYPE_CHECKING:
     from tests.conftest import MadeOnce

@@ -21,7 +21,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import CUSTOM, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
 from rightsize.render.deploy.contents import DeployContents, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
-from rightsize.workflow.role_sources import roles_of_bytes
+from rightsize.workflow.roles.sources import roles_of_bytes
 from tests.propose.small_tenant import guid
 
 CHECKOV = Path(__file__).resolve().parents[2] / ".ci" / "checkov" / "bin" / "checkov"

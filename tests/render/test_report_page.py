@@ -23,12 +23,12 @@ from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
 from rightsize.render.report.page import draw_calendar
 from rightsize.store.connection import open_store
-from rightsize.workflow.attack_paths import reach_from
-from rightsize.workflow.demo import STORE, TITLE
-from rightsize.workflow.logs import find_missing
+from rightsize.workflow.analysis.attack_paths import reach_from
+from rightsize.workflow.analysis.reach import show_reach
+from rightsize.workflow.answers.logs import find_missing
+from rightsize.workflow.answers.report import report_store
 from rightsize.workflow.plan_folder import read_plan_folder
-from rightsize.workflow.reach import show_reach
-from rightsize.workflow.report import report_store
+from rightsize.workflow.suite.demo import STORE, TITLE
 from tests.golden_files import stored
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "reports" / "example" / "report.html"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.render.deploy.files import ROLE_FORMATS
-from rightsize.workflow.role_sources import roles_of_bytes
+from rightsize.workflow.roles.sources import roles_of_bytes
 from tests.examples import FEWEST, SOME
 
 ENDINGS = {"bicep": ".bicep", "terraform": ".tf.json"}

@@ -13,8 +13,8 @@ from rich.console import Console
 from rightsize.cli.commands.review_walk import role_screen
 from rightsize.model.errors import InputError
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
+from rightsize.workflow.plan.review import Review, open_review
 from rightsize.workflow.plan_folder import read_plan_folder
-from rightsize.workflow.review import Review, open_review
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def azure(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
     """The same tenant, as a service that may be written to; nobody waits for it."""
     with Loopback(options=Options(writes=True)).start() as service:
         sign_in(monkeypatch, service)
-        monkeypatch.setattr("rightsize.workflow.rollout_run.Clock", Hurried)
+        monkeypatch.setattr("rightsize.workflow.plan.rollout_run.Clock", Hurried)
         yield service
 
 

@@ -119,7 +119,7 @@ def test_another_tenant_is_refused(ask: Ask, folder: Path, azure: Loopback, monk
     assert ask("apply", folder, *writing_words(azure))[0] == 0
     before, sign_in = _writes(azure), credentials.sign_in
     monkeypatch.setattr(
-        "rightsize.workflow.rollout_run.sign_in", lambda *words: replace(sign_in(*words), tenant_id="another")
+        "rightsize.workflow.plan.rollout_run.sign_in", lambda *words: replace(sign_in(*words), tenant_id="another")
     )
     for command in ("rollback", "apply"):
         code, _, err = ask(command, folder, *writing_words(azure))

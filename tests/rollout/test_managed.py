@@ -18,7 +18,7 @@ from rightsize.change.journal import read_journal
 from rightsize.change.rest import RefusalError
 from rightsize.change.steps import state_of
 from rightsize.model.errors import InternalError
-from rightsize.workflow.rollout_run import writes_of
+from rightsize.workflow.plan.rollout_run import writes_of
 from tests.azure.hurried import Hurried
 from tests.bench import bench_rollout
 from tests.loopback.pim_writes import default_rules, rules_of

@@ -10,7 +10,7 @@ import pytest
 from rightsize.change.bundle import ScheduleRules
 from rightsize.change.preflight import PreflightFacts
 from rightsize.cli.main import run
-from rightsize.workflow.doctor import rollout_role
+from rightsize.workflow.data.doctor import rollout_role
 from tests.loopback.fixtures import sign_in
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.loopback.server import Loopback

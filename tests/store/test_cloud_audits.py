@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.analyze import analyze_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.analysis.analyze import analyze_store
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.entity_records import SUB, guid
 from tests.ingest.parsing import write_lines
 

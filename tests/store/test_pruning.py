@@ -11,7 +11,7 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.store.connection import Store, open_store
 from rightsize.store.pruning import compact, plan_pruning, prune
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.store.staged import CONTENT, GROUP, File, Row, calls, content, guid, load, record, rows_of, sign_in
 
 ROWS = ("events", "sign_in_events", "token_calls", "loads", "rejects")

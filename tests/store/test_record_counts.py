@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.store.connection import open_store
 from rightsize.store.merging.loads import MergedFile
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.entity_records import APP, USER, page, typed
 
 SCOPE = "/subscriptions/11111111-1111-4111-8111-111111111111/resourceGroups/rg"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 USER = "bbbbbbbb-0000-4000-8000-000000000002"
 APP = "aaaaaaaa-0000-4000-8000-000000000001"

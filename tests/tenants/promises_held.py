@@ -10,9 +10,9 @@ from pathlib import Path
 
 from rightsize.analyze.observability.needs import item_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.logs import find_missing
-from rightsize.workflow.propose import propose_plan
+from rightsize.workflow.answers.logs import find_missing
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.plan.propose import propose_plan
 
 Evidence = Mapping[tuple[str, ...], Sequence[str]]
 """By missing things: the patterns of the files that bring them."""

@@ -16,13 +16,13 @@ from rightsize.cli.main import run
 from rightsize.guard.contain import contain_principal
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.workflow.agents import show_agents
-from rightsize.workflow.analyze import analyze_store
-from rightsize.workflow.catalog import import_catalogue
-from rightsize.workflow.check import check_store
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.propose import propose_plan
-from rightsize.workflow.verify import verify_plan
+from rightsize.workflow.analysis.analyze import analyze_store
+from rightsize.workflow.answers.agents import show_agents
+from rightsize.workflow.answers.check import check_store
+from rightsize.workflow.data.catalog import import_catalogue
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.plan.propose import propose_plan
+from rightsize.workflow.plan.verify import verify_plan
 from tests.plan_schema import check_plan
 from tests.tenants.agents import (
     AGENTS,

@@ -12,9 +12,9 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import open_store
-from rightsize.workflow.agents import AgentsResult, agent_answer, show_agents
-from rightsize.workflow.explain import explain
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.answers.agents import AgentsResult, agent_answer, show_agents
+from rightsize.workflow.answers.explain import explain
+from rightsize.workflow.data.load import load_paths
 from tests.docs.blocks import blocks
 from tests.ingest.entity_records import APP, USER, guid, page, typed
 

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.behaviour.facts import Behaviour, read_behaviour
 from rightsize.analyze.behaviour.judge import judge_behaviour, reported_days
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.behaviour import behaviour_inputs
+from rightsize.workflow.analysis.behaviour import behaviour_inputs
 from tests.analyze.habits import counted
 from tests.bench.bench_signals import all_rows
 from tests.bench.planted_attacks import ACCESS, KEYS, SNAPSHOT

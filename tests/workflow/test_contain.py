@@ -19,8 +19,8 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import commit_pass, pending_changes
-from rightsize.workflow.prune import prune_store
-from rightsize.workflow.verify import verify_plan
+from rightsize.workflow.data.status import prune_store
+from rightsize.workflow.plan.verify import verify_plan
 from tests.store.test_watching import concluded
 
 USER, BRIDGE = "ravi.menon@aldervalley.example", "hl7-bridge-legacy"

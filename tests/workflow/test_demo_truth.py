@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.workflow.demo_truth import after_plan
+from rightsize.workflow.suite.judge import after_plan
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, SmallTenant, proposal_for
 
 

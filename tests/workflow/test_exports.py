@@ -17,7 +17,7 @@ from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
 from rightsize.ingest.whole_exports import read_query
 from rightsize.model.errors import UsageError
-from rightsize.workflow.exports import requests_of, write_exports_script
+from rightsize.workflow.data.exports import requests_of, write_exports_script
 
 ONE = "11111111-1111-4111-8111-111111111111"
 EXAMPLE = "a0000000-0000-4000-8000"

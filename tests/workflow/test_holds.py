@@ -14,9 +14,9 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import mark_answers
-from rightsize.workflow import behaviour
-from rightsize.workflow.behaviour import find_behaviour, with_holds
-from rightsize.workflow.planes import tables_beside
+from rightsize.workflow.analysis import behaviour
+from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
+from rightsize.workflow.analysis.keep_analysis import tables_beside
 from tests.store.staged import at, calls, guid, load, record
 
 OPERATIONS = ("Microsoft.Storage/storageAccounts/listKeys/action", "Microsoft.Web/sites/config/list/action",

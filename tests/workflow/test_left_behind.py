@@ -22,7 +22,7 @@ from rightsize.store.connection import open_store
 from rightsize.store.pruning import plan_pruning, prune
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.watching import pending_changes
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.tenants.attack_traces import GROUP, SUBSCRIPTION, activity, audit, graph_request, guid, instant, target
 from tests.workflow.test_contain import signal
 

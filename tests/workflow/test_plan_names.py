@@ -10,7 +10,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.render.next_steps import describe_effort
-from rightsize.workflow.plan_names import proposals_called
+from rightsize.workflow.names import proposals_called
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
 

@@ -18,11 +18,11 @@ from rightsize.model.role_forms import permissions_to_json, read_role_definition
 from rightsize.propose.verify.review import plan_of
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import Analysed, AnalysisOptions
-from rightsize.workflow import role_check
-from rightsize.workflow.demo import STORE
-from rightsize.workflow.keep_analysis import analyse_in_memory
+from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
 from rightsize.workflow.plan_folder import read_plan_folder
-from rightsize.workflow.role_check import check_role
+from rightsize.workflow.roles import check
+from rightsize.workflow.roles.check import check_role
+from rightsize.workflow.suite.demo import STORE
 from tests.analyze.tiny import RG, SUB, VM, Tiny
 from tests.tenants.fake_store import FakeStore
 
@@ -71,8 +71,8 @@ def analysed(store: FakeStore) -> Analysed:
 def _opened(store: FakeStore, analysed: Analysed, request: pytest.FixtureRequest) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         if "demo_folder" not in request.fixturenames:
-            patched.setattr(role_check, "open_store", lambda *_, **__: store)
-            patched.setattr(role_check, "find_analysis", lambda *_: analysed)
+            patched.setattr(check, "open_store", lambda *_, **__: store)
+            patched.setattr(check, "find_analysis", lambda *_: analysed)
         yield
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rightsize.model.errors import InputError, UsageError
-from rightsize.workflow.role_gates import no_new_access, not_granted
-from rightsize.workflow.role_sources import read_file
-from rightsize.workflow.roles import contains_pairs, read_role
+from rightsize.workflow.roles.compare import contains_pairs, read_role
+from rightsize.workflow.roles.gates import no_new_access, not_granted
+from rightsize.workflow.roles.sources import read_file
 
 READ, WRITE = "Microsoft.Compute/virtualMachines/read", "Microsoft.Web/sites/write"
 ROLES = "Microsoft.Authorization/roleDefinitions"

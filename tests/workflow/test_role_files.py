@@ -14,7 +14,7 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.workflow.role_sources import read_file, read_folder
+from rightsize.workflow.roles.sources import read_file, read_folder
 
 READ, WRITE, START = "Microsoft.Compute/virtualMachines/read", "Microsoft.Web/sites/write", "Microsoft.Compute/*/action"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"

@@ -14,11 +14,11 @@ from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.stored_analysis import NOT_STORED, Analysed, AnalysisOptions, is_current, stored_analysis
-from rightsize.workflow.analyze import analyze_store
-from rightsize.workflow.attack_paths import reach_of_node
-from rightsize.workflow.demo import STORE
-from rightsize.workflow.explain_output import explain_principal
-from rightsize.workflow.keep_analysis import analyse_in_memory
+from rightsize.workflow.analysis.analyze import analyze_store
+from rightsize.workflow.analysis.attack_paths import reach_of_node
+from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
+from rightsize.workflow.answers.explain import explain_principal
+from rightsize.workflow.suite.demo import STORE
 
 READERS: tuple[tuple[str, ...], ...] = (
     ("explain", "Mei Lin", "-o", "json"),

@@ -19,8 +19,8 @@ from rightsize.propose.drafts.keep_rules import active_holders
 from rightsize.propose.drafts.reading import read_plan_settings, read_tenant
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.analysis.keep_analysis import analyse_inputs
+from rightsize.workflow.data.load import load_paths
 from tests.conftest import MadeOnce
 
 SEEDS = (1, 2, 3)

@@ -9,8 +9,8 @@ import pytest
 from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.suite import run_suite
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.suite.run import run_suite
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json
 from rightsize.propose.core.operation_sets import OperationIndex, read_scale
-from rightsize.workflow.suite_contenders import Change, Forecast, needs_and_reads, siblings, used_only
-from rightsize.workflow.suite_judge import SuiteJudge, SuiteTally
+from rightsize.workflow.suite.contenders import Change, Forecast, needs_and_reads, siblings, used_only
+from rightsize.workflow.suite.judge import SuiteJudge, SuiteTally
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, guid
 from tests.workflow.suite_index import small_index, small_operations
 

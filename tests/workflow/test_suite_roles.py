@@ -9,10 +9,10 @@ from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.rbac.text import Folded, fold
-from rightsize.workflow.suite import describe
-from rightsize.workflow.suite_contenders import Change
-from rightsize.workflow.suite_judge import SuiteTally
-from rightsize.workflow.suite_roles import MadeRole, RoleJudge
+from rightsize.workflow.suite.contenders import Change
+from rightsize.workflow.suite.jobs import MadeRole, RoleJudge
+from rightsize.workflow.suite.judge import SuiteTally
+from rightsize.workflow.suite.run import describe
 from tests.propose.small_tenant import SUB, guid
 from tests.workflow.suite_index import small_index
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.workflow.suite import SuiteResult, run_suite
+from rightsize.workflow.suite.run import SuiteResult, run_suite
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ from rightsize.cli.output import short_name
 from rightsize.model.plan import PLANE_NAMES
 from rightsize.model.progress import counted
 from rightsize.render import summary
-from rightsize.workflow import analyze as analyze_workflow
-from rightsize.workflow import differences as differences_workflow
-from rightsize.workflow import report as report_workflow
+from rightsize.workflow.analysis import analyze as analyze_workflow
+from rightsize.workflow.analysis import find_analysis as differences_workflow
+from rightsize.workflow.answers import report as report_workflow
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage", "creep", "risk")
 

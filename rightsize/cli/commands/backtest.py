@@ -17,8 +17,8 @@ from rightsize.cli.output import show, write
 from rightsize.cli.suite_figures import CALIBRATION, SUITE_COLUMNS, calibrated, describe_scores, percent, show_suite
 from rightsize.model.errors import UsageError
 from rightsize.propose.core import options as plan_options
-from rightsize.workflow import backtest as workflow
-from rightsize.workflow import suite as suites
+from rightsize.workflow.plan import backtest as workflow
+from rightsize.workflow.suite import run as suites
 
 COLUMNS = (
     "what",

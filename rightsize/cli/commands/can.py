@@ -19,8 +19,8 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import counted
 from rightsize.model.times import read_instant
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import access as workflow
 from rightsize.workflow import tenant_access
+from rightsize.workflow.answers import access as workflow
 
 CAN_COLUMNS = (
     "principal_id", "operation", "scope", "plane", "allowed", "because", "denied_by", "depends_on_reading", "unknown",

@@ -18,7 +18,7 @@ from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError, UsageError
 from rightsize.render import check_forms, check_ocsf
 from rightsize.render.rows import write_json, write_jsonl, write_separated
-from rightsize.workflow import check as workflow
+from rightsize.workflow.answers import check as workflow
 
 
 class CheckFormat(StrEnum):

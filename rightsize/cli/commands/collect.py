@@ -28,11 +28,11 @@ from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
 from rightsize.render.escape import for_shell
-from rightsize.workflow import catalog as catalog_workflow
-from rightsize.workflow import collect as collect_workflow
-from rightsize.workflow import doctor as doctor_workflow
-from rightsize.workflow import exports as exports_workflow
 from rightsize.workflow import text_files
+from rightsize.workflow.data import catalog as catalog_workflow
+from rightsize.workflow.data import collect as collect_workflow
+from rightsize.workflow.data import doctor as doctor_workflow
+from rightsize.workflow.data import exports as exports_workflow
 
 COLLECT_COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _COLLECT_BRIEF = ("source", "state", "units", "pages", "rows")

@@ -25,7 +25,7 @@ from rightsize.model.progress import counted
 from rightsize.model.times import read_instant, read_last_instant
 from rightsize.render import containment, summary
 from rightsize.render.escape import for_shell
-from rightsize.workflow import signals as signals_workflow
+from rightsize.workflow.analysis import behaviour as signals_workflow
 
 _CONTAIN_COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _CONTAIN_BRIEF = ("kind", "role", "at", "why", "assignments")

@@ -27,10 +27,10 @@ from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
 from rightsize.render.escape import for_shell
 from rightsize.store import sandbox
-from rightsize.workflow import events as events_workflow
-from rightsize.workflow import export as export_workflow
-from rightsize.workflow import prune as prune_workflow
-from rightsize.workflow import sql as sql_workflow
+from rightsize.workflow.answers import report as export_workflow
+from rightsize.workflow.data import events as events_workflow
+from rightsize.workflow.data import sql as sql_workflow
+from rightsize.workflow.data import status as prune_workflow
 
 Parameters = Annotated[
     list[str] | None,

@@ -16,7 +16,7 @@ from rightsize.demo.spec import TenantSpec
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.render.sentences import by_design_text, change_text
-from rightsize.workflow import demo as workflow
+from rightsize.workflow.suite import demo as workflow
 
 _VERDICTS = {
     "used": "seen in a log",

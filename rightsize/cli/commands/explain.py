@@ -15,7 +15,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import WindowOptions
 from rightsize.cli.output import write
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import explain as workflow
+from rightsize.workflow.answers import explain as workflow
 
 COLUMNS = ("section", "what", "where", "count", "first_seen", "last_seen", "why")
 _ABOUT = ("principal_id", "app_id", "display_name", "user_type", "account_enabled", "created_on", "last_sign_in")

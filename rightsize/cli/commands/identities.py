@@ -18,8 +18,8 @@ from rightsize.cli.options import AsOf, WindowOptions
 from rightsize.cli.output import short_name, write
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
-from rightsize.workflow import agents as agents_workflow
-from rightsize.workflow import jobs as jobs_workflow
+from rightsize.workflow.answers import agents as agents_workflow
+from rightsize.workflow.plan import jobs as jobs_workflow
 
 _AGENT_BRIEF = ("name", "owner", "sponsor", "held", "used", "differs")
 _KINDS = {"blueprint": "", "agent": "- ", "agent_user": "- user "}

@@ -16,8 +16,8 @@ from rightsize.cli.narration import erase_progress, say
 from rightsize.cli.options import Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
-from rightsize.workflow import load as workflow
-from rightsize.workflow import load_spark
+from rightsize.workflow.data import load as workflow
+from rightsize.workflow.data import load_spark
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW = 20

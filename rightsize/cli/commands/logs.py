@@ -17,7 +17,7 @@ from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.render.sentences import price_text, volume_text
-from rightsize.workflow import logs as workflow
+from rightsize.workflow.answers import logs as workflow
 
 COLUMNS = (
     "rank", "item", "title", "excess", "excess_alone", "share", "expected", "operations", "assignments", "needs",

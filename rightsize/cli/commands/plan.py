@@ -28,9 +28,10 @@ from rightsize.model.plan_totals import NextStep
 from rightsize.render import next_steps as lines
 from rightsize.render import schemas, summary
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import deploy, plan_folder
-from rightsize.workflow import next_steps as next_workflow
-from rightsize.workflow import verify as verify_workflow
+from rightsize.workflow import plan_folder
+from rightsize.workflow.plan import deploy
+from rightsize.workflow.plan import review as next_workflow
+from rightsize.workflow.plan import verify as verify_workflow
 
 SHOWN = 10
 """The most steps of a wave and plane, and the most assignments that are not worth a role, that people see at once."""

@@ -29,8 +29,9 @@ from rightsize.render import next_steps, sentences
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.escape import for_shell
 from rightsize.render.sentences import separation_lines
-from rightsize.workflow import exclusions, plan_folder
-from rightsize.workflow import propose as workflow
+from rightsize.workflow import plan_folder
+from rightsize.workflow.plan import propose as exclusions
+from rightsize.workflow.plan import propose as workflow
 
 COLUMNS = (
     "id",

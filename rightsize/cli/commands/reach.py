@@ -23,9 +23,12 @@ from rightsize.cli.output import short_name, write
 from rightsize.model.errors import UsageError
 from rightsize.render import pictures as drawing
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import attack_paths, blast, lacks, text_files
-from rightsize.workflow import layers as layers_workflow
-from rightsize.workflow import reach as reach_workflow
+from rightsize.workflow import text_files
+from rightsize.workflow.analysis import attack_paths
+from rightsize.workflow.analysis import layers as layers_workflow
+from rightsize.workflow.analysis import reach as blast
+from rightsize.workflow.analysis import reach as reach_workflow
+from rightsize.workflow.data import status
 
 _REACH_COLUMNS = (
     "subject", "kind", "state", "identities", "resources", "secrets", "subscriptions", "layers", "planes", "cells",
@@ -74,7 +77,7 @@ def reach(
         )
         if picture is not None:
             _draw(after, picture)
-    missing = lacks.lacks_of(common.db)
+    missing = status.lacks_of(common.db)
     for line in note_of(missing, _UNKNOWN):
         say(line)
     if common.is_table:
@@ -92,7 +95,7 @@ def _show_all(common: Common, *, plan: Path | None, picture: Path | None) -> Non
     """Show every subject, the one with the widest reach first."""
     if plan is not None:
         raise UsageError("`--plan` needs a subject", hint="without `--plan`, the table shows what the last plan leaves")
-    missing = lacks.lacks_of(common.db)
+    missing = status.lacks_of(common.db)
     rows = [row | {"complete": not missing} for row in reach_workflow.show_reach(common.db)]
     for line in note_of(missing, _UNKNOWN):
         say(line)
@@ -219,7 +222,7 @@ def layers(
     if principal is not None:
         rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
-        for line in note_of(lacks.lacks_of(common.db), "whatever layer is not shown is unknown"):
+        for line in note_of(status.lacks_of(common.db), "whatever layer is not shown is unknown"):
             say(line)
         common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return

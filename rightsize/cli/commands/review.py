@@ -17,8 +17,9 @@ from rightsize.cli.output import short_name
 from rightsize.model.errors import UsageError
 from rightsize.propose.verify import review
 from rightsize.render import summary
-from rightsize.workflow import next_command, propose
-from rightsize.workflow import review as workflow
+from rightsize.workflow.data import next_command
+from rightsize.workflow.plan import propose
+from rightsize.workflow.plan import review as workflow
 
 DEFAULT_REVIEW = Path("review.jsonl")
 _LISTED = ("id", "state", "change", "assignment", "excess")

@@ -31,7 +31,7 @@ from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.rows import cell
 from rightsize.render.sentences import describe_chance
 from rightsize.render.summary import short_scope
-from rightsize.workflow.review import Review
+from rightsize.workflow.plan.review import Review
 
 if sys.platform != "win32":  # the console of Windows returns single keys itself
     import termios

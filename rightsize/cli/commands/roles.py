@@ -27,11 +27,11 @@ from rightsize.model.errors import GateError, InputError, UsageError
 from rightsize.render import comment
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.render.escape import for_shell
-from rightsize.workflow import mine as mine_workflow
-from rightsize.workflow import operations as catalogues
-from rightsize.workflow import role_check as role_check_workflow
-from rightsize.workflow import role_gates as gates
-from rightsize.workflow import roles as roles_workflow
+from rightsize.workflow.roles import check as role_check_workflow
+from rightsize.workflow.roles import compare as catalogues
+from rightsize.workflow.roles import compare as mine_workflow
+from rightsize.workflow.roles import compare as roles_workflow
+from rightsize.workflow.roles import gates
 
 _FORMS = "a file with a role definition in any form, or `FILE#NAME` if it has several roles"
 Catalogue = Annotated[

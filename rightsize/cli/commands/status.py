@@ -12,7 +12,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.output import write
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
-from rightsize.workflow import status as workflow
+from rightsize.workflow.data import status as workflow
 
 _STATES = ("observed", "declared_empty", "quiet", "missing")
 _FEW = 3

@@ -28,7 +28,7 @@ from rightsize.cli.output import show, write
 from rightsize.guard.watch import conclude, containment, run
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render import watch as watch_lines
-from rightsize.workflow import collect as collecting
+from rightsize.workflow.data import collect as collecting
 
 _COLUMNS = ("severity", "kind", "time", "text")
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

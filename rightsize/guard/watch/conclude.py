@@ -58,10 +58,10 @@ from rightsize.store.watching import (
     read_touched,
     watched_until,
 )
-from rightsize.workflow.behaviour import with_holds
-from rightsize.workflow.load import UNKNOWN, load_paths
+from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.workflow.analysis.keep_analysis import judge_planes
+from rightsize.workflow.data.load import UNKNOWN, load_paths
 from rightsize.workflow.names import read_names
-from rightsize.workflow.planes import judge_planes
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 Stamp = tuple[int, int]

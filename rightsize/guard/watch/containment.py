@@ -21,7 +21,7 @@ from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
-from rightsize.workflow.rollout import BUNDLE, plan_rollout
+from rightsize.workflow.plan.rollout import BUNDLE, plan_rollout
 from rightsize.workflow.text_files import read_bytes
 
 _KIND = "containment"

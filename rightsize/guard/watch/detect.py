@@ -40,9 +40,9 @@ from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
-from rightsize.workflow.behaviour import behaviour_of_days
+from rightsize.workflow.analysis.behaviour import behaviour_of_days
+from rightsize.workflow.plan.rollout import PLAN
 from rightsize.workflow.plan_folder import open_plan_folder
-from rightsize.workflow.rollout import PLAN
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 FAILED = "source_failed"

@@ -29,7 +29,7 @@ from rightsize.render import watch as forms
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
-from rightsize.workflow.keep_analysis import renew_analysis
+from rightsize.workflow.analysis.keep_analysis import renew_analysis
 
 Changes = Sequence[Mapping[str, Any]]
 

@@ -57,7 +57,7 @@ class Sources:
         violations: The principals that can defeat several layers of one subscription: as the table `layer_violations`.
         planes: The analyses of the planes beyond Azure RBAC.
         reach: The reach of each principal and resource, widest first, as `reach` shows it.
-        blasts: The blast radius of the first subjects of each kind, as `workflow.blast` returns it.
+        blasts: The blast radius of the first subjects of each kind, as `workflow.analysis.reach` returns it.
         activations: As the table `activations`, for every plane.
         steps: The order in which the changes of the plan are best made.
         undecided: What is missing, and what it would decide.

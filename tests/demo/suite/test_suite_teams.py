@@ -13,7 +13,7 @@ from rightsize.demo.suite.model import TEAMS, PlantedJob, SuiteCatalogue, SuiteP
 from rightsize.demo.suite.tenants import CROWD, LEAST_JOBS, MOST_JOBS, make_tenant, suite_tenants
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 SEEDS = (0, 1, 2)
 

@@ -24,8 +24,8 @@ from rightsize.ingest.spark.session import spark_session
 from rightsize.model.errors import InputError, ServiceError
 from rightsize.store.connection import open_store
 from rightsize.store.queries import query_text
-from rightsize.workflow.load import load_paths
-from rightsize.workflow.load_spark import load_on_spark
+from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.data.load_spark import load_on_spark
 from tests.ingest.spark.cluster import Cluster, spark_cluster
 from tests.ingest.spark.hostile import EVENTS, SIGN_INS, rows_of
 from tests.ingest.test_storage_logs import record as storage_record

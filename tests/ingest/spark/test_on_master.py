@@ -15,7 +15,7 @@ pytest.importorskip("pyspark", reason="needs the extra `spark`")
 if shutil.which("java") is None:
     pytest.skip("needs Java 17 or newer", allow_module_level=True)
 
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 from tests.ingest.spark.cluster import QUICK
 from tests.ingest.spark.test_on_cluster import answers, assignments, line_texts, made_up
 

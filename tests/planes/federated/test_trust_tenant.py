@@ -12,8 +12,8 @@ import pytest
 
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.workflow.propose import propose_plan
-from rightsize.workflow.verify import verify_plan
+from rightsize.workflow.plan.propose import propose_plan
+from rightsize.workflow.plan.verify import verify_plan
 from tests.plan_schema import check_plan
 from tests.planes.federated.trusting_tenant import DAYS, EXPECTED, HOSTILE, LAST, Tenant, guid, planted
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from rightsize.workflow.load import load_paths
+from rightsize.workflow.data.load import load_paths
 
 GITHUB = "https://token.actions.githubusercontent.com"
 CLUSTER = "https://westeurope.oic.prod-aks.azure.com/11111111-0000-0000-0000-000000000000/aks/"

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.store.connection import open_store
-from rightsize.workflow.catalog import import_catalogue
+from rightsize.workflow.data.catalog import import_catalogue
 
 
 @pytest.fixture(scope="package")

@@ -16,7 +16,7 @@ from rightsize.model.plan import Plan, Proposal
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.rbac_analysis import analyse_inputs
+from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 
 DAYS = 4
 

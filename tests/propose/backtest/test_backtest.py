@@ -30,7 +30,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.drafts.reading import read_plan_settings, with_options
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import Prediction, brier, by_basis, exact_interval, reliability, scores
-from rightsize.workflow.backtest import EVERY_SETTING, read_setting, setting_name
+from rightsize.workflow.plan.backtest import EVERY_SETTING, read_setting, setting_name
 from tests.propose.histories import extend, reading_of
 from tests.propose.small_tenant import (
     APP,

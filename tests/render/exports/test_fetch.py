@@ -19,9 +19,9 @@ from rightsize.render.exports import az as running
 from rightsize.render.exports import fetch
 from rightsize.render.exports.folder import Folder, Plan
 from rightsize.store.connection import open_store
-from rightsize.workflow.exports import requests_of, write_exports_script
-from rightsize.workflow.load import LoadReport, load_paths
-from rightsize.workflow.propose import propose_plan
+from rightsize.workflow.data.exports import requests_of, write_exports_script
+from rightsize.workflow.data.load import LoadReport, load_paths
+from rightsize.workflow.plan.propose import propose_plan
 from tests.loopback.az import Az, az_environment, sign_in_az
 from tests.loopback.fake_az import FakeAz, fake_az, install_fake_az
 from tests.loopback.login import OBJECT_ID

@@ -1,0 +1,190 @@
+"""Analyse the store: write verdicts and findings back, and return counts and scores."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import polars as pl
+
+from rightsize.analyze.counting import count_unexplained_by_plane
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.planes import PlaneAnalysis, answers_of, sets_of_all, with_planes
+from rightsize.analyze.principals import principal_names, with_role_names
+from rightsize.analyze.reach.layers import measure_layers
+from rightsize.analyze.scores import (
+    bucket_of,
+    judged_scores,
+    score_assignments,
+    unscored,
+    with_unknown_roles,
+)
+from rightsize.analyze.verdicts.coverage import covered_share
+from rightsize.analyze.verdicts.existence import existence_rows, type_rows
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.model.progress import step
+from rightsize.store.connection import Store, open_store
+from rightsize.store.stored_analysis import AnalysisOptions, mark_answers
+from rightsize.workflow.analysis.behaviour import behaviour_rows, find_behaviour, with_holds
+from rightsize.workflow.analysis.find_analysis import require_content
+from rightsize.workflow.analysis.keep_analysis import (
+    analyse_inputs,
+    has_default_options,
+    judge_planes,
+    keep_analysis,
+    tables_beside,
+)
+from rightsize.workflow.analysis.layers import keep_layers
+from rightsize.workflow.analysis.reach import keep_reach
+from rightsize.workflow.names import scope_names
+
+Subject = Literal["principal", "assignment"]
+
+
+@dataclass(frozen=True, slots=True)
+class AnalysisResult:
+    """The result of `analyze`.
+
+    Attributes:
+        window: The days that were analysed.
+        rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
+        unexplained: Number of unexplained operations, for Azure roles and for each plane beyond them.
+        findings: Number of findings.
+        has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
+        covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
+        places: Display names of subscriptions and management groups, by scope in lower case.
+    """
+
+    window: Window
+    rows: list[dict[str, Any]]
+    unexplained: dict[str, int]
+    findings: int
+    has_catalogue: bool
+    covered: float
+    places: Mapping[str, str] = field(default_factory=dict)
+
+
+def analyze_store(
+    db: Path,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int | None = None,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
+    by: Subject = "principal",
+) -> AnalysisResult:
+    """Judge every grant in the store over the `min_window` days before `as_of`, ignoring use older than `forget_days`.
+
+    `min_days` is how many days a log has to cover (`Window`).
+
+    Raises:
+        EvidenceError: The store has neither assignments nor usage.
+    """
+    # A missing store is an error; the analysis does not create one.
+    with open_store(db, read_only=False, existing=True) as store:
+        require_content(store)
+        behaviour = find_behaviour(store)
+        inputs = Inputs.read(with_holds(store, behaviour))
+        judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
+        planes = [one.analysis for one in judged]
+        analysis, judged_findings = analyse_inputs(
+            inputs,
+            as_of=as_of,
+            min_window=min_window,
+            forget_days=forget_days,
+            min_days=min_days,
+            planes=planes,
+        )
+        step("storing the answers")
+        verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
+        keep_layers(store, measure_layers(analysis))
+        keep_reach(store, inputs, analysis)
+        scores = judged_scores(analysis) if by == "principal" else None
+        if has_default_options(AnalysisOptions(as_of, min_window, forget_days, min_days)):
+            keep_analysis(store, inputs, analysis, judged_findings, planes, scores)
+    return AnalysisResult(
+        window=analysis.window,
+        rows=_by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes),
+        unexplained=count_unexplained_by_plane(verdicts),
+        findings=len(findings),
+        has_catalogue=analysis.tenant.has_catalogue,
+        covered=covered_share(inputs, analysis.window, analysis.tenant),
+        places={scope.lower(): name for scope, name in scope_names(inputs.scopes).items()},
+    )
+
+
+def write_conclusions(
+    store: Store,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    behaviour: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Write verdicts, findings, activations and what existed back into the store; return verdicts and findings.
+
+    `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while nothing else is in memory.
+    """
+    verdicts = with_planes(analysis.verdicts, planes)
+    store.write_answer("behaviour_findings", behaviour)
+    found = all_findings(analysis.window, findings, behaviour, planes)
+    store.write_answer("verdicts", verdicts)
+    store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
+    store.write_answer("findings", found)
+    for name, rows in answers_of(planes).items():
+        store.write_answer(name, rows)
+    store.write_answer("activations", pl.concat([analysis.activations, *(plane.activations for plane in planes)]))
+    listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
+    store.write_answer("resource_types", listed)
+    store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
+    mark_answers(store)
+    return verdicts, found
+
+
+def all_findings(
+    window: Window, findings: pl.DataFrame, behaviour: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> pl.DataFrame:
+    """Return the findings on Azure roles, on the unusual days of the window, and on each plane beyond Azure roles."""
+    unusual = behaviour_rows(behaviour.filter(window.holds("day")))
+    return pl.concat([findings, unusual, *(plane.findings for plane in planes)]).sort("control", "subject")
+
+
+def _by_principal(inputs: Inputs, scores: pl.DataFrame, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+    table = pl.concat([scores, *(plane.principals for plane in planes)])
+    named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
+    return _with_bucket(
+        named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
+            "creep", "risk", "principal_id", "plane", descending=[True, True, False, False], nulls_last=True
+        )
+    )
+
+
+def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+    about = with_role_names(inputs, analysis.tenant.assignments).select(
+        "role_assignment_id", "state", "principal_id", "role_name", "scope"
+    )
+    unknown = with_unknown_roles(analysis.tenant)["role_assignment_id"]
+    scored = unscored(score_assignments(analysis), "role_assignment_id", unknown).join(
+        about, on=["role_assignment_id", "state"], how="left", maintain_order="left"
+    )
+    return _with_bucket(
+        pl.concat([scored, *(plane.assignments.select(scored.columns) for plane in planes)])
+        .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
+        .sort(
+            "creep",
+            "risk",
+            "role_assignment_id",
+            "state",
+            "plane",
+            descending=[True, True, False, False, False],
+            nulls_last=True,
+        )
+    )
+
+
+def _with_bucket(scored: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows, each with the bucket of its creep."""
+    return [row | {"bucket": bucket_of(row["creep"])} for row in scored.to_dicts()]

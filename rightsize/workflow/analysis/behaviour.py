@@ -1,0 +1,381 @@
+"""Find unusual days of principals in the store, and show them as signals for a person to decide on.
+
+The calls that signals hold in quarantine are shown, and the decisions of people on them are stored.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast, get_args
+from weakref import WeakKeyDictionary
+
+import polars as pl
+
+from rightsize.analyze.behaviour import signals
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
+from rightsize.analyze.behaviour.judge import (
+    FINDINGS_SCHEMA,
+    HELD,
+    find_held,
+    judge_behaviour,
+    read_decisions,
+    reported_days,
+    severities,
+    with_held,
+)
+from rightsize.analyze.behaviour.signals import SILENT
+from rightsize.analyze.columns import folded
+from rightsize.model.decisions import Form
+from rightsize.model.errors import InputError
+from rightsize.model.progress import step
+from rightsize.rules.attacks import breadth_classes, escalation_rules
+from rightsize.store.connection import Store, open_store
+from rightsize.store.ddl import RESOLVED
+from rightsize.store.habits import (
+    BREADTH,
+    FIRST_ROWS,
+    PLACES,
+    USAGE_BY_DAY,
+    WOKEN,
+    active_days,
+    first_places,
+    logged_days,
+)
+from rightsize.store.marks import CONTENT_REVISION
+from rightsize.store.quarantine import replace_decisions
+from rightsize.store.sql import folded as sql_folded
+from rightsize.store.stored_analysis import has_current_answers
+from rightsize.store.suspicion import NEWEST_DAY
+from rightsize.workflow.text_files import read_bytes
+
+_HISTORY_DAYS = 180
+# Days of history in which earlier grants, the habit of giving them, and runs are looked for.
+_STEPS_DAYS = 43
+# A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
+_GIVEN = """
+    WITH writes AS (
+        SELECT q.principal_id AS actor_id, coalesce(q.assigned_principal_id, a.principal_id) AS holder_id,
+            regexp_replace(lower(q.scope), '/providers/microsoft[.]authorization/.*$', '') AS "group", q.time
+        FROM role_assignment_requests AS q LEFT JOIN base.role_assignments AS a
+            ON a.role_assignment_id = lower(string_split(q.scope, '/')[-1]) AND a.state = 'active'
+        WHERE q.outcome = 'succeeded' AND lower(q.operation) LIKE '%/write' AND q.principal_id IS NOT NULL
+            AND q.time::DATE BETWEEN $first AND $last
+    )
+    SELECT DISTINCT actor_id, coalesce(c.member_id, holder_id) AS holder_id, "group", time
+    FROM writes LEFT JOIN group_closure AS c ON c.group_id = holder_id WHERE holder_id IS NOT NULL"""
+# A request of PIM and the record of the audit log about it are one activation.
+_ACTIVATIONS = """
+    SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
+        SELECT principal_id, lower(role_definition_id) AS role, requested_on AS time, justified FROM schedule_requests
+        WHERE request_type = 'selfactivate'
+        UNION ALL
+        SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
+    ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
+    GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
+# a role before it existed: a hire in an old group did not.
+_GRANTS = """
+    SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
+        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
+    FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
+    LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
+        AS d ON d.id = lower(a.role_definition_id)
+    WHERE a.state <> 'activated'"""
+_ROLE_OPERATIONS = """
+    SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
+    WHERE (NOT conditional OR conditional IS NULL)
+        AND lower(role_definition_id) IN (SELECT lower(role_definition_id) FROM role_assignments)"""
+_TRUSTED = f"""
+    SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
+    FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
+    WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
+_ALL = {"first": dt.date.min, "last": dt.date.max}
+_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
+_FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
+"""What was found in each open store, with the revision of its content."""
+
+
+def behaviour_inputs(
+    store: Store, span: Mapping[str, dt.date] | None = None, only: Collection[dt.date] | None = None
+) -> BehaviourInputs:
+    """Read the tables from which behaviour is judged.
+
+    Args:
+        store: The store.
+        span: The `first` and the `last` day of it; all days for None.
+        only: The days that are judged; all of the span for None.
+    """
+    span = span or _ALL
+    principals = store.table("principals")
+    operations = store.table("operations").select("operation", "risk")
+    code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
+    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
+    lately = {
+        "always": folded(steps["operation"]).unique().sort().to_list(),
+        "lately": min(only) - dt.timedelta(days=_STEPS_DAYS) if only else span["first"],
+    }
+    monitoring = store.table("operation_layers").filter(
+        (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
+    )
+    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    sought = sought_among(classes_of(names, operations, monitoring))
+    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
+    wide = {"risks": counted["risk"].to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST,
+            "fresh": signals.FRESH}  # fmt: skip
+    return BehaviourInputs(
+        days=store.frame(FIRST_ROWS, {**span, **lately}),
+        active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
+        places=store.frame(first_places(PLACES), span),
+        logged=_of_days(store, logged_days(PLACES), span, only),
+        given=store.frame(_GIVEN, span),
+        activations=store.frame(_ACTIVATIONS, span),
+        principals=principals,
+        operations=operations,
+        monitoring=monitoring,
+        machines=_machines(store.table("resource_identities"), principals),
+        code=code,
+        grants=store.frame(_GRANTS).with_columns(
+            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
+        ),
+        role_operations=store.frame(_ROLE_OPERATIONS),
+        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
+        breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
+    )
+
+
+def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[dt.date] | None) -> pl.DataFrame:
+    if only is None:
+        return store.frame(text, span)
+    return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
+
+
+def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
+    """Return `scope, principal_id` of machines, from attached identities and the names of managed identities."""
+    listed = attached.filter(pl.col("kind") != "self").select("scope", "principal_id").drop_nulls("principal_id")
+    named = principals.select(scope="alternative_names", principal_id="principal_id").explode("scope")
+    return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
+
+
+def find_behaviour(store: Store) -> pl.DataFrame:
+    """Return the unusual days in all loaded logs; see `analyze.behaviour.judge`.
+
+    They depend on nothing but the content and the rules, so they are read from the answers of `analyze` where these are
+    of the present content, and are found once for an open store.
+    """
+    revision = store.remembered(CONTENT_REVISION)
+    if store in _FOUND and _FOUND[store][0] == revision is not None:
+        return _FOUND[store][1]
+    if has_current_answers(store):
+        stored = store.table("behaviour_findings").select(list(FINDINGS_SCHEMA))
+        found = stored.sort("score", "day", "principal_id", descending=[True, True, False])
+    else:
+        step("comparing each day with the days before")
+        found = _found(behaviour_inputs(store), _role_names(store))
+    _FOUND[store] = revision, found
+    return found
+
+
+def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
+    """Return the unusual days among some days, judged by a history of `_HISTORY_DAYS` and a month before them.
+
+    The history begins at the start of a month, so that the verdict on a day is independent of the other days asked for.
+    """
+    by_start: dict[dt.date, list[dt.date]] = {}
+    for day in sorted(days):
+        by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
+    parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+    roles = _role_names(store)
+    for first, some in by_start.items():
+        span = {"first": first, "last": some[-1]}
+        # The frequency of such days is computed over all days before; few days are worth that cost.
+        if reported_days(read_behaviour(behaviour_inputs(store, span, some))).height:
+            found = _found(behaviour_inputs(store, span), roles)
+            parts.append(found.filter(pl.col("day").is_in(some)))
+    return pl.concat(parts)
+
+
+def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
+    """Return the rows of use that are held; see `analyze.behaviour.judge`.
+
+    Args:
+        store: The store.
+        behaviour: The result of `find_behaviour`, where the caller has it.
+        usage: Rows of `usage_days`, `graph_usage_days` or `m365_usage_days`; all of `usage_days` for None.
+    """
+    newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
+    if newest is None or not store.has_rows("usage_days"):
+        return pl.DataFrame(schema=HELD)
+    behaviour = find_behaviour(store) if behaviour is None else behaviour
+    usage = store.table("usage_days") if usage is None else usage
+    # A request to Graph has no scope of its own.
+    usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
+    return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
+
+
+def with_holds(
+    store: Store, behaviour: pl.DataFrame | None = None, table_of: Callable[[str], pl.DataFrame] | None = None
+) -> Callable[[str], pl.DataFrame]:
+    """Return a reader of tables in which held use counts as suspect, so that nothing is learnt from it.
+
+    Args:
+        store: The store.
+        behaviour: The result of `find_behaviour`, where the caller has it.
+        table_of: What reads the tables; the store for None.
+    """
+    read = store.table if table_of is None else table_of
+
+    def held(name: str) -> pl.DataFrame:
+        rows = read(name)
+        return with_held(rows, held_use(store, behaviour, rows)) if name in _OF_USE else rows
+
+    return held
+
+
+def _role_names(store: Store) -> dict[str, str]:
+    rows = store.frame("SELECT lower(role_definition_id), role_name FROM role_definitions WHERE role_name IS NOT NULL "
+                       "UNION ALL SELECT lower(directory_role_id), role_name FROM directory_roles "
+                       "WHERE role_name IS NOT NULL")  # fmt: skip
+    return dict(rows.iter_rows())
+
+
+def _found(inputs: BehaviourInputs, roles: Mapping[str, str]) -> pl.DataFrame:
+    if inputs.is_empty:
+        return pl.DataFrame(schema=FINDINGS_SCHEMA)
+    named = inputs.principals.select("principal_id", pl.coalesce("user_principal_name", "display_name", "principal_id"))
+    return judge_behaviour(read_behaviour(inputs), {**roles, **dict(named.iter_rows())})
+
+
+def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
+    """Return rows of `findings`: for each principal the day with the highest score."""
+    highest = found.sort("score", "day", descending=True).unique("principal_id", keep="first", maintain_order=True)
+    return highest.select(
+        control=pl.lit("behaviour"),
+        subject="principal_id",
+        principal_id="principal_id",
+        severity=severities(),
+        reason="sentence",
+    )
+
+
+_SIGNALS = """
+    WITH named AS (
+        SELECT e.signal_id, coalesce(
+            string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
+                ORDER BY coalesce(p.user_principal_name, p.display_name, e.value))
+                FILTER (WHERE e.entity_kind = 'principal'),
+            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'resource'),
+            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'ip')) AS who
+        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id) GROUP BY ALL
+    ), held AS (
+        SELECT signal_id, count(*) AS calls, count(DISTINCT (principal_id, operation, scope)) AS operations
+        FROM quarantine GROUP BY ALL
+    ), decided AS (
+        SELECT signal_id, min(decision) AS decision FROM signal_decisions WHERE signal_id IS NOT NULL GROUP BY ALL
+    )
+    SELECT s.signal_id, s.kind, s.name, s.severity, s.first_time, s.last_time, n.who,
+        CASE WHEN d.decision = 'trust' THEN 'trusted' WHEN d.decision = 'quarantine' THEN 'held'
+            WHEN s.dismissed THEN 'dismissed' ELSE 'stands' END AS state,
+        s.status, s.classification, coalesce(h.calls, 0) AS calls, coalesce(h.operations, 0) AS operations
+    FROM signals AS s LEFT JOIN named AS n USING (signal_id) LEFT JOIN held AS h USING (signal_id)
+    LEFT JOIN decided AS d USING (signal_id)
+    ORDER BY coalesce(h.calls, 0) = 0, list_position(['high', 'medium', 'low', 'informational'], s.severity),
+        s.last_time DESC, s.signal_id"""
+
+_QUARANTINE = """
+    WITH clean AS (
+        SELECT principal_id, operation, scope, sum(succeeded + failed + started) - sum(suspect) AS clean
+        FROM usage_days GROUP BY ALL
+    )
+    SELECT q.principal_id, coalesce(min(p.user_principal_name), min(p.display_name), min(q.principal_name)) AS name,
+        q.operation, q.scope, q.plane, count(DISTINCT q.event_key) AS calls, min(q.time) AS first_seen,
+        max(q.time) AS last_seen, greatest(coalesce(min(c.clean), 0), 0)::BIGINT AS other_calls,
+        coalesce(min(c.clean), 0) <= 0 AS only_evidence,
+        list_sort(list(DISTINCT q.signal_id)) AS signals, list_sort(list(DISTINCT q.basis)) AS basis
+    FROM quarantine AS q LEFT JOIN principals AS p USING (principal_id)
+    LEFT JOIN clean AS c ON c.principal_id = q.principal_id AND c.operation = q.operation AND c.scope = q.scope
+    WHERE q.outcome IN ('succeeded', 'failed', 'started')
+    GROUP BY q.principal_id, q.operation, q.scope, q.plane
+    ORDER BY only_evidence DESC, name, first_seen, q.operation, q.scope"""
+
+
+_HELD_BY = "after_"
+"""Beginning of the basis of held use: `after_behaviour`, `after_signal`."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalsResult:
+    """The result of `signals`: signals, the operations they hold in quarantine, and unusual days in the logs."""
+
+    signals: list[dict[str, Any]]
+    quarantine: list[dict[str, Any]]
+    behaviour: list[dict[str, Any]]
+
+
+def show_signals(db: Path) -> SignalsResult:
+    """Return every signal (those with calls in quarantine first), the operations in quarantine, and unusual days.
+
+    `only_evidence` is true where nothing outside quarantine shows the use: its permissions are `out_of_coverage` until
+    a person decides.
+
+    Raises:
+        InputError: There is no store.
+    """
+    with open_store(db, read_only=True) as store:
+        behaviour = find_behaviour(store)
+        held = [*store.frame(_QUARANTINE).to_dicts(), *_held_rows(store, behaviour)]
+        return SignalsResult(store.frame(_SIGNALS).to_dicts(), held, behaviour.to_dicts())
+
+
+def _held_rows(store: Store, behaviour: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the operations that are held without a call in quarantine, with the columns of `_QUARANTINE`."""
+    usage = store.table("usage_days")
+    held = held_use(store, behaviour, usage)
+    if held.is_empty():
+        return []
+    names = store.table("principals").select("principal_id", known=pl.coalesce("user_principal_name", "display_name"))
+    use = pl.sum_horizontal("succeeded", "failed", "started")
+    key = ["principal_id", "operation", "scope", "plane"]
+    rows = usage.with_row_index("row").with_columns(use=use).join(held.drop("day"), on="row", how="left")
+    is_held = pl.col("basis").is_not_null()
+    grouped = rows.group_by(key).agg(
+        calls=pl.col("use").filter(is_held).sum(),
+        first_seen=pl.col("first_seen").filter(is_held).min(),
+        last_seen=pl.col("last_seen").filter(is_held).max(),
+        other_calls=(pl.col("use") - pl.col("suspect")).filter(~is_held).sum(),
+        basis=_HELD_BY + pl.col("basis").drop_nulls().unique().sort(),
+    )
+    return (
+        grouped.filter(pl.col("calls") > 0)
+        .join(names, on="principal_id", how="left")
+        .with_columns(
+            name=pl.coalesce("known", "principal_id"), only_evidence=pl.col("other_calls") <= 0,
+            signals=pl.lit([], pl.List(pl.String)),
+        )
+        .sort("name", "first_seen", "operation", "scope")
+        .select("principal_id", "name", "operation", "scope", "plane", "calls", "first_seen", "last_seen",
+                "other_calls", "only_evidence", "signals", "basis")
+        .to_dicts()
+    )  # fmt: skip
+
+
+def decide_signals(db: Path, path: Path) -> int:
+    """Replace the stored decisions by those of a file; return their number.
+
+    Raises:
+        InputError: The file cannot be read, or its content does not fit its ending.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in get_args(Form):
+        raise InputError(
+            f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
+        )
+    decisions = read_decisions(read_bytes(path), cast(Form, form), str(path))
+    with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
+        replace_decisions(con, [asdict(decision) for decision in decisions])
+    return len(decisions)

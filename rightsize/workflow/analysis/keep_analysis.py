@@ -1,0 +1,312 @@
+"""Analyse Azure RBAC and the planes beyond it, and keep the tables of an analysis from which readers answer.
+
+They are kept in the store, or in memory where the store is only read.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from rightsize.analyze.behaviour.judge import with_held
+from rightsize.analyze.findings import find
+from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
+from rightsize.analyze.kept_tables import principal_tables, reach_tables, read_parts, write_parts
+from rightsize.analyze.planes import PlaneAnalysis, with_planes
+from rightsize.analyze.principals import callings
+from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.scores import judged_scores
+from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.model.errors import EvidenceError
+from rightsize.model.progress import step, through
+from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, Judged, PlaneSteps, TableOf
+from rightsize.store.connection import Store
+from rightsize.store.sql import named
+from rightsize.store.stored_analysis import (
+    NOT_STORED,
+    Analysed,
+    AnalysisOptions,
+    AnalysisTable,
+    Days,
+    in_memory,
+    is_current,
+    store_analysis,
+    stored_analysis,
+)
+from rightsize.workflow.analysis.behaviour import held_use, with_holds
+from rightsize.workflow.names import read_names
+
+if TYPE_CHECKING:
+    from rightsize.propose.verify.plan_reader import WrittenPlan
+    from rightsize.propose.verify.verify import Change
+
+
+def has_rbac(inputs: Inputs) -> bool:
+    """Return whether any data about Azure RBAC is loaded."""
+    return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
+
+
+def require_rbac(inputs: Inputs) -> None:
+    """Raise EvidenceError where no data about Azure RBAC is loaded.
+
+    Raises:
+        EvidenceError: There is none.
+    """
+    if not has_rbac(inputs):
+        raise EvidenceError(
+            "neither assignments nor use are loaded",
+            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
+        )
+
+
+def analyse_inputs(
+    inputs: Inputs,
+    *,
+    as_of: dt.date | None = None,
+    min_window: int | None = None,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
+    planes: Sequence[PlaneAnalysis] = (),
+    standby: tuple[str, ...] = (),
+) -> tuple[Analysis, pl.DataFrame]:
+    """Return the analysis of Azure RBAC by the tables, and its findings.
+
+    `planes` are the analyses of other planes; where nothing of RBAC is loaded, their window is used. `standby` is as in
+    `analyse`.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    if not has_rbac(inputs) and planes:
+        as_of = planes[0].window.last_day + dt.timedelta(days=1)
+    else:
+        require_rbac(inputs)
+    window = choose_window(inputs, as_of, min_window, forget_days, min_days)
+    analysis = analyse(inputs, window, standby)
+    return analysis, find(inputs, analysis)
+
+
+PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY, TRUST)
+_OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
+
+
+def judge_planes(
+    table_of: TableOf,
+    as_of: dt.date | None,
+    days: int | None,
+    forget_days: int = DEFAULT_FORGET_DAYS,
+    min_days: int | None = None,
+    planes: Sequence[PlaneSteps] | None = None,
+) -> list[Judged]:
+    """Judge every plane of which something is loaded."""
+    chosen = PLANES if planes is None else planes
+    judged = (
+        steps.judge(table_of, as_of, days, forget_days, min_days)
+        for steps in through(chosen, "judging Graph, directory roles and trust", "planes")
+    )
+    return [one for one in judged if one is not None]
+
+
+def tables_beside(store: Store, inputs: Inputs) -> TableOf:
+    """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
+
+    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays, since these
+    planes need no more of it.
+    """
+    newest, held = inputs.usage_days.top_k(1, by="day"), with_holds(store)
+
+    def table_of(name: str) -> pl.DataFrame:
+        if name == "usage_days":
+            other = store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)})
+            return pl.concat([with_held(other, held_use(store, usage=other)), newest])
+        # The coverage that RBAC reads leaves out the logs of the tenant.
+        if name == "coverage" or not hasattr(inputs, name):
+            return held(name)
+        found: pl.DataFrame = getattr(inputs, name)
+        return found
+
+    return table_of
+
+
+def verify_parts(
+    table_of: TableOf, plan: WrittenPlan, planes: Sequence[PlaneSteps] | None = None
+) -> tuple[Change, ...]:
+    """Return the changes that make the parts of a plan beyond Azure RBAC stale."""
+    steps: dict[str, PlaneSteps] = {one.plane: one for one in (PLANES if planes is None else planes)}
+    return tuple(change for part in plan.parts for change in steps[part.plane].verify(table_of, part))
+
+
+# Per principal, since the calls of a token are many. As everywhere, calls across the edges of the window count.
+_TOKENS = """
+    SELECT principal_id, plane, source, sign_in_kind, resource_id, count(DISTINCT token_id) AS tokens,
+        count(DISTINCT session_id) AS sessions, sum(calls)::BIGINT AS calls, sum(denied)::BIGINT AS denied,
+        count(DISTINCT token_id) FILTER (addresses > 1) AS moved, min(first_seen) AS first_seen,
+        max(last_seen) AS last_seen
+    FROM token_calls
+    WHERE principal_id IS NOT NULL AND first_seen::DATE <= $last_day AND last_seen::DATE >= $first_day
+    GROUP BY ALL"""
+
+
+def has_default_options(asked: AnalysisOptions) -> bool:
+    """Return whether an analysis with these options is the one that is stored."""
+    return asked in (AnalysisOptions(), AnalysisOptions(forget_days=DEFAULT_FORGET_DAYS))
+
+
+def options_of(window: Window) -> AnalysisOptions:
+    """Return the options that ask for an analysis over a window, such as that of a plan."""
+    return AnalysisOptions(window.end.date(), window.days, window.forget_days, window.min_days)
+
+
+def keep_analysis(
+    store: Store,
+    inputs: Inputs,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    scores: pl.DataFrame | None = None,
+) -> None:
+    """Store an analysis of the present content with default options, in one transaction after all is computed.
+
+    `scores` are those that `judged_scores` returns, where the caller has them already.
+    """
+    step("storing the analysis")
+    tables = deque(_tables(store, inputs, analysis, findings, planes, scores))
+    parts = write_parts(analysis, findings, planes)
+    # Each table is dropped when it is written.
+    written = (tables.popleft() for _ in range(len(tables)))
+    store_analysis(store, written, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+
+
+def renew_analysis(store: Store) -> None:
+    """Analyse the store with default options, and store it, unless the stored analysis is of the present content.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    if not is_current(store):
+        inputs = Inputs.read(with_holds(store))
+        keep_analysis(store, inputs, *_judge(store, inputs, AnalysisOptions()))
+
+
+def whole_analysis(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None]
+) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    """Return the analysis of Azure RBAC, its findings, and the analyses of the other planes, for these options.
+
+    They are read from the store where it has them, as `find_analysis` finds out, else made; they are the same.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    found = stored_analysis(store, asked)
+    if found is None:
+        note(NOT_STORED)
+        return _judge(store, inputs, asked)
+    return _read(found, inputs)
+
+
+def _read(found: Analysed, inputs: Inputs) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    forget_days = DEFAULT_FORGET_DAYS
+    windows = {name: Window(one.first_day, one.last_day, forget_days) for name, one in found.windows.items()}
+    return read_parts(found.part, windows, read_tenant(inputs))
+
+
+def analysis_of_rbac(
+    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None] = lambda _: None
+) -> Analysis:
+    """Return the analysis of Azure RBAC alone, as `whole_analysis` finds it; an empty one where nothing is loaded."""
+    found = stored_analysis(store, asked)
+    if found is not None:
+        return _read(found, inputs)[0]
+    note(NOT_STORED)
+    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
+    return analyse(inputs, choose_window(inputs, asked.as_of, asked.min_window, forget_days, asked.min_days))
+
+
+def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
+    """Analyse the store, and return the tables in memory.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
+    inputs = Inputs.read(with_holds(store))
+    return laid_out(store, inputs, *_judge(store, inputs, asked))
+
+
+def laid_out(
+    store: Store, inputs: Inputs, analysis: Analysis, findings: pl.DataFrame, planes: Sequence[PlaneAnalysis]
+) -> Analysed:
+    """Return the tables of an analysis in memory."""
+    return in_memory(_tables(store, inputs, analysis, findings, planes), _windows(analysis, planes))
+
+
+def reach_in_memory(store: Store) -> Analysed:
+    """Return the tables of names and reach in memory, which need no verdict."""
+    inputs = Inputs.read(store.table)
+    return in_memory(_tables_of_reach(store, inputs, read_tenant(inputs)), {})
+
+
+def _judge(store: Store, inputs: Inputs, asked: AnalysisOptions) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
+    span = asked.as_of, asked.min_window, forget_days, asked.min_days
+    planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), *span)]
+    analysis, findings = analyse_inputs(
+        inputs,
+        as_of=asked.as_of,
+        min_window=asked.min_window,
+        forget_days=forget_days,
+        min_days=asked.min_days,
+        planes=planes,
+    )
+    return analysis, findings, planes
+
+
+def _tables(
+    store: Store,
+    inputs: Inputs,
+    analysis: Analysis,
+    findings: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    scores: pl.DataFrame | None = None,
+) -> Iterator[AnalysisTable]:
+    scores = judged_scores(analysis) if scores is None else scores
+    for one in principal_tables(inputs, analysis, findings, planes, scores):
+        yield AnalysisTable(*one)
+    window = {"first_day": analysis.window.first_day, "last_day": analysis.window.last_day}
+    yield AnalysisTable("tokens", store.frame(_TOKENS, window), ("principal_id", "plane", "source"))
+    yield from _tables_of_reach(store, inputs, analysis.tenant)
+
+
+def _tables_of_reach(store: Store, inputs: Inputs, tenant: Tenant) -> Iterator[AnalysisTable]:
+    for one in reach_tables(read_facts(inputs, store.table), tenant, inputs):
+        yield AnalysisTable(*one)
+    yield AnalysisTable("callings", callings(inputs), ("name", "kind"))
+    names, places = read_names(store, inputs)
+    both = names | places
+    named = pl.DataFrame({"id": list(both), "name": list(both.values())}, schema={"id": pl.String, "name": pl.String})
+    yield AnalysisTable("names", named, ("id",))
+
+
+def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, Days]:
+    windows: dict[str, Window] = {"rbac": analysis.window, **{one.plane: one.window for one in planes}}
+    return {name: Days(one.first_day, one.last_day) for name, one in windows.items()}
+
+
+def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
+    """Return what controls read of an analysis with default options; nothing where it has no data.
+
+    These are the rows of `verdicts` and of `findings`, without those on unusual days, of which no control asks.
+    """
+    inputs = Inputs.read(with_holds(store))
+    try:
+        analysis, findings, planes = _judge(store, inputs, AnalysisOptions())
+    except EvidenceError:
+        return {}
+    found = pl.concat([findings, *(plane.findings for plane in planes)])
+    return {"verdicts": with_planes(analysis.verdicts, planes), "findings": found}

@@ -1,0 +1,295 @@
+"""Measure reach with an analysis and with a plan, store it, and show it as ranking and picture.
+
+The blast radius of one subject before and after a plan comes as plain values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.principals import LoadedNames
+from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
+from rightsize.analyze.reach.escalation import Holdings, build_graph, escalations_of, with_assignable
+from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
+from rightsize.analyze.reach.measure import (
+    View,
+    crowd_of,
+    described,
+    granted_holdings,
+    measure_reach,
+    own_of,
+    reached_of,
+    read_holdings,
+    used_holdings,
+    view_of,
+    ways_from,
+)
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.model.access_answers import LETTERS
+from rightsize.model.errors import EvidenceError
+from rightsize.model.machine import give_back
+from rightsize.model.nouns import LAYERS
+from rightsize.model.plan import Plan
+from rightsize.model.progress import step
+from rightsize.planes.planned_state import holdings_after, tables_after
+from rightsize.propose.verify.review import plan_of
+from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
+from rightsize.store.connection import Store, open_store
+from rightsize.store.stored_analysis import AnalysisOptions
+from rightsize.workflow.analysis.attack_paths import (
+    KINDS,
+    ReachResult,
+    find_principal,
+    named,
+    named_subject,
+    rank_of,
+    step_of,
+    told_reach,
+)
+from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.workflow.analysis.find_analysis import require_content
+from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of
+from rightsize.workflow.analysis.layers import BASES
+from rightsize.workflow.names import read_names
+from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.signatures import ANYBODY, Signers
+
+_ANSWERS = ("reach", "reach_layers")
+_DRAWN = 24
+
+
+def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
+    """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
+    step("measuring what each principal reaches")
+    give_back()
+    facts = read_facts(inputs, store.table)
+    tenant = analysis.tenant
+    granted = granted_holdings(tenant)
+
+    def held() -> Iterator[tuple[str, Facts, Holdings]]:
+        yield "granted", facts, granted
+        yield "used", without_grants(facts), used_holdings(analysis)
+        if plan is not None:
+            later = read_facts(inputs, tables_after(plan, store.table))
+            yield "proposed", later, holdings_after(plan, granted, inputs, tenant)
+
+    answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held()), strict=True))
+    for name, frame in answers.items():
+        earlier = store.table(name).filter(pl.col("basis") == "proposed")
+        store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
+    graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
+    store.write_answer("escalations", escalations_of(graph, facts, tenant, granted))
+
+
+def show_reach(db: Path) -> list[dict[str, Any]]:
+    """Return every subject, that with the widest reach first, with the reach that the last plan leaves.
+
+    Raises:
+        EvidenceError: Nothing was analysed yet.
+    """
+    with open_store(db, read_only=True) as store:
+        require_content(store)
+        table = store.table("reach")
+        names, _ = read_names(store)
+    if table.is_empty():
+        raise EvidenceError("no reach was measured yet", hint="`rightsize analyze` measures it")
+    return rank_reach(table, names)
+
+
+def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the rows of the table `reach` as granted, with those as used and proposed beside them, widest first."""
+    key = ["subject", "kind", "state"]
+    proposed = table.filter(pl.col("basis") == "proposed").select(
+        *key, cells_proposed="cells", identities_proposed="identities"
+    )
+    used = table.filter(pl.col("basis") == "used").group_by("subject", "kind").agg(cells_used=pl.col("cells").max())
+    rows = (
+        table.filter(pl.col("basis") == "granted")
+        .drop("basis")
+        .join(proposed, on=key, how="left")
+        .join(used, on=["subject", "kind"], how="left")
+        .with_columns(pl.col("cells_proposed", "cells_used", "identities_proposed").fill_null(0))
+        .sort(
+            "takes_tenant",
+            "tenant_steps",
+            "cells",
+            "own_cells",
+            "identities",
+            "secrets",
+            *key,
+            descending=[True, False] + [True] * 4 + [False] * 3,
+            nulls_last=True,
+        )
+    )
+    return [row | {"name": named(f"{LETTERS[row['kind']]}:{row['subject']}", names)} for row in rows.to_dicts()]
+
+
+def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
+    """Return the first subjects as an SVG matrix: the share of subscriptions in which each can defeat each layer."""
+    with open_store(db, read_only=True) as store:
+        direct, further = store.table("layer_defeats"), store.table("reach_layers")
+        whole = max(1, store.table("scopes").filter(pl.col("kind") == "subscription").height)
+    firm = direct.filter(~pl.col("conditional") & pl.col("scope").str.starts_with("/subscriptions/"))
+    both = pl.concat([
+        firm.select("basis", "state", "scope", "layer", subject="principal_id"),
+        further.select("basis", "state", "scope", "layer", "subject"),
+    ]).filter(pl.col("state") == "active")  # fmt: skip
+    counted = both.group_by("subject", "layer", "basis").agg(pl.col("scope").n_unique())
+    counts = {(subject, layer, basis): number for subject, layer, basis, number in counted.iter_rows()}
+    rows = [
+        MatrixRow(
+            row["name"],
+            tuple(
+                Cells(*(min(1.0, counts.get((row["subject"], layer, basis), 0) / whole) for basis in BASES))
+                for layer in LAYERS
+            ),
+            row["cells"],
+        )
+        for row in ranked
+        if row["state"] == "active"
+    ]
+    return draw_matrix(rows[:_DRAWN], "layers of defence that fall with whom, through any number of steps")
+
+
+TableOf = Callable[[str], pl.DataFrame]
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """The closed graphs of what is granted, what was used, and what a plan leaves."""
+
+    granted: View
+    used: View
+    proposed: View | None
+
+
+def views_of(
+    facts: Facts, inputs: Inputs, analysis: Analysis, table_of: TableOf, plan: Plan | None, *, eligible: bool
+) -> Views:
+    """Return the closed graphs; eligible assignments count as permanent ones where `eligible` is set.
+
+    Args:
+        facts: Attached identities, owners, and what is held beyond Azure roles.
+        inputs: The tables of the analysis.
+        analysis: Its verdicts.
+        table_of: Returns the other tables of the store by name.
+        plan: The plan that the last graph assumes to be carried out.
+        eligible: Count eligible assignments.
+    """
+    tenant, holdings = analysis.tenant, read_holdings(analysis)
+    granted = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=eligible)
+    used = view_of(without_grants(facts), tenant, inputs, holdings["used"], with_eligible=False)
+    if plan is None:
+        return Views(granted, used, None)
+    later = read_facts(inputs, tables_after(plan, table_of))
+    held = holdings_after(plan, holdings["granted"], inputs, tenant)
+    return Views(granted, used, view_of(later, tenant, inputs, held, with_eligible=eligible))
+
+
+def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the blast radius of a node of the graph.
+
+    Returns:
+        `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
+        subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
+        `left_out`, the number of things in none of the branches.
+    """
+    view = views.granted
+    ways = ways_from(view, node, ends_of(view, node))
+    left = views.proposed.graph.reachable([node]) if views.proposed is not None else None
+    branches, left_out = grow_branches(ways, left, rank_of)
+    grid = draw_grid(node, view, views.used, views.proposed)
+    return {
+        "name": named(node, names),
+        "today": _counts(view, node),
+        "after": _counts(views.proposed, node) if views.proposed is not None else None,
+        "grid": [
+            {
+                "at": names.get(row.scope, row.scope) if row.scope else f"{row.subscriptions} more",
+                "subscriptions": row.subscriptions,
+                "cells": {name: asdict(cell) for name, cell in row.cells.items()},
+            }
+            for row in grid
+        ],
+        "branches": [_branch_document(one, names) for one in branches],
+        "left_out": left_out,
+    }
+
+
+def blast_from(
+    db: Path,
+    subject: str,
+    *,
+    plan: Path | None = None,
+    signers: Signers = ANYBODY,
+    eligible: bool = False,
+    note: Callable[[str], None] = lambda _: None,
+) -> tuple[ReachResult, dict[str, Any]]:
+    """Return the reach of a principal, a resource or an outside subject, as `reach_from` does, and its blast radius.
+
+    Args:
+        db: The store.
+        subject: As for `reach_from`.
+        plan: The folder of a plan; its own window is used.
+        signers: Whose signature the plan must have.
+        eligible: Count eligible assignments as permanent ones.
+        note: Called with a sentence where no stored analysis is of this content and window.
+
+    Raises:
+        UsageError: The name fits nothing, or several subjects.
+        InputError: The plan cannot be read.
+    """
+    read = read_plan_folder(plan, signers) if plan is not None else None
+    with open_store(db, read_only=True) as store:
+        inputs = Inputs.read(with_holds(store))
+        facts = read_facts(inputs, store.table)
+        people, places = read_names(store)
+        subjects = [*("r:" + facts.attached["scope"]), *("o:" + facts.trusted["outsider"])]
+        node = named_subject(set(subjects), subject) or f"p:{find_principal(store, LoadedNames(inputs), subject)}"
+        asked = AnalysisOptions() if read is None else options_of(read.written.window)
+        analysis = analysis_of_rbac(store, inputs, asked, note)
+        planned = plan_of(read) if read is not None else None
+        views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
+    names = people | places
+    view = views.granted
+    counts = described(view.frame, reached_of(view, node), own_of(view, node))
+    reach = told_reach(node, counts, ways_from(view, node, ends_of(view, node)), names)
+    return reach, blast_of(node, views, names)
+
+
+def ends_of(view: View, node: str) -> list[str]:
+    """Return the nodes that can be gained, and the scopes and parts of the directory that the graph names."""
+    number = view.graph.numbers.get(node)
+    if number is None:
+        return []
+    crowd = crowd_of(view.graph)
+    found = [
+        view.graph.names[thing]
+        for thing, bit in view.frame.things.items()
+        if view.reached[number] >> bit & 1 and thing not in crowd and thing != number
+    ]
+    return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
+
+
+def _counts(view: View, node: str) -> dict[str, Any]:
+    return described(view.frame, reached_of(view, node), 0)
+
+
+def _branch_document(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "depth": branch.depth,
+        "kind": KINDS[branch.nodes[0][0]],
+        "names": [named(node, names) for node in branch.nodes[:_NAMED]],
+        "things": len(branch.nodes),
+        "why": step_of(branch.step, names)["why"],
+        "certain": branch.certain,
+        "stays": branch.stays,
+        "hidden": branch.hidden,
+    }

@@ -1,0 +1,1 @@
+"""Answer questions about access, principals, controls and logs, and write the report."""

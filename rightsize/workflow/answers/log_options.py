@@ -1,0 +1,266 @@
+"""Describe each missing thing that would decide something: its volume, its price, its day, and what to do.
+
+What is missing scope by scope is described whole and for each scope.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.columns import ROOT, place_of
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.observability.needs import part_of
+from rightsize.analyze.observability.promises import PartPromise, Promise
+from rightsize.analyze.observability.undecided import as_ranges, inner_gaps
+from rightsize.analyze.observability.ways import (
+    ACTIVATION_RULES,
+    ACTIVITY_LOG,
+    DECLARED,
+    GRAPH_MAP,
+    PIM_HISTORY,
+    RESOURCE_LOG,
+)
+from rightsize.analyze.verdicts.resource_logs import known_resources, resource_of
+from rightsize.analyze.window import Window
+from rightsize.model.progress import counted
+from rightsize.rbac.text import fold
+from rightsize.render.escape import for_shell
+from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command, policy_commands
+from rightsize.rules.prices import LogTable, log_tables
+from rightsize.rules.tables import rows_of
+from rightsize.workflow.answers.log_volumes import SENT, Cost, Sources, Volume, cost_of, volume_of
+
+_SUBSCRIPTION = "/subscriptions/"
+_SIGN_INS = "sign_ins:"
+_TEMPLATES = "rightsize logs --bicep ."
+_TITLES = {
+    "scopes": "management groups and subscriptions",
+    "inventory": "complete inventory of resources",
+    "providers": "registrations of providers",
+    "members": "principals and group members",
+    "sign_ins:user": "sign-ins of users",
+    "sign_ins:service_principal": "sign-ins of service principals",
+    "sign_ins:managed_identity": "sign-ins of managed identities",
+    "graph_log": "Microsoft Graph activity log",
+    "directory_log": "directory audit log",
+    "graph_map": "permission map of Microsoft Graph",
+    PIM_HISTORY: "requests and instances of PIM",
+    ACTIVATION_RULES: "activation rules of eligible roles",
+}
+EXPORTED = {
+    "scopes": ("management_groups", "subscriptions"),
+    "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
+    "providers": ("providers",),
+    "members": ("users", "groups", "service_principals", "group_members"),
+    ACTIVITY_LOG: ("activity_log",),
+    "directory_log": ("directory_audits",),
+    PIM_HISTORY: ("role_assignment_requests", "role_assignment_instances", "role_eligibility_instances"),
+    ACTIVATION_RULES: ("role_management_policies", "role_management_policy_assignments"),
+}
+"""The sources of `exports` that fetch a missing thing."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """A missing thing at one scope.
+
+    Attributes:
+        name: Its name, `needs.part_of`.
+        scope: The scope, spelt as it was loaded; empty where nothing tells at which scope it is missing.
+        promise: What it would decide.
+        volume: Its volume.
+        cost: Its price.
+        commands: What to do, in order.
+        policies: The commands that assign built-in policies instead.
+    """
+
+    name: str
+    scope: str
+    promise: PartPromise
+    volume: Volume
+    cost: Cost
+    commands: tuple[str, ...]
+    policies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogOption:
+    """A missing thing that would decide something.
+
+    Attributes:
+        promise: What it would decide.
+        title: Its name in words.
+        volume: Its volume.
+        cost: Its price.
+        licence: The licence that it takes; empty where it takes none.
+        decides_on: The day on which it decides.
+        commands: What to do, in order.
+        policies: The commands that assign built-in policies instead, which also take in new resources.
+        is_sent: Whether diagnostic settings send it already, so that it only has to be loaded.
+        parts: The same scope by scope; none for what is missing for the whole tenant.
+    """
+
+    promise: Promise
+    title: str
+    volume: Volume
+    cost: Cost
+    licence: str
+    decides_on: dt.date
+    commands: tuple[str, ...]
+    policies: tuple[str, ...] = ()
+    is_sent: bool = False
+    parts: tuple[LogPart, ...] = ()
+
+    @property
+    def prices(self) -> dict[str, float]:
+        """Return the known price of each part, of the whole where it has none."""
+        whole = ((self.promise.item, self.cost),)
+        known = ((one.name, one.cost) for one in self.parts) if self.parts else whole
+        return {name: cost.monthly for name, cost in known if cost.monthly is not None}
+
+
+def spelt_scopes(inputs: Inputs) -> dict[str, str]:
+    """Return by folded scope how it was loaded."""
+    return dict(inputs.scopes.select(place_of(pl.col("scope")), text="scope").iter_rows())
+
+
+def describe_options(promises: Sequence[Promise], sources: Sources) -> list[LogOption]:
+    """Return an option for each promise, in their order."""
+    resources = _resources(sources)
+    return [_describe(promise, sources, resources.get(promise.item, ())) for promise in promises]
+
+
+def _describe(promise: Promise, sources: Sources, lacking: Sequence[str]) -> LogOption:
+    item = promise.item
+    tables = log_tables(item)
+    sent = item.startswith(RESOURCE_LOG) and _is_sent(item, sources)
+    scopes = len(lacking) if item.startswith(RESOURCE_LOG) else sum(bool(one.scope) for one in promise.parts)
+    volume = volume_of(item, tables, sources, max(1, scopes))
+    waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
+    parts = tuple(_describe_part(item, one, sources, lacking, sent=sent) for one in promise.parts)
+    return LogOption(
+        promise,
+        _title(item, sources, scopes),
+        volume,
+        SENT if sent else cost_of(item, tables, volume, sources),
+        "" if sent else next((table.licence for table in tables if table.licence), ""),
+        sources.window.end.date() + dt.timedelta(days=waits),
+        _commands(item, sources, lacking, sent=sent),
+        () if sent else _policies(item, lacking),
+        sent,
+        parts,
+    )
+
+
+def _describe_part(item: str, promise: PartPromise, sources: Sources, lacking: Sequence[str], *, sent: bool) -> LogPart:
+    tables = log_tables(item)
+    place = promise.scope
+    mine = [one for one in lacking if one.startswith(f"{place}/")] if place else lacking
+    volume = volume_of(item, tables, sources, max(1, len(mine)))
+    return LogPart(
+        part_of(item, place),
+        sources.spelt.get(place, place),
+        promise,
+        volume,
+        SENT if sent else cost_of(item, tables, volume, sources),
+        _commands(item, sources, mine, sent=sent, place=place),
+        () if sent else _policies(item, mine),
+    )
+
+
+def _policies(item: str, lacking: Iterable[str]) -> tuple[str, ...]:
+    policies = [policy for table in log_tables(item) for policy in table.policies]
+    return policy_commands(item, policies, sorted({"/".join(one.split("/")[:3]) for one in lacking}))
+
+
+def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
+    """Return for how many days the log has to be collected, besides those that Azure has kept."""
+    # Tokens have to be known for every day; other logs are evidence by a part of the window.
+    wanted = window.days if item.startswith(_SIGN_INS) else window.days_asked
+    return max(0, wanted - table.retained_days)
+
+
+def _title(item: str, sources: Sources, scopes: int) -> str:
+    if item == DECLARED:
+        return f"declaration of {counted(inner_gaps(sources.inputs, sources.window)['day'].n_unique(), 'day')}"
+    if item == ACTIVITY_LOG:
+        return f"Activity Log of {counted(scopes, 'scope')}"
+    if item.startswith(RESOURCE_LOG):
+        kind = _spelling()[item.removeprefix(RESOURCE_LOG)].split("/", 1)[-1]
+        return f"log of {kind} ({scopes:,})" if scopes else f"log of {kind}"
+    return _TITLES[item]
+
+
+def _spelling() -> dict[str, str]:
+    """Return the types of resource that send logs, folded to their spelling."""
+    return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("resource_logs")}
+
+
+def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:
+    """Return the resources whose log does not cover the window, by missing thing."""
+    inputs, window = sources.inputs, sources.window
+    known = known_resources(inputs, inputs.coverage["scope"], inputs.usage_days["scope"])
+    rows = inputs.coverage.filter(window.holds("day") & (pl.col("state") != "missing"))
+    scopes = rows.select("scope").unique()
+    there = scopes.select(place=place_of(scopes["scope"])).select(resource_of("place")).to_series().drop_nulls()
+    lacking = known.filter(~pl.col("resource").is_in(there.implode())).sort("resource")
+    found: dict[str, list[str]] = {}
+    for resource, kind in lacking.select("resource", "kind").iter_rows():
+        found.setdefault(RESOURCE_LOG + kind, []).append(resource)
+    return {item: tuple(resources) for item, resources in found.items()}
+
+
+def _is_sent(item: str, sources: Sources) -> bool:
+    """Return whether diagnostic settings send the log already, so that it only has to be loaded."""
+    mine = sources.cells.filter(pl.col("log") == item.removeprefix(RESOURCE_LOG))
+    reasons = set(mine["reason"].unique())
+    return bool(reasons) and reasons <= {"no_log_loaded", "days_missing"}
+
+
+def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool, place: str = "") -> tuple[str, ...]:
+    """Return what to do about a missing thing, at one place or everywhere."""
+    window = sources.window
+    if item == DECLARED:
+        return _declarations(sources, place)
+    if item == GRAPH_MAP:
+        return ("rightsize catalog refresh",)
+    if item.startswith(RESOURCE_LOG):
+        if sent:
+            return (f"rightsize load {FOLDER_OF_LOG}",)
+        settings = deployment_commands(item.removeprefix(RESOURCE_LOG), lacking)
+        return (*((_TEMPLATES, *settings) if settings else ()), f"rightsize load {FOLDER_OF_LOG}")
+    if item.startswith(_SIGN_INS):
+        days = min(window.days, *(table.retained_days for table in log_tables(item)))
+        fetch = _fetch(("sign_ins",), days)
+        return (_TEMPLATES, entra_command(item), *fetch) if days < window.days else fetch
+    if item == "graph_log":
+        return (_TEMPLATES, entra_command(item), f"rightsize load {FOLDER_OF_LOG}")
+    days = min((table.retained_days for table in log_tables(item)), default=window.days)
+    fetch = _fetch(EXPORTED[item], min(days, window.days), place)
+    return (_TEMPLATES, entra_command(item), *fetch) if item == "directory_log" and days < window.days else fetch
+
+
+def _declarations(sources: Sources, place: str) -> tuple[str, ...]:
+    gaps = inner_gaps(sources.inputs, sources.window)
+    if place and not gaps.is_empty():
+        # A declaration at a scope above covers this one, too.
+        above = {place, ROOT} | sources.analysis.tenant.tree.ancestors_of(place)
+        gaps = gaps.filter(place_of(gaps["scope"]).is_in(sorted(above)))
+    return tuple(
+        f"rightsize load EXPORT --covers {first}..{last} --source activity_log --scope {for_shell(scope)}"
+        for scope, first, last in as_ranges(gaps).iter_rows()
+    )
+
+
+def _fetch(names: Sequence[str], days: int, place: str = "") -> tuple[str, ...]:
+    chosen = " ".join(f"--source {name}" for name in names)
+    where = f" --subscription {for_shell(place.removeprefix(_SUBSCRIPTION))}" if place.startswith(_SUBSCRIPTION) else ""
+    return (
+        f"rightsize exports {chosen}{where} --days {days} > get.sh",
+        "bash get.sh exports",
+        "rightsize load exports",
+    )

@@ -1,0 +1,1 @@
+"""Bring data into a store, and say what it holds."""

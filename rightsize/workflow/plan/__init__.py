@@ -1,0 +1,1 @@
+"""Make a plan, and work with it: prove, review, deploy and roll out."""

@@ -1,0 +1,329 @@
+"""Propose a plan from the store: write its folder, and store the proposals as a table.
+
+A file of exclusions is read in the format that its ending says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast, get_args
+
+import polars as pl
+
+from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.lacks import Lack
+from rightsize.analyze.principals import resolve_known
+from rightsize.analyze.window import Window
+from rightsize.model.decisions import Form, ReviewDecision
+from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
+from rightsize.model.plan_totals import NextStep, NextSteps
+from rightsize.model.progress import step
+from rightsize.propose.assembly.next_steps import rank_steps
+from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
+from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
+from rightsize.propose.drafts.reading import with_needed_calls
+from rightsize.propose.pipeline import plan_from_basis, read_basis
+from rightsize.propose.selection.layer_separation import as_measured
+from rightsize.propose.verify.review import respect, review_states, unmatched
+from rightsize.render.comment import short_ids, write_comment
+from rightsize.render.deploy.contents import contents_of
+from rightsize.render.deploy.files import deploy_files
+from rightsize.render.pictures import draw_matrix
+from rightsize.render.plan import FileText, plan_texts, prepared, proposal_document, write_folder
+from rightsize.render.rows import compact
+from rightsize.render.sentences import bound_of
+from rightsize.render.summary import describe_grant, write_summary
+from rightsize.store.connection import open_store
+from rightsize.store.stored_analysis import AnalysisOptions, digest_content
+from rightsize.workflow.analysis.analyze import write_conclusions
+from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
+from rightsize.workflow.analysis.find_analysis import require_content
+from rightsize.workflow.analysis.keep_analysis import (
+    analyse_inputs,
+    has_default_options,
+    has_rbac,
+    judge_planes,
+    keep_analysis,
+    tables_beside,
+)
+from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
+from rightsize.workflow.analysis.reach import keep_reach
+from rightsize.workflow.data.status import listings_of
+from rightsize.workflow.names import resolve_excluded, resolve_scopes
+from rightsize.workflow.plan.deploy import COMMENT_FORM, types_of
+from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
+from rightsize.workflow.signatures import CHAIN, make_chain
+from rightsize.workflow.text_files import read_bytes
+
+_AT_ONCE = 5_000
+"""Number of proposals that become rows at a time, since each is a text of kilobytes."""
+SUMMARY, COMMENT = "summary.html", "comment.md"
+
+
+@dataclass(frozen=True, slots=True)
+class ProposeResult:
+    """The result of `propose`.
+
+    Attributes:
+        plan: The plan.
+        out: The folder that was written.
+        files: Names of its files, sorted.
+        planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
+        names: Display names of principals, roles and scopes.
+        comment: The plan as a comment on a pull request.
+        steps: The changes in the order in which they are best made.
+        unmatched: Decisions whose proposal no longer exists.
+        lacks: The listings that are not complete: the plan has no proposal for what they lack.
+    """
+
+    plan: Plan
+    out: Path
+    files: list[str]
+    planes: dict[str, dict[str, int]]
+    names: Mapping[str, str]
+    comment: str
+    steps: NextSteps
+    unmatched: list[ReviewDecision]
+    lacks: list[Lack]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Yield one row a proposal, for people: changes as `next` ranks them, then what stays, most excess first."""
+        return proposal_rows(self.plan, self.names, self.steps)
+
+
+def propose_plan(
+    db: Path, options: PlanOptions, out: Path, *, forms: Collection[str] = (), review: Path | None = None
+) -> ProposeResult:
+    """Judge every grant in the store, plan, prove, replay, and write the plan folder.
+
+    Args:
+        db: The store.
+        options: The options that the person chose.
+        out: The plan folder.
+        forms: Further forms to write into the folder: those of `render.deploy.files`, and `markdown`.
+        review: A file of decisions: an assignment whose proposal was rejected stays as it is.
+
+    Raises:
+        EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
+        InputError: The folder cannot be written, or decisions contradict each other or have ended.
+        InternalError: A proof or the replay failed; nothing is written then.
+    """
+    decisions = read_review(review) if review is not None else None
+    with open_store(db, read_only=False, existing=True) as store:
+        require_content(store)
+        behaviour = find_behaviour(store)
+        inputs = Inputs.read(with_holds(store, behaviour))
+        options = replace(
+            options,
+            emergency_access=resolve_known(inputs, options.emergency_access),
+            exclude=resolve_excluded(store, inputs, options.exclude),
+            standby=resolve_scopes(store, options.standby),
+        )
+        judged = judge_planes(
+            tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days, options.min_days
+        )
+        # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
+        of_rbac = has_rbac(inputs) or not judged
+        if of_rbac:
+            require_catalogue(inputs)
+        analysis, findings = analyse_inputs(
+            inputs,
+            as_of=options.as_of,
+            min_window=options.min_window,
+            forget_days=options.forget_days,
+            min_days=options.min_days,
+            planes=[one.analysis for one in judged],
+            standby=options.standby,
+        )
+        if of_rbac:
+            require_coverage(inputs, analysis.window)
+        asked = AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
+        if has_default_options(asked) and not options.standby:
+            keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
+        basis = read_basis(inputs, with_needed_calls(analysis, options), options)
+        # The following steps need no single use, which is most of the memory that was read.
+        inputs, analysis = basis.reading.inputs, basis.reading.analysis
+        plan, jobs = plan_from_basis(basis, digest_content(store)), basis.jobs
+        del basis
+        plan = replace(plan, parts=tuple(one.plan(options) for one in judged))
+        if decisions is not None:
+            plan = respect(plan, decisions)
+        layers = measure_plan(inputs, analysis, plan)
+        left = layers.violations.filter(pl.col("basis") == "proposed")
+        advice = _with_layers(plan, left.filter(pl.col("state") == "active"), options)
+        plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
+        extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
+        if forms:
+            extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
+        names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
+        steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
+        comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
+        if COMMENT_FORM in forms:
+            extra[COMMENT] = comment
+        step("writing the plan")
+        with prepared(out, plan_texts(plan)) as written:
+            texts: dict[str, FileText] = {**written, **extra}
+            texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
+            files = write_folder(texts, out)
+        # The use behind the proposals is written, and no further step needs it.
+        plan = replace(plan, uses=None)
+        step("storing the answers")
+        write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
+        store.write_answer("proposals", answer_parts(plan))
+        store.write_answer("next_steps", answer_rows(steps, names))
+        for name, frame in job_tables(jobs, roles_of_jobs(plan)).named().items():
+            store.write_answer(name, frame)
+        keep_layers(store, layers)
+        keep_reach(store, inputs, analysis, plan)
+        lacks = listings_of(store).every()
+    return ProposeResult(
+        lacks=lacks,
+        unmatched=unmatched(plan, decisions or {}),
+        plan=plan,
+        out=out,
+        files=files,
+        planes=count_by_plane((one.plane, one.kind) for one in plan.all_proposals),
+        names=names,
+        comment=comment,
+        steps=steps,
+    )
+
+
+def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple[Advice, ...]:
+    """Return the advice of a plan, with a hint at the split by layers where it would help and was not asked for.
+
+    Args:
+        plan: The plan.
+        found: The violations that the plan leaves, as rows of `layer_violations`.
+        options: The options that the person chose.
+    """
+    if options.separate_layers or found.is_empty():
+        return plan.advice
+    who, times = found["principal_id"].n_unique(), found.height
+    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
+    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
+    return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
+
+
+def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
+    """Yield the rows of the table `proposals`, some thousands at a time."""
+    # In the plan's order, in which its uses are stored: any other order would read a page of uses for each proposal.
+    every = plan.all_proposals
+    for first in range(0, len(every), _AT_ONCE):
+        yield pl.DataFrame([_answer(one) for one in every[first : first + _AT_ONCE]], schema=schema_of("proposals"))
+
+
+def _answer(one: Proposal) -> dict[str, Any]:
+    return {
+        "proposal_id": one.id,
+        "kind": one.kind,
+        "plane": one.plane,
+        "principal_ids": list(one.principal_ids),
+        "replaces": list(one.replaces),
+        "reason": one.reason,
+        "excess_before": one.excess_before,
+        "excess_after": one.excess_after,
+        "plan": compact(proposal_document(one)),
+    }
+
+
+def require_catalogue(inputs: Inputs) -> None:
+    """Raise EvidenceError where no catalogue of operations is loaded.
+
+    Raises:
+        EvidenceError: There is none.
+    """
+    if inputs.operations.is_empty():
+        raise EvidenceError(
+            "no catalogue of operations is loaded, so the operations that a role grants are unknown",
+            hint="export one with `az provider operation list -o json > operations.json`, then "
+            "`rightsize catalog import operations.json`",
+        )
+
+
+def require_coverage(inputs: Inputs, window: Window) -> None:
+    """Raise EvidenceError where no log of use covers any day of the window.
+
+    Raises:
+        EvidenceError: No log of use covers any day of it.
+    """
+    logs = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
+    if not logs.filter(window.holds("day")).is_empty():
+        return
+    raise EvidenceError(
+        f"no log of use covers any day of the window {window.first_day} to {window.last_day}",
+        hint=_what_is_covered(logs),
+    )
+
+
+def _what_is_covered(logs: pl.DataFrame) -> str:
+    if logs.is_empty():
+        return "load an export of the Activity Log: `rightsize load PATH`; a download of the portal covers no day"
+    spans = logs.group_by("source").agg(first=pl.col("day").min(), last=pl.col("day").max()).sort("source")
+    covered = ", ".join(f"{source} {first} to {last}" for source, first, last in spans.iter_rows())
+    return f"the logs cover {covered}; choose the window with --as-of and --min-window"
+
+
+def _row(proposal: Proposal, names: Mapping[str, str], short: str, step: NextStep | None) -> dict[str, Any]:
+    # What becomes eligible is a proposal of its own, and has no further share.
+    is_main = step is not None and step.proposal == proposal.id
+
+    def named(id_: str) -> str:
+        return names.get(id_, id_)
+
+    return {
+        "id": proposal.id,
+        "short": short,
+        "principal": named(proposal.principal_ids[0]),
+        "principal_id": proposal.principal_ids[0],
+        "plane": proposal.plane,
+        "kind": proposal.kind,
+        "role": named(proposal.evidence["role"]),
+        "role_and_scope": describe_grant(
+            named(proposal.evidence["role"]), proposal.evidence["scope"], proposal.plane, names
+        ),
+        "scope": proposal.evidence["scope"],
+        "role_assignment_id": proposal.replaces[0],
+        "assignments": len(proposal.assignments),
+        "excess_before": proposal.excess_before,
+        "excess_after": proposal.excess_after,
+        "break_probability_30d": proposal.break_probability_30d,
+        "break_bound_30d": bound_of(proposal.evidence),
+        "reason": proposal.reason,
+        "rank": step.rank if step is not None else None,
+        "share": round(step.share, 6) if step is not None and is_main else None,
+    }
+
+
+def proposal_rows(plan: Plan, names: Mapping[str, str], ranked: NextSteps) -> Iterator[dict[str, Any]]:
+    """Yield one row a proposal: changes in the order of their steps, then what stays, most excess first."""
+    steps = ranked.by_proposal()
+    short = short_ids([one.id for one in plan.all_proposals])
+    last = len(steps) + 1
+    ordered = sorted(
+        plan.all_proposals,
+        key=lambda one: (steps[one.id].rank if one.id in steps else last, -one.excess_before, one.id),
+    )
+    return (_row(one, names, short[one.id], steps.get(one.id)) for one in ordered)
+
+
+def change_of(before: float, after: float) -> str:
+    """Return the change in whole per cent, truncated, not rounded: `-100 %` means that nothing is left."""
+    return f"{int(100 * (after - before) / before):+d} %" if before and before != after else "="
+
+
+def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
+    """Return the entries of a file of exclusions.
+
+    Raises:
+        InputError: The file cannot be read, or its content does not fit its ending.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in get_args(Form):
+        raise InputError(
+            f"cannot recognise `{path}` as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
+        )
+    return read_exclusions(read_bytes(path), cast(Form, form), str(path))

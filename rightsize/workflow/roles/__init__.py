@@ -1,0 +1,1 @@
+"""Read, compare, gate and check role definitions in files."""
