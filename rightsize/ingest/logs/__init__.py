@@ -1,1 +1,1 @@
-"""To be said: logs."""
+"""Read the records of each kind of log as rows of calls."""

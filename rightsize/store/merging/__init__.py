@@ -1,1 +1,1 @@
-"""To be said: merging."""
+"""Merge what was loaded into the tables of the store, so that the same record twice is one."""
