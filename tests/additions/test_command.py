@@ -20,7 +20,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.workflow import sql as workflow
+from rightsize.workflow.data import sql as workflow
 
 COLUMNS = ("role_assignment_id", "scope")
 STATEMENT = "SELECT role_assignment_id, scope FROM role_assignments WHERE scope = $scope ORDER BY ALL"

@@ -13,8 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from rightsize.ingest.files import copies as copying
-from rightsize.ingest.files import copies as joining
+from rightsize.ingest.files import copies
 from rightsize.ingest.files.copies import Copies, Digests
 from rightsize.ingest.files.readers import Batch
 from rightsize.ingest.files.sources import Scratch, SourceFile
@@ -162,7 +161,7 @@ def test_large_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.
     """So is one alone."""
     batch = small(tmp_path, b'{"a":1}', b'{"a":2}')
     assert list(together(batch.only(batch.files[:1]), tmp_path)) == [batch.only(batch.files[:1])]
-    monkeypatch.setattr(joining, "SMALL_BYTES", 5)
+    monkeypatch.setattr(copies, "SMALL_BYTES", 5)
     assert list(together(batch, tmp_path)) == [batch]
 
 
@@ -178,11 +177,12 @@ def test_without_room_files_are_read_by_themselves(
     con, _ = staged(logs)
     expected = told(con, dict.fromkeys(range(3), "file"))
     with monkeypatch.context() as patch:
-        patch.setattr(joining, "MOST_JOINED", 5)
+        patch.setattr(copies, "MOST_JOINED", 5)
         con, _ = staged(logs)
         assert told(con, dict.fromkeys(range(3), "file")) == expected
     nowhere = Scratch(tmp_path / "nowhere")
-    monkeypatch.setattr(copying, "joined", lambda batch, _, digests: joining.joined(batch, nowhere, digests))
+    joined = copies.joined
+    monkeypatch.setattr(copies, "joined", lambda batch, _, digests: joined(batch, nowhere, digests))
     con, _ = staged(logs)
     assert told(con, dict.fromkeys(range(3), "file")) == expected
     assert len(expected["stage_event_rows"]) == 6
