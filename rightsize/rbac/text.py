@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rightsize.model.nouns import Folded
 
-__all__ = ["OPERATION_FORM", "Folded", "fold"]
+__all__ = ["OPERATION_FORM", "READ", "Folded", "fold", "is_read"]
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
@@ -18,6 +18,9 @@ OPERATION_FORM = r"^[^/\s]+[.][^/\s]+/\S+$"
 
 A display name of the Activity Log does not have it. The expression means the same in DuckDB and in polars.
 """
+
+READ = "/read"
+"""The end of each operation that only reads, and of patterns that match such operations alone."""
 
 
 def fold(text: str) -> Folded:
@@ -28,3 +31,12 @@ def fold(text: str) -> Folded:
     """
     # On pure ASCII, str.lower is the same mapping and much faster.
     return Folded(text.strip(" ").lower() if text.isascii() else text.strip(" ").translate(_ASCII_LOWER))
+
+
+def is_read(operation: str) -> bool:
+    """Return whether an operation of Azure, or a pattern of operations, allows nothing but reads.
+
+    On the data plane a read is access to data, so callers ask for the control plane alone where they mean what shows
+    no content.
+    """
+    return fold(operation).endswith(READ)

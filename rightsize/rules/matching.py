@@ -9,7 +9,7 @@ from typing import TypeVar
 import polars as pl
 
 from rightsize.rbac.patterns import loosened, parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import READ, fold
 
 Text = TypeVar("Text", pl.Series, pl.Expr)
 
@@ -18,6 +18,11 @@ _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _AT_ONCE = 256
 # The characters that Rust's regular expressions read as syntax; all others stand for themselves.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
+
+
+def only_reads(name: Text) -> Text:
+    """Return for a column or expression of folded operations what `rbac.text.is_read` says of each."""
+    return name.str.ends_with(READ)
 
 
 def folded(text: Text) -> Text:

@@ -10,7 +10,7 @@ from rightsize.model.nouns import LAYERS
 from rightsize.rbac.expand import Planes
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match, folded, matches_any, matching_pairs
+from rightsize.rules.matching import first_match, folded, matches_any, matching_pairs, only_reads
 from rightsize.rules.tables import rows_of
 
 EFFECTS = ("disable", "bypass", "weaken")
@@ -34,7 +34,7 @@ def layers_of(operations: pl.DataFrame) -> pl.DataFrame:
     found = []
     for plane in ("control", "data"):
         names = operations.filter(pl.col("plane") == plane)["name"]
-        names = names.filter(~names.str.ends_with("/read")) if plane == "control" else names
+        names = names.filter(~only_reads(names)) if plane == "control" else names
         here = rules.filter(pl.col("plane") == plane)
         found.append(
             matching_pairs(names, here["pattern"].unique(maintain_order=True).to_list()).join(here, on="pattern")
@@ -108,7 +108,7 @@ def weight(operation: str, plane: str, risk: str) -> pl.Expr:
     unclassified = (
         pl.when(pl.col(plane) == "data")
         .then(weights["data_access"])
-        .when(name.str.ends_with("/read"))
+        .when(only_reads(name))
         .then(weights["read"])
         .otherwise(weights["change"])
     )

@@ -28,6 +28,7 @@ from rightsize.propose.drafts.reasons import BY_DESIGN, keep_reason, word_of
 from rightsize.propose.needs.assignments import Key, Use
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded, fold
+from rightsize.rules.matching import only_reads
 from rightsize.rules.resource_types import decided_type, inventory_types
 
 _NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]
@@ -231,7 +232,7 @@ def _open_operations(analysis: Analysis) -> pl.DataFrame:
     names = pl.DataFrame({"operation": judged["operation"].unique()})
     folded_names = folded(names["operation"])
     typed = names.with_columns(kind=decided_type(folded_names), name=folded_names).drop_nulls("kind")
-    reads = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read")
+    reads = (pl.col("plane") == "control") & only_reads(pl.col("name"))
     decided = judged.join(typed, on="operation").filter(~reads).select("profile_id", "operation", "kind")
     held = analysis.tenant.assignments.filter((pl.col("state") == "active") & (pl.col("level") != "resource")).select(
         "role_assignment_id", "state", "place"

@@ -20,12 +20,11 @@ from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
 from rightsize.propose.core.operation_sets import OperationIndex, bits_of, index_operations, union
-from rightsize.propose.core.role_patterns import is_read
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.propose.needs.assignments import place_uses
 from rightsize.propose.needs.privileged import risky_changes
 from rightsize.propose.selection.role_names import LONGEST, fitted, unique_names
-from rightsize.rbac.text import Folded
+from rightsize.rbac.text import Folded, is_read
 from rightsize.rules.role_names import READER, RoleWords, risk_words_of, words_of
 
 _Id = TypeVar("_Id", bound=str)

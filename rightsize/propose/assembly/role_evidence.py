@@ -27,7 +27,7 @@ from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, bits_of, union
 from rightsize.propose.core.options import Reads, Unobservable, price_list
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
-from rightsize.propose.core.role_patterns import PatternPart, is_read, reading_parts, strings_of
+from rightsize.propose.core.role_patterns import PatternPart, reading_parts, strings_of
 from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach
 from rightsize.propose.jobs import Jobs
 from rightsize.propose.needs.assignments import Key, Use
@@ -50,7 +50,7 @@ from rightsize.propose.needs.unlogged import provider_of, sibling_reads, type_of
 from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import sensitive_reads
 
 SAME_TYPE = "same_type"

@@ -18,14 +18,14 @@ from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.assembly.purposes import OperationKey, RoleUse, name_jobs, name_purposes
 from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.role_catalog import RoleBook
-from rightsize.propose.core.role_patterns import is_read, strings_of
+from rightsize.propose.core.role_patterns import strings_of
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.drafts.reading import TenantReading
 from rightsize.propose.jobs import Job, Jobs
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import RiskyChanges
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
-from rightsize.rbac.text import Folded
+from rightsize.rbac.text import Folded, is_read
 from rightsize.rules.role_names import READER, RoleWords, words_of
 
 _LONGEST = 1_000

@@ -22,7 +22,7 @@ from rightsize.analyze.columns import ROOT, ScopeTree, place_of
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
 from rightsize.rbac.permissions import Reading, read_permissions
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import risk_weights
 
 OperationKey = tuple[str, str]
@@ -139,7 +139,7 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
         keys=tuple(keys),
         bits={key: bit for bit, key in enumerate(keys)},
         control=_mask_of(control, size),
-        reads=_mask_of((bit for bit in control if keys[bit][1].endswith("/read")), size),
+        reads=_mask_of((bit for bit in control if is_read(keys[bit][1])), size),
         listed=_mask_of((bit for bit, key in enumerate(keys) if key in listed), size),
         providers=frozenset(key[1].split("/", 1)[0] for key in listed),
         catalogue=Catalogue([key[1] for key in keys]),

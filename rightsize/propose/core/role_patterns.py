@@ -24,9 +24,7 @@ from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_SUBSCRIPTION,
     CUSTOM_ROLES_PER_TENANT,
 )
-from rightsize.rbac.text import Folded, fold
-
-READ = "/read"
+from rightsize.rbac.text import READ, Folded, fold, is_read
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,11 +76,6 @@ def strings_in(blocks: Iterable[PermissionBlock]) -> frozenset[FoldedKey]:
     """Return (plane, folded string) of every string and not-string in permission blocks."""
     planes = [one for block in blocks for one in by_plane(block)]
     return frozenset((plane, fold(text)) for plane, texts, nots in planes for text in (*texts, *nots))
-
-
-def is_read(pattern: str) -> bool:
-    """Return whether an operation or pattern allows only reads."""
-    return fold(pattern).endswith(READ)
 
 
 def in_order(texts: Iterable[str]) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import LAYERS
 from rightsize.propose.core.operation_sets import OperationIndex, union
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
-from rightsize.propose.core.role_patterns import READ, PatternPart, in_order, is_read
+from rightsize.propose.core.role_patterns import PatternPart, in_order
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
 from rightsize.propose.needs.assignments import Key, Subject, UseRows, masks_of
 from rightsize.propose.needs.delegation import ADMINISTRATOR, Delegation, Delegations
@@ -33,8 +33,8 @@ from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.holders import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import Folded, fold
-from rightsize.rules.matching import first_match
+from rightsize.rbac.text import Folded, fold, is_read
+from rightsize.rules.matching import first_match, only_reads
 from rightsize.rules.operations import LAYER_BITS, split_off
 from rightsize.rules.tables import rows_of
 
@@ -251,7 +251,7 @@ def read_privilege(analysis: Analysis, index: OperationIndex, rows: UseRows, hou
     always, rarely = split["always"], split["rarely_used"]
     few = max(1, analysis.window.days // FEW_DAYS)
     rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
-    reads = index.mask(operations.filter(pl.col("name").str.ends_with(READ)).select("plane", "name").iter_rows())
+    reads = index.mask(operations.filter(only_reads(pl.col("name"))).select("plane", "name").iter_rows())
     seldom = {key: found & ~reads for key, found in rows.bits(index).items() if key in hours} if hours else {}
     return Privilege(always, rarely, rare, seldom, hours)
 

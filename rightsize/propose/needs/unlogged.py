@@ -42,9 +42,9 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, bits_of, union
 from rightsize.propose.core.options import Reads
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
-from rightsize.propose.core.role_patterns import READ, PatternPart, met, reading_parts
+from rightsize.propose.core.role_patterns import PatternPart, met, reading_parts
 from rightsize.propose.needs.assignments import KEY, Key, Use, masks_of
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import READ, Folded, fold, is_read
 from rightsize.rules.operations import endpoint_audiences, status_reads
 from rightsize.rules.tables import rows_of
 
@@ -192,7 +192,7 @@ class Polls:
         """
         found = self._asked_by(operations)
         for name in unknown:
-            if not name.endswith(READ):
+            if not is_read(name):
                 for kind in types_around(type_of(name)):
                     found |= self._of_type.get(kind, 0)
         return found

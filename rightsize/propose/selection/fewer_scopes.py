@@ -25,7 +25,6 @@ import polars as pl
 from rightsize.analyze.columns import place_of
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.propose.core.operation_sets import union, without
-from rightsize.propose.core.role_patterns import is_read
 from rightsize.propose.drafts.demands import state_of
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Key
@@ -34,7 +33,7 @@ from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.needs.unlogged import masks_by_type
 from rightsize.propose.selection.reconcile import GROUP_PARTS, Slot, places_above, slot_of
 from rightsize.propose.selection.worth import LEAST_WORTH, Terms
-from rightsize.rbac.text import Folded
+from rightsize.rbac.text import Folded, is_read
 
 MOST_ASSIGNMENTS = 3
 """Maximum number of assignments that one principal gets for one assignment of today."""

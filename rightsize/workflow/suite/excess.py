@@ -17,7 +17,7 @@ from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
 from rightsize.rbac.patterns import Pattern, parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import fold, is_read
 from rightsize.rules.tables import rows_of
 
 _ABSENT, _EVERYWHERE = "absent", "everywhere"
@@ -154,7 +154,7 @@ def _weight(kind: str, weight: float, reads: float) -> Weight:
 
 def _reads(need: SuiteNeed) -> bool:
     """Return whether a need is a read of the control plane, as `OperationIndex.reads` has them."""
-    return need.plane == "control" and fold(need.operation).endswith("/read")
+    return need.plane == "control" and is_read(need.operation)
 
 
 def _split(parts: Mapping[tuple[int, ...], int], operations: int, number: int) -> dict[tuple[int, ...], int]:

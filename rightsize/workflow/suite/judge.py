@@ -27,7 +27,7 @@ from rightsize.propose.risk.calibration import Prediction
 from rightsize.rbac.access import Access
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import fold, is_read
 from rightsize.store.connection import open_store
 from rightsize.workflow.suite.contenders import Change, Forecast, recorded_calls
 from rightsize.workflow.suite.excess import NOTHING, Held, Ledger, Weight
@@ -384,7 +384,7 @@ class SuiteJudge:
 
     def _is_explained(self, string: tuple[str, str], seen: set[tuple[str, str]], scopes: Sequence[str]) -> bool:
         plane, text = string
-        if text.endswith("/read") or self._ledger.exists(text, scopes):
+        if is_read(text) or self._ledger.exists(text, scopes):
             return True
         pattern = parse_pattern(text)
         return any(plane == one and pattern.matches(operation) for one, operation in seen)
