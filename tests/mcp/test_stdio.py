@@ -15,7 +15,7 @@ from rightsize.workflow.suite.demo import STORE
 
 NOISY = """
 import os, sys
-from rightsize.workflow import access
+from rightsize.workflow.answers import access
 really = access.can
 def can(*given, **more):
     print("a stray print")

@@ -20,7 +20,6 @@ SECOND = [record("failed", f"2026-01-0{number + 1}T01:00:00", correlation_id=f"c
 LOAD = """
 import os, signal, sys
 sys.path.insert(0, sys.argv[2])
-from rightsize.store import merge as module
 from rightsize.store.connection import open_store
 from tests.store import test_killed_loads as tests
 from tests.store.staged import calls, load
