@@ -2,7 +2,8 @@
 
 An event holds the record that it was made from (`RawEventData`): an entry of the Activity Log in one of its forms. With
 its correlation id it is the same call as that entry. Without it, the event is a call of its own, and counts where the
-Activity Log has none like it on that day (`store.merging.days`). An event without an outcome counts as started, which is use.
+Activity Log has none like it on that day (`store.merging.days`). An event without an outcome counts as started, which
+is use.
 Sources: Microsoft Learn, "CloudAuditEvents" of advanced hunting, "Streaming API", "Azure Activity Log event schema".
 
 Turn records of the unified audit log of Microsoft 365 into events: workload and operation, and who called which API.

@@ -261,12 +261,12 @@ def note_listings(con: duckdb.DuckDBPyConnection, listings: Sequence[Listing]) -
             con.execute("INSERT INTO base.grant_listings VALUES (?, ?, ?)", [one.source, one.place, one.taken_on])
         if one.files:
             _note_sightings(con, one)
-    for table, key in (("grant_listings", "source, place"), ("grant_sightings", "source, place, grant_id")):
-        time = "taken_on" if table == "grant_listings" else "last_listed_on"
-        con.execute(f"CREATE OR REPLACE TEMP TABLE newest AS SELECT {key}, max({time}) AS {time} FROM base.{table} "
+    for stored, key in (("grant_listings", "source, place"), ("grant_sightings", "source, place, grant_id")):
+        time = "taken_on" if stored == "grant_listings" else "last_listed_on"
+        con.execute(f"CREATE OR REPLACE TEMP TABLE newest AS SELECT {key}, max({time}) AS {time} FROM base.{stored} "
                     f"GROUP BY {key}")  # fmt: skip
-        con.execute(f"DELETE FROM base.{table}")
-        con.execute(f"INSERT INTO base.{table} BY NAME FROM newest")
+        con.execute(f"DELETE FROM base.{stored}")
+        con.execute(f"INSERT INTO base.{stored} BY NAME FROM newest")
     con.execute("DROP TABLE newest")
     changed = {source for source, _ in before ^ _vanished(con)}
     for name in sorted({_GRANTS[source][0] for source in changed}):
