@@ -39,6 +39,7 @@ from rightsize.analyze.graph_tables import service_principals as listed_principa
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
+from rightsize.mining.programs import Rows, solve
 from rightsize.planes.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
@@ -56,7 +57,6 @@ from rightsize.planes.graph.frames import (
     principal_rows,
     verdict_rows,
 )
-from rightsize.propose.optimize import Rows, solve
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import audited_apis, audited_needs
 
