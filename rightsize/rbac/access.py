@@ -273,12 +273,6 @@ class Access:
                     found |= {holder} | self._membership.below(holder)
         return sorted(found)
 
-    def unknown_roles(self) -> list[str]:
-        """Return the sorted ids of role definitions that assignments name and that are not loaded."""
-        held = (one for at_scope in self._held.values() for many in at_scope.values() for one in many)
-        named = {fold(assignment.role_definition_id) for assignment in held}
-        return sorted(named - self._roles.keys())
-
     def _grants(self, assignment: RoleAssignment, text: str, plane: str) -> bool:
         role = self._roles.get(fold(assignment.role_definition_id))
         return (

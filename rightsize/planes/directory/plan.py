@@ -53,7 +53,7 @@ from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.risk.estimate import Estimate, estimates_of
-from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
+from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.expand import is_read
 from rightsize.rbac.text import Folded, fold
 
@@ -65,15 +65,9 @@ _CALL = ["principal_id", "principal_name", "name", "place"]
 
 
 def case_bounds(
-    analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase], horizon: int = HORIZON_DAYS
+    analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase]
 ) -> dict[tuple[str, str], Estimate]:
-    """Return the estimate of each assignment that the plan may change, by its id and state.
-
-    Args:
-        analysis: The verdicts.
-        cases: The cases that the plan decides.
-        horizon: Days ahead.
-    """
+    """Return the estimate of each assignment that the plan may change, by its id and state."""
     units = pl.DataFrame(list(_units(cases)), schema=_UNITS, orient="row")
     if units.is_empty():
         return {}
@@ -96,7 +90,7 @@ def case_bounds(
     missing = days_missing(analysis.tables.coverage["day"], window)
     gaps = Gaps.of_one_log(units.select(KEY), missing if in_part else missing.clear())
     incidence = count_incidence(units.drop("a"), active.select("holder", "day"), seen, window, gaps)
-    return {(id_, state): one for (id_, state), one in estimates_of(incidence, window, horizon).items()}
+    return {(id_, state): one for (id_, state), one in estimates_of(incidence, window).items()}
 
 
 def _units(cases: Iterable[DirectoryAssignmentCase]) -> Iterator[tuple[object, ...]]:

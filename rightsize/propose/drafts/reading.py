@@ -172,7 +172,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     apart = union(mask for kind, mask in risky.items() if kind != "secret")
     touched = Touched(placed, inputs, analysis, index, apart)
     uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
-    groups = read_groups(inputs, tenant, analysis.window, placed, index, union(risky.values()))
+    groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(
         inputs=inputs,
         analysis=analysis,

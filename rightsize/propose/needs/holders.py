@@ -29,7 +29,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.window import Window
 from rightsize.mining.bitsets import bits_of
-from rightsize.propose.core.operation_sets import OperationIndex, Reach, Scale
+from rightsize.propose.core.operation_sets import Reach, Scale
 from rightsize.propose.needs.assignments import KEY, Key, Subject, masks_of
 from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
 from rightsize.rbac.text import Folded
@@ -81,9 +81,7 @@ class AccessWeights:
         return self.reach.of(place) * self.groups.people_of(principal_id)
 
 
-def read_groups(
-    inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex, risky: int
-) -> Groups:
+def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, risky: int) -> Groups:
     """Return the member counts of groups, and the operations that only few members used.
 
     Groups with members younger than the window are not split: the needs of young members are known only from the use
