@@ -7,19 +7,18 @@ import polars as pl
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
+from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
+from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import Window
 from rightsize.planes.directory.tables import DirectoryTables
 
-# The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
 _FULL_MASS = 9_000
-_RISE = 0.3
+"""The mass of Global Administrator, which scores 100."""
 _IN_UNIT = 4
-_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 
 
 def counted_actions(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
@@ -88,35 +87,8 @@ def verdict_rows(
         verdict=pl.lit(Verdict.UNEXPLAINED.value),
         operations=pl.lit(1, dtype=pl.Int64),
     )
-    return pl.concat([_declared(frame) for frame in (single, earlier, counted, unknown, strange)])
-
-
-def _declared(frame: pl.DataFrame) -> pl.DataFrame:
-    rows = frame.with_columns(plane=pl.lit("directory"))
-    return rows.select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
-        for name, type_ in VERDICTS_SCHEMA.items()
-    )
-
-
-def _magnitude(mass: pl.Expr) -> pl.Expr:
-    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
-
-
-def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Count and score `(by, name, verdict, earlier, mass)`; `earlier` use is no excess."""
-    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
-    is_used = (pl.col("verdict") == Verdict.USED.value) | pl.col("earlier")
-    table = rows.group_by(by).agg(
-        **counts,
-        granted=pl.len().cast(pl.Int64),
-        mass=pl.col("mass").sum(),
-        excess=pl.col("mass").filter(~is_used).sum(),
-    )
-    share = (pl.col("excess") / pl.col("mass")).fill_nan(0.0)
-    return table.with_columns(
-        creep=(100 * share * _magnitude(pl.col("excess"))).round(1), risk=(100 * _magnitude(pl.col("mass"))).round(1)
-    )
+    found = (single, earlier, counted, unknown, strange)
+    return pl.concat([declared(frame, VERDICTS_SCHEMA, plane="directory") for frame in found])
 
 
 def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
@@ -125,10 +97,7 @@ def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     return (
         judged.join(tables.actions.select("name", "weight"), on="name")
         .join(places, on="a")
-        .with_columns(
-            mass=pl.col("weight") * reach / _IN_UNIT,
-            earlier=pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value,
-        )
+        .with_columns(mass=pl.col("weight") * reach / _IN_UNIT)
     )
 
 
@@ -142,29 +111,23 @@ def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFram
         .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
         .unique(["principal_id", "name"], keep="first", maintain_order=True)
     )
-    scored = _scored(rows, "principal_id").with_columns(plane=pl.lit("directory"))
-    return scored.select(pl.col(name).cast(type_) for name, type_ in PRINCIPALS_SCHEMA.items()).sort("principal_id")
+    scored = rows.group_by("principal_id").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
+    return declared(scored, PRINCIPALS_SCHEMA, plane="directory").sort("principal_id")
 
 
 def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     """Return one row per assignment, with counts and scores."""
-    scored = _scored(_weighed(judged, tables), "a")
-    zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
-    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
-    named = rows.with_columns(
-        plane=pl.lit("directory"),
-        role_definition_id="role",
-        role_name=pl.coalesce("role_name", "role"),
+    scored = _weighed(judged, tables).group_by("a").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
+    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(
+        pl.col(*SCORE_COLUMNS).fill_null(0), role_definition_id="role", role_name=pl.coalesce("role_name", "role")
     )
-    return named.select(pl.col(name).cast(type_) for name, type_ in ASSIGNMENTS_SCHEMA.items())
+    return declared(rows, ASSIGNMENTS_SCHEMA, plane="directory")
 
 
 def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
     """Return the refused actions of each principal."""
-    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
-        plane=pl.lit("directory"), used=pl.col("events") > 0
-    )
-    return rows.select(pl.col(name).cast(type_) for name, type_ in DENIED_SCHEMA.items())
+    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null())
+    return declared(rows.with_columns(used=pl.col("events") > 0), DENIED_SCHEMA, plane="directory")
 
 
 _COLUMNS = tuple(schema_of("findings"))
