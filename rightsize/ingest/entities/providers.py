@@ -1,9 +1,7 @@
-"""Read the registration of resource providers, as `az provider list` and Resource Manager list it of one subscription.
+"""Read the registration of resource providers, and the operation catalogue.
 
 A record names the subscription in its `id`. Without one, the manifest of its file does, else a GUID in the file's name.
 Source: Microsoft Learn, REST reference of Microsoft.Resources, "Providers - List".
-
-Read the operation catalogue, from providers with nested resource types or from the flat table of a merged catalogue.
 
 Provider, resource type and verb follow from the name, and are not read.
 Source: Microsoft Learn, REST reference "Provider Operations Metadata".

@@ -1,9 +1,7 @@
-"""Read management groups and subscriptions, from trees, lists of entities, lists of descendants and plain lists.
+"""Read management groups and subscriptions in every form, and Azure Policy assignments and definitions.
 
 The id of a node decides its kind, because each listing spells the `type` of a subscription differently.
 Source: Microsoft Learn, REST reference of Microsoft.Management and of subscriptions.
-
-Read Azure Policy assignments with their remediation identities, and the roles that policy definitions name.
 
 Resource Manager and Resource Graph have the fields in `properties`, the Azure CLI beside the id. A definition names the
 roles of its remediation identity in `policyRule.then.details.roleDefinitionIds`; a set contains definitions.
