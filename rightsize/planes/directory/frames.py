@@ -5,14 +5,20 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.pim_findings import SELDOM_HOURS
+from rightsize.analyze.pim_findings import (
+    SELDOM_HOURS,
+    activated_in,
+    find_easy_activations,
+    find_seldom_used,
+    find_without_reason,
+    is_permanent_of_people,
+    said,
+)
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
 from rightsize.analyze.scores import SCORE_COLUMNS
-from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
-from rightsize.analyze.verdicts.usage import duration, standing_hours
+from rightsize.analyze.verdicts.usage import standing_hours
 from rightsize.analyze.window import Window
 from rightsize.planes.directory.tables import DirectoryTables
 
@@ -130,10 +136,6 @@ def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
     return declared(rows.with_columns(used=pl.col("events") > 0), DENIED_SCHEMA, plane="directory")
 
 
-_COLUMNS = tuple(schema_of("findings"))
-_PEOPLE = ("User", "Group")
-
-
 def find_in_directory(
     tables: DirectoryTables,
     window: Window,
@@ -156,83 +158,52 @@ def find_in_directory(
         _never_activated(tables, judged),
         _without_reason(tables, window, activations),
         _standing_privilege(tables),
-        *_asks_little(tables),
-        _seldom_used(tables, window, by_day) if state == Unused.COVERED.value else None,
+        _asks_little(tables),
     ]
-    return pl.concat([frame.select(_COLUMNS) for frame in found if frame is not None]).sort("control", "subject")
+    if state == Unused.COVERED.value:
+        found.append(_seldom_used(tables, window, by_day))
+    return pl.concat(found).sort("control", "subject")
 
 
-def _said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
-    text = pl.lit(reason) if isinstance(reason, str) else reason
-    return frame.with_columns(
-        subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
-    )
+_ROLE = pl.coalesce("role_name", "role")
 
 
 def _never_activated(tables: DirectoryTables, judged: pl.DataFrame) -> pl.DataFrame:
     asleep = judged.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["a"].unique()
     rows = tables.assignments.filter(pl.col("a").is_in(asleep.implode()))
-    text = pl.format("{}: {}", pl.coalesce("role_name", "role"), pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
-    return _said(rows, "directory_role_never_activated", "medium", text)
+    text = pl.format("{}: {}", _ROLE, pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
+    return said(rows, "directory_role_never_activated", "medium", text)
 
 
 def _without_reason(tables: DirectoryTables, window: Window, activations: pl.DataFrame) -> pl.DataFrame:
-    inside = activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
-    counted = inside.group_by(role_assignment_id="eligibility").agg(bare=(~pl.col("justified")).sum(), times=pl.len())
     held = tables.assignments.filter(pl.col("state") == "eligible").select("role_assignment_id", "principal_id")
-    rows = held.join(counted.filter(pl.col("bare") > 0), on="role_assignment_id")
-    text = pl.format("{} of {} activations gave no reason", "bare", "times")
-    return _said(rows, "activation_without_reason", "low", text)
+    inside = activated_in(activations, window).select("justified", role_assignment_id="eligibility")
+    return find_without_reason(held.join(inside, on="role_assignment_id"))
 
 
-def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _privileged(tables: DirectoryTables) -> pl.Expr:
+    """Return whether the role of an assignment gives privilege."""
+    roles = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
+    return pl.col("role").is_in(roles.implode())
+
+
+def _asks_little(tables: DirectoryTables) -> pl.DataFrame:
     """Return eligible directory roles whose policy asks for nothing, and privileged ones without approval."""
     table = tables.inputs.role_management_policies.filter(pl.col("rules").is_not_null() & (pl.col("scope") == "/"))
     policies = table.select(
         "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
     ).drop_nulls(["role"])
-    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
     rows = tables.assignments.filter(pl.col("state") == "eligible").join(policies, on="role")
-    rows = rows.filter(~pl.col("requires_approval").fill_null(False))
-    bare = ~pl.col("requires_justification").fill_null(False)
-    name = pl.coalesce("role_name", "role")
-    silent = _said(
-        rows.filter(bare),
-        "activation_asks_nothing",
-        "medium",
-        pl.format("activating {} needs neither a reason nor an approval", name),
-    )
-    # Waiting for an approval is worth it only where a role gives privilege.
-    alone = _said(
-        rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
-        "activation_without_approval",
-        "low",
-        pl.format("activating {} needs no approval", name),
-    )
-    return silent, alone
+    return find_easy_activations(rows, _ROLE, _privileged(tables))
 
 
 def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
-    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
-    rows = tables.assignments.filter(
-        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("role").is_in(privileged.implode())
-    )
-    text = pl.format("{} is permanent and needs no activation", pl.coalesce("role_name", "role"))
-    return _said(rows, "standing_directory_privilege", "medium", text)
+    rows = tables.assignments.filter((pl.col("state") == "active") & pl.col("end_on").is_null() & _privileged(tables))
+    text = pl.format("{} is permanent and needs no activation", _ROLE)
+    return said(rows, "standing_directory_privilege", "medium", text)
 
 
 def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
-    people = described_principals(tables.inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    permanent = tables.assignments.filter(
-        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("principal_id").is_in(people.implode())
-    )
+    permanent = tables.assignments.filter(is_permanent_of_people(tables.inputs))
     worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
-    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
-    text = pl.format(
-        "{} used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
-        pl.coalesce("role_name", "role"),
-        pl.col("hours_a_month").round(1),
-        "days",
-        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
-    )
-    return _said(permanent.join(worked, on="a"), "directory_role_seldom_used", "low", text)
+    return find_seldom_used(permanent.join(worked, on="a"), "directory_role_seldom_used", pl.format("{} ", _ROLE))
