@@ -1,12 +1,10 @@
-"""Compute what AI agents (Entra Agent ID) may do: their own permissions and those of the principal of their blueprint.
+"""Compute what AI agents (Entra Agent ID) may do: own permissions, and those inherited through their blueprint.
 
 An agent has its own permissions, and those permissions of the principal that the blueprint lets its agents inherit.
 The blueprint decides that for each API and kind of access. No portal or API of Microsoft shows inherited permissions;
 only the token of a call does. Where it is not known whether a permission is inherited, the row says so, and the
 permission is neither granted nor denied.
 Source: Microsoft Learn, Entra Agent ID, "Inheritable permissions and required resource access".
-
-Group the Graph permissions that each agent inherits by the grants of its blueprint's principal that give them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,4 @@
-"""Compute on columns of text and of scopes.
-
-Fold ids, operations and scopes in columns, so that they compare without regard to case.
-
-Compute on columns which assigned scopes contain a scope, how large a scope is, and what lies below it.
+"""Compute on columns: fold ids and operations, and say which scopes contain a scope and what lies below it.
 
 The columnar twin of `rbac.scopes`; a place is a folded scope.
 """

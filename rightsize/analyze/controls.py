@@ -1,6 +1,6 @@
-"""Define the results of controls: each resource that fails a control, or whose state nothing loaded shows.
+"""Define the results of controls on resources, and read the exemptions that owners accept for a time.
 
-Read exemptions: findings that an owner accepts for a reason until a last day, after which they count again.
+After the last day of an exemption its findings count again.
 """
 
 from __future__ import annotations

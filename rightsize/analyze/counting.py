@@ -1,12 +1,8 @@
-"""Count the distinct operations of each verdict, and their weight, over sets of profiles.
+"""Count the distinct operations of each verdict over sets of profiles, and name the sets behind the counts.
 
 Principals with the same profiles at the same reach are one set and are counted once. A few profiles are wide (Owner,
 Reader), most are narrow. Wide profiles are counted by classes: operations that all wide profiles judge alike. The
 operations of narrow profiles are then compared with these one by one.
-
-Count verdicts once for all: commands, pages and plans take their totals from here.
-
-Name the distinct sets of operations behind counted verdicts, each by a hash of its content.
 
 A tenant has billions of (assignment, operation) pairs and few distinct sets of operations that are judged alike. So
 each set is listed once, and a counted row names its set. An operation that has a row of its own is not counted in the

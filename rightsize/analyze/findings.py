@@ -1,7 +1,5 @@
 """Compute the findings of an analysis besides verdicts: one row for each control and subject, with a sentence.
 
-Find role assignments whose data actions have no effect, and resources that give access beside Azure roles.
-
 Data actions on a vault with access policies, or on a cluster without Azure RBAC, have no effect until the setting
 changes. Then they take effect at once, perhaps years after anybody thought of them. Keys and local accounts bypass
 roles altogether.

@@ -1,11 +1,7 @@
-"""Write an analysis as tables that the store keeps: all of it for reports, and by principal and node for answers.
-
-Write a whole analysis as named frames, and read it back: what a report needs beyond the answers on one principal.
+"""Write an analysis and its graph of reach as tables that the store keeps, and read them back for answers.
 
 A frame is kept as Arrow IPC with zstd, which keeps its types and the order of its rows. The prepared tenant is left
 out: it is prepared from the tables again.
-
-Lay out an analysis as tables from which the answer about any one principal is read, without an analysis of its own.
 
 Each function returns a table for all principals. `part` is 0 for Azure RBAC, then 1, 2 … for the planes beyond it in
 their order; `n` is the position of a row in an answer. Ids, scopes and names to look up are folded.
@@ -25,8 +21,6 @@ their order; `n` is the position of a row in an answer. Ids, scopes and names to
 | `sign_ins` | `principal_id`, `n`, the columns of `SIGN_IN` |
 | `other_access` | `principal_id`, `n`, the columns of `OTHER_ACCESS` |
 | `findings`, `activations` | `part`, `n`, and the columns of the tables of the same names |
-
-Lay out the graph of reach as tables from which one node's reach and the ways to it are read.
 
 | table | columns |
 |---|---|

@@ -1,7 +1,4 @@
-"""Resolve an id, a UPN, an application id, a display name, or a beginning of one to a principal.
-
-Find the known names nearest to a name that nothing knows.
-"""
+"""Resolve an id, a UPN, a name or a beginning of one to a principal, and find the names nearest to an unknown one."""
 
 from __future__ import annotations
 

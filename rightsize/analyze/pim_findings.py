@@ -10,6 +10,7 @@ from rightsize.analyze.reasons import Unused, sentence
 from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.usage import duration, standing_hours, use_by_day
+from rightsize.analyze.window import Window
 
 SELDOM_HOURS = 8.0
 """Permanent access used fewer hours a month than this, one working day, could be eligible."""
@@ -20,38 +21,98 @@ _CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
 
 def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     """Return the rows of the table `findings` about eligible assignments, activations and seldom used access."""
-    found = [_seldom_used(inputs, analysis)]
+    found = [find_seldom_used(seldom_at_work(inputs, analysis, SELDOM_HOURS), "standing_seldom_used", pl.lit(""))]
     if (analysis.tenant.assignments["state"] == "eligible").any():
         found += [
             _never_activated(analysis),
             _changed_nothing(analysis),
-            _without_reason(analysis),
-            _asks_nothing(inputs, analysis),
+            find_without_reason(_of_eligibilities(analysis)),
+            find_easy_activations(_with_policies(inputs, analysis), pl.lit("it"), pl.lit(True)),
         ]
-    return pl.concat([frame.select(_COLUMNS) for frame in found])
+    return pl.concat(found)
 
 
-def _said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
+def said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
+    """Return the rows of the table `findings` that a control says of assignments; a text is a reason for each."""
     text = pl.lit(reason) if isinstance(reason, str) else reason
     return frame.with_columns(
         subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
+    ).select(_COLUMNS)
+
+
+def activated_in(activations: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return the activations that began in the window."""
+    return activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
+
+
+def find_without_reason(activated: pl.DataFrame) -> pl.DataFrame:
+    """Return findings on the eligible assignments of activations, `justified` or not, for which no reason was given."""
+    counted = activated.group_by("role_assignment_id", "principal_id").agg(
+        bare=(~pl.col("justified")).sum(), times=pl.len()
     )
+    text = pl.format("{} of {} activations gave no reason", "bare", "times")
+    return said(counted.filter(pl.col("bare") > 0), "activation_without_reason", "low", text)
+
+
+def find_easy_activations(eligible: pl.DataFrame, role: pl.Expr, worth_waiting: pl.Expr) -> pl.DataFrame:
+    """Return findings on eligible assignments whose activation needs no approval, and perhaps no reason either.
+
+    Args:
+        eligible: Assignments with `requires_approval` and `requires_justification` of their policy.
+        role: What the sentence calls the role.
+        worth_waiting: Whether a role is worth the wait for an approval.
+    """
+    rows = eligible.filter(~pl.col("requires_approval").fill_null(False))
+    bare = ~pl.col("requires_justification").fill_null(False)
+    silent = pl.format("activating {} needs neither a reason nor an approval", role)
+    alone = pl.format("activating {} needs no approval", role)
+    return pl.concat(
+        [
+            said(rows.filter(bare), "activation_asks_nothing", "medium", silent),
+            said(rows.filter(~bare & worth_waiting), "activation_without_approval", "low", alone),
+        ]
+    )
+
+
+def find_seldom_used(worked: pl.DataFrame, control: str, before: pl.Expr) -> pl.DataFrame:
+    """Return findings on permanent assignments that are used a few hours a month: they could be eligible.
+
+    Args:
+        worked: The assignments, with the columns of `usage.standing_hours`.
+        control: The control.
+        before: What stands before the sentence.
+    """
+    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
+    text = pl.format(
+        "{}used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
+        before,
+        pl.col("hours_a_month").round(1),
+        "days",
+        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
+    )
+    return said(worked, control, "low", text)
+
+
+def is_permanent_of_people(inputs: Inputs) -> pl.Expr:
+    """Return whether an assignment is active without an end, and its holder a person or a group."""
+    people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
+    is_permanent = (pl.col("state") == "active") & pl.col("end_on").is_null()
+    return is_permanent & pl.col("principal_id").is_in(people.implode())
 
 
 def _never_activated(analysis: Analysis) -> pl.DataFrame:
     asleep = analysis.verdicts.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)
     rows = asleep.select("role_assignment_id", "principal_id").unique()
-    return _said(rows, "never_activated", "low", sentence(Unused.NEVER_ACTIVATED.value))
+    return said(rows, "never_activated", "low", sentence(Unused.NEVER_ACTIVATED.value))
 
 
 def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
     """Return the activations of the window, each with the holder and id of the eligible assignment behind it."""
-    window = analysis.window
     held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
-        "a", "role_assignment_id", eligibility_id="id", holder="principal_id"
+        "a", "role_assignment_id", "principal_id", eligibility_id="id"
     )
-    inside = analysis.activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
-    return inside.drop("role_assignment_id").join(held, on="eligibility_id")
+    inside = activated_in(analysis.activations, analysis.window)
+    return inside.drop("role_assignment_id", "principal_id").join(held, on="eligibility_id")
 
 
 def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
@@ -60,27 +121,16 @@ def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
     rows = (
         _of_eligibilities(analysis)
         .filter(pl.col("a").is_in(covered))
-        .group_by("role_assignment_id", principal_id="holder")
+        .group_by("role_assignment_id", "principal_id")
         .agg(times=pl.len(), done=pl.col("operations").sum())
         .filter(pl.col("done") == 0)
     )
     text = pl.format("activated {} times, and no log shows a change by it: a read-only role may be enough", "times")
-    return _said(rows, "activated_only_to_read", "low", text)
+    return said(rows, "activated_only_to_read", "low", text)
 
 
-def _without_reason(analysis: Analysis) -> pl.DataFrame:
-    rows = (
-        _of_eligibilities(analysis)
-        .group_by("role_assignment_id", principal_id="holder")
-        .agg(bare=(~pl.col("justified")).sum(), times=pl.len())
-        .filter(pl.col("bare") > 0)
-    )
-    text = pl.format("{} of {} activations gave no reason", "bare", "times")
-    return _said(rows, "activation_without_reason", "low", text)
-
-
-def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return eligible assignments whose activation needs no approval, and those that need no reason either."""
+def _with_policies(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the eligible assignments whose conditions for activating are known, with these."""
     table = inputs.role_management_policies.filter(pl.col("rules").is_not_null())
     policies = table.select(
         "requires_approval",
@@ -88,19 +138,7 @@ def _asks_nothing(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         role=folded(table["role_definition_id"]),
         place=place_of(table["scope"]),
     ).drop_nulls(["role"])
-    held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
-        "role_assignment_id", "principal_id", "role", "place"
-    )
-    rows = held.join(policies, on=["role", "place"]).filter(~pl.col("requires_approval").fill_null(False))
-    bare = ~pl.col("requires_justification").fill_null(False)
-    silent = _said(
-        rows.filter(bare),
-        "activation_asks_nothing",
-        "medium",
-        "activating it needs neither a reason nor an approval",
-    )
-    alone = _said(rows.filter(~bare), "activation_without_approval", "low", "activating it needs no approval")
-    return pl.concat([silent.select(_COLUMNS), alone.select(_COLUMNS)])
+    return analysis.tenant.assignments.filter(pl.col("state") == "eligible").join(policies, on=["role", "place"])
 
 
 def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
@@ -108,13 +146,9 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
 
     Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `usage.standing_hours`.
     """
-    people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    permanent = analysis.tenant.assignments.filter(
-        (pl.col("state") == "active")
-        & ~pl.col("twin")
-        & pl.col("end_on").is_null()
-        & pl.col("principal_id").is_in(people.implode())
-    ).select("a", "role_assignment_id", "state", "principal_id")
+    permanent = analysis.tenant.assignments.filter(is_permanent_of_people(inputs) & ~pl.col("twin")).select(
+        "a", "role_assignment_id", "state", "principal_id"
+    )
     calls = analysis.usage.lazy().select("u", *_CALL)
     credited = analysis.credited.lazy().join(permanent.lazy(), on="a", how="semi").join(calls, on="u")
     by_day = (
@@ -126,16 +160,3 @@ def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataF
     )
     worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
     return permanent.join(worked, on="a").sort("a")
-
-
-def _seldom_used(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
-    """Return permanent assignments of people that are used a few hours a month: they could be eligible."""
-    worked = seldom_at_work(inputs, analysis, SELDOM_HOURS)
-    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
-    text = pl.format(
-        "used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
-        pl.col("hours_a_month").round(1),
-        "days",
-        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
-    )
-    return _said(worked, "standing_seldom_used", "low", text)

@@ -1,8 +1,6 @@
-"""Keep the evidence of proposals as columns: take rows out of proposals, write and read Parquet, hash the content.
+"""Keep the evidence of proposals and of today's grants as columns: write and read Parquet, and hash the content.
 
 The hash covers the content and not the bytes of a file: another version of the Parquet writer makes other bytes.
-
-Write what proposals for Azure roles say of today's grants as the tables `grants` and `counts`, and read it back.
 
 The proposals in `plan.json` leave it out (`model.plan_file.shortened`). Proposals for other planes are few, and say
 everything themselves.

@@ -13,7 +13,8 @@ import polars as pl
 
 from rightsize.analyze.counting import SETS_SCHEMA
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.scores import SCORE_COLUMNS
+from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.scores import COUNTED, SCORE_COLUMNS
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.usage import ACTIVATIONS_SCHEMA
 from rightsize.analyze.window import Window
@@ -43,6 +44,8 @@ DENIED_SCHEMA: dict[str, pl.DataType] = {
     "denied": pl.Int64(),
     "used": pl.Boolean(),
 }
+_RISE = 0.3
+"""How fast the scores of a plane rise towards the mass that scores 100; as for Azure roles."""
 ANSWERS_OF_PLANES = ("credential_verdicts",)
 """The answer tables that one plane alone has."""
 _USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_seen")
@@ -79,6 +82,32 @@ class PlaneAnalysis:
     def answers(self) -> Mapping[str, pl.DataFrame]:
         """Return further answer tables that only this plane has, by name, among `ANSWERS_OF_PLANES`."""
         return {}
+
+
+def counts_and_scores(mass: pl.Expr, full: float) -> dict[str, pl.Expr]:
+    """Return the aggregates `granted` to `risk` of rows `(verdict, reason)`; `full` is the mass that scores 100.
+
+    What was used before the window is no excess.
+    """
+    is_used = (pl.col("verdict") == Verdict.USED.value) | pl.col("reason").eq_missing(
+        OutOfCoverage.USED_BEFORE_WINDOW.value
+    )
+    whole, excess = (one.cast(pl.Float64) for one in (mass.sum(), mass.filter(~is_used).sum()))
+    return {
+        "granted": pl.len().cast(pl.Int64),
+        **{word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in COUNTED},
+        "creep": (100 * (excess / whole).fill_nan(0.0) * (excess / full).pow(_RISE).clip(0.0, 1.0)).round(1),
+        "risk": (100 * (whole / full).pow(_RISE).clip(0.0, 1.0)).round(1),
+    }
+
+
+def declared(rows: pl.DataFrame, schema: Mapping[str, pl.DataType], **said: str) -> pl.DataFrame:
+    """Return the columns of a schema with their types: those that are said, those of the rows, and null for others."""
+    rows = rows.with_columns(**{name: pl.lit(text) for name, text in said.items()})
+    return rows.select(
+        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
+        for name, type_ in schema.items()
+    )
 
 
 def with_planes(verdicts: pl.DataFrame, planes: Iterable[PlaneAnalysis]) -> pl.DataFrame:

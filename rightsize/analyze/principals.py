@@ -1,14 +1,10 @@
 """Look up principals: their names, whether they exist, and what Azure Policy needs of its identities.
 
-Look up principals by their names in the tables, and name them.
-
 Classify the holder of each assignment as known, foreign, orphan or unresolved, from listings and exports.
 
 An orphan is absent from a complete listing of its kind, or the export that resolves names found none for it. It was not
 seen among the deleted items, from which it could come back. It is not a foreign principal, which no listing of this
 tenant shows. Any other holder that nothing shows is unresolved.
-
-Read which roles the identities of Azure Policy need, from the definitions of their policy assignments.
 
 An identity that deploys or modifies for a policy does so when a resource turns up that does not comply, which may be
 months after the last time; its need is what the definitions say. The need is known only where the assignment, its

@@ -17,8 +17,8 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.rules.operations import risk_weights
 
 BUCKETS = ((67.0, "high"), (34.0, "medium"), (0.0, "low"))
-_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
-SCORE_COLUMNS = ("granted", *_COUNTED, "creep", "risk")
+COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
+SCORE_COLUMNS = ("granted", *COUNTED, "creep", "risk")
 # The mass that scores 100, about what Owner grants at a management group, and how fast the score rises towards it
 # (docs/verdicts.md): with these, Owner of a subscription is high, Contributor of a resource group medium, Reader low.
 _FULL_MASS = 6_000_000
@@ -156,16 +156,16 @@ def _score(
         .join(taken, on=["subject", "plane"], how="left")
         .with_columns(pl.selectors.integer().exclude("subject", "set").fill_null(0))
     )
-    leftover = {name: pl.col(name) - pl.col(f"{name}_taken") for name in _COUNTED if name != "used"}
+    leftover = {name: pl.col(name) - pl.col(f"{name}_taken") for name in COUNTED if name != "used"}
     leftover["out_of_coverage"] += pl.col("earlier")
-    table = table.with_columns(**leftover).with_columns(granted=pl.sum_horizontal(_COUNTED))
+    table = table.with_columns(**leftover).with_columns(granted=pl.sum_horizontal(COUNTED))
     excess = pl.col("mass") - pl.col("mass_taken")
     share = excess / (excess + pl.col("mass_used"))
     return table.filter((pl.col("granted") > 0) | (pl.col("plane") == "control")).select(
         "subject",
         "plane",
         "granted",
-        *_COUNTED,
+        *COUNTED,
         creep=(100 * share.fill_nan(0.0) * _magnitude(excess)).round(1),
         risk=(100 * _magnitude(pl.col("mass") + pl.col("mass_outside"))).round(1),
     )

@@ -1,14 +1,10 @@
 """Choose the observation window by the days that logs cover, and judge by it what silence proves.
 
-Name the observation window: the whole UTC days that the verdicts cover.
-
-Judge from the days that a log covers whether its silence is evidence for the observation window.
+The window is the whole UTC days that the verdicts cover.
 
 A log that covers every day of the window shows all use. A log that covers a part of it shows the use of those days, and
 that is evidence too if the days are many, recent, without a long gap, and have ends of months. With less, nothing is
 concluded.
-
-Choose the observation window, by what the logs cover.
 """
 
 from __future__ import annotations

@@ -1,9 +1,7 @@
-"""Read, make and delete role assignments of every kind, role definitions and locks in Resource Manager.
+"""Read and change role assignments, definitions, locks and PIM rules in Resource Manager.
 
 An assignment counts as *gone* only where Azure answers 404 for it and 200 for its scope, and where we may read
 assignments there: a subscription of another tenant, too, answers 404 to everything below it.
-
-Read eligible and time-bound assignments and their PIM rules, and change them by requests.
 
 PUT and DELETE do not work on these assignments. A request under a new name (`AdminAssign`, `AdminRemove`) asks for the
 change, and listings of instances show its result. The name of a policy changes whenever its rules do, so it is looked

@@ -1,9 +1,4 @@
-"""The bundle that a rollout carries out: swaps in waves, each with the assignments it makes and removes.
-
-Compute how many bytes the journal of a bundle takes at most, the rollback included.
-
-Find the scope where an assignment counts, and Azure's limit of assignments there.
-"""
+"""Describe the bundle of a rollout: its swaps, where their assignments count, and the most bytes of its journal."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Carry out the swaps of a bundle, one wave at a time, with a journal line before each step.
+"""Carry out the swaps of a bundle, one wave at a time, with a journal line before each step, and roll them back.
+
+A rollback makes again what was removed, waits, reads it back twice, then deletes what was added. What is made again is
+what the bundle says was removed, as the journal has it; never anything else.
 
 A swap ends in the plan's state or in the original one, never between: it is done whole, or the part that was done is
 undone. A run that is killed continues from its journal; every step may be done twice. An old assignment is removed only
 after the wait, when its replacement was read back from Azure twice, some seconds apart.
-
-Roll swaps back: make again what was removed, wait, read it back twice, then delete what was added.
-
-What is made again is what the bundle says was removed, as the journal has it; never anything else.
 """
 
 from __future__ import annotations

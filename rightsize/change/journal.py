@@ -1,4 +1,6 @@
-"""Write the journal of a rollout: each step before it is done, and its result after it.
+"""Write the journal of a rollout, each step before it is done, and keep its head outside the folder.
+
+The head is the number of lines and the hash of the last.
 
 Each line is one JSON object with the hash of the line before, forced to the disk before the next step. The space for
 all lines is filled with line ends before the first change, and each line is written over them. A line is whole or
@@ -6,8 +8,6 @@ absent: a line that the disk takes only in part is cut off; where cutting fails,
 
 The first line names the bundle, plan, tenant and cloud that the journal belongs to. The hash of the last line is kept
 outside the folder as well: a journal that was cut, or written anew, does not fit.
-
-Keep the head of each journal (number of lines, hash of the last) outside the folder of the rollout.
 
 Whoever can write into the folder can cut the journal, or write it anew with hashes that fit. The head exposes that. It
 is one small file for each rollout, in a folder of the user's own.

@@ -1,6 +1,4 @@
-"""Ask Azure before a wave whether each of its swaps can be done and taken back.
-
-Find out from a role's PIM rules whether they would refuse a request, before it is sent.
+"""Ask Azure before a wave whether its swaps can be done and taken back, and whether PIM rules refuse a request.
 
 Source: Microsoft Learn, "Rules in PIM - mapping guide": the rules for an administrator's requests.
 """

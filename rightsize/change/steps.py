@@ -1,10 +1,8 @@
-"""The steps of a swap, with waiting and what it adds, as the way there and the way back share them.
+"""Make what a swap adds (roles, PIM rules, assignments), and wait once until Azure has spread it.
+
+The wait is resumed from the journal.
 
 The steps that all parts of a rollout share: ask with patience, write a line, read back, delete.
-
-Wait once for all swaps until Azure has spread the new assignments, and resume that wait from the journal.
-
-Make what a swap adds: the plan's roles, their PIM rules, and the new assignments.
 """
 
 from __future__ import annotations

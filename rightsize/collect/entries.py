@@ -1,9 +1,7 @@
-"""Check what a collection's folder says before anything of it is believed: it may come from anywhere.
+"""Check what a collection's folder says before it is believed, and seal what this machine collected.
 
 A collection names files, sources and days. So every value has to have its type, a file is one of its unit's own page
 files, a source is a plain word, and a day lies within the time that Azure can have logs of.
-
-Seal what a collection says of its completeness, so that this machine knows its own collections again.
 
 A collection vouches for logs and listings, and what they cover decides what is unused. Whoever can write a folder can
 write such words. The seal is a keyed hash (HMAC-SHA256, RFC 2104) of the manifest and the journal; the key stays in the

@@ -1,7 +1,4 @@
-"""Read from earlier answers of a run the subscriptions, management groups and records that later requests need.
-
-Check which sources the caller can read, by the first request of each source at each scope.
-"""
+"""Read from earlier answers what later requests need, and check which sources the caller can read."""
 
 from __future__ import annotations
 

@@ -1,11 +1,7 @@
-"""Define how a source is declared: its service, the right to read it, its units and its form of answer.
-
-Parse each form of answer into the lines to write to disk and the link or token of the next page.
+"""Declare how a source is asked: its units, requests, the right to read it, and how its answers are parsed.
 
 A page of a listing is kept unchanged on one line, because its readers need its context and its next link. A page of a
 log is long, so each of its records becomes a line.
-
-Build the requests of sources to ARM and Graph: path, parameters and budget.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Plan the containment of a suspect principal: narrow or remove its own assignments that are abused or dangerous.
+"""Plan the containment of a suspect principal: narrow or remove its assignments that are abused or dangerous.
 
 An agent identity is contained with its user account, and a blueprint with all its agents; then "its" means theirs.
 
@@ -11,15 +11,11 @@ activation rules are not loaded and a running activation stay in the plan, and a
 writes requests that end these, and those for the access that the principal has in the directory and by permissions of
 Microsoft Graph.
 
-Decide what a containment does with calls that the analysis credits to no assignment of their caller.
-
 Such a call went through access that is gone or not known: through an assignment that was removed since, or a group that
 no longer has the caller. Today an assignment may allow it that stays, and then nothing has to be done. If only
 assignments allow it that the containment changes, it is a need that one of them keeps, as use under an assignment that
 is gone counts for its successor. There is one exception: an assignment through which suspect calls went is no
 successor, so it keeps no call that was made before it existed or after it ended. Those calls are reported.
-
-Find the unlogged reads without which the operations that a containment keeps fail, and count what they open.
 
 No log shows a read of Resource Manager, so a containment keeps none. Who deploys reads what it writes: without these
 reads a deployment fails half-way. They are the reads of `--reads sibling` and the status reads of long-running
@@ -42,10 +38,11 @@ from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
+from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
 from rightsize.propose.core.scopes import is_below
 from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach

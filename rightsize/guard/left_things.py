@@ -60,7 +60,7 @@ def things_left(calls: pl.DataFrame, with_identity: pl.Series) -> tuple[pl.DataF
     """Return the things that calls left behind, as THINGS, and the calls that no rule names.
 
     Args:
-        calls: As `store.suspect_changes.suspect_calls`.
+        calls: As `guard.left_behind.suspect_calls`.
         with_identity: Folded ids of the resources to which a managed identity is attached.
 
     Returns:
@@ -236,7 +236,7 @@ def with_removals(things: pl.DataFrame, removed: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         things: As THINGS.
-        removed: As `store.suspect_changes.removals`.
+        removed: As `guard.left_behind.removals`.
     """
     numbered = things.with_row_index("number")
     above = (

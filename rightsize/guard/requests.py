@@ -1,4 +1,4 @@
-"""Write the requests that contain a principal beyond a plan for its Azure roles; only a person sends them.
+"""Write the requests that contain a principal or an agent beyond a plan; only a person sends them.
 
 They end its sign-in, its eligible Azure roles and activations, its memberships, and its access in the directory and to
 APIs. A plan narrows an eligible Azure role only where the activation rules of the role are loaded, since the new role
@@ -10,8 +10,6 @@ Sources: Microsoft Graph REST reference v1.0: "Update user", "user: revokeSignIn
 "Create eligibilityScheduleRequest" and "Create assignmentScheduleRequest" of groups, "Delete oAuth2PermissionGrant",
 "Remove owner", "Remove directory role member". Microsoft Learn, REST reference of roleEligibilityScheduleRequests and
 roleAssignmentScheduleRequests (2020-10-01), request types `AdminRemove` and `AdminAssign`.
-
-Find whom the containment of an agent or of a blueprint concerns, and write the requests about inherited access.
 
 An agent is contained with its user account, and a blueprint with all its agents and their user accounts. Sources:
 Microsoft Learn, "Agent identity deletion" (disable versus delete); Graph v1.0 resource types agentIdentity,

@@ -1,4 +1,4 @@
-"""Define the tree of an expression, which is the same for ARM templates, Bicep and Terraform.
+"""Define the tree of an expression and where it is evaluated, the same for ARM, Bicep and Terraform.
 
 `bicep_syntax`, `hcl_syntax` and `arm` make it out of text, and `evaluation` evaluates it.
 
@@ -18,8 +18,6 @@
 | `lambda` | names, and the body |
 | `same` | the expression in brackets |
 | `unread` | none: a form whose value is unknown |
-
-Define where an expression is evaluated: its names and functions, the work left, and the sides of conditions.
 
 A condition that the file does not decide, since a parameter or a deployment does, counts as both: the evaluation is
 repeated with each side of it (`Work.each_side`).

@@ -46,7 +46,6 @@ _SCOPE_OPTION = re.compile(r"--scope[= ]['\"]?(?P<scope>/[^'\" ]*)")
 _GROUP = re.compile(rf"/groups/(?P<id>{_GUID})/(?P<listing>members|transitivemembers)\b")
 # A tenant without the licence for Privileged Identity Management has no eligible assignments to list.
 _UNLICENSED = re.compile(r"licen[cs]e|aadpremium", re.IGNORECASE)
-_FILES_OF = (ROLE_ASSIGNMENTS, ELIGIBILITY)
 _STATES = {ROLE_ASSIGNMENTS.name: "active", ELIGIBILITY.name: "eligible"}
 """The state of the staged assignments of each kind."""
 

@@ -1,9 +1,4 @@
-"""Describe the files of a load by what was staged of them, to compare them with what is said about them.
-
-Find the files of which manifests and collections speak, and the principal whom a user names as their reader.
-
-Tell a person what was recognised and not used, rejected, or listed incompletely, from the staged files.
-"""
+"""Describe the files of a load: what was staged of them, what is said about them, and what a person should know."""
 
 from __future__ import annotations
 

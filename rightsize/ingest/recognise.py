@@ -1,6 +1,4 @@
-"""Recognise what each file contains by its first records, so that a renamed export is still recognised.
-
-Stage alerts, incidents and risk that are mixed with the records of logs, as an Event Hub sends them.
+"""Recognise what each file contains by its first records, and stage alerts that are mixed with records of logs.
 
 The table or category of a record decides the shape that reads it. An alert that Defender for Cloud exports has neither
 and is recognised by its id.

@@ -1,12 +1,10 @@
-"""Read from manifests which whole days of the Activity Log were exported completely, and of which scope.
+"""Decide which whole days of the Activity Log were exported completely, from manifests and their commands.
 
 An entry says so if it is complete, its file agrees with it, and its request has no filter but the time. A day counts
 if its last rows had arrived when the reading began. A declaration covers a scope and everything below it, so one of a
 management group or the tenant is made only for days that every scope of the manifest has.
 Source: Microsoft Learn, REST reference "Activity Logs", "Tenant Activity Logs"; "Azure Activity Log" for retention and
 delay.
-
-Decide whether a command or query lists all of a subscription, from its text.
 
 Only what is known to leave nothing out passes: an unknown option may be a filter. `az graph query` and the pages of
 Resource Manager may end early, which the files themselves show.

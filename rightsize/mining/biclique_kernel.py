@@ -1,4 +1,4 @@
-"""Reduce the bipartite graph of role mining without search, and provide set operations on integer bitsets.
+"""Reduce the bipartite graph of role mining without search, and count members of bitsets.
 
 Rows are users, columns are permissions, an edge is a permission that a user holds. A role is a biclique: a set of
 rows and a set of columns with every edge between them. The fewest roles that give all users exactly their
@@ -22,48 +22,23 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-_LONG = 512
-"""Number of bits from which on it is faster to scan the binary text of a number than to clear bit after bit."""
+from rightsize.mining.bitsets import bits_of
 
 
-def bits(members: int) -> Iterator[int]:
-    """Yield the positions of the one-bits, lowest first."""
-    if members.bit_length() > _LONG:
-        digits = bin(members)[:1:-1]
-        place = digits.find("1")
-        while place >= 0:
-            yield place
-            place = digits.find("1", place + 1)
-        return
-    while members:
-        lowest = members & -members
-        yield lowest.bit_length() - 1
-        members ^= lowest
-
-
-def bitset(positions: Iterable[int]) -> int:
-    """Return the bitset of the given positions."""
-    found = list(positions)
-    digits = bytearray((max(found, default=0) >> 3) + 1)
-    for position in found:
-        digits[position >> 3] |= 1 << (position & 7)
-    return int.from_bytes(digits, "little")
-
-
-def union(sets: Sequence[int], members: int) -> int:
+def union_at(sets: Sequence[int], members: int) -> int:
     """Return the union of the sets at the given positions."""
     found = 0
-    for member in bits(members):
+    for member in bits_of(members):
         found |= sets[member]
     return found
 
 
 def _common(sets: Sequence[int], members: int, whole: int) -> int:
     """Return the part of `whole` that is in all of the sets at the given positions."""
-    for member in bits(members):
+    for member in bits_of(members):
         whole &= sets[member]
     return whole
 
@@ -72,7 +47,7 @@ def _transpose(relation: Sequence[int], width: int) -> list[int]:
     """Return for each member the positions of the sets that have it."""
     inverse = [0] * width
     for index, members in enumerate(relation):
-        for member in bits(members):
+        for member in bits_of(members):
             inverse[member] |= 1 << index
     return inverse
 
@@ -154,9 +129,9 @@ def least_edges(graph: PairGraph, deadline: float = math.inf) -> tuple[list[int]
     for row, columns in enumerate(graph.rows):
         if time.monotonic() > deadline:
             return [*least, *graph.rows[len(least) :]], row_supersets
-        below = union(graph.rows, row_subsets[row] & ~(1 << row))
+        below = union_at(graph.rows, row_subsets[row] & ~(1 << row))
         kept = 0
-        for column in bits(columns):
+        for column in bits_of(columns):
             smaller = column_subsets[column]
             if not (below & smaller or columns & smaller & ~(1 << column)):
                 kept |= 1 << column
@@ -174,14 +149,14 @@ def reduce_graph(graph: PairGraph, deadline: float = math.inf) -> tuple[list[Bic
     for row in range(len(graph.rows)):
         if time.monotonic() > deadline:
             break
-        for column in bits(open_columns[row]):
+        for column in bits_of(open_columns[row]):
             is_open = open_columns[row] >> column & 1
             if is_open and not graph.columns[column] & ~row_supersets[row]:
                 biclique = graph.close(graph.columns[column])
                 forced.append(biclique)
-                for covered in bits(biclique.rows):
+                for covered in bits_of(biclique.rows):
                     open_columns[covered] &= ~biclique.columns
-    kernel = [(row, column) for row, columns in enumerate(open_columns) for column in bits(columns)]
+    kernel = [(row, column) for row, columns in enumerate(open_columns) for column in bits_of(columns)]
     return forced, kernel
 
 
@@ -221,9 +196,9 @@ def kernel_graph(graph: PairGraph, kernel: list[tuple[int, int]]) -> list[int]:
     adjacent = []
     for index, (row, column) in enumerate(kernel):
         if row not in with_column_of:
-            with_column_of[row] = union(by_column, graph.rows[row])
+            with_column_of[row] = union_at(by_column, graph.rows[row])
         if column not in with_row_of:
-            with_row_of[column] = union(by_row, graph.columns[column])
+            with_row_of[column] = union_at(by_row, graph.columns[column])
         adjacent.append(with_column_of[row] & with_row_of[column] & ~(1 << index))
     return adjacent
 
@@ -235,7 +210,7 @@ def components(adjacent: list[int], vertices: int) -> list[int]:
     while unseen:
         part = frontier = unseen & -unseen
         while frontier:
-            frontier = union(adjacent, frontier) & vertices & ~part
+            frontier = union_at(adjacent, frontier) & vertices & ~part
             part |= frontier
         unseen &= ~part
         parts.append(part)

@@ -16,10 +16,10 @@ from functools import reduce
 from itertools import islice
 from operator import or_
 
-from rightsize.mining.biclique_kernel import bits
+from rightsize.mining.bitsets import bits_of
 from rightsize.mining.cliques import greedy_cover, independent_set, maximal_cliques, widen, without_spare
 from rightsize.mining.lp_bound import Fractional, fractional_cover
-from rightsize.propose.optimize import Rows, solve
+from rightsize.mining.programs import Rows, solve
 
 GREEDY_ROUNDS = 24
 GREEDY_SIZE = 3_000
@@ -144,7 +144,7 @@ def _neighbourhood(given: _Instance, cover: list[int], turn: int) -> set[int]:
     own = [clique & alone for clique in cover]
     first = turn * 7919 % len(cover)
     around = 0
-    for vertex in bits(own[first]):
+    for vertex in bits_of(own[first]):
         around |= given.adjacent[vertex]
 
     def nearness(index: int) -> tuple[int, int]:
@@ -218,10 +218,10 @@ def _fewest_of(
     The solver starts from the `known` cover if each of its cliques is part of a listed one. If the cliques cannot cover
     the vertices, as when only those of smaller covers are listed, the bound is the size of the known cover.
     """
-    row_of = {vertex: row for row, vertex in enumerate(bits(asked))}
+    row_of = {vertex: row for row, vertex in enumerate(bits_of(asked))}
     holding: list[list[int]] = [[] for _ in row_of]
     for number, clique in enumerate(cliques):
-        for vertex in bits(clique):
+        for vertex in bits_of(clique):
             holding[row_of[vertex]].append(number)
     rows = Rows()
     for those in holding:

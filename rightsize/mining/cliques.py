@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rightsize.mining.biclique_kernel import bits, bitset
+from rightsize.mining.bitsets import bits_of, mask_of
 
 _Indexed = Sequence[int] | Mapping[int, int]
 
@@ -30,12 +30,12 @@ def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int, deadline: fl
     while left:
         if time.monotonic() > deadline:
             return None
-        seed = min(bits(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
+        seed = min(bits_of(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
         clique = 1 << seed
         candidates = adjacent[seed] & vertices
         while candidates:
             preferred = candidates & left or candidates
-            pick = max(bits(preferred), key=lambda v: ((adjacent[v] & candidates & left).bit_count(), -v))
+            pick = max(bits_of(preferred), key=lambda v: ((adjacent[v] & candidates & left).bit_count(), -v))
             clique |= 1 << pick
             candidates &= adjacent[pick]
         left &= ~clique
@@ -51,7 +51,7 @@ def independent_set(adjacent: Sequence[int], vertices: int, turn: int, deadline:
     left = vertices
     chosen = 0
     while left and not (chosen and time.monotonic() > deadline):
-        pick = min(bits(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
+        pick = min(bits_of(left), key=lambda v: ((adjacent[v] & left).bit_count() * (4 + _spread(v, turn)), v))
         left &= ~(adjacent[pick] | 1 << pick)
         chosen |= 1 << pick
     return chosen
@@ -65,7 +65,7 @@ def _spread(vertex: int, turn: int) -> int:
 def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> int:
     """Return a maximal clique that contains a clique, extended greedily by as many `wanted` vertices as possible."""
     candidates = vertices
-    for vertex in bits(clique):
+    for vertex in bits_of(clique):
         candidates &= adjacent[vertex]
     while candidates:
         # A vertex that excludes no other candidate is free. Of the others, the one that leaves most is taken first.
@@ -88,7 +88,7 @@ def widen(adjacent: Sequence[int], clique: int, vertices: int, wanted: int) -> i
 
 def spread_sample(vertices: int, size: int) -> list[int]:
     """Return up to `size` of the vertices, spread over all of them."""
-    members = list(bits(vertices))
+    members = list(bits_of(vertices))
     return members[:: 1 + max(len(members) - 1, 0) // size]
 
 
@@ -129,7 +129,7 @@ def maximal_cliques(
     """
     weights = weights or {}
     apart = {vertex: ~(adjacent[vertex] | 1 << vertex) for vertex in weights}
-    weighing = bitset(weights)
+    weighing = mask_of(weights)
     stack = [(0, vertices, 0)]
     while stack and time.monotonic() < deadline:
         clique, candidates, excluded = stack.pop()
@@ -138,13 +138,13 @@ def maximal_cliques(
                 yield clique
             continue
         if least > 0:
-            missing = least - sum(weights[vertex] for vertex in bits(clique & weighing))
+            missing = least - sum(weights[vertex] for vertex in bits_of(clique & weighing))
             if missing > 0 and not _beyond(candidates & weighing, weights, apart, missing - 1):
                 continue
         pivot = max(
             spread_sample(candidates | excluded, PIVOTS), key=lambda v: ((adjacent[v] & candidates).bit_count(), -v)
         )
-        for vertex in bits(candidates & ~adjacent[pivot]):
+        for vertex in bits_of(candidates & ~adjacent[pivot]):
             bit = 1 << vertex
             stack.append((clique | bit, candidates & adjacent[vertex], excluded & adjacent[vertex]))
             candidates &= ~bit
@@ -201,7 +201,7 @@ def heaviest_clique(
             return found
         settled = candidates & ~branch
         # The lowest branch vertex is pushed last, so it is searched next, with all other branch vertices as candidates.
-        for vertex in reversed(list(bits(branch))):
+        for vertex in reversed(list(bits_of(branch))):
             stack.append((clique | 1 << vertex, settled & adjacent[vertex], weight + weights[vertex]))
             settled |= 1 << vertex
     return found
@@ -268,7 +268,7 @@ def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = ma
     make the other one applicable again.
     """
     found = CliqueReduction(vertices)
-    queue = list(bits(vertices))
+    queue = list(bits_of(vertices))
     while queue:
         again = 0
         for vertex in queue:
@@ -278,7 +278,7 @@ def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = ma
                 continue
             around = adjacent[vertex] & found.left
             shared = around
-            for neighbour in bits(around):
+            for neighbour in bits_of(around):
                 shared &= adjacent[neighbour] | 1 << neighbour
                 if not shared:
                     break
@@ -291,7 +291,7 @@ def reduce_vertices(adjacent: Sequence[int], vertices: int, deadline: float = ma
                 gone = shared
                 found.followers.append((vertex, gone))
             found.left &= ~gone
-            for lost in bits(gone):
+            for lost in bits_of(gone):
                 again |= adjacent[lost]
-        queue = list(bits(again & found.left))
+        queue = list(bits_of(again & found.left))
     return found

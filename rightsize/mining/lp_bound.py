@@ -18,9 +18,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.mining.biclique_kernel import bits, bitset, count_in, counted_at_least
+from rightsize.mining.biclique_kernel import count_in, counted_at_least
+from rightsize.mining.bitsets import bits_of, mask_of
 from rightsize.mining.cliques import heaviest_clique, widen, without_spare
-from rightsize.propose.optimize import silent_solver
+from rightsize.mining.programs import silent_solver
 
 ROUNDS = 400
 NODES_A_SEARCH = 20_000
@@ -86,12 +87,12 @@ def fractional_cover(
         deadline: The monotonic time at which to stop at the latest; limits of rounds and nodes come first.
     """
     search = _Generation(adjacent, vertices, Fractional(min(covers, key=len), asked), listed, deadline)
-    for vertex in bits(asked):
+    for vertex in bits_of(asked):
         if time.monotonic() >= deadline:
             return search.known
         search.master.add_columns([widen(adjacent, 1 << vertex, vertices, vertices)])
     search.master.add_columns(clique for cover in covers for clique in cover)
-    search.master.add_rows(bits(asked))
+    search.master.add_rows(bits_of(asked))
     search.run()
     return search.known
 
@@ -116,11 +117,11 @@ class _Master:
         new = [clique for clique in dict.fromkeys(cliques) if clique not in self.listed]
         self.listed.update(new)
         self.columns.extend(new)
-        asked = bitset(self.rows)
+        asked = mask_of(self.rows)
         starts, entries = array("i"), array("i")
         for clique in new:
             starts.append(len(entries))
-            entries.extend(self.row_of[vertex] for vertex in bits(clique & asked))
+            entries.extend(self.row_of[vertex] for vertex in bits_of(clique & asked))
         if new:
             ones, none, infinite = array("d", [1.0]), array("d", [0.0]), array("d", [math.inf])
             count, size = len(new), len(entries)
@@ -187,7 +188,7 @@ class _Generation:
             mixed = {v: mix * self.stable.get(v, 0.0) + (1 - mix) * price for v, price in prices.items()}
             heavy = []
             for clique in self._heavy_cliques(mixed):
-                if sum(prices[vertex] for vertex in bits(clique & self.known.asked)) > 1 + 1e-6:
+                if sum(prices[vertex] for vertex in bits_of(clique & self.known.asked)) > 1 + 1e-6:
                     heavy.append(widen(self.adjacent, clique, self.vertices, open_vertices))
                     open_vertices &= ~heavy[-1]
                     if len(heavy) == COLUMNS_A_ROUND:
@@ -208,8 +209,8 @@ class _Generation:
             return
         order = sorted((v for v, weight in weights.items() if weight), key=lambda v: (-weights[v], v))
         position = {vertex: index for index, vertex in enumerate(order)}
-        weighing = bitset(order)
-        local = [bitset(position[u] for u in bits(self.adjacent[v] & weighing)) for v in order]
+        weighing = mask_of(order)
+        local = [mask_of(position[u] for u in bits_of(self.adjacent[v] & weighing)) for v in order]
         falling = [weights[vertex] for vertex in order]
         heavy = _greedy_heavy(local, falling)
         floor, nodes = max(heavy.values(), default=WEIGHT), min(NODES_A_SEARCH, self.nodes)
@@ -218,7 +219,7 @@ class _Generation:
         if search.complete:
             self._keep(weights, search.most, prices)
         for clique in [*reversed(search.cliques), *sorted(heavy, key=lambda clique: (-heavy[clique], clique))]:
-            yield bitset(order[index] for index in bits(clique))
+            yield mask_of(order[index] for index in bits_of(clique))
 
     def _keep(self, weights: dict[int, int], heaviest: int, prices: dict[int, float]) -> None:
         """Keep the weights if they prove a better bound than those known."""
@@ -245,14 +246,14 @@ class _Generation:
         """Add vertices that the cliques in use cover by less than 1, no two adjacent, and return their number."""
         short = self.vertices & ~self.known.asked & ~_covered(used)
         picked = 0
-        for vertex in sorted(bits(short), key=lambda v: ((self.adjacent[v] & self.vertices).bit_count(), v)):
+        for vertex in sorted(bits_of(short), key=lambda v: ((self.adjacent[v] & self.vertices).bit_count(), v)):
             if short >> vertex & 1:
                 picked |= 1 << vertex
                 short &= ~self.adjacent[vertex]
                 if picked.bit_count() == ROWS_A_ROUND:
                     break
         if picked:
-            self.master.add_rows(bits(picked))
+            self.master.add_rows(bits_of(picked))
             self.known.asked |= picked
         return picked.bit_count()
 
@@ -260,7 +261,7 @@ class _Generation:
 def _weigh(cliques: Sequence[int], weights: dict[int, int]) -> list[int]:
     """Return the weight of each clique, with one count of members for each binary digit of the weights."""
     digits = [
-        (1 << place, bitset(vertex for vertex, weight in weights.items() if weight >> place & 1))
+        (1 << place, mask_of(vertex for vertex, weight in weights.items() if weight >> place & 1))
         for place in range(max(weights.values(), default=0).bit_length())
     ]
     return [sum(value * (clique & members).bit_count() for value, members in digits) for clique in cliques]
@@ -287,6 +288,6 @@ def _covered(used: list[tuple[float, int]]) -> int:
     scale = 14
     digits: list[int] = []
     for x, clique in used:
-        for place in bits(round(x * (1 << scale))):
+        for place in bits_of(round(x * (1 << scale))):
             count_in(digits, clique, place)
     return counted_at_least(digits, round((1 - 2 * CENTRAL) * (1 << scale)))

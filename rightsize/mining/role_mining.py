@@ -29,14 +29,13 @@ from dataclasses import dataclass
 from rightsize.mining.biclique_kernel import (
     Biclique,
     PairGraph,
-    bits,
-    bitset,
     components,
     kernel_graph,
     maximal_bicliques,
     reduce_graph,
-    union,
+    union_at,
 )
+from rightsize.mining.bitsets import bits_of, mask_of
 from rightsize.mining.clique_cover import fewest_cliques, part_of_time
 from rightsize.mining.cliques import reduce_vertices, spread_sample, without_spare
 from rightsize.model.progress import step, through
@@ -127,8 +126,8 @@ def _independent(graph: PairGraph, open_: list[int], deadline: float) -> int:
         if time.monotonic() > deadline:
             break
         count += 1
-        column = min(bits(open_[row]), key=around.__getitem__)
-        for other in bits(graph.columns[column]):
+        column = min(bits_of(open_[row]), key=around.__getitem__)
+        for other in bits_of(graph.columns[column]):
             open_[other] &= ~graph.rows[row]
     return count
 
@@ -138,14 +137,14 @@ def bicliques_without_spare(cover: Sequence[Biclique], row_count: int) -> list[B
     ordered = sorted(cover, key=lambda one: (one.rows.bit_count() * one.columns.bit_count(), one.rows, one.columns))
     of_row: list[dict[int, int]] = [{} for _ in range(row_count)]
     for number, one in enumerate(ordered):
-        for row in bits(one.rows):
+        for row in bits_of(one.rows):
             of_row[row][number] = one.columns
     kept = []
     for number, one in enumerate(ordered):
-        if any(_is_alone(of_row[row], number) for row in bits(one.rows)):
+        if any(_is_alone(of_row[row], number) for row in bits_of(one.rows)):
             kept.append(one)
             continue
-        for row in bits(one.rows):
+        for row in bits_of(one.rows):
             del of_row[row][number]
     return kept
 
@@ -175,7 +174,7 @@ def _concept_cover(graph: PairGraph, wanted: Sequence[int], allowance: Allowance
         if found is None:
             return None
         cover.append(found)
-        for other in bits(found.rows):
+        for other in bits_of(found.rows):
             fewer = left[other] & ~found.columns
             if fewer != left[other]:
                 left[other] = fewer
@@ -188,7 +187,7 @@ def _best_concept(graph: PairGraph, left: Sequence[int], row: int, allowance: Al
     """Return the best concept on the greedy way from all rows to the given one, or None without allowance."""
     rows, columns = (1 << len(graph.rows)) - 1, 0
     best, most = Biclique(rows, columns), 0
-    tried = [min(bits(left[row]), key=lambda column: (graph.columns[column].bit_count(), column))]
+    tried = [min(bits_of(left[row]), key=lambda column: (graph.columns[column].bit_count(), column))]
     while rows.bit_count() > 1 and tried:
         further, gained = None, -1
         seen = set()
@@ -197,7 +196,7 @@ def _best_concept(graph: PairGraph, left: Sequence[int], row: int, allowance: Al
             if fewer in seen:
                 continue
             seen.add(fewer)
-            members = list(bits(fewer))
+            members = list(bits_of(fewer))
             if not allowance.spend(len(members)):
                 return None
             shared = graph.rows[row]
@@ -220,7 +219,7 @@ def _chosen_from(pool: Iterable[Biclique], wanted: Sequence[int]) -> list[Bicliq
     left = list(wanted)
 
     def gain(one: Biclique) -> int:
-        return sum([(left[row] & one.columns).bit_count() for row in bits(one.rows)])
+        return sum([(left[row] & one.columns).bit_count() for row in bits_of(one.rows)])
 
     queue = [(-gain(one), one.rows, one.columns) for one in pool]
     heapq.heapify(queue)
@@ -233,7 +232,7 @@ def _chosen_from(pool: Iterable[Biclique], wanted: Sequence[int]) -> list[Bicliq
             heapq.heappush(queue, (-now, rows, columns))
         elif now:
             chosen.append(one)
-            for row in bits(rows):
+            for row in bits_of(rows):
                 left[row] &= ~columns
     return chosen
 
@@ -300,7 +299,7 @@ def _search(
     """Return a cover that is no larger than the known one, from a search part by part, with its lower bound."""
     adjacent = kernel_graph(graph, kernel)
     by_row, by_column = _kernel_by_side(graph, kernel, (1 << len(kernel)) - 1)
-    known_cliques = [union(by_row, one.rows) & union(by_column, one.columns) for one in known]
+    known_cliques = [union_at(by_row, one.rows) & union_at(by_column, one.columns) for one in known]
     reduction = reduce_vertices(adjacent, (1 << len(kernel)) - 1, part_of_time(REDUCING_SHARE, deadline))
     bound = len(forced) + len(reduction.forced)
     cliques: list[int] = []
@@ -316,14 +315,14 @@ def _search(
         cliques.extend(cover.cliques)
         bound += cover.bound
     whole = reduction.lift(cliques)
-    found = [*forced, *(graph.close(bitset(kernel[edge][0] for edge in bits(clique))) for clique in whole)]
+    found = [*forced, *(graph.close(mask_of(kernel[edge][0] for edge in bits_of(clique))) for clique in whole)]
     return min(found, known, key=len), bound
 
 
 def _kernel_by_side(graph: PairGraph, kernel: list[tuple[int, int]], among: int) -> tuple[list[int], list[int]]:
     """Return for each row, and for each column, its kernel edges among the given ones."""
     by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
-    for vertex in bits(among):
+    for vertex in bits_of(among):
         row, column = kernel[vertex]
         by_row[row] |= 1 << vertex
         by_column[column] |= 1 << vertex
@@ -340,7 +339,7 @@ def _listed_cliques(graph: PairGraph, kernel: list[tuple[int, int]], left: int, 
     for number, biclique in enumerate(maximal_bicliques(graph)):
         if number == LISTED_BICLIQUES or time.monotonic() > deadline:
             return None
-        cliques[union(by_row, biclique.rows) & union(by_column, biclique.columns)] = None
+        cliques[union_at(by_row, biclique.rows) & union_at(by_column, biclique.columns)] = None
     return list(cliques)
 
 
@@ -351,7 +350,7 @@ def _maximal_in(adjacent: list[int], part: int, cliques: list[int], deadline: fl
         if time.monotonic() > deadline:
             return None
         candidates = part if clique & part else 0
-        for vertex in bits(clique & part):
+        for vertex in bits_of(clique & part):
             candidates &= adjacent[vertex]
             if not candidates:
                 found.append(clique)
@@ -377,14 +376,14 @@ def _distinct(rows: Sequence[int], column_count: int) -> tuple[PairGraph, list[i
     columns = list(column_groups)
     merged = [0] * len(distinct)
     for index, members in enumerate(columns):
-        for row in bits(members):
+        for row in bits_of(members):
             merged[row] |= 1 << index
     return PairGraph(merged, columns), list(row_groups.values()), list(column_groups.values())
 
 
 def _expand(members: int, groups: list[int]) -> int:
     expanded = 0
-    for member in bits(members):
+    for member in bits_of(members):
         expanded |= groups[member]
     return expanded
 
@@ -392,6 +391,6 @@ def _expand(members: int, groups: list[int]) -> int:
 def _cliques_by(kernel: list[tuple[int, int]], part: int, side: int) -> list[int]:
     """Return the trivial cover: one clique for each row (side 0) or each column (side 1)."""
     groups: dict[int, int] = {}
-    for edge in bits(part):
+    for edge in bits_of(part):
         groups[kernel[edge][side]] = groups.get(kernel[edge][side], 0) | 1 << edge
     return list(groups.values())

@@ -89,20 +89,19 @@ def hash_of_found(folder: Path, name: str) -> str:
     return found.hexdigest()
 
 
-def open_found(folder: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+def open_found(folder: Path, name: str, flags: int = os.O_RDONLY) -> int:
     """Return the handle of a regular file in a folder, opened without following a link; else as `read_found`.
 
     Args:
         folder: The folder.
         name: The name in the folder, with slashes.
-        flags: How to open it, as `os.open` takes it.
-        mode: The rights of a file that is made.
+        flags: How to open it, as `os.open` takes it; only its owner may read a file that is made.
     """
     path, parts = folder / name, PurePosixPath(name).parts
     if not parts or PurePosixPath(name).is_absolute() or ".." in parts or "\0" in name:
         raise InputError(f"`{name}` is not the name of a file in a folder")
     try:
-        handle = _opened_below(folder, parts, flags, mode) if _BELOW else _opened_checked(folder, parts, flags, mode)
+        handle = _opened_below(folder, parts, flags) if _BELOW else _opened_checked(folder, parts, flags)
     except OSError as error:
         raise _unread(path, error) from None
     if stat.S_ISREG(os.fstat(handle).st_mode):
@@ -111,7 +110,7 @@ def open_found(folder: Path, name: str, flags: int = os.O_RDONLY, mode: int = 0o
     raise _irregular(path)
 
 
-def _opened_below(folder: Path, parts: tuple[str, ...], flags: int, mode: int) -> int:
+def _opened_below(folder: Path, parts: tuple[str, ...], flags: int) -> int:
     """Open a file from one folder to the next, so that no folder on the way can be swapped for a link."""
     here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | _PLAIN)
     try:
@@ -123,19 +122,19 @@ def _opened_below(folder: Path, parts: tuple[str, ...], flags: int, mode: int) -
         with suppress(FileNotFoundError):  # `open` says it, or makes the file
             # A device is not opened: that alone may do something.
             _require(folder.joinpath(*parts), os.stat(parts[-1], dir_fd=here, follow_symlinks=False), stat.S_ISREG)
-        return os.open(parts[-1], flags | _UNLINKED, mode, dir_fd=here)
+        return os.open(parts[-1], flags | _UNLINKED, 0o600, dir_fd=here)
     finally:
         os.close(here)
 
 
-def _opened_checked(folder: Path, parts: tuple[str, ...], flags: int, mode: int) -> int:
+def _opened_checked(folder: Path, parts: tuple[str, ...], flags: int) -> int:
     """Open a file where the system cannot open it from its folder; each part of its path is looked at before."""
     path = folder
     for part in parts:
         path = path / part
         with suppress(FileNotFoundError):
             _require(path, path.lstat(), stat.S_ISREG if path == folder.joinpath(*parts) else stat.S_ISDIR)
-    return os.open(path, flags | _UNLINKED, mode)
+    return os.open(path, flags | _UNLINKED, 0o600)
 
 
 def _require(path: Path, found: os.stat_result, is_right: Callable[[int], bool]) -> None:

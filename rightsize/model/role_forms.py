@@ -36,15 +36,6 @@ Fields = dict[str, Any]
 """An object with its keys in lower case."""
 
 
-def parse_role_definitions(text: str | bytes) -> tuple[RoleDefinition, ...]:
-    """Return the roles of a JSON text in any form; bytes may be UTF-8 or UTF-16, with or without a byte-order mark.
-
-    Raises:
-        InputError: It is no JSON, or no role definition.
-    """
-    return read_role_definitions(load_json(text))
-
-
 def load_json(text: str | bytes) -> object:
     """Return the value of a JSON text, or raise InputError."""
     try:
@@ -158,24 +149,6 @@ def hash_of_role(role: RoleDefinition) -> str:
     """Return the hash of the content of a role; its form and layout in a file do not matter."""
     text = json.dumps(to_arm(role), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def to_az(role: RoleDefinition) -> dict[str, Any]:
-    """Return a role as `az role definition list` prints it."""
-    return {
-        "assignableScopes": list(role.assignable_scopes),
-        "description": role.description,
-        "name": role.role_definition_id,
-        "permissions": [_block_document(block, _STRINGS) for block in role.permissions],
-        "roleName": role.role_name,
-        "roleType": role.role_type,
-        "type": "Microsoft.Authorization/roleDefinitions",
-    }
-
-
-def to_input(role: RoleDefinition) -> dict[str, Any]:
-    """Return a role as az and PowerShell take it; only several blocks or a condition need the newer `Permissions`."""
-    return to_flat_input(role) if _is_flat(role) else to_blocks_input(role)
 
 
 def to_flat_input(role: RoleDefinition) -> dict[str, Any]:

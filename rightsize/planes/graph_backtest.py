@@ -19,7 +19,7 @@ from rightsize.analyze.graph_tables import GraphTables, requests_of
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.plan import Proposal
-from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph, cheapest_cover
+from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.planes.graph.permissions import Clause
 from rightsize.planes.graph.plan import plan_graph
 from rightsize.propose.backtest import BacktestTally, Fold
@@ -106,7 +106,7 @@ def cut_graph(tables: GraphTables, last_day: dt.date) -> GraphTables:
 def try_graph(tables: GraphTables, fold: Fold, options: PlanOptions) -> GraphTrial:
     """Make a plan from the training days, and return the outcome of the requests of the test days."""
     train = replace(fold.train, forget_days=options.forget_days, min_days=options.min_days)
-    analysis = analyse_graph(cut_graph(tables, train.last_day), train, cheapest_cover)
+    analysis = analyse_graph(cut_graph(tables, train.last_day), train)
     plan = plan_graph(analysis, options, fold.test.days)
     held = _read_held(analysis, plan.proposals)
     asked, left_out, broken = _ask(requests_of(tables, fold.test), analysis, held)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
+from rightsize.model.nouns import Plane
 from rightsize.planes.directory.choose import read_catalogue
 from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.plan import read_role_grants, read_roles
@@ -170,3 +172,11 @@ def _refused(one: CredentialVerdict, proposal: WrittenProposal) -> Iterator[tupl
         if use is not None and set(use.days) - told:
             yield subject, f"it signed in on {min(set(use.days) - told)}, and no observed subject says who"
             return
+
+
+VERIFIERS: Mapping[Plane, Callable[[WrittenPart, Any], Sequence[Change]]] = {
+    "graph": verify_graph,
+    "directory": verify_directory,
+    "trust": verify_trust,
+}
+"""What verifies the part of a plan for each plane, with the analysis of the plane today."""

@@ -29,7 +29,8 @@ import polars as pl
 
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.propose.core.operation_sets import OperationIndex, bits_of, union
+from rightsize.mining.bitsets import bits_of, mask_of, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.needs.privileged import RiskKind
 from rightsize.propose.needs.unlogged import masks_by_type
 from rightsize.rbac.text import Folded
@@ -113,7 +114,7 @@ def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int
 
     def masks(*by: str) -> dict[tuple[str, ...], int]:
         rows = used.select(*by, "bit").unique().group_by(by).agg("bit").sort(by).iter_rows()
-        return {tuple(row[:-1]): index.mask_of_bits(row[-1]) for row in rows}
+        return {tuple(row[:-1]): mask_of(row[-1]) for row in rows}
 
     shared = used.with_columns(workers=pl.col("worker").n_unique().over("holder")).filter(pl.col("workers") > _ALONE)
     common = (
@@ -136,7 +137,7 @@ def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int
         risky,
         {Folded(worker): mask for (worker,), mask in masks("worker").items()},
         {Folded(holder): mask for (holder,), mask in masks("holder").items()},
-        {Folded(holder): index.mask_of_bits(found) for holder, found in common.iter_rows()},
+        {Folded(holder): mask_of(found) for holder, found in common.iter_rows()},
         by_subscription,
         _with_groups(_sorts(inputs), through),
         through,
@@ -329,7 +330,7 @@ def find_jobs(work: Work) -> Jobs:
     }
     bit_of = {name: bit for bit, name in names.items()}
     groups = group_changes({who: {names[bit] for bit in bits_of(mask)} for who, mask in work.of_worker.items()})
-    candidates = [Job(group[0], index.mask_of_bits(bit_of[name] for name in group)) for group in groups]
+    candidates = [Job(group[0], mask_of(bit_of[name] for name in group)) for group in groups]
     group_of = {bit: number for number, job in enumerate(candidates) for bit in bits_of(job.changes)}
     users = Counter(number for used in work.of_worker.values() for number in {group_of[bit] for bit in bits_of(used)})
     shared = [job for number, job in enumerate(candidates) if users[number] > 1]

@@ -1,4 +1,4 @@
-"""Decide whether a principal may perform an operation at a scope, from its assignments, groups, roles and denies.
+"""Decide whether a principal may perform an operation at a scope, from assignments, groups, roles and denies.
 
 The order is Azure's ("What is Azure RBAC", how Azure determines access). A deny assignment that applies refuses,
 whatever the roles grant. Else the union of all role assignments of the principal and its groups, at the scope and
@@ -14,8 +14,6 @@ above it, decides. Conditions come last.
   not turns a `yes` into `conditional`.
 * The answer is the most that may be allowed: roles and their conditions by the reading `MOST`, denies by `LEAST` (see
   `rbac.permissions`). If the opposite readings give another answer, the decision `depends_on_reading`.
-
-Find all groups of a principal from membership listings, each with a shortest chain of groups that leads to it.
 
 A token carries all groups of a principal, transitive ones included (Azure docs, "What is Azure RBAC"), so an
 assignment of any of these groups counts. Chains follow direct memberships where there are any. A transitive listing,
@@ -272,12 +270,6 @@ class Access:
                 if holder not in found and any(self._grants(assignment, text, plane) for assignment in held):
                     found |= {holder} | self._membership.below(holder)
         return sorted(found)
-
-    def unknown_roles(self) -> list[str]:
-        """Return the sorted ids of role definitions that assignments name and that are not loaded."""
-        held = (one for at_scope in self._held.values() for many in at_scope.values() for one in many)
-        named = {fold(assignment.role_definition_id) for assignment in held}
-        return sorted(named - self._roles.keys())
 
     def _grants(self, assignment: RoleAssignment, text: str, plane: str) -> bool:
         role = self._roles.get(fold(assignment.role_definition_id))

@@ -116,9 +116,10 @@ def weight(operation: str, plane: str, risk: str) -> pl.Expr:
     return pl.coalesce(classed, unclassified).cast(pl.Int64)
 
 
-def privilege_patterns(plane: str = "control") -> tuple[str, ...]:
-    """Return the patterns of the operations with the risk class `privilege` on a plane."""
-    return tuple(row["pattern"] for row in rows_of("risk") if row["risk"] == "privilege" and row["plane"] == plane)
+def privilege_patterns() -> tuple[str, ...]:
+    """Return the patterns of the operations of the control plane with the risk class `privilege`."""
+    rows = rows_of("risk")
+    return tuple(row["pattern"] for row in rows if row["risk"] == "privilege" and row["plane"] == "control")
 
 
 def split_off(operations: pl.DataFrame) -> pl.Series:

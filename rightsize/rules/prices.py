@@ -7,7 +7,7 @@ import datetime as dt
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rightsize.model.errors import InputError
@@ -212,11 +212,6 @@ class LogTable:
 def log_tables(item: str) -> tuple[LogTable, ...]:
     """Return the tables of a missing log; none for listings."""
     return tuple(_log_table(row) for row in rows_of("log_tables") if row["item"] == item)
-
-
-def logged_items() -> Iterable[str]:
-    """Return the missing things that are logs, each once."""
-    return dict.fromkeys(row["item"] for row in rows_of("log_tables"))
 
 
 def _log_table(row: Mapping[str, str]) -> LogTable:

@@ -57,11 +57,6 @@ def change_named(names: pl.Series) -> pl.Series:
     return pl.Series([row["change"] for row in rows], dtype=pl.String).gather(found).alias("change")
 
 
-def change_patterns() -> tuple[str, ...]:
-    """Return the patterns of the operations that `change_named` knows."""
-    return tuple(row["pattern"] for row in rows_of("existence_changes"))
-
-
 def extends_others(kinds: pl.Series) -> pl.Series:
     """Return for each folded type whether its resources extend others or are made at any scope."""
     return first_match(kinds, [row["pattern"] for row in rows_of("extension_types")]).is_not_null()
@@ -102,11 +97,6 @@ def named_writes() -> frozenset[Folded]:
 def callable_checks() -> tuple[str, ...]:
     """Return the patterns of the operations that are checked inside writes and also called directly."""
     return tuple(dict.fromkeys(row["checked"] for row in _callable_rows()))
-
-
-def causes_of_callable_checks() -> tuple[str, ...]:
-    """Return the patterns of the writes inside which `callable_checks` are checked."""
-    return tuple(dict.fromkeys(row["write"] for row in _callable_rows()))
 
 
 def linked_pairs(checked: pl.Series, writes: pl.Series) -> pl.DataFrame:

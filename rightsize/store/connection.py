@@ -19,7 +19,7 @@ from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
 from rightsize.store.marks import CONTENT_REVISION, change_revision, meta_of, new_revision, set_meta
-from rightsize.store.migrations import SCHEMA_VERSION, migrate
+from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
 from rightsize.store.sql import named, one_transaction, registered
 from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
 from rightsize.store.views import completeness_of
@@ -338,6 +338,11 @@ def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_onl
     if version > SCHEMA_VERSION:
         raise InputError(
             f"`{file}` was written by a newer version of rightsize (schema {version}, this one knows {SCHEMA_VERSION})"
+        )
+    if version < OLDEST_VERSION:
+        raise InputError(
+            f"`{file}` has a schema that no release had ({version}; the oldest that can be read is {OLDEST_VERSION})",
+            hint="load its exports into a new store",
         )
     if version < SCHEMA_VERSION:
         if read_only:

@@ -1,7 +1,4 @@
-"""Read the limits of memory, disk and time of a command; explain when they end or a store is damaged.
-
-Make a private folder for temporary files, and remove those that killed commands left behind.
-"""
+"""Read the limits of memory, disk and time of a command, explain when they end, and hold its temporary files."""
 
 from __future__ import annotations
 

@@ -1,12 +1,11 @@
-"""Read and set the values of the table `base.meta`: a name and a text each.
+"""Read and set the values of `base.meta`: the revision of the content, and the days whose rows were pruned.
 
-Mark each change of what an analysis reads with a random revision, so that a stored analysis is known to be older.
+Each change of what an analysis reads gives the content a random revision, so that a stored analysis is known to be
+older. Staged rows that arrive late for a pruned day are dropped.
 
 The revision is in the table `meta`, outside digests, plans and views: two stores of equal content have different ones.
 
 Record for the next watch the days that loads touched and the tables that listings changed.
-
-Seal the days whose rows were pruned, and drop staged rows that arrive late for them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Run one ad-hoc SQL statement on the store, read-only, in a process of its own with limits on what it may take.
+"""Run one ad-hoc SQL statement on the store, read-only, in a limited process, and carry its values as JSON.
 
 DuckDB calls its settings defence in depth and not a sandbox (duckdb.org, "Securing DuckDB"), and its memory limit does
 not count what the parser, the planner and single values take. So there are four layers: a new process limits its own
@@ -6,8 +6,6 @@ address space, processor time and files before it opens the store; the parser mu
 connection is read-only and can reach no file, extension or setting; and this process, which holds no connection, ends
 the other one when its time is over or its answer too large. The parser alone is not enough: DuckDB 2.0 classifies
 `WITH x AS (INSERT …) SELECT …` as a SELECT, and only the read-only connection refuses it.
-
-Write the values of an answer as JSON, and read them back with their types.
 
 The process that ran a statement is not trusted, so that nothing it writes may run: JSON can only be data.
 """

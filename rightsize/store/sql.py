@@ -1,6 +1,4 @@
-"""Build SQL expressions that several modules share: folding, tidy scopes, outcomes and quoting.
-
-Run statements in one transaction.
+"""Build SQL expressions that several modules share, and run statements in one transaction.
 
 Let SQL read frames by name.
 """

@@ -1,15 +1,7 @@
-"""Define parts of the SQL of views: what no rule maps, and members that two listings of directory roles have.
-
-Declare the days of Microsoft Graph and of the unified audit log: their physical tables, and the views on them.
-
-Define the tables of days of sign-ins, and the views of sign-ins by federated credential.
-
-Define the view `listings`: what was said of each listing, and the subscriptions, groups and roles that have none.
+"""Define the views for SQL users beyond the declared ones, and write the page of all tables and views.
 
 A listing is complete unless something speaks against it. Azure lists the assignments of a subscription with those above
 it, so a complete one makes up for one that is not complete at a management group above.
-
-Write the Markdown page of the tables and views for SQL users from the schema in `model`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
@@ -16,7 +15,7 @@ from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.plan import REMOVE, PlanePart, Proof, Proposal
-from rightsize.planes.planes import PlaneSteps, TableOf
+from rightsize.planes.planes import Judged, PlaneSteps, TableOf
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change
@@ -35,12 +34,8 @@ def rows(schema: dict[str, pl.DataType], **columns: object) -> pl.DataFrame:
     return pl.DataFrame([{name: columns.get(name) for name in schema}], schema=schema)
 
 
-@dataclass(frozen=True)
-class Judged:
-    analysis: PlaneAnalysis
-
-    def plan(self, options: PlanOptions) -> PlanePart:
-        raise NotImplementedError
+def plan(options: PlanOptions) -> PlanePart:
+    raise NotImplementedError
 
 
 def judge(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None) -> Judged:
@@ -57,7 +52,8 @@ def judge(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int,
                 DENIED_SCHEMA, principal_id="p", operation="GET /users", plane="graph", scope="/", denied=2, used=False
             ),
             empty("findings"),
-        )
+        ),
+        plan,
     )
 
 

@@ -58,7 +58,7 @@ def test_every_planted_use_is_credited_to_the_role_that_allowed_it(
         (one["role_assignment_id"], one["principal_id"], f"microsoft.directory/{one['action']}", fold(one["scope"]))
         for one in demo_truth["directory"]["needs"]
     }
-    used = analysis.plane.verdicts.filter(pl.col("verdict") == "used")
+    used = analysis.verdicts.filter(pl.col("verdict") == "used")
     rows = used.select("role_assignment_id", "principal_id", "operation", "scope").rows()
     assert {(*row[:3], fold(row[3])) for row in rows} == planted
 
@@ -74,7 +74,7 @@ def test_every_role_becomes_what_was_planted_and_no_need_is_taken(
 
 
 def test_every_planted_activation_is_found_once(analysis: DirectoryAnalysis, demo_truth: dict[str, Any]) -> None:
-    found = analysis.plane.activations
+    found = analysis.activations
     assert len(found) == demo_truth["directory"]["activations"]
     assert found["seen_in"].to_list() == [["audit_log", "request"]] * 2
     assert sorted(found["justified"]) == [False, True]
@@ -95,7 +95,7 @@ def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnaly
         WrittenProposal(one.id, one.kind, tuple(map(fold, one.replaces)), None, one.assignments)
         for one in part.proposals
     )
-    window = analysis.plane.window
+    window = analysis.window
     written = WrittenPart("directory", window, proposals, dict(part.rests_on))
     with open_store(store, read_only=True) as opened:
         assert DIRECTORY.verify(opened.table, written) == []

@@ -20,7 +20,7 @@ from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.decisions import read_decisions
 from rightsize.model.errors import InternalError, RightsizeError, UsageError
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.role_forms import load_json, parse_role_definitions, to_arm
+from rightsize.model.role_forms import load_json, read_role_definitions, to_arm
 from rightsize.model.times import read_days, read_instant, read_moment
 from rightsize.planes.graph.permissions import forms, parse_request
 from rightsize.propose.core.options import read_exclusions
@@ -102,7 +102,7 @@ def _text(read: Callable[[str], object]) -> Callable[[bytes], object]:
 
 def _roles(data: bytes) -> object:
     """Read role definitions, and ask the algebra about whatever came of them."""
-    roles = parse_role_definitions(data)
+    roles = read_role_definitions(load_json(data))
     for role in roles:
         to_arm(role)
         grants(role.permissions, "M.X/a/b/read", "control")

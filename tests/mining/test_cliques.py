@@ -8,7 +8,7 @@ import time
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from rightsize.mining.biclique_kernel import bits
+from rightsize.mining.bitsets import bits_of
 from rightsize.mining.clique_cover import fewest_cliques
 from rightsize.mining.cliques import (
     greedy_cover,
@@ -40,7 +40,7 @@ FIVE_RING = [0b10010, 0b00101, 0b01010, 0b10100, 0b01001]
 
 
 def _is_clique(adjacent: list[int], members: int) -> bool:
-    return all(not members & ~(adjacent[vertex] | 1 << vertex) for vertex in bits(members))
+    return all(not members & ~(adjacent[vertex] | 1 << vertex) for vertex in bits_of(members))
 
 
 def _cliques(adjacent: list[int]) -> list[int]:
@@ -81,7 +81,7 @@ def test_every_maximal_clique_is_listed_once(adjacent: list[int]) -> None:
 def test_a_least_weight_leaves_out_only_lighter_cliques(adjacent: list[int], data: st.DataObject) -> None:
     weights = {vertex: data.draw(st.integers(1, 5)) for vertex in range(len(adjacent))}
     least = data.draw(st.integers(1, 20))
-    heavy = {one for one in _maximal(adjacent) if sum(weights[v] for v in bits(one)) >= least}
+    heavy = {one for one in _maximal(adjacent) if sum(weights[v] for v in bits_of(one)) >= least}
     assert heavy <= set(maximal_cliques(adjacent, (1 << len(adjacent)) - 1, weights, least)) <= _maximal(adjacent)
 
 
@@ -90,9 +90,9 @@ def test_a_least_weight_leaves_out_only_lighter_cliques(adjacent: list[int], dat
 def test_the_heaviest_clique_is_found_and_proved(adjacent: list[int], data: st.DataObject) -> None:
     weights = [data.draw(st.integers(1, 9)) for _ in adjacent]
     search = heaviest_clique(adjacent, weights, 0, 10_000)
-    heaviest = max(sum(weights[v] for v in bits(one)) for one in _cliques(adjacent))
+    heaviest = max(sum(weights[v] for v in bits_of(one)) for one in _cliques(adjacent))
     assert search.complete
-    assert search.most == heaviest == sum(weights[v] for v in bits(search.cliques[-1]))
+    assert search.most == heaviest == sum(weights[v] for v in bits_of(search.cliques[-1]))
 
 
 def test_a_search_that_gives_up_says_so() -> None:
@@ -109,7 +109,7 @@ def test_greedy_covers_are_covers_and_independent_sets_are_independent(adjacent:
     assert _union(cover) == everything
     assert all(_is_clique(adjacent, one) for one in cover)
     apart = independent_set(adjacent, everything, turn)
-    assert not any(adjacent[vertex] & apart for vertex in bits(apart))
+    assert not any(adjacent[vertex] & apart for vertex in bits_of(apart))
     assert apart.bit_count() <= _fewest(adjacent) <= len(cover)
 
 
@@ -132,7 +132,7 @@ def test_reduced_and_lifted_again_a_cover_is_one_of_the_whole(adjacent: list[int
     reduction = reduce_vertices(adjacent, everything)
     rest: list[int] = []
     if reduction.left:
-        singles = [1 << vertex for vertex in bits(reduction.left)]
+        singles = [1 << vertex for vertex in bits_of(reduction.left)]
         rest = fewest_cliques(adjacent, reduction.left, [singles], None, 5.0).cliques
     whole = reduction.lift(rest)
     assert _union(whole) == everything

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.mining import role_mining
-from rightsize.mining.biclique_kernel import bits
+from rightsize.mining.bitsets import bits_of
 from rightsize.mining.role_mining import Cover, minimum_cover
 from tests.examples import MANY, SOME
 
@@ -25,7 +25,7 @@ MATRICES = st.integers(1, 6).flatmap(
 def _gives_exactly(cover: Cover, rows: list[int]) -> bool:
     given_to = [0] * len(rows)
     for role in cover.roles:
-        for row in bits(role.rows):
+        for row in bits_of(role.rows):
             given_to[row] |= role.columns
     return given_to == rows
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.verify.smt_prover import Claims, Contained, Granted, UndecidedError, certify, refute
 from rightsize.rbac import algebra
 from tests.examples import FEW
@@ -38,7 +38,7 @@ def test_the_solver_agrees_on_random_roles(big: list[PermissionBlock], small: li
 @pytest.mark.slow
 def test_the_solver_agrees_on_built_in_roles(shared_data: Path) -> None:
     """In the nightly run, on each pair where one contains the other; `re` checks the witness of each other pair."""
-    known = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    known = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
     blocks = [role.permissions for role in known]
     drawn = random.Random(4)  # noqa: S311  a sample, the same in each run
     if os.environ.get("HYPOTHESIS_PROFILE") == "nightly":

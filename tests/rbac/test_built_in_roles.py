@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.expand import Catalogue, doubtful_positions, expand_roles, granted_positions
 from rightsize.rbac.permissions import PLANES, Reading, read_permissions
@@ -20,7 +20,7 @@ from tests.rbac import naive
 
 @pytest.fixture(scope="module")
 def roles(shared_data: Path) -> tuple[RoleDefinition, ...]:
-    return parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    return read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
 
 
 @pytest.fixture(scope="module")

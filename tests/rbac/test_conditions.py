@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.conditions import restricted, targets, truth_of, unrestricted
 from rightsize.rbac.permissions import Reading
@@ -101,7 +101,9 @@ def test_any_text_gives_an_answer(condition: str) -> None:
 def test_conditions_of_built_in_roles_spare_other_operations(shared_data: Path) -> None:
     """Conditions that name their actions do not concern reading a virtual machine; the others concern all."""
     text = (shared_data / "catalog" / "built-in-roles.json").read_bytes()
-    conditions = [b.condition for role in parse_role_definitions(text) for b in role.permissions if b.condition]
+    conditions = [
+        b.condition for role in read_role_definitions(load_json(text)) for b in role.permissions if b.condition
+    ]
     assert len(conditions) == 31
     for condition in conditions:
         assert targets(condition, "Microsoft.Compute/virtualMachines/read") == ("ActionMatches" not in condition)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.rbac.permissions import PLANES, read_permissions
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import dual_operations, planes_of
@@ -31,7 +31,7 @@ def test_one_row_of_a_catalogue_says_one_plane_and_some_operations_have_two(
 
 def test_a_built_in_role_names_no_operation_on_a_plane_that_it_is_not_on(shared_data: Path) -> None:
     """So what a role spells out is granted; each dual operation is one that the catalogue has, on the other plane."""
-    roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    roles = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8", newline="") as stream:
         known = {"true": True, "false": False}
         said = {fold(row["operation"]): known.get(row["is_data_action"]) for row in csv.DictReader(stream)}

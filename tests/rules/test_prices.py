@@ -8,7 +8,8 @@ import pytest
 
 from rightsize.analyze.verdicts.resource_logs import logged_kinds
 from rightsize.model.errors import InputError
-from rightsize.rules.prices import COLUMNS, known_prices, log_tables, logged_items, read_prices
+from rightsize.rules.prices import COLUMNS, known_prices, log_tables, read_prices
+from rightsize.rules.tables import rows_of
 
 HEAD = ",".join(COLUMNS)
 ROW = "*,analytics,us,USD,2.5,0.1,31,,2026-11-01,the contract"
@@ -36,7 +37,7 @@ def test_a_month_costs_what_comes_in_and_what_is_kept_beyond_the_free_days() -> 
 
 def test_every_log_that_may_be_missing_has_its_table() -> None:
     """The logs of resources stand in the table of logs, each with its source."""
-    known = set(logged_items())
+    known = {row["item"] for row in rows_of("log_tables")}
     assert {f"log:{kind}" for kind in logged_kinds()} <= known
     assert all(table.source and table.table for item in known for table in log_tables(item))
 

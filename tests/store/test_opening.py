@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import stat
 import subprocess
 import sys
@@ -17,10 +16,8 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.store.connection import Store, open_store
-from rightsize.store.marks import seal
-from rightsize.store.merging.days import DAY_TABLES
-from rightsize.store.migrations import SCHEMA_VERSION, migrate
-from tests.store.staged import at, calls, content, guid, load, record, reduced, rows_of
+from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
+from tests.store.staged import at, calls, content, guid, load, record, rows_of
 
 HOLD = """
 import sys
@@ -136,6 +133,14 @@ def test_a_store_of_an_older_version_is_not_read_before_it_is_brought_up_to_date
         open_store(path, read_only=True)
 
 
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_store_older_than_any_release_is_refused(path: Path, read_only: bool) -> None:
+    """Nothing can bring it up to date."""
+    stored_version(path, OLDEST_VERSION - 1)
+    with pytest.raises(InputError, match="a schema that no release had"):
+        open_store(path, read_only=read_only)
+
+
 def add_column(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("ALTER TABLE base.actors ADD COLUMN remark VARCHAR DEFAULT 'none'")
 
@@ -218,63 +223,6 @@ def test_only_answers_are_written_as_answers(store: Store) -> None:
         store.write_answer("principals", pl.DataFrame())
 
 
-def test_a_store_of_the_first_version_gets_the_tags(path: Path) -> None:
-    """What is opened for writing is brought up to date, and then reads and takes them."""
-    with duckdb.connect(str(path)) as con:
-        con.execute("DROP VIEW main.scope_tags")
-        con.execute("DROP TABLE base.scope_tags")
-    stored_version(path, 1)
-    with open_store(path, read_only=False) as store:
-        load(store, {"scope_tags": [{"scope": "/subscriptions/s", "name": "env", "value": "prod"}]})
-    with open_store(path, read_only=True) as store:
-        assert store.table("scope_tags").rows() == [("/subscriptions/s", "env", "prod")]
-
-
-def test_an_older_store_gets_its_days_from_its_events(store: Store) -> None:
-    """What is kept of each day, and who acted as an integer, are made of the events that are there."""
-    named = record(correlation_id="c2", principal_id=None, principal_name="Ann@Example.com", time="2026-01-07T10:00:00")
-    reads = record(correlation_id="c3", plane="graph", source="graph_activity_log", access="unmapped")
-    load(store, calls(record(role_assignment_id="a1", principal_type="User", principal_name="b@x.org"), named, reads))
-    before = content(store)
-    store.close()
-    with duckdb.connect(str(store.path)) as con:
-        for view in ("usage_days", "usage", "graph_usage_days", "request_access", "unmapped_operations"):
-            con.execute(f"DROP VIEW IF EXISTS main.{view}")
-        for name in DAY_TABLES:
-            con.execute(f"DROP TABLE base.{name}")
-        con.execute("ALTER TABLE base.events DROP COLUMN actor_key")
-        con.execute("ALTER TABLE base.events DROP COLUMN assignment_key")
-    stored_version(store.path, 12)
-    with open_store(store.path, read_only=False) as again:
-        assert content(again) == before
-
-
-def test_an_older_stores_reduced_use_gives_way_to_an_answer_that_says_more(store: Store) -> None:
-    """What was reduced before knows no ways of access; of a pruned day nothing changes."""
-    blob = {"log": "storage_log", "category": "StorageRead", "plane": "data", "operation": "unheard"}
-    days = ("2026-01-20", "2026-02-20")
-    load(store, {"reduced_usage": [reduced(day, **blob) for day in days]}, calls(record(time="2026-02-20T10:00:00")))
-    before = content(store)
-    with store.transaction() as con:
-        seal(con, at("2026-02-01").date())
-    store.close()
-    with duckdb.connect(str(store.path)) as con:
-        con.execute("DELETE FROM base.operation_days WHERE source = 'storage_log'")
-        con.execute("UPDATE base.reduced_usage SET merit = left(merit, 38) || md5(merit)")
-        for name in ("access", "other"):
-            con.execute(f"ALTER TABLE base.reduced_usage DROP COLUMN {name}")
-    stored_version(store.path, 23)
-    with open_store(store.path, read_only=False) as again:
-        assert content(again) == before
-        assert rows_of(again, "unknown_operations", "operation", "events") == [
-            ("Microsoft.Compute/virtualMachines/write", 1),
-            ("unheard", 2),
-        ]
-        load(again, {"reduced_usage": [reduced(day, **blob, access="unmapped") for day in days]})
-        assert rows_of(again, "request_access", "access", "day") == [("unmapped", at(days[1]).date())]
-        assert rows_of(again, "usage_days", "succeeded") == [(1,), (1,), (1,)]
-
-
 def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None:
     with open_store(tmp_path / "store.duckdb", read_only=False) as store:
         assert store.remembered("catalogue_refreshed") is None
@@ -282,22 +230,6 @@ def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None
         store.remember("catalogue_refreshed", "twice")
     with open_store(tmp_path / "store.duckdb", read_only=True) as store:
         assert store.remembered("catalogue_refreshed") == "twice"
-
-
-def test_what_an_older_stores_roles_grant_is_derived_again(store: Store) -> None:
-    """A string with a star between slashes may grant more than older versions read it for."""
-    operation = "Microsoft.X/ids/assign/action"
-    blocks = [{"actions": ["Microsoft.X/ids/*/assign/action"]}]
-    definition = {"role_definition_id": guid(7), "role_name": "r", "permissions": json.dumps(blocks)}
-    load(store, {"operations": [{"operation": operation, "is_data_action": False}], "role_definitions": [definition]})
-    before = content(store)
-    assert rows_of(store, "role_operations", "operation") == [(operation,)]
-    store.close()
-    with duckdb.connect(str(store.path)) as con:
-        con.execute("DELETE FROM base.role_operations")
-    stored_version(store.path, 24)
-    with open_store(store.path, read_only=False) as again:
-        assert content(again) == before
 
 
 def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
@@ -310,7 +242,7 @@ def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
         for name in tables:
             con.execute(f"DROP VIEW main.{name}")
             con.execute(f"DROP TABLE base.{name}")
-    stored_version(store.path, 27)
+    stored_version(store.path, OLDEST_VERSION)
     with open_store(store.path, read_only=False) as again:
         assert content(again) == before
         inventory = {"scope": "/subscriptions/X", "kind": "resource_list", "reader_id": guid(1), "complete": True}
@@ -318,24 +250,6 @@ def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
         assert rows_of(again, "inventories", "scope", "complete") == [("/subscriptions/x", True)]
     with open_store(store.path, read_only=True) as again:
         assert again.remembered("schema_version") == str(SCHEMA_VERSION)
-
-
-def test_an_older_stores_listing_with_rejects_is_complete_no_more(store: Store) -> None:
-    """What was rejected may have been a principal that the listing is then taken to lack."""
-    listings = [{"listing": name, "of": "", "complete": True} for name in ("servicePrincipals", "users")]
-    load(store, {"listings": listings})
-    store.close()
-    with duckdb.connect(str(store.path)) as con:
-        con.execute("DROP VIEW main.listings")
-        con.execute("ALTER TABLE base.listings DROP COLUMN rejected")
-        con.execute("""INSERT INTO base.rejects BY NAME
-            SELECT 'x' AS sha256, 1 AS line, 'no user' AS reason, 'service_principals' AS source""")
-    stored_version(store.path, 24)
-    with open_store(store.path, read_only=False) as again:
-        assert sorted(rows_of(again, "listings", "listing", "complete")) == [
-            ("servicePrincipals", False),
-            ("users", True),
-        ]
 
 
 def test_the_first_error_of_a_transaction_is_told(store: Store) -> None:

@@ -1,13 +1,11 @@
-"""Return the days that a person should look at, the uses that wait for it, and what people decided.
+"""Score days by their facts, choose those that a person should look at, and hold their uses until somebody decides.
 
-Score days by their facts and return the few that a person should look at, each with a sentence and its frequency.
+Held uses are counted as suspect, so that nothing is learnt from them.
 
 A day is returned where its facts sum up to `THRESHOLD` bits and belong to two or more families: what was done, its
 risk, where it came from, when, how much, how roles were activated, and what happened before. One surprise alone is
 normal in daily work. A day is also returned where first uses of what attackers seek have added up over weeks
 (`creep`): there one kind of fact is enough, since it keeps coming.
-
-Hold uses that a person should look at first: they are counted as suspect, so that nothing is learnt from them.
 
 Two kinds of uses are held, until somebody decides or the days of `rules/behaviour_holds.csv` are over:
 
@@ -16,8 +14,6 @@ Two kinds of uses are held, until somebody decides or the days of `rules/behavio
 
 An operation is looked at by itself and together with its scope. So a known operation at a scope that was new on the
 unusual day is held there, and an operation that was new is held at every scope.
-
-Read the decisions of people to trust or to quarantine a signal, each with a reason, an owner and an end.
 
 An entry names a signal, or a principal with a time. `trust` releases the calls that the signal, or that time of the
 principal, holds in quarantine. `quarantine` holds them although the signal was dismissed, or although no signal names

@@ -1,6 +1,4 @@
-"""Find the facts about a day that need more than a first use: contexts, creep, sleeping grants and breadth.
-
-Find first uses of networks, clients and countries, roles given by others, and unusual activations, as facts.
+"""Find the facts about days: first uses, unusual contexts, creep, sleeping grants that wake, and breadth.
 
 Test the first uses of each principal one after the other: does it gather what attackers seek, a little at a time?
 
@@ -8,11 +6,7 @@ A cumulative sum (CUSUM) of log-likelihood ratios. Under the one hypothesis firs
 of principal and the class of risk, counted on earlier days. Under the other they come once a week. The sum falls with
 each day without one, and never below zero. It is taken in thousandths of a bit, as integers, so that it is exact.
 
-Find grants that wake: long held, long unused at their scope, and used again for what attackers seek.
-
 A grant is judged by itself. Its holder may be new, may have slept with it, or may be active elsewhere every day.
-
-Find days on which a principal does what attackers seek on many more resources than before, as reading all keys.
 
 Whoever lists the keys of one account every day is no surprise, and a list of forty is. The number of resources beyond
 the first is compared with a geometric distribution, whose tail is heavier than Poisson's. Its mean is that of the

@@ -1,15 +1,9 @@
-"""Weigh what no log decides, and find the days and sign-in logs that are missing.
+"""Find the days and sign-in logs that are missing, and which assignments and holders they would decide.
 
 Weigh the operations without a decision, by assignment and by what could decide them.
 
 The excess of an operation is its weight by risk times the reach of its assignment, as in the score of creep. An
 operation with use of its own is no excess, whatever its verdict.
-
-Find the days that the Activity Log lacks between its own days.
-
-Find the holders whose silence sign-in logs could still prove, and which of these logs are missing for each.
-
-Find for each assignment the days of the window that the logs behind its unused operations do not cover.
 
 Only logs that are evidence for a part of the window have such days. Of several logs, a day counts as covered if all of
 them cover it.

@@ -1,7 +1,4 @@
-"""Read the facts that escalation needs besides role assignments: attached identities, owners, directory permissions.
-
-Read what is held through groups under PIM, administrative units, consent of users, and trusted outside subjects.
-"""
+"""Read the facts that escalation needs besides role assignments: identities, owners, groups, consent and trust."""
 
 from __future__ import annotations
 

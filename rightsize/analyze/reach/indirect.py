@@ -205,12 +205,6 @@ def _able(facts: Facts, tenant: Tenant, *, with_eligible: bool) -> pl.DataFrame:
     return found.select("gains", "node", able="user").unique().sort("gains", "node", "able")
 
 
-def acting_clients(facts: Facts) -> pl.Series:
-    """Return the applications whose delegated permissions let them act as their users."""
-    rules = escalation_rules("delegated").select("permission", api="target")
-    return facts.delegated.join(rules, on=["permission", "api"], how="semi")["client_id"].unique()
-
-
 _WAY = ("client_id", "permission", "rule", "gains", "node", "user", "is_one", "what")
 
 

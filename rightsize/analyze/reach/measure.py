@@ -166,19 +166,11 @@ def _is_step(start: str, end: str) -> bool:
     return end[0] not in "gt" and not (start[0] == "p" and end[0] in "ho")
 
 
-def subjects_of(
-    view: View, facts: Facts, tenant: Tenant, only: Iterable[str] | None = None
-) -> Iterator[tuple[str, str, int, int]]:
-    """Yield id, kind, reach without itself, and the part that needs no further step, for every subject.
-
-    With `only`, yield the principals with these ids, and all other subjects in the view.
-    """
+def subjects_of(view: View, facts: Facts, tenant: Tenant) -> Iterator[tuple[str, str, int, int]]:
+    """Yield id, kind, reach without itself, and the part that needs no further step, for every subject."""
     numbers = view.graph.numbers
     holders: dict[str, list[str]] = {}
-    known = identities(tenant)
-    if only is not None:
-        known = known.filter(pl.col("principal_id").is_in(list(only)))
-    for principal, holder in known.sort("principal_id", "holder").iter_rows():
+    for principal, holder in identities(tenant).sort("principal_id", "holder").iter_rows():
         holders.setdefault(principal, []).append(holder)
     direct: dict[str, int] = {}
     for principal, held in holders.items():

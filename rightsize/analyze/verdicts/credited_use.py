@@ -5,12 +5,8 @@ Separate data-plane calls that role assignments decided from the rest, and find 
 Logs of requests name operations of a service. Some operations need one of several permissions, some match no rule, and
 some resources do not decide by Azure roles at all. None of this may make a granted permission look unused.
 
-Find the granted operations that a call may have been whose log names no operation.
-
 Where the catalogue does not know the display name of a call (`inputs`), the call may have been any change of the
 type that it acted on, or of a type inside it. Where the caller holds such an operation, it is not judged unused.
-
-Credit use from before the window that still counts to assignments, in the same way as use in the window.
 
 A window without an operation does not prove that an operation used on an earlier loaded day is unneeded. Such an
 operation is kept where it was used, until the use is older than `Window.forget_days`. Days after the window are never

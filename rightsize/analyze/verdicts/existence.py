@@ -1,11 +1,9 @@
-"""Decide for each subscription and type of resource whether there was one in the window, from listings and logs.
+"""Decide for each subscription and type of resource whether there was one in the window, and write that as rows.
 
 A type was absent if complete listings of both kinds lack it, the Activity Log covers the window, and no call there
 names it. Not even that proves an absence where resources may have come or gone without a call of their own: where a
 resource group was deleted, resources were moved or restored, or a subscription changed its management group. A type is
 also absent where its provider is not registered, and nothing was registered in the window.
-
-Write what existed as rows: one a subscription and type, and one a type that roles grant.
 """
 
 from __future__ import annotations

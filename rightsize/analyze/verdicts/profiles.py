@@ -1,9 +1,9 @@
 """Group assignments whose unused operations get the same verdicts into profiles, and judge each operation once.
 
+Assignments at management groups whose subscriptions differ in coverage are judged in parts.
+
 A tenant has billions of (assignment, operation) pairs and few distinct verdicts. These depend on the role, on the logs
 that cover the scope, on the sign-in logs of the holders, and on the operations that calls in quarantine may have used.
-
-Judge in parts the assignments at management groups whose subscriptions differ in coverage.
 
 Where the logs of some subscriptions are evidence and those of others are not, no verdict holds for the whole scope.
 Each operation is then judged by the evidence alone, beside the nodes below the scope where nothing can be said.

@@ -1,6 +1,4 @@
-"""List the resources whose data planes can be logged, and read from their settings who can access their data.
-
-Compute for each assignment whether the logs of the resources below it could have shown use of their data planes.
+"""Compute for each assignment whether the logs of the resources below it could have shown use of data planes.
 
 Each resource sends its log by its own diagnostic settings; a storage account has settings for each service. A day is
 covered where the log has rows, or where somebody declares the log complete and a setting sends it. Where a setting was

@@ -8,8 +8,6 @@ A call belongs to the activation whose assignment the log names. Where the log n
 of the same principal that was running at the time and whose role grants the call at that scope. Activating counts as
 use of the eligible assignment, not of every permission in its role.
 
-Read the role and the principal type that calls to create or delete role assignments named.
-
 The Activity Log keeps the body of a request beside the row that begins it, and the body of the answer beside the row
 that ends it. An export may have lost either, so a call counts only where each of its repetitions shows its role.
 """

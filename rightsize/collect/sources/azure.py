@@ -1,9 +1,7 @@
-"""Declare the sources of scopes: management groups, subscriptions, resources and their settings.
+"""Declare the sources of Azure: scopes, resources and their settings, role assignments, PIM and policies.
 
 Source: Microsoft Learn, REST reference of Microsoft.Management, Microsoft.Resources, Microsoft.Insights and of the
 providers named below.
-
-Declare the sources of Azure access: role assignments, PIM, deny assignments, policies and Lighthouse.
 
 A subscription is listed without a filter, which returns assignments above, at and below it: `atScope()` would omit
 those at resource groups and resources. At management groups, only `atScope()` returns a complete answer.

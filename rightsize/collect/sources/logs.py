@@ -1,23 +1,17 @@
-"""Declare the Activity Log as a source, through its REST APIs for subscriptions, management groups and the tenant.
+"""Declare the logs as sources: Activity Log, Graph audit reports, exported blobs, alerts and risk.
 
 These are separate APIs, and none returns the events of the others' scopes. Azure keeps 90 days; a row arrives up to
 twenty minutes late.
 Source: Microsoft Learn, REST reference "Activity Logs", "Tenant Activity Logs"; "Azure Activity Log".
-
-Declare the Graph audit reports as sources: sign-ins of each kind and directory audits.
 
 Version 1.0 lists interactive sign-ins only; the others are requested from the beta, by `signInEventTypes`. A tenant
 without Entra ID P1 keeps 7 days, one with it 30. Sign-ins arrive up to two hours late.
 Source: Microsoft Learn, "List signIns", "Microsoft Entra data retention", "Microsoft Graph service-specific throttling
 limits" (identity and access reports: 5 requests in 10 seconds).
 
-Declare the sources for logs that diagnostic settings export to storage containers, blob by blob.
-
 A blob has the records received in one hour, and the blob of the current hour still grows. So a blob is identified by
 its name and entity tag, and a blob that was fetched before is not fetched again.
 Source: Microsoft Learn, "Diagnostic settings in Azure Monitor", "Destinations", Azure Storage.
-
-Declare the security sources: alerts, incidents, risky principals and risk detections.
 
 Alerts and incidents of Graph are requested by their last change, so that their later states are collected too. A
 detection can be requested only by its creation time, and people judge it later. So 30 more days are requested again.

@@ -1,11 +1,9 @@
-"""Declare the tables of Log Analytics workspaces as sources, in time slices small enough for complete answers.
+"""Declare the tables of Log Analytics workspaces as sources, whole or reduced by queries, in time slices.
 
 The rows of each hour are counted first. An answer is cut at 500,000 rows, about 100 MB or ten minutes, and a slice with
 a partial answer has to be requested again in halves. The bounds are in the query, half open, because a `timespan` alone
 would include both ends.
 Source: Microsoft Learn, "Azure Monitor service limits", "Log Analytics API: timespan".
-
-Return the KQL queries of `queries/kql/` that reduce logs inside a workspace, each for a time slice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Find the changes that a pass reports: log events, new and vanished grants, behaviour, problems of sources.
-
-Find custom roles in the tenant that differ from the applied plan that made them.
-"""
+"""Find the changes that a pass reports: log events, grants, behaviour, sources, and roles that differ from a plan."""
 
 from __future__ import annotations
 

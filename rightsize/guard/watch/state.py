@@ -1,9 +1,7 @@
-"""List the grants, conclusions and signals of a tenant at the end of a day, as rows to compare with the day before.
+"""List the grants, agents, conclusions and signals of a tenant at the end of a day, to compare with the day before.
 
 A row has a stable name and a value: a row with a new name, or with another value, is a change. This module keeps
 nothing between runs; `changes` compares.
-
-List the agents of Microsoft Entra Agent ID, their blueprints, and what blueprints let agents inherit, as state rows.
 
 The rows are compared with those of the day before: a new agent, a new blueprint, a wider inheritance.
 """

@@ -12,9 +12,8 @@ from rightsize.ingest.entities.log_tables import DOWNLOAD_SHAPES, REDUCED_SHAPES
 from rightsize.ingest.entities.manifests import ManifestShape
 from rightsize.ingest.entities.pages import OWNER_SHAPES, RefusalShape
 from rightsize.ingest.entities.pim import PIM_SHAPES, POLICY_SHAPES
-from rightsize.ingest.entities.providers import OPERATION_SHAPES, PROVIDER_SHAPES
 from rightsize.ingest.entities.resources import RESOURCE_SHAPES, TAG_SHAPES
-from rightsize.ingest.entities.scopes import RESOURCE_POLICY_SHAPES, SCOPE_SHAPES
+from rightsize.ingest.entities.scopes import OPERATION_SHAPES, PROVIDER_SHAPES, RESOURCE_POLICY_SHAPES, SCOPE_SHAPES
 from rightsize.ingest.entities.shape import Shape
 from rightsize.ingest.entities.workload_identities import AGENT_SHAPES, TRUST_SHAPES
 from rightsize.ingest.logs.schemas import SOURCES

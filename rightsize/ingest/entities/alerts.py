@@ -4,8 +4,6 @@ Sources: Microsoft Learn, Log Analytics tables SecurityAlert and SecurityInciden
 reference"; REST reference of Microsoft.Security alerts; Graph v1.0 resource types alert and incident (security) and
 alertEvidence.
 
-Read the principals, addresses and resources that an alert names, from its entities or its Graph evidence.
-
 Sentinel and Defender for Cloud have entities, Graph has evidence; both are typed objects, and an account may be inside
 another entity. Objects that are only context of an alert (an application where it happened, evidence with only the
 role `contextual`) show no activity and are left out.

@@ -1,6 +1,4 @@
-"""Read role definitions and deny assignments, which are few and nested, with the parser of role files.
-
-Read role assignments, and the schedule instances of Privileged Identity Management (PIM).
+"""Read role definitions, deny assignments, role assignments and PIM schedule instances.
 
 ARM has the fields in `properties`; `az role assignment list` has them flat, with names from the directory;
 `Get-AzRoleAssignment` has names of its own. An instance of an assignment schedule is an activation

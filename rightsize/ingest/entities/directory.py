@@ -1,12 +1,10 @@
-"""Read principals, group memberships and owners as Microsoft Graph and `az ad` list them.
+"""Read principals, memberships and owners as Graph, `az ad`, PowerShell and the Entra admin center list them.
 
 The same statements stage every shape: a page may mix types, and files of one shape may have pages of another. Each
 listing is a separate shape only for the output of `load`. An object whose type no rule knows is a principal of unknown
 kind.
 Source: Microsoft Learn, Graph v1.0 resource types user, group, servicePrincipal, signInActivity, agentIdentity,
 agentUser.
-
-Read members of a group as `Get-MgGroupMember` and the Entra admin center's "Download members" list them.
 
 Neither names the group, so the name of the file or its folder does. `Export-Csv` loses the type and the names of what
 `Get-MgGroupMember` returns; the ids remain.

@@ -1,9 +1,7 @@
-"""Read app role assignments and delegated permission grants, as Graph lists them, and the permissions APIs publish.
+"""Read permission grants, the permissions that APIs publish, and the Microsoft Graph catalogue.
 
 The ids of both are not GUIDs and are case-sensitive, so they keep their spelling.
 Source: Microsoft Learn, Graph v1.0 resource types appRoleAssignment, oAuth2PermissionGrant, servicePrincipal.
-
-Read the Microsoft Graph catalogue: requests by permission, ids of permissions, and Microsoft's own applications.
 
 The map is the source of Graph's own documentation. Its paths write ids and values in many ways; here they get one form.
 `AlsoRequires` names additional permissions; one of several is enough.

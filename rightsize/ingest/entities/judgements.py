@@ -1,9 +1,7 @@
-"""Read what other tools say of access: applications of app governance, identities of Defender for Cloud, Advisor.
+"""Read what other tools say of access, and the risk of Entra ID Protection.
 
 Sources: Microsoft Learn, table OAuthAppInfo of advanced hunting and of Log Analytics; REST reference of
 Microsoft.Security assessments and Microsoft.Advisor recommendations; Azure Resource Graph, table securityresources.
-
-Read the risk of Entra ID Protection: detections and risky principals, from Graph, Log Analytics and Event Hubs.
 
 Sources: Microsoft Learn, Graph v1.0 resource types riskDetection, servicePrincipalRiskDetection, riskyUser and
 riskyServicePrincipal; Log Analytics tables AADUserRiskEvents, AADServicePrincipalRiskEvents, AADRiskyUsers and

@@ -1,4 +1,4 @@
-"""Read the Activity Log as the portal's CSV and `Get-AzActivityLog` have it, as records of its REST interface.
+"""Read tables of logs: the Activity Log of the portal and of PowerShell, and use that KQL queries reduced.
 
 Neither says which filter it had, nor whether it was cut (`Get-AzActivityLog` ends after 1,000 events), so their events
 have a category of their own, which covers no day. The CSV has no claims, no permission and no code of an error. It has
@@ -6,8 +6,6 @@ the display name of an operation, which the store looks up in the catalogue, and
 the display name of an application.
 Sources: downloads named `QueryResult.csv` in public repositories, such as amitap16/azurefundamentals and
 Zahbee/COE_DE_week5_assignment; Azure/azure-powershell, PSEventData, PSEventDataAuthorization and PSDictionaryElement.
-
-Read use and sign-ins that were reduced where the logs are: the rows of the queries in `queries/kql/`.
 
 The key of a row ends with `received`, the hour in which its calls were received. One answer has all rows of an hour.
 """

@@ -1,12 +1,10 @@
-"""Read the manifest of a folder of exports: who read each file, of which subscriptions, and whether it is whole.
+"""Read the manifest of a folder of exports, and hold what it says of each file: reader, subscriptions, wholeness.
 
     {"format": "rightsize-exports/1", "tenant_id", "reader": {"id", "name"}, "started", "finished",
      "files": [{"path", "kind", "query", "subscriptions": [ids] | "tenant", "complete", "rows", "error", "size"}]}
 
 A path is relative to the manifest, with slashes, and never leads out of its folder. `size` in bytes may be missing.
 A manifest counts as one record; each entry that cannot be used is a reject of its own.
-
-Hold the statements about files of a load: who read each, of which subscriptions, and whether it is whole.
 
 They come from a manifest beside the files, from a collection, or from the user. The staging table `stage_vouched` has
 them; a statement belongs to a file by the file's address.

@@ -1,4 +1,4 @@
-"""Find the listing that a page of Microsoft Graph belongs to, from its `@odata.context`, else from its file or folder.
+"""Tell which listing a page of Graph is, read owners and sponsors from it, and refusals in place of a listing.
 
 | context, after the `#` | lists |
 |---|---|
@@ -22,16 +22,10 @@ the listing `unnamed members`. Deleted items of one type have the context of tha
 `deletedItems` in it takes precedence.
 Source: Microsoft Learn, Graph v1.0 reference (list members, list deletedItems, getByIds, list agentIdentities).
 
-Read the owners of applications, service principals and groups, as Graph lists them with `$expand=owners`.
-
 Source: Microsoft Learn, Graph v1.0 reference: list owners.
-
-Stage which pages list the owners or sponsors of their objects, by the relations that their contexts name.
 
 An object without a row among the owners has none only if a page listed owners for objects of its kind.
 Source: OData 4.01, context URL of an expanded entity: `…#servicePrincipals(id,owners(id))`.
-
-Read the answer of Azure in place of a listing: an error, such as a refusal for want of a right.
 
     {"error": {"code": "AuthorizationFailed", "message": "The client … does not have authorization to perform action
         'Microsoft.Authorization/roleAssignments/read' over scope '/subscriptions/ID' …"}}

@@ -1,11 +1,9 @@
-"""Read requests to Privileged Identity Management (PIM), and active or eligible memberships of groups that it governs.
+"""Read what Privileged Identity Management (PIM) says: requests, memberships of groups, and policies of roles.
 
 Listings show an activation for hours, but its request for months.
 Sources: Microsoft Learn, REST reference of roleAssignmentScheduleRequests and roleEligibilityScheduleRequests,
 2020-10-01; Graph v1.0 resource types unifiedRoleAssignmentScheduleRequest,
 privilegedAccessGroupAssignmentScheduleRequest and privilegedAccessGroupEligibilityScheduleInstance.
-
-Read role management policies of Privileged Identity Management: the conditions for activating a role.
 
 ARM lists the policies of Azure roles. Graph lists those of directory roles, which apply to the whole tenant, and those
 of members and owners of groups. A policy has its `rules`. Its assignment has the role and scope that it applies to, and

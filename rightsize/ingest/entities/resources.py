@@ -1,10 +1,8 @@
-"""Read resources with the settings that control access to their data, managed identities, and diagnostic settings.
+"""Read resources with the settings that control access to their data, identities, diagnostic settings and tags.
 
 A listing of all resources of a subscription has no properties, a listing of one type has; the Azure CLI prints them
 beside the id. `rules/resource_settings.csv` has the settings and their meaning.
 Source: Microsoft Learn, REST reference of Microsoft.Resources, of the providers and of Microsoft.Insights.
-
-Read the tags of subscriptions, resource groups and resources, from any listing of these.
 
 Tag names are case-insensitive in Azure, values are case-sensitive; tags are not inherited, and management groups have
 none (Microsoft Learn, "Use tags to organize your Azure resources").

@@ -1,6 +1,4 @@
-"""Build entity shapes in two ways: from declared fields in SQL, or from a reader in Python.
-
-Define the interface of a shape, which recognises records of one exported form and stages them.
+"""Define the shape of an exported form, which recognises and stages its records, by SQL or by a reader in Python.
 
 Provide a view of a record for recognition: its values by folded key, and its resource type.
 """

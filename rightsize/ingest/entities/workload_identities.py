@@ -1,6 +1,4 @@
-"""Read the federated credentials of applications, which Graph lists with `$expand=federatedIdentityCredentials`.
-
-Read agent identity blueprints, their owners and sponsors, and the permissions that agent identities inherit.
+"""Read federated credentials and their subjects, agent blueprints, and administrative units.
 
 Agent identities, agent users and blueprint principals are principals, which the listings of the directory have.
 Microsoft's pages disagree about what can be inherited: the concept page of April 2026 knows `allAllowed` and `none`
@@ -8,8 +6,6 @@ for scopes and roles, the reference of Graph v1.0 also lists of scopes. Every fo
 knows stays as it is written.
 Sources: Microsoft Learn, Graph v1.0 resource types agentIdentityBlueprint, inheritablePermission, inheritableScopes;
 Entra Agent ID, "Configure inheritable permissions for agent identity blueprints".
-
-Read federated credentials, subjects that signed in by them, and administrative units of the directory.
 
 Graph lists the federated credentials of applications with `$expand=federatedIdentityCredentials`; Resource Manager
 lists those of a user-assigned identity below it. `az ad app federated-credential list` prints them without their

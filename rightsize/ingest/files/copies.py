@@ -1,18 +1,13 @@
-"""Copy files of JSON lines for DuckDB: many small files into one, compressed files into plain ones.
+"""Copy files of JSON lines for DuckDB, joined and unpacked, hash them, and report how many bytes were read.
 
-Compute the SHA-256 of each stored file of a load, while it is unpacked or in a thread beside the scan.
-
-Join many small files of JSON lines into one copy, because DuckDB sets up every column again for each file.
+Many small files are joined, because DuckDB sets up every column again for each file. Unpacking verifies checksums, and
+is faster than DuckDB. What DuckDB has read is known from the file positions that Linux shows.
 
 Azure writes a file for each hour and subscription. In the joined copy, each record has the number of its file under a
 random key; everything else of a line is unchanged.
 
-Unpack compressed files of JSON lines into plain copies, which also verifies checksums and is faster than DuckDB.
-
 A thread writes scratch files one part ahead of the reader, and overwrites the parts that were read. A part ends at the
 end of a line.
-
-Report how many bytes of files DuckDB has read, from the file positions that Linux shows.
 """
 
 from __future__ import annotations

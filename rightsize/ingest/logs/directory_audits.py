@@ -1,12 +1,10 @@
-"""Turn records of the directory audit log into events, role grants, consents and PIM activations.
+"""Turn records of the directory audit log into events, grants and activations, and stage the objects they changed.
 
 The log names activities, roles name resource actions. `rules/log_directory_audit.csv` maps each activity to the action
 that it needs, sometimes by the changed property. A record whose activity needs no action, or is in no rule, becomes an
 event of outcome `other` with its own name. So it is counted, and its day counts as observed.
 Sources: Microsoft Learn, "directoryAudit resource type" of Microsoft Graph; "AuditLogs" table of Log Analytics; "View
 audit history for Microsoft Entra roles in Privileged Identity Management".
-
-Stage the objects that calls to the directory changed, of calls that may leave access behind or take it away.
 
 An event has no more than its operation and scope. What has to be taken back after an attack is known only by the
 objects: the member and the group, the application and the id of its new key. Rows are staged without a line: a record

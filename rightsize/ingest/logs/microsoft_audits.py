@@ -1,12 +1,10 @@
-"""Turn cloud audit events of Defender XDR into calls of the control plane, read as the Activity Log's own records.
+"""Turn cloud audit events of Defender XDR and records of the unified audit log into events.
 
 An event holds the record that it was made from (`RawEventData`): an entry of the Activity Log in one of its forms. With
 its correlation id it is the same call as that entry. Without it, the event is a call of its own, and counts where the
 Activity Log has none like it on that day (`store.merging.days`). An event without an outcome counts as started, which
 is use.
 Sources: Microsoft Learn, "CloudAuditEvents" of advanced hunting, "Streaming API", "Azure Activity Log event schema".
-
-Turn records of the unified audit log of Microsoft 365 into events: workload and operation, and who called which API.
 
 A record is use of an API permission only if it names an application, and is of a workload that the rules know. Then its
 operation is `Exchange/Send?api=GUID`, with the API where the record names it. `rules/m365_operations.csv` says which

@@ -1,9 +1,7 @@
-"""Build SQL that projects the fields of log records to the raw columns of `queries/reduce/normalise.sql`.
+"""Build SQL for the queries of `queries/reduce/`: the raw columns of log records, and the rules that they join.
 
 A projection only moves values; the queries interpret them. A nested value arrives as JSON text, whether the export had
 an object or a string with JSON, and text that is not JSON gives nulls.
-
-Create temporary tables of the rules that the queries of `queries/reduce/` join, the same on every engine.
 """
 
 from __future__ import annotations

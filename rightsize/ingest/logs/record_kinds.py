@@ -1,18 +1,12 @@
-"""Name the ways in which records of logs become rows; a log source declares one of them.
-
-Stage what logs show of agents: the permissions in the tokens of calls to Graph, and sign-ins that name an agent.
+"""Name the ways in which records of logs become rows, and stage what they show of agents, risk and bodies.
 
 Only the tokens show which permissions an agent inherits. Each set of permissions is one row a day, not one a call.
 The rows are staged without a line: a record of a log counts by its event or sign-in alone.
 Sources: Microsoft Learn, MicrosoftGraphActivityLogs (Roles, Scopes, C_Idtyp); Graph beta resource type agentSignIn, of
 which the sign-in tables have the same members.
 
-Stage sign-ins that were risky when they were logged as signals, with their sessions.
-
 A sign-in log has the risk known at that time. If a risk detection names the same sign-in, its later judgement counts.
 Source: Microsoft Learn, Graph v1.0 resource type signIn: riskLevelDuringSignIn, riskState, riskDetail.
-
-Stage what bodies in the Activity Log name: the role and principal of assignments, trusted subjects, identities.
 """
 
 from __future__ import annotations

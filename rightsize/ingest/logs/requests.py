@@ -1,10 +1,8 @@
-"""Build SQL that projects the resource logs of requests to the raw columns of `queries/reduce/requests.sql`.
+"""Build SQL that reads logged requests: those of resources, and those to Microsoft Graph by method and path.
 
 Each service has one log in three envelopes: records of diagnostic settings, with the special fields in `properties`;
 the service's own table of Log Analytics; and AzureDiagnostics, whose columns are those properties with an underscore
 and their type. A projection only moves values; the query interprets them.
-
-Turn logged requests to Microsoft Graph into events: method and normalised path, with the outcome from the status.
 
 A path keeps the words of Graph's schema and loses names of objects: ids, keys, addresses, values of parameters. The
 form of a step alone decides that, never a map of permissions, so that a log always gives the same events. Of a query,

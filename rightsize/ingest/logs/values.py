@@ -1,9 +1,7 @@
-"""Build SQL that reads raw text columns: ids and status codes, times and addresses.
+"""Build SQL that reads raw columns: ids, codes, times, addresses, and nested values of Activity Log records.
 
 Many records share the texts of ids and status codes, and extracting costs more than a lookup. DuckDB reads each text
 once and joins. On Spark a join would read the logs again, so it extracts in each row.
-
-Declare the nested values of Activity Log records (claims, authorization, properties) and build SQL that reads them.
 
 The same declaration reads them in two ways. If DuckDB parses the file, their columns are structs, and nothing is parsed
 twice. If an export or a table has them as text, JSON paths extract them from it.

@@ -1,4 +1,4 @@
-r"""Translate DuckDB's SQL to Spark's with sqlglot, and fix the expressions that would have another meaning there.
+r"""Carry the reading of logs from DuckDB to Spark: translate its SQL, and read the same fields there.
 
 | DuckDB | Spark |
 |---|---|
@@ -16,8 +16,6 @@ r"""Translate DuckDB's SQL to Spark's with sqlglot, and fix the expressions that
 | `TIMESTAMP` literals and casts | without a time zone, in a session whose zone is UTC |
 
 Names of members are case-sensitive, as set in the session (see `session`).
-
-Build Spark SQL that reads the fields of log records, with the same keys, spellings and logs as on DuckDB.
 """
 
 from __future__ import annotations

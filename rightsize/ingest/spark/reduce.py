@@ -1,7 +1,4 @@
-"""Reduce logs under a path on Spark to the rows of `queries/reduce/summarise.sql` and `sign_in_days.sql`.
-
-Add the names of a Spark reduction's files, and examples of its unusable records, to the staging tables.
-"""
+"""Reduce logs under a path on Spark to rows of use and sign-ins, and stage them with their files and rejects."""
 
 from __future__ import annotations
 

@@ -1,9 +1,4 @@
-"""Open a session on an existing Spark service, or on a Spark on this machine.
-
-Find the JSON lines, Parquet files and Delta tables under a path that Spark reads.
-
-Copy rows from Spark to this machine as Parquet, and extract whole records from it as JSON lines.
-"""
+"""Open a Spark session, find the files that it reads, and copy rows from it to this machine."""
 
 from __future__ import annotations
 

@@ -248,7 +248,7 @@ def _left_alone(analysis: DirectoryAnalysis, options: PlanOptions) -> dict[int, 
     """Return the first reason why each assignment must not be changed; other assignments are left out."""
     tables = analysis.tables
     rows = tables.assignments.join(_holders(analysis), left_on="principal_id", right_on="holder", how="left")
-    window = analysis.plane.window
+    window = analysis.window
     excluded = options.excluded_names(window)
     emergency = {fold(name) for name in options.emergency_access}
     young = options.young_from(window)

@@ -5,21 +5,26 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.pim_findings import SELDOM_HOURS
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
+from rightsize.analyze.pim_findings import (
+    SELDOM_HOURS,
+    activated_in,
+    find_easy_activations,
+    find_seldom_used,
+    find_without_reason,
+    is_permanent_of_people,
+    said,
+)
+from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
-from rightsize.analyze.verdicts.coverage import described_principals
+from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
-from rightsize.analyze.verdicts.usage import duration, standing_hours
+from rightsize.analyze.verdicts.usage import standing_hours
 from rightsize.analyze.window import Window
 from rightsize.planes.directory.tables import DirectoryTables
 
-# The mass of Global Administrator, which scores 100, and how fast the score rises; as for Azure roles.
 _FULL_MASS = 9_000
-_RISE = 0.3
+"""The mass of Global Administrator, which scores 100."""
 _IN_UNIT = 4
-_COUNTED = ("used", "unused", "unobservable", "out_of_coverage")
 
 
 def counted_actions(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
@@ -88,35 +93,8 @@ def verdict_rows(
         verdict=pl.lit(Verdict.UNEXPLAINED.value),
         operations=pl.lit(1, dtype=pl.Int64),
     )
-    return pl.concat([_declared(frame) for frame in (single, earlier, counted, unknown, strange)])
-
-
-def _declared(frame: pl.DataFrame) -> pl.DataFrame:
-    rows = frame.with_columns(plane=pl.lit("directory"))
-    return rows.select(
-        (pl.col(name) if name in rows.columns else pl.lit(None)).cast(type_).alias(name)
-        for name, type_ in VERDICTS_SCHEMA.items()
-    )
-
-
-def _magnitude(mass: pl.Expr) -> pl.Expr:
-    return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
-
-
-def _scored(rows: pl.DataFrame, by: str) -> pl.DataFrame:
-    """Count and score `(by, name, verdict, earlier, mass)`; `earlier` use is no excess."""
-    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in _COUNTED}
-    is_used = (pl.col("verdict") == Verdict.USED.value) | pl.col("earlier")
-    table = rows.group_by(by).agg(
-        **counts,
-        granted=pl.len().cast(pl.Int64),
-        mass=pl.col("mass").sum(),
-        excess=pl.col("mass").filter(~is_used).sum(),
-    )
-    share = (pl.col("excess") / pl.col("mass")).fill_nan(0.0)
-    return table.with_columns(
-        creep=(100 * share * _magnitude(pl.col("excess"))).round(1), risk=(100 * _magnitude(pl.col("mass"))).round(1)
-    )
+    found = (single, earlier, counted, unknown, strange)
+    return pl.concat([declared(frame, VERDICTS_SCHEMA, plane="directory") for frame in found])
 
 
 def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
@@ -125,10 +103,7 @@ def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     return (
         judged.join(tables.actions.select("name", "weight"), on="name")
         .join(places, on="a")
-        .with_columns(
-            mass=pl.col("weight") * reach / _IN_UNIT,
-            earlier=pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value,
-        )
+        .with_columns(mass=pl.col("weight") * reach / _IN_UNIT)
     )
 
 
@@ -142,33 +117,23 @@ def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFram
         .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
         .unique(["principal_id", "name"], keep="first", maintain_order=True)
     )
-    scored = _scored(rows, "principal_id").with_columns(plane=pl.lit("directory"))
-    return scored.select(pl.col(name).cast(type_) for name, type_ in PRINCIPALS_SCHEMA.items()).sort("principal_id")
+    scored = rows.group_by("principal_id").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
+    return declared(scored, PRINCIPALS_SCHEMA, plane="directory").sort("principal_id")
 
 
 def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     """Return one row per assignment, with counts and scores."""
-    scored = _scored(_weighed(judged, tables), "a")
-    zero = [pl.col(name).fill_null(0) for name in ("granted", *_COUNTED, "creep", "risk")]
-    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(*zero)
-    named = rows.with_columns(
-        plane=pl.lit("directory"),
-        role_definition_id="role",
-        role_name=pl.coalesce("role_name", "role"),
+    scored = _weighed(judged, tables).group_by("a").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
+    rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(
+        pl.col(*SCORE_COLUMNS).fill_null(0), role_definition_id="role", role_name=pl.coalesce("role_name", "role")
     )
-    return named.select(pl.col(name).cast(type_) for name, type_ in ASSIGNMENTS_SCHEMA.items())
+    return declared(rows, ASSIGNMENTS_SCHEMA, plane="directory")
 
 
 def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
     """Return the refused actions of each principal."""
-    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null()).with_columns(
-        plane=pl.lit("directory"), used=pl.col("events") > 0
-    )
-    return rows.select(pl.col(name).cast(type_) for name, type_ in DENIED_SCHEMA.items())
-
-
-_COLUMNS = tuple(schema_of("findings"))
-_PEOPLE = ("User", "Group")
+    rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null())
+    return declared(rows.with_columns(used=pl.col("events") > 0), DENIED_SCHEMA, plane="directory")
 
 
 def find_in_directory(
@@ -193,83 +158,52 @@ def find_in_directory(
         _never_activated(tables, judged),
         _without_reason(tables, window, activations),
         _standing_privilege(tables),
-        *_asks_little(tables),
-        _seldom_used(tables, window, by_day) if state == Unused.COVERED.value else None,
+        _asks_little(tables),
     ]
-    return pl.concat([frame.select(_COLUMNS) for frame in found if frame is not None]).sort("control", "subject")
+    if state == Unused.COVERED.value:
+        found.append(_seldom_used(tables, window, by_day))
+    return pl.concat(found).sort("control", "subject")
 
 
-def _said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
-    text = pl.lit(reason) if isinstance(reason, str) else reason
-    return frame.with_columns(
-        subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
-    )
+_ROLE = pl.coalesce("role_name", "role")
 
 
 def _never_activated(tables: DirectoryTables, judged: pl.DataFrame) -> pl.DataFrame:
     asleep = judged.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["a"].unique()
     rows = tables.assignments.filter(pl.col("a").is_in(asleep.implode()))
-    text = pl.format("{}: {}", pl.coalesce("role_name", "role"), pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
-    return _said(rows, "directory_role_never_activated", "medium", text)
+    text = pl.format("{}: {}", _ROLE, pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
+    return said(rows, "directory_role_never_activated", "medium", text)
 
 
 def _without_reason(tables: DirectoryTables, window: Window, activations: pl.DataFrame) -> pl.DataFrame:
-    inside = activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
-    counted = inside.group_by(role_assignment_id="eligibility").agg(bare=(~pl.col("justified")).sum(), times=pl.len())
     held = tables.assignments.filter(pl.col("state") == "eligible").select("role_assignment_id", "principal_id")
-    rows = held.join(counted.filter(pl.col("bare") > 0), on="role_assignment_id")
-    text = pl.format("{} of {} activations gave no reason", "bare", "times")
-    return _said(rows, "activation_without_reason", "low", text)
+    inside = activated_in(activations, window).select("justified", role_assignment_id="eligibility")
+    return find_without_reason(held.join(inside, on="role_assignment_id"))
 
 
-def _asks_little(tables: DirectoryTables) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _privileged(tables: DirectoryTables) -> pl.Expr:
+    """Return whether the role of an assignment gives privilege."""
+    roles = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
+    return pl.col("role").is_in(roles.implode())
+
+
+def _asks_little(tables: DirectoryTables) -> pl.DataFrame:
     """Return eligible directory roles whose policy asks for nothing, and privileged ones without approval."""
     table = tables.inputs.role_management_policies.filter(pl.col("rules").is_not_null() & (pl.col("scope") == "/"))
     policies = table.select(
         "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
     ).drop_nulls(["role"])
-    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
     rows = tables.assignments.filter(pl.col("state") == "eligible").join(policies, on="role")
-    rows = rows.filter(~pl.col("requires_approval").fill_null(False))
-    bare = ~pl.col("requires_justification").fill_null(False)
-    name = pl.coalesce("role_name", "role")
-    silent = _said(
-        rows.filter(bare),
-        "activation_asks_nothing",
-        "medium",
-        pl.format("activating {} needs neither a reason nor an approval", name),
-    )
-    # Waiting for an approval is worth it only where a role gives privilege.
-    alone = _said(
-        rows.filter(~bare & pl.col("role").is_in(privileged.implode())),
-        "activation_without_approval",
-        "low",
-        pl.format("activating {} needs no approval", name),
-    )
-    return silent, alone
+    return find_easy_activations(rows, _ROLE, _privileged(tables))
 
 
 def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
-    privileged = tables.roles.filter(pl.col("is_privileged").fill_null(False))["role"]
-    rows = tables.assignments.filter(
-        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("role").is_in(privileged.implode())
-    )
-    text = pl.format("{} is permanent and needs no activation", pl.coalesce("role_name", "role"))
-    return _said(rows, "standing_directory_privilege", "medium", text)
+    rows = tables.assignments.filter((pl.col("state") == "active") & pl.col("end_on").is_null() & _privileged(tables))
+    text = pl.format("{} is permanent and needs no activation", _ROLE)
+    return said(rows, "standing_directory_privilege", "medium", text)
 
 
 def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
-    people = described_principals(tables.inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
-    permanent = tables.assignments.filter(
-        (pl.col("state") == "active") & pl.col("end_on").is_null() & pl.col("principal_id").is_in(people.implode())
-    )
+    permanent = tables.assignments.filter(is_permanent_of_people(tables.inputs))
     worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
-    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
-    text = pl.format(
-        "{} used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
-        pl.coalesce("role_name", "role"),
-        pl.col("hours_a_month").round(1),
-        "days",
-        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
-    )
-    return _said(permanent.join(worked, on="a"), "directory_role_seldom_used", "low", text)
+    return find_seldom_used(permanent.join(worked, on="a"), "directory_role_seldom_used", pl.format("{} ", _ROLE))

@@ -41,12 +41,11 @@ from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryAnalysis:
+@dataclass(frozen=True, kw_only=True)
+class DirectoryAnalysis(PlaneAnalysis):
     """The result of an analysis of directory roles.
 
     Attributes:
-        plane: The frames for the tables and for people.
         tables: The tables that it read.
         state: `covered`, `covered_in_part`, or the reason why the audit log decides nothing.
         covered_days: The number of days of the window that the audit log covers.
@@ -54,10 +53,8 @@ class DirectoryAnalysis:
         used: `(a, principal_id, name, place, way, reason, events, …)`: use with the assignment it is credited to.
         earlier: The same of the days before the window that still count.
         days: `(a, day, first_seen, last_seen)`: when an assignment was at work.
-        activations: As `tables.rebuild_activations` returns them.
     """
 
-    plane: PlaneAnalysis
     tables: DirectoryTables
     state: str
     covered_days: int
@@ -65,7 +62,6 @@ class DirectoryAnalysis:
     used: pl.DataFrame
     earlier: pl.DataFrame
     days: pl.DataFrame
-    activations: pl.DataFrame
 
 
 def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnalysis:
@@ -82,7 +78,7 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     judged = _judge(tables, window, state, credited, activations, held_back, before)
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
     groups, sets = name_sets(counted_actions(judged, tables), ("a", "verdict", "reason"))
-    analysis = PlaneAnalysis(
+    return DirectoryAnalysis(
         plane="directory",
         window=window,
         verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables, covered),
@@ -92,9 +88,6 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
         findings=find_in_directory(tables, window, state, judged, activations, by_day),
         sets=sets,
         activations=use_of_activations(activations, tables),
-    )
-    return DirectoryAnalysis(
-        plane=analysis,
         tables=tables,
         state=state,
         covered_days=covered,
@@ -102,7 +95,6 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
         used=used,
         earlier=before,
         days=by_day.select("a", "day", "first_seen", "last_seen"),
-        activations=activations,
     )
 
 

@@ -53,7 +53,7 @@ from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.risk.estimate import Estimate, estimates_of
-from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, count_incidence
+from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.expand import is_read
 from rightsize.rbac.text import Folded, fold
 
@@ -65,19 +65,13 @@ _CALL = ["principal_id", "principal_name", "name", "place"]
 
 
 def case_bounds(
-    analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase], horizon: int = HORIZON_DAYS
+    analysis: DirectoryAnalysis, cases: Iterable[DirectoryAssignmentCase]
 ) -> dict[tuple[str, str], Estimate]:
-    """Return the estimate of each assignment that the plan may change, by its id and state.
-
-    Args:
-        analysis: The verdicts.
-        cases: The cases that the plan decides.
-        horizon: Days ahead.
-    """
+    """Return the estimate of each assignment that the plan may change, by its id and state."""
     units = pl.DataFrame(list(_units(cases)), schema=_UNITS, orient="row")
     if units.is_empty():
         return {}
-    window = analysis.plane.window
+    window = analysis.window
     days = analysis.tables.days.filter(window.holds("day") & (pl.col("use") > 0))
     active = days.select("principal_id", "day").join(analysis.tables.membership, on="principal_id")
     used = analysis.used.select("a", *_CALL, "way").join(
@@ -96,7 +90,7 @@ def case_bounds(
     missing = days_missing(analysis.tables.coverage["day"], window)
     gaps = Gaps.of_one_log(units.select(KEY), missing if in_part else missing.clear())
     incidence = count_incidence(units.drop("a"), active.select("holder", "day"), seen, window, gaps)
-    return {(id_, state): one for (id_, state), one in estimates_of(incidence, window, horizon).items()}
+    return {(id_, state): one for (id_, state), one in estimates_of(incidence, window).items()}
 
 
 def _units(cases: Iterable[DirectoryAssignmentCase]) -> Iterator[tuple[object, ...]]:
@@ -131,12 +125,12 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         advice.extend(question(case, choice, planner.catalogue, planner.default_of(case)))
         sleeps = choice.kind.makes_eligible or case.row["state"] == "eligible"
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
-    outcomes["unknown"] = count_unexplained(analysis.plane.verdicts)
+    outcomes["unknown"] = count_unexplained(analysis.verdicts)
     catalogue, roles = planner.catalogue, planner.custom
     return PlanePart(
         plane="directory",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
-        window=analysis.plane.window.as_json(),
+        window=analysis.window.as_json(),
         replay=outcomes,
         rests_on={"grants": read_role_grants(tables), "role_definitions": read_roles(tables)},
         advice=tuple(advice),
@@ -181,7 +175,7 @@ class _Planner:
         self.custom: dict[str, frozenset[str]] = {}
         self._analysis, self._options, self._holders = analysis, options, holders
         self._bounds = case_bounds(analysis, cases)
-        hours = standing_hours(analysis.days, analysis.plane.window, "a")
+        hours = standing_hours(analysis.days, analysis.window, "a")
         self._worked = {row["a"]: row for row in hours.iter_rows(named=True)}
         self._room = _CUSTOM_ROLES - len(tables.roles.filter(~pl.col("is_built_in").fill_null(True)))
         self._reach = read_bound_reach(tables, holders)
@@ -289,7 +283,7 @@ class _Planner:
         worked: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         analysis, catalogue = self._analysis, self.catalogue
-        last_day = analysis.plane.window.end.date()
+        last_day = analysis.window.end.date()
         before = [
             row | {"days_ago": (last_day - dt.date.fromisoformat(row["last_seen"][:10])).days}
             for row in _uses(analysis.earlier, case)
@@ -365,7 +359,7 @@ def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: P
     """Return the clause for the days that the audit log covers, if removed actions rest on a part of the window."""
     if kind.keeps or Unused.COVERED_IN_PART not in case.gone.values():
         return ""
-    return f" ({covered_of(analysis.covered_days, analysis.plane.window.days)})"
+    return f" ({covered_of(analysis.covered_days, analysis.window.days)})"
 
 
 def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str]:

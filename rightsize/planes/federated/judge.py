@@ -15,7 +15,14 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, PlaneAnalysis
+from rightsize.analyze.planes import (
+    ASSIGNMENTS_SCHEMA,
+    DENIED_SCHEMA,
+    PRINCIPALS_SCHEMA,
+    PlaneAnalysis,
+    counts_and_scores,
+    declared,
+)
 from rightsize.analyze.reasons import (
     SHOWN,
     Attribution,
@@ -41,7 +48,6 @@ WEIGHTS = {"low": 1.0, "medium": 4.0, "high": 16.0}
 """The weight of a credential by the risk of its subject, a convention as for the other planes."""
 
 _FULL = 100.0
-_WORDS = (Verdict.USED, Verdict.UNUSED, Verdict.UNOBSERVABLE, Verdict.OUT_OF_COVERAGE)
 
 
 def verdict_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
@@ -71,17 +77,6 @@ def verdict_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
             )
         )
     return pl.DataFrame(rows, schema=VERDICTS_SCHEMA)
-
-
-def _counts(judged: Sequence[CredentialVerdict]) -> dict[str, Any]:
-    mass = sum(WEIGHTS[one.trusts.risk] for one in judged)
-    excess = sum(WEIGHTS[one.trusts.risk] for one in judged if not is_in_use(one))
-    counts = {word.value: sum(one.verdict is word for one in judged) for word in _WORDS}
-    return counts | {
-        "granted": len(judged),
-        "creep": round(100 * (excess / mass) * min(1.0, excess / _FULL) ** 0.3, 1),
-        "risk": round(100 * min(1.0, mass / _FULL) ** 0.3, 1),
-    }
 
 
 def is_in_use(one: CredentialVerdict) -> bool:
@@ -119,32 +114,35 @@ def answer_rows(judged: Sequence[CredentialVerdict], window: Window) -> pl.DataF
     return pl.DataFrame(rows, schema=schema_of("credential_verdicts"))
 
 
+def _rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
+    """Return one row per credential: its holder, what it trusts, and its verdict, reason and weight."""
+    rows = [
+        (
+            one.credential.grant,
+            one.credential.principal_id or None,
+            f"{one.trusts.platform}: {one.trusts.means}",
+            one.verdict.value,
+            one.reason,
+            WEIGHTS[one.trusts.risk],
+        )
+        for one in judged
+    ]
+    names = ("role_assignment_id", "principal_id", "role_name", "verdict", "reason")
+    return pl.DataFrame(rows, schema={**dict.fromkeys(names, pl.String), "weight": pl.Float64}, orient="row")
+
+
 def principal_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
     """Return counts and scores of each principal that outside subjects sign in as."""
-    by_principal: dict[str, list[CredentialVerdict]] = {}
-    for one in judged:
-        if one.credential.principal_id:
-            by_principal.setdefault(one.credential.principal_id, []).append(one)
-    rows = [{"principal_id": who, "plane": "trust"} | _counts(held) for who, held in sorted(by_principal.items())]
-    return pl.DataFrame(rows, schema=PRINCIPALS_SCHEMA)
+    by_principal = _rows(judged).drop_nulls("principal_id").group_by("principal_id")
+    table = by_principal.agg(**counts_and_scores(pl.col("weight"), _FULL))
+    return declared(table, PRINCIPALS_SCHEMA, plane="trust").sort("principal_id")
 
 
 def assignment_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
     """Return one row per credential; its name is what it trusts."""
-    rows = [
-        dict.fromkeys(ASSIGNMENTS_SCHEMA)
-        | {
-            "role_assignment_id": one.credential.grant,
-            "state": "active",
-            "principal_id": one.credential.principal_id or None,
-            "role_name": f"{one.trusts.platform}: {one.trusts.means}",
-            "scope": "/",
-            "plane": "trust",
-        }
-        | _counts([one])
-        for one in judged
-    ]
-    return pl.DataFrame(rows, schema=ASSIGNMENTS_SCHEMA)
+    names = ("role_assignment_id", "principal_id", "role_name")
+    table = _rows(judged).group_by(names, maintain_order=True).agg(**counts_and_scores(pl.col("weight"), _FULL))
+    return declared(table, ASSIGNMENTS_SCHEMA, state="active", scope="/", plane="trust")
 
 
 def denied_rows() -> pl.DataFrame:

@@ -13,16 +13,15 @@ from rightsize.analyze.agents import OWN, UNCERTAIN, inheritance
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA
-from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
+from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
+from rightsize.analyze.reasons import Unexplained, Unused, Verdict
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.planes.graph.cases import CaseKey, GraphCase
 from rightsize.rules.graph import blocked_for_agents
 
-# About the privilege of a tenant's most powerful applications, and how fast the scores rise towards it. With these
-# numbers a permission that leads to every other one scores high, one that reads all users low.
 _FULL = 2_500_000
-_RISE = 0.3
+"""About the privilege of a tenant's most powerful applications. With it a permission that leads to every other one
+scores high, one that reads all users low."""
 _ESCALATES = 5
 
 
@@ -34,21 +33,11 @@ def verdict_rows(
     Requests of Microsoft's applications without a grant are one counted row for each application. `covered` is the
     number of days of the window that the log covers.
     """
-    granted = rows.select(
+    granted = rows.with_columns(
         role_assignment_id="grant_id",
-        state=pl.lit("active"),
         principal_id="client_id",
-        plane=pl.lit("graph"),
-        scope=pl.lit("/"),
-        verdict="verdict",
-        reason="reason",
         operation="permission",
         operations=pl.lit(1),
-        set_id=pl.lit(None, dtype=pl.String),
-        events="events",
-        days="days",
-        first_seen="first_seen",
-        last_seen="last_seen",
         covered_days=pl.when(pl.col("reason") == Unused.COVERED_IN_PART.value).then(covered),
     )
     alone = []
@@ -70,9 +59,11 @@ def verdict_rows(
         _unexplained(client, reason) | {"operations": len(set(operations))}
         for (client, reason), operations in sorted(counted.items())
     ]
-    frames = [granted, pl.DataFrame(alone, schema=VERDICTS_SCHEMA)]
     summed = pl.concat(
-        [frame.select(pl.col(name).cast(kind) for name, kind in VERDICTS_SCHEMA.items()) for frame in frames]
+        [
+            declared(granted, VERDICTS_SCHEMA, state="active", scope="/", plane="graph"),
+            pl.DataFrame(alone, schema=VERDICTS_SCHEMA),
+        ]
     )
     key = ["role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation"]
     return (
@@ -102,22 +93,6 @@ def _unexplained(client: str, reason: str) -> dict[str, object]:
     }
 
 
-def _counts() -> dict[str, pl.Expr]:
-    words = ("used", "unused", "unobservable", "out_of_coverage")
-    counts = {word: (pl.col("verdict") == word).sum().cast(pl.Int64) for word in words}
-    mass = pl.col("privilege").sum().cast(pl.Float64)
-    was_used = (pl.col("verdict") == Verdict.USED.value) | (pl.col("reason") == OutOfCoverage.USED_BEFORE_WINDOW.value)
-    used = pl.col("privilege").filter(was_used).sum().cast(pl.Float64)
-    excess = mass - used
-    share = (excess / mass).fill_nan(0.0)
-    return {
-        "granted": pl.len().cast(pl.Int64),
-        **counts,
-        "creep": (100 * share * (excess / _FULL).pow(_RISE).clip(0.0, 1.0)).round(1),
-        "risk": (100 * (mass / _FULL).pow(_RISE).clip(0.0, 1.0)).round(1),
-    }
-
-
 def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
     """Return counts and scores of each application; a permission of two grants counts once, as used if one is."""
     order = {word.value: place for place, word in enumerate(Verdict)}
@@ -125,8 +100,8 @@ def principal_rows(rows: pl.DataFrame) -> pl.DataFrame:
     distinct = rows.sort(rank, "grant_id").unique(
         ["client_id", "access", "api_app_id", "permission"], keep="first", maintain_order=True
     )
-    table = distinct.group_by("client_id").agg(**_counts()).with_columns(plane=pl.lit("graph"))
-    return table.rename({"client_id": "principal_id"}).select(*PRINCIPALS_SCHEMA).sort("principal_id")
+    table = distinct.group_by(principal_id="client_id").agg(**counts_and_scores(pl.col("privilege"), _FULL))
+    return declared(table, PRINCIPALS_SCHEMA, plane="graph").sort("principal_id")
 
 
 def assignment_rows(rows: pl.DataFrame) -> pl.DataFrame:
@@ -134,34 +109,20 @@ def assignment_rows(rows: pl.DataFrame) -> pl.DataFrame:
     several = pl.when(pl.len() > 1).then(pl.format("{} delegated permissions", pl.len()))
     named = several.otherwise(pl.col("permission").min() + pl.when(pl.col("access").min() == "delegated").then(
         pl.lit(" (delegated)")).otherwise(pl.lit("")))  # fmt: skip
-    return (
-        rows.group_by("grant_id", "client_id")
-        .agg(
-            **_counts(),
-            role_name=named.first(),
-            role_definition_id=pl.when(pl.len() == 1).then(pl.col("permission_id").min()).first(),
-            created_on=pl.col("created_on").min(),
-        )
-        .with_columns(
-            state=pl.lit("active"), scope=pl.lit("/"), plane=pl.lit("graph"), end_on=pl.lit(None, pl.Datetime("us"))
-        )
-        .rename({"grant_id": "role_assignment_id", "client_id": "principal_id"})
-        .select(pl.col(name).cast(kind) for name, kind in ASSIGNMENTS_SCHEMA.items())
-        .sort("role_assignment_id")
+    table = rows.group_by(role_assignment_id="grant_id", principal_id="client_id").agg(
+        **counts_and_scores(pl.col("privilege"), _FULL),
+        role_name=named.first(),
+        role_definition_id=pl.when(pl.len() == 1).then(pl.col("permission_id").min()).first(),
+        created_on=pl.col("created_on").min(),
     )
+    return declared(table, ASSIGNMENTS_SCHEMA, state="active", scope="/", plane="graph").sort("role_assignment_id")
 
 
 def denied_rows(requests: pl.DataFrame) -> pl.DataFrame:
     """Return the refused requests of each application."""
-    return (
-        requests.filter(pl.col("denied") > 0)
-        .group_by("client_id", "operation")
-        .agg(pl.col("denied").sum().cast(pl.Int64), used=(pl.col("events") > 0).any())
-        .with_columns(plane=pl.lit("graph"), scope=pl.lit("/"))
-        .rename({"client_id": "principal_id"})
-        .select(*DENIED_SCHEMA)
-        .sort("principal_id", "operation")
-    )
+    refused = requests.filter(pl.col("denied") > 0).group_by("operation", principal_id="client_id")
+    table = refused.agg(pl.col("denied").sum(), used=(pl.col("events") > 0).any())
+    return declared(table, DENIED_SCHEMA, plane="graph", scope="/").sort("principal_id", "operation")
 
 
 def finding_rows(rows: pl.DataFrame, first_party: Collection[str]) -> pl.DataFrame:
@@ -177,7 +138,7 @@ def finding_rows(rows: pl.DataFrame, first_party: Collection[str]) -> pl.DataFra
             reason=pl.format("holds {}, which can give it every other permission; it is {}", "permission", "verdict"),
         )
         .unique(["control", "subject"], keep="first", maintain_order=True)
-        .select(pl.col(name).cast(kind) for name, kind in schema_of("findings").items())
+        .pipe(declared, schema_of("findings"))
         .sort("control", "subject")
     )
 
@@ -227,7 +188,5 @@ def find_blocked_permissions(
         .group_by("subject", maintain_order=True)
         .agg(pl.col("text").str.join(", "))
     )  # fmt: skip
-    return found.select(
-        control=pl.lit("agent_blocked_permission"), subject="subject", principal_id="subject", severity=pl.lit("high"),
-        reason=pl.format("{}: Microsoft blocks this for agents", "text"),
-    ).select(pl.col(name).cast(kind) for name, kind in schema_of("findings").items())  # fmt: skip
+    told = found.with_columns(principal_id="subject", reason=pl.format("{}: Microsoft blocks this for agents", "text"))
+    return declared(told, schema_of("findings"), control="agent_blocked_permission", severity="high")

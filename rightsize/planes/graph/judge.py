@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -39,6 +39,7 @@ from rightsize.analyze.graph_tables import service_principals as listed_principa
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
+from rightsize.mining.programs import Rows, solve
 from rightsize.planes.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
@@ -56,7 +57,6 @@ from rightsize.planes.graph.frames import (
     principal_rows,
     verdict_rows,
 )
-from rightsize.propose.optimize import Rows, solve
 from rightsize.rbac.text import fold
 from rightsize.rules.graph import audited_apis, audited_needs
 
@@ -179,10 +179,6 @@ def _explained(
     return frozenset(found())
 
 
-Cover = Callable[[Sequence[frozenset[str]], Mapping[str, int], frozenset[str]], frozenset[str]]
-"""Returns the cheapest permissions that, with those given, hold one of each need."""
-
-
 @dataclass(frozen=True, slots=True)
 class GraphVerdicts:
     """The verdict on one permission of a case.
@@ -235,7 +231,7 @@ class GraphAnalysis(PlaneAnalysis):
     audited: tuple[AuditedUse, ...]
 
 
-def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAnalysis:
+def analyse_graph(tables: GraphTables, window: Window) -> GraphAnalysis:
     """Judge every permission that applications hold over the window."""
     graph = GraphMap.read(tables)
     held = held_permissions(tables)
@@ -249,7 +245,7 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     others = _judge_others(held, audited, is_audited=is_loaded(tables))
     state = coverage_state(tables, window)
     clients = listed_principals(tables)
-    judgements = {key: judge(case, graph, state, cover) for key, case in cases.items()}
+    judgements = {key: judge(case, graph, state) for key, case in cases.items()}
     rows = _permission_rows(held, judgements, others, graph)
     first_party = set(clients.filter("is_first_party")["client_id"])
     covered = len(covered_days(tables, window))
@@ -279,7 +275,7 @@ def analyse_graph(tables: GraphTables, window: Window, cover: Cover) -> GraphAna
     )
 
 
-def judge(case: GraphCase, graph: GraphMap, state: str, cover: Cover) -> dict[str, GraphVerdicts]:
+def judge(case: GraphCase, graph: GraphMap, state: str) -> dict[str, GraphVerdicts]:
     """Return the verdict on each permission of a case.
 
     Where several permissions explain a request, the cheapest set that explains all requests is what was used.
@@ -287,7 +283,7 @@ def judge(case: GraphCase, graph: GraphMap, state: str, cover: Cover) -> dict[st
     access = case.key[1]
     costs = {one: graph.privilege(one, access) for one in sorted({*case.held, *case.beyond})}
     given = frozenset(case.kept) | case.beyond
-    chosen = cover([need.held for need in case.needs], costs, given)
+    chosen = cheapest_cover([need.held for need in case.needs], costs, given)
     credited: dict[str, list[GraphNeed]] = {}
     for need in case.needs:
         allowing = need.held & (chosen | given)

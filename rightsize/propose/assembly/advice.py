@@ -19,8 +19,9 @@ from rightsize.analyze.reasons import BY_EXISTENCE, Choice, Unused, Verdict, sen
 from rightsize.analyze.verdicts.existence import PROBLEMS
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, Window
+from rightsize.mining.bitsets import union
 from rightsize.model.plan import Advice, Proposal
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions, advise_exclusions, names_scope
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.drafts.drafts import Draft

@@ -18,8 +18,9 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.plan import Plan
-from rightsize.propose.core.operation_sets import OperationIndex, bits_of, index_operations, union
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.propose.needs.assignments import place_uses
 from rightsize.propose.needs.privileged import risky_changes
@@ -341,7 +342,7 @@ def _operations(job: Job, jobs: Jobs) -> Iterable[dict[str, Any]]:
 def _holders(job: Job, jobs: Jobs, of_worker: Mapping[Folded, tuple[Job, ...]]) -> Iterable[dict[str, Any]]:
     work = jobs.work
     seen = Counter(bit for who in job.workers for bit in bits_of(work.of_worker[who]))
-    single = work.index.mask_of_bits(bit for bit, number in seen.items() if number == 1)
+    single = mask_of(bit for bit, number in seen.items() if number == 1)
     for who in sorted(job.workers):
         used = work.of_worker[who]
         others = union(_all_of(other) for other in of_worker[who] if other.key != job.key)

@@ -20,11 +20,12 @@ import polars as pl
 
 from rightsize.analyze.columns import ROOT
 from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
+from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.assembly.assemble import gone_of, not_touched
 from rightsize.propose.assembly.plan_proof import RoleUses
-from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, bits_of, union
+from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.options import Reads, Unobservable, price_list
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, reading_parts, strings_of
@@ -233,8 +234,8 @@ class JobReasons:
         """
         index, work = self.reader.index, self.jobs.work
         bits = {bit: one for one in actions if (bit := index.bit(one["plane"], fold(one["action"]))) is not None}
-        unexplained = index.mask_of_bits(bit for bit, one in bits.items() if not one["why"])
-        changes = index.mask_of_bits(bits) & ~index.reads
+        unexplained = mask_of(bit for bit, one in bits.items() if not one["why"])
+        changes = mask_of(bits) & ~index.reads
         of_holders = union(map(work.used_by, holders))
         workers = next((one.workers for one in self.jobs.found if one.key == job), frozenset())
         found: dict[int, dict[str, Any]] = {}
@@ -245,7 +246,7 @@ class JobReasons:
             if users:
                 used = {"principal_ids": users[:_MOST_NAMED], "principals": len(users)}
                 found[bit] = {"why": JOB, "meaning": [WHY[JOB]], "job": job, **used}
-        left = unexplained & ~index.mask_of_bits(found)
+        left = unexplained & ~mask_of(found)
         for bit, change, rule in self._brought(left, changes & ~left):
             found.setdefault(bit, {"why": COMPANION, "meaning": [WHY[COMPANION]], "with": change, "rule": rule})
         if fold(role.role_definition_id) in self.adopted:
@@ -307,7 +308,7 @@ class _Pricer:
         bits: dict[str, list[int]] = defaultdict(list)
         for bit, (_, name) in enumerate(self._index.keys):
             bits[provider_of(name)].append(bit)
-        self._of_provider = {name: self._index.mask_of_bits(found) for name, found in bits.items()}
+        self._of_provider = {name: mask_of(found) for name, found in bits.items()}
 
     def kept(self, role: KnownRole, profile: Profile, use: Mapping[Folded, Use], around: Writes) -> dict[Reads, int]:
         """Return the reads that each choice keeps, without those that are kept for another reason."""

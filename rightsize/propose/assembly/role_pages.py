@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
+from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
 from rightsize.propose.assembly.assemble import gone_of, left_of
 from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.assembly.purposes import OperationKey, RoleUse, name_jobs, name_purposes
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.core.role_patterns import strings_of
 from rightsize.propose.drafts.drafts import Draft
@@ -262,7 +263,7 @@ def _services(index: OperationIndex) -> dict[str, int]:
     for bit, (_, name) in enumerate(index.names):
         service = name.split("/", 1)[0]
         bits[spelled.setdefault(service.lower(), service)].append(bit)
-    return {service: index.mask_of_bits(found) for service, found in sorted(bits.items())}
+    return {service: mask_of(found) for service, found in sorted(bits.items())}
 
 
 def _by_service(

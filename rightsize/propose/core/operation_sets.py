@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.columns import ROOT, ScopeTree, place_of
+from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
 from rightsize.rbac.permissions import Reading, read_permissions
@@ -65,11 +66,7 @@ class OperationIndex:
 
     def mask(self, keys: Iterable[FoldedKey]) -> int:
         """Return the set of the given (plane, folded operation) that this index has."""
-        return _mask_of((bit for key in keys if (bit := self.bits.get(key)) is not None), len(self.names))
-
-    def mask_of_bits(self, bits: Iterable[int]) -> int:
-        """Return the set that has the given bits."""
-        return _mask_of(bits, len(self.names))
+        return mask_of(bit for key in keys if (bit := self.bits.get(key)) is not None)
 
     def frame(self) -> pl.DataFrame:
         """Return a frame `(plane, name, bit)` with folded names, for joins."""
@@ -97,7 +94,7 @@ class OperationIndex:
         return self._of_planes(lambda plane: doubtful_positions(permissions, plane, self.catalogue))
 
     def _of_planes(self, positions: Callable[[str], Iterable[int]]) -> int:
-        control, data = self.mask_of_bits(positions("control")), self.mask_of_bits(positions("data"))
+        control, data = mask_of(positions("control")), mask_of(positions("data"))
         return control & self.control | data & ~self.control
 
     def members(self, mask: int) -> Iterator[OperationKey]:
@@ -132,47 +129,17 @@ def index_operations(operations: pl.DataFrame, role_operations: pl.DataFrame) ->
         if in_catalogue:
             listed.add(key)
     keys = sorted(spelling)
-    size = len(keys)
     control = [bit for bit, key in enumerate(keys) if key[0] == "control"]
     return OperationIndex(
         names=tuple((key[0], spelling[key]) for key in keys),
         keys=tuple(keys),
         bits={key: bit for bit, key in enumerate(keys)},
-        control=_mask_of(control, size),
-        reads=_mask_of((bit for bit in control if is_read(keys[bit][1])), size),
-        listed=_mask_of((bit for bit, key in enumerate(keys) if key in listed), size),
+        control=mask_of(control),
+        reads=mask_of(bit for bit in control if is_read(keys[bit][1])),
+        listed=mask_of(bit for bit, key in enumerate(keys) if key in listed),
         providers=frozenset(key[1].split("/", 1)[0] for key in listed),
         catalogue=Catalogue([key[1] for key in keys]),
     )
-
-
-def union(masks: Iterable[int]) -> int:
-    """Return the union of sets."""
-    whole = 0
-    for mask in masks:
-        whole |= mask
-    return whole
-
-
-def without(mask: int, other: int) -> int:
-    """Return the difference of two sets: as `mask & ~other`, without a negative number, which is slow if it is long."""
-    return mask ^ (mask & other)
-
-
-def bits_of(mask: int) -> Iterator[int]:
-    """Yield the positions of the bits that are set, lowest first."""
-    for position, byte in enumerate(mask.to_bytes((mask.bit_length() + 7) // 8, "little")):
-        if byte:
-            for bit in range(8):
-                if byte >> bit & 1:
-                    yield position * 8 + bit
-
-
-def _mask_of(bits: Iterable[int], size: int) -> int:
-    buffer = bytearray(size // 8 + 1)
-    for bit in bits:
-        buffer[bit >> 3] |= 1 << (bit & 7)
-    return int.from_bytes(buffer, "little")
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +193,8 @@ def read_scale(operations: pl.DataFrame, index: OperationIndex) -> Scale:
         by_weight[weight].append(bit)
         if risk is not None:
             risky.append(bit)
-    classes = tuple((weight, index.mask_of_bits(bits)) for weight, bits in sorted(by_weight.items()))
-    return Scale(classes, index.mask_of_bits(risky))
+    classes = tuple((weight, mask_of(bits)) for weight, bits in sorted(by_weight.items()))
+    return Scale(classes, mask_of(risky))
 
 
 def read_reach(scopes: pl.DataFrame, tree: ScopeTree) -> Reach:

@@ -10,8 +10,9 @@ import polars as pl
 
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
+from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, union
+from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.role_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
@@ -248,7 +249,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
     definitions = inputs.role_definitions.select(
         "role_definition_id", "role_name", "role_type", "assignable_scopes", "description"
     )
-    unlisted = list(index.folded_members(index.mask_of_bits(range(len(index.names))) & ~index.listed))
+    unlisted = list(index.folded_members(mask_of(range(len(index.names))) & ~index.listed))
     roles: dict[Folded, KnownRole] = {}
     for role_id, name, kind, scopes, description in definitions.iter_rows():
         own = blocks.get(role_id, ())
@@ -258,7 +259,7 @@ def open_role_book(inputs: Inputs, index: OperationIndex) -> RoleBook:
             role_id,
             name or "",
             own,
-            index.mask_of_bits(granted.get(role_id, ())),
+            mask_of(granted.get(role_id, ())),
             kind == "BuiltInRole",
             any(block.condition for block in own),
             tuple(sorted({_assignable(scope) for scope in scopes or ()})),

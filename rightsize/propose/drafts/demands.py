@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.analyze.verdicts.usage import duration
+from rightsize.mining.bitsets import union
 from rightsize.model.nouns import AssignmentState
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.role_catalog import Need, RoleBook
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Subject

@@ -14,10 +14,10 @@ import polars as pl
 
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict, covered_of
 from rightsize.analyze.verdicts.profiles import MOST_NODES
+from rightsize.mining.bitsets import union
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, REMOVE_ORPHAN, ProposalKind
 from rightsize.model.progress import through
-from rightsize.propose.core.operation_sets import union
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.drafts.keep_rules import LeftAlone
 from rightsize.propose.drafts.reading import AssignmentEvidence

@@ -14,8 +14,9 @@ from rightsize.analyze.pim_findings import seldom_at_work
 from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.usage import read_role_requests
+from rightsize.mining.bitsets import union
 from rightsize.model.progress import step
-from rightsize.propose.core.operation_sets import OperationIndex, index_operations, read_reach, read_scale, union
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations, read_reach, read_scale
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.role_patterns import AzureLimits
@@ -170,8 +171,8 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     risky = risky_changes(tenant.operations, index)
     apart = union(mask for kind, mask in risky.items() if kind != "secret")
     touched = Touched(placed, inputs, analysis, index, apart)
-    uses, profiles = read_uses(placed, index), read_profiles(analysis, touched, index)
-    groups = read_groups(inputs, tenant, analysis.window, placed, index, union(risky.values()))
+    uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
+    groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(
         inputs=inputs,
         analysis=analysis,

@@ -24,6 +24,7 @@ from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import covered_subscriptions
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, OperationKey
 from rightsize.propose.core.scopes import Lifetimes, anchor_of, place, read_lifetimes
@@ -103,10 +104,10 @@ class Use:
         return frozenset((plane, fold(operation)) for plane, operation in self.unknown)
 
 
-def masks_of(rows: pl.DataFrame, index: OperationIndex, *by: str) -> Iterator[tuple[Any, ...]]:
+def masks_of(rows: pl.DataFrame, *by: str) -> Iterator[tuple[Any, ...]]:
     """Yield for each group of rows, sorted, the values of its columns `by`, and its column `bit` as a set."""
     for *values, bits in rows.group_by(by).agg(pl.col("bit").unique()).sort(by).iter_rows():
-        yield *values, index.mask_of_bits(bits)
+        yield *values, mask_of(bits)
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:
@@ -157,7 +158,7 @@ def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) 
         at=pl.when("inside").then("target").otherwise("assigned")
     )
     found: dict[Key, dict[Folded, int]] = {}
-    for id_, state, at, mask in masks_of(rows, index, *KEY, "at"):
+    for id_, state, at, mask in masks_of(rows, *KEY, "at"):
         found.setdefault((id_, state), {})[at] = mask
     return found
 
@@ -183,7 +184,7 @@ def _with_scopes(rows: pl.DataFrame, inputs: Inputs) -> pl.DataFrame:
     )
 
 
-def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, Use]]:
+def read_uses(placed: pl.DataFrame) -> dict[Key, dict[Folded, Use]]:
     """Return the use under each assignment, by the folded scope at which it has to be granted."""
     grouped = (
         placed.group_by(*KEY, "target")
@@ -196,8 +197,8 @@ def read_uses(placed: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Fol
     )
     uses: dict[Key, dict[Folded, Use]] = {}
     for id_, state, target, bits, seen, unknown in grouped.iter_rows():
-        operations = index.mask_of_bits(bits)
-        earlier = operations & ~index.mask_of_bits(seen) if len(seen) < len(bits) else 0
+        operations = mask_of(bits)
+        earlier = operations & ~mask_of(seen) if len(seen) < len(bits) else 0
         named = tuple((one["plane"], one["operation"]) for one in unknown)
         uses.setdefault((id_, state), {})[target] = Use(operations, named, earlier)
     return uses
@@ -263,12 +264,12 @@ class UseRows:
             return pl.lit(None)
         return (pl.lit(self.as_of) - pl.col("last_seen").dt.date()).dt.total_days()
 
-    def bits(self, index: OperationIndex, most_days: int | None = None) -> dict[Key, int]:
+    def bits(self, most_days: int | None = None) -> dict[Key, int]:
         """Return the catalogue operations that were used under each assignment, or only on a maximum number of days."""
         rows = self.frame.filter(pl.col("bit").is_not_null())
         if most_days is not None:
             rows = rows.filter(pl.col("days") <= most_days)
-        return {(id_, state): mask for id_, state, mask in masks_of(rows, index, *KEY)}
+        return {(id_, state): mask for id_, state, mask in masks_of(rows, *KEY)}
 
     def rows_of(self, proposals: pl.DataFrame, period: str, index: OperationIndex) -> pl.DataFrame:
         """Return the use behind proposals as rows of the table `operations` of a plan's evidence, in their order.

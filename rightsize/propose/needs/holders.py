@@ -28,7 +28,8 @@ from rightsize.analyze.principals import able_principals
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.window import Window
-from rightsize.propose.core.operation_sets import OperationIndex, Reach, Scale, bits_of
+from rightsize.mining.bitsets import bits_of
+from rightsize.propose.core.operation_sets import Reach, Scale
 from rightsize.propose.needs.assignments import KEY, Key, Subject, masks_of
 from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
 from rightsize.rbac.text import Folded
@@ -80,9 +81,7 @@ class AccessWeights:
         return self.reach.of(place) * self.groups.people_of(principal_id)
 
 
-def read_groups(
-    inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, index: OperationIndex, risky: int
-) -> Groups:
+def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataFrame, risky: int) -> Groups:
     """Return the member counts of groups, and the operations that only few members used.
 
     Groups with members younger than the window are not split: the needs of young members are known only from the use
@@ -117,8 +116,8 @@ def read_groups(
     is_odd = (pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE) | pl.col("bit").is_in(list(bits_of(risky)))
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
-        singled=_masks(few, index),
-        odd=_masks(few.filter(is_odd), index),
+        singled=_masks(few),
+        odd=_masks(few.filter(is_odd)),
         used_cells=used_cells,
     )
 
@@ -174,10 +173,10 @@ def _few(uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series) -> pl.Dat
     return known.join(few, on=[*KEY, "target", "bit"], how="semi")
 
 
-def _masks(few: pl.DataFrame, index: OperationIndex) -> dict[Key, dict[Folded, dict[Folded, int]]]:
+def _masks(few: pl.DataFrame) -> dict[Key, dict[Folded, dict[Folded, int]]]:
     """Return the rows of `_few` as sets of operations by assignment, place and member."""
     singled: dict[Key, dict[Folded, dict[Folded, int]]] = {}
-    for id_, state, target, member, mask in masks_of(few, index, *KEY, "target", "member"):
+    for id_, state, target, member, mask in masks_of(few, *KEY, "target", "member"):
         singled.setdefault((id_, state), {}).setdefault(target, {})[member] = mask
     return singled
 

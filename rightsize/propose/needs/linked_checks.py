@@ -27,8 +27,9 @@ from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.linked_checks import may_exist_below, runs_elsewhere, type_references
 from rightsize.analyze.verdicts.resource_logs import kind_at, kind_of, resource_of
+from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.operation_sets import OperationIndex, bits_of, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import Folded
@@ -197,7 +198,7 @@ class CheckReader:
             callable_too &= self._callable_below(scope)
         unknown = sorted(staying.unknown | around.unknown)
         checks = profile.linked if self._keeps_all else profile.linked & ~profile.untargeted
-        return self._index.mask_of_bits(
+        return mask_of(
             bit
             for bit in bits_of(checks | callable_too)
             if self._causes_of(bit).any & staying.operations
@@ -213,13 +214,13 @@ class CheckReader:
         key = changes & ~self._index.reads
         if key not in self._elsewhere:
             found = (bit for bit in bits_of(self.linked if key else 0) if self._causes_of(bit).known & key)
-            self._elsewhere[key] = self._index.mask_of_bits(found)
+            self._elsewhere[key] = mask_of(found)
         return self._elsewhere[key]
 
     def caused(self, changes: int, among: int) -> int:
         """Return which of some operations are linked checks that some changes can cause."""
         checks = bits_of(among & self.linked)
-        return self._index.mask_of_bits(bit for bit in checks if self._causes_of(bit).any & changes)
+        return mask_of(bit for bit in checks if self._causes_of(bit).any & changes)
 
     def loose(self, profile: Profile, kept: int, staying: Writes) -> int:
         """Return the checks without a rule that are not in `kept`, and that `--unobservable keep` would keep."""
@@ -228,7 +229,7 @@ class CheckReader:
             return 0
         if not self._any_write & staying.operations and not any(name.endswith("/write") for name in staying.unknown):
             return 0
-        return self._index.mask_of_bits(bit for bit in bits_of(rest) if not linked_writes(self._index.keys[bit][1]))
+        return mask_of(bit for bit in bits_of(rest) if not linked_writes(self._index.keys[bit][1]))
 
     @cached_property
     def _any_write(self) -> int:
@@ -284,7 +285,7 @@ class CheckReader:
             bits = list(bits_of(self._index.granted_by([PermissionBlock(actions=callable_checks())])))
             names = pl.Series([self._index.keys[bit][1] for bit in bits], dtype=pl.String)
             there = may_exist_below(pl.Series([kind] * len(bits), dtype=pl.String), names)
-            self._callable[kind] = self._index.mask_of_bits(bit for bit, here in zip(bits, there, strict=True) if here)
+            self._callable[kind] = mask_of(bit for bit, here in zip(bits, there, strict=True) if here)
         return self._callable[kind]
 
 

@@ -22,7 +22,8 @@ import polars as pl
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.absence import shown_types
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex, bits_of, union
+from rightsize.mining.bitsets import bits_of, union
+from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, met

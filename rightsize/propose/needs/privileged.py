@@ -22,8 +22,9 @@ import polars as pl
 
 from rightsize.analyze.columns import ROOT, ScopeTree
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.mining.bitsets import union
 from rightsize.model.nouns import LAYERS
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, in_order
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
@@ -69,7 +70,7 @@ def risky_changes(operations: pl.DataFrame, index: OperationIndex) -> dict[RiskK
         here = index.frame().filter(pl.col("plane") == plane)
         number = first_match(here["name"], [row["pattern"] for row in rows])
         kinds = pl.Series([row["kind"] for row in rows], dtype=pl.String).gather(number)
-        for kind, mask in masks_of(here.with_columns(kind=kinds).drop_nulls("kind"), index, "kind"):
+        for kind, mask in masks_of(here.with_columns(kind=kinds).drop_nulls("kind"), "kind"):
             found[cast(RiskKind, kind)] |= mask
     taken = index.reads
     for kind in _KINDS:
@@ -250,9 +251,9 @@ def read_privilege(analysis: Analysis, index: OperationIndex, rows: UseRows, hou
     split = _split_masks(operations, index)
     always, rarely = split["always"], split["rarely_used"]
     few = max(1, analysis.window.days // FEW_DAYS)
-    rare = {key: found & rarely for key, found in rows.bits(index, most_days=few).items() if found & rarely}
+    rare = {key: found & rarely for key, found in rows.bits(most_days=few).items() if found & rarely}
     reads = index.mask(operations.filter(only_reads(pl.col("name"))).select("plane", "name").iter_rows())
-    seldom = {key: found & ~reads for key, found in rows.bits(index).items() if key in hours} if hours else {}
+    seldom = {key: found & ~reads for key, found in rows.bits().items() if key in hours} if hours else {}
     return Privilege(always, rarely, rare, seldom, hours)
 
 

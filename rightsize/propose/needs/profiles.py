@@ -20,7 +20,8 @@ from rightsize.analyze.verdicts.absence import listed_types
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.mining.bitsets import union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject, Use, masks_of
@@ -115,10 +116,10 @@ def _by_id(analysis: Analysis, index: OperationIndex) -> dict[int, Profile]:
     judged = analysis.profile_operations.with_columns(name=folded(pl.col("operation")))
     listed = judged.join(index.frame(), on=["plane", "name"])
     reasons: dict[int, dict[tuple[str, str], int]] = {}
-    for number, verdict, reason, mask in masks_of(listed, index, "profile_id", "verdict", "reason"):
+    for number, verdict, reason, mask in masks_of(listed, "profile_id", "verdict", "reason"):
         reasons.setdefault(number, {})[verdict, reason] = mask
     typed = index.frame().with_columns(kind=decided_type(index.frame()["name"])).drop_nulls("kind")
-    of_kind = dict(masks_of(typed, index, "kind"))
+    of_kind = dict(masks_of(typed, "kind"))
     lacking: dict[int, int] = {}
     for number, kind in analysis.absent.select("profile_id", "kind").iter_rows():
         lacking[number] = lacking.get(number, 0) | of_kind.get(kind, 0)

@@ -38,8 +38,9 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
+from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
-from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, bits_of, union
+from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.options import Reads
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, met, reading_parts
@@ -164,7 +165,7 @@ class Polls:
         for bit in bits_of(self._reads(*patterns)):
             above = type_of(self._index.keys[bit][1]).rpartition("/")[0]
             found[above.removesuffix(_LOCATIONS)].append(bit)
-        return {kind: self._index.mask_of_bits(bits) for kind, bits in found.items()}
+        return {kind: mask_of(bits) for kind, bits in found.items()}
 
     @cached_property
     def _pairs(self) -> tuple[tuple[int, int], ...]:
@@ -175,7 +176,7 @@ class Polls:
             for kind in types_around(type_of(self._index.keys[bit][1])):
                 if kind in self._of_type:
                     askers[kind].append(bit)
-        pairs = [(self._index.mask_of_bits(bits), self._of_type[kind]) for kind, bits in sorted(askers.items())]
+        pairs = [(mask_of(bits), self._of_type[kind]) for kind, bits in sorted(askers.items())]
         for pattern, asked_by in status_reads():
             if asked_by != _OF_TYPE:
                 asking = self._index.granted_by([PermissionBlock(actions=(asked_by,))])
@@ -237,7 +238,7 @@ def _type_segments(name: pl.Expr) -> pl.Expr:
 def masks_by_type(index: OperationIndex, kind: pl.Expr | None = None) -> dict[str, int]:
     """Return the operations of each folded type, on both planes: top-level types, if no other expression is given."""
     found = top_level_type(pl.col("name")) if kind is None else kind
-    return dict(masks_of(index.frame().with_columns(type=found), index, "type"))
+    return dict(masks_of(index.frame().with_columns(type=found), "type"))
 
 
 class Touched:
@@ -260,7 +261,7 @@ class Touched:
         self._exact = masks_by_type(index, exact_type(pl.col("name")))
         self._tops = masks_by_type(index)
         changes = (name.endswith(("/write", "/delete")) for _, name in index.keys)
-        self._mild = index.mask_of_bits(bit for bit, changing in enumerate(changes) if not changing)
+        self._mild = mask_of(bit for bit, changing in enumerate(changes) if not changing)
         self._found: dict[tuple[tuple[str, str], ...], int] = {}
         self.stays: Mapping[Key, int] = self._stays(placed, inputs, analysis)
 

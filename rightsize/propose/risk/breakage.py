@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from rightsize.mining.bitsets import bits_of, union
 from rightsize.model.plan import REMOVE
-from rightsize.propose.core.operation_sets import bits_of, union
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.drafts.reading import TenantReading

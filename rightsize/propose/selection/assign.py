@@ -16,8 +16,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts.profiles import MOST_NODES
+from rightsize.mining.bitsets import union
 from rightsize.model.progress import step
-from rightsize.propose.core.operation_sets import union
 from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.drafts.demands import demands_of

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rightsize.analyze.columns import ROOT, ScopeTree
-from rightsize.propose.core.operation_sets import union
+from rightsize.mining.bitsets import union
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP

@@ -14,13 +14,14 @@ from functools import cached_property
 from itertools import takewhile
 
 from rightsize.analyze.columns import ROOT
-from rightsize.propose.core.operation_sets import Interner, bits_of, union
+from rightsize.mining.bitsets import bits_of, mask_of, union
+from rightsize.mining.programs import covers, smallest_cover
+from rightsize.propose.core.operation_sets import Interner
 from rightsize.propose.core.options import MAX
 from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.jobs import Job, Sort
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.optimize import covers, smallest_cover
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.assignments import CONTRIBUTOR
@@ -244,7 +245,7 @@ def _unwritable(key: CaseKey, candidates: CandidateIndex) -> int:
     parts = (
         part for part in need.parts if any(refuses(part.plane, text) for text in (*part.patterns, *part.not_patterns))
     )
-    return candidates.atoms.of_need(Need(index.mask_of_bits(bits), tuple(parts)))
+    return candidates.atoms.of_need(Need(mask_of(bits), tuple(parts)))
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -24,7 +24,7 @@ import polars as pl
 
 from rightsize.analyze.columns import place_of
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
-from rightsize.propose.core.operation_sets import union, without
+from rightsize.mining.bitsets import union, without
 from rightsize.propose.drafts.demands import state_of
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Key

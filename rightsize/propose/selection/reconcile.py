@@ -19,6 +19,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Se
 from dataclasses import dataclass, replace
 
 from rightsize.analyze.columns import ROOT
+from rightsize.mining.programs import Rows, solve
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import REMOVE_DUPLICATE
 from rightsize.propose.core.role_catalog import RoleContent
@@ -28,7 +29,6 @@ from rightsize.propose.drafts.drafts import Draft, Placement
 from rightsize.propose.needs.assignments import Key, lasts_as_long
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
 from rightsize.propose.needs.holders import OwnerFacts
-from rightsize.propose.optimize import Rows, solve
 from rightsize.propose.selection.worth import Terms
 from rightsize.rbac.text import Folded
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
+from rightsize.mining.bitsets import bits_of, mask_of, union
+from rightsize.mining.programs import covers
 from rightsize.model.nouns import RoleDefinition
-from rightsize.propose.core.operation_sets import bits_of, union
 from rightsize.propose.core.role_catalog import Need, RoleContent, write_contents
 from rightsize.propose.jobs import Job, Sort, Work
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.optimize import covers
 from rightsize.propose.selection.candidates import Atoms
 from rightsize.propose.selection.cases import Case, NewContent
 from rightsize.propose.selection.fewer_scopes import JOINED
@@ -255,7 +255,7 @@ class _Maker:
     def _brings(self, case: Case, atoms: int) -> int:
         """Return the changes of the holder that bring along something of a set of atoms."""
         own = self._used(case) & case.within
-        return self.atoms.book.index.mask_of_bits(bit for bit in bits_of(own) if self.companions(1 << bit, atoms))
+        return mask_of(bit for bit in bits_of(own) if self.companions(1 << bit, atoms))
 
     def _used(self, case: Case) -> int:
         return union(self.work.used_by(holder) for holder in {unit.principal_id for unit in case.units})

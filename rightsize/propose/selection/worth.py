@@ -17,7 +17,8 @@ from functools import cached_property
 import polars as pl
 
 from rightsize.analyze.columns import ScopeTree
-from rightsize.propose.core.operation_sets import cells, risky, union
+from rightsize.mining.bitsets import mask_of, union
+from rightsize.propose.core.operation_sets import cells, risky
 from rightsize.propose.core.options import AUTO, PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
 from rightsize.propose.core.role_patterns import RoleRoom
@@ -100,7 +101,7 @@ class Terms:
     def inert(self) -> int:
         """The operations that do nothing alone and no harm: Azure checks them inside another write."""
         names = self.book.index.frame()
-        return self.book.index.mask_of_bits(names.filter(is_inert(names, harmless=True))["bit"])
+        return mask_of(names.filter(is_inert(names, harmless=True))["bit"])
 
     @cached_property
     def held(self) -> Mapping[tuple[Folded, Folded], Set[Folded]]:
@@ -136,7 +137,7 @@ class Terms:
         if condition not in self._decided:
             index = self.book.index
             bits = (bit for bit, (_, name) in enumerate(index.names) if targets(condition, name))
-            self._decided[condition] = index.mask_of_bits(bits)
+            self._decided[condition] = mask_of(bits)
         return self._decided[condition]
 
     def weigh(self, mask: int) -> int:

@@ -17,7 +17,7 @@ _LOGS = (
     "entra.M365_AUDIT",
     "activity.RESOURCE",
     "data_stores.KEY_VAULT",
-    "messaging.MESSAGING",
+    "data_stores.MESSAGING",
     "containers.KUBERNETES",
     "containers.REGISTRY",
     "data_stores.COSMOS",

@@ -367,14 +367,6 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
 
 
-def fill_places(con: duckdb.DuckDBPyConnection) -> None:
-    """Recompute `place_days` for all open days, from their events and sign-ins."""
-    first = sealed_before(con) or dt.date(1970, 1, 1)
-    con.execute("DELETE FROM base.place_days WHERE day >= $first", {"first": first})
-    days = f"time >= TIMESTAMP '{first}'"
-    con.execute(f"INSERT INTO base.place_days BY NAME {_PLACES.format(days=days)}")
-
-
 def fill_credentials(con: duckdb.DuckDBPyConnection) -> None:
     """Recompute `credential_days` for all open days, and take sealed days over without their credentials."""
     first = sealed_before(con) or dt.date(1970, 1, 1)

@@ -1,7 +1,5 @@
 """Derive aliases, the closure of groups and the tree of scopes from the loaded tables.
 
-Compute parents, kinds and resource types of many scopes in SQL, from the distinct forms of their ids.
-
 `rbac.scopes` reads each distinct form once: the fixed words of an id decide its meaning, as in
 `/subscriptions/x/resourcegroups/x/providers/x/x/x`, and a tenant has few forms, however many resources it has. SQL
 then only splits the ids by their form.

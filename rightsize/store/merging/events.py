@@ -91,13 +91,6 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("DROP TABLE event_names")
 
 
-def with_actors(con: duckdb.DuckDBPyConnection, events: str) -> str:
-    """Number the actors and assignments of stored events; return SQL for the events with these numbers."""
-    stored = f"(SELECT *, {_ACTING} FROM {events})"
-    _name_actors_and_assignments(con, stored)
-    return _with_keys(stored)
-
-
 def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection, events: str) -> None:
     """Number the new actors and assignments of a relation of events.
 
@@ -344,7 +337,9 @@ def name_stored_calls(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM named_events)
             OR event_key IN (SELECT event_key FROM named_events)""")
-    con.execute(f"INSERT INTO base.events BY NAME {with_actors(con, 'named_calls')}")
+    stored = f"(SELECT *, {_ACTING} FROM named_calls)"
+    _name_actors_and_assignments(con, stored)
+    con.execute(f"INSERT INTO base.events BY NAME {_with_keys(stored)}")
     con.execute("DROP TABLE named_events; DROP TABLE named_calls; DROP TABLE event_names")
 
 

@@ -1,6 +1,6 @@
 """Merge a load into the store in one transaction, with the same result for any order of loads.
 
-Choose the spelling of each operation and scope: from the operation catalogue, else from the earliest event.
+The spelling of an operation or a scope is that of the operation catalogue, else of the earliest event.
 
 Logs have both `MICROSOFT.COMPUTE/VIRTUALMACHINES` and `Microsoft.Compute/virtualMachines`. Names are compared folded,
 and shown in one spelling that does not depend on the order of loads.

@@ -1,9 +1,7 @@
-"""Define and fill the temporary tables that hold the rows of files until they are merged into the store.
+"""Define and fill the temporary tables of a load, and count the records that changed the store.
 
 A staged row has its file and line, so that a load can count the new records of each file. A row without a line does not
 count.
-
-Count the records of a load that changed the store, and those that it does not use.
 
 Each merge keeps the least or greatest value of a column, so order and repetition do not matter. A record is new if one
 of its rows still changes a column after the stored rows and the earlier records of the load.

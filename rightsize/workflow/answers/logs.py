@@ -19,9 +19,9 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
+from rightsize.mining.programs import choose_under_budget
 from rightsize.model.errors import InputError, UsageError
 from rightsize.propose.needs.holders import read_eligibility
-from rightsize.propose.optimize import choose_under_budget
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rightsize.mining.biclique_kernel import bits, bitset
+from rightsize.mining.bitsets import bits_of, mask_of
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
@@ -333,12 +333,12 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
     users = sorted(permissions_of)
     permissions = sorted({name for names in permissions_of.values() for name in names})
     position = {name: index for index, name in enumerate(permissions)}
-    rows = [bitset(position[name] for name in permissions_of[user]) for user in users]
+    rows = [mask_of(position[name] for name in permissions_of[user]) for user in users]
     start = time.perf_counter()
     cover = minimum_cover(rows, len(permissions), solver_seconds=time_limit)
     seconds = time.perf_counter() - start
     roles = sorted(
-        (tuple(permissions[i] for i in bits(role.columns)), tuple(users[i] for i in bits(role.rows)))
+        (tuple(permissions[i] for i in bits_of(role.columns)), tuple(users[i] for i in bits_of(role.rows)))
         for role in cover.roles
     )
     return MinedRoles(tuple(roles), cover.lower_bound, cover.optimal, seconds)

@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass
 from functools import cache
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
+from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
@@ -172,7 +173,7 @@ def _kinds_of(index: OperationIndex, places: Mapping[str, object]) -> dict[str, 
     bits: dict[str, list[int]] = {}
     for bit, (_, operation) in enumerate(index.keys):
         bits.setdefault(_kind_of(operation, places), []).append(bit)
-    return {kind: index.mask_of_bits(found) for kind, found in sorted(bits.items())}
+    return {kind: mask_of(found) for kind, found in sorted(bits.items())}
 
 
 def _type_of(text: str) -> str:

@@ -16,9 +16,10 @@ from math import comb
 from typing import Any
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
+from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
-from rightsize.propose.core.operation_sets import OperationIndex, union
+from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.drafts.reading import TenantReading
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.rbac.text import Folded, fold

@@ -24,9 +24,9 @@ from rightsize.demo.suite.files import read_catalogue, write_catalogue, write_su
 from rightsize.demo.suite.model import NEED_KINDS, SUITES, UNRULED, SuiteCatalogue, SuiteTenant
 from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
+from rightsize.mining.bitsets import union
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import turn
-from rightsize.propose.core.operation_sets import union
 from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
 from rightsize.propose.drafts.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.pipeline import plan_from_reading

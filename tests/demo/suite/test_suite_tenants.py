@@ -29,7 +29,7 @@ from rightsize.demo.suite.model import (
 )
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.drafts.reasons import BY_DESIGN
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
@@ -44,7 +44,7 @@ def catalogue(shared_data: Path) -> SuiteCatalogue:
     """Azure's catalogue, read without a store."""
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8-sig", newline="") as file:
         operations = tuple((row["operation"], _PLANES[row["is_data_action"]], None) for row in csv.DictReader(file))
-    roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    roles = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
     known = {one.role_name: BuiltIn(one.role_definition_id, one.role_name, one.permissions) for one in roles}
     return SuiteCatalogue(operations, known)
 

@@ -71,5 +71,5 @@ def test_days_without_an_audit_log_are_no_samples() -> None:
     assert proposal.reason.endswith(" (covered 65 of 90 days)")
     assert proposal.evidence["covered_days"] == 65
     assert proposal.evidence["break_probability"]["active_days"] == len(range(26, WINDOW.days, 2))
-    rows = world.analyse().plane.verdicts.filter(pl.col("reason") == "covered_in_part")
+    rows = world.analyse().verdicts.filter(pl.col("reason") == "covered_in_part")
     assert set(rows["covered_days"]) == {65}

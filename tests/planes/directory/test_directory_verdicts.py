@@ -16,12 +16,12 @@ def world() -> World:
 
 
 def used(world: World) -> list[tuple[str, str, str]]:
-    rows = world.analyse().plane.verdicts.filter(pl.col("verdict") == "used")
+    rows = world.analyse().verdicts.filter(pl.col("verdict") == "used")
     return sorted(rows.select("role_assignment_id", "operation", "reason").rows())
 
 
 def unexplained(world: World) -> list[tuple[str, str]]:
-    rows = world.analyse().plane.verdicts.filter(pl.col("verdict") == "unexplained")
+    rows = world.analyse().verdicts.filter(pl.col("verdict") == "unexplained")
     return sorted(rows.select("operation", "reason").rows())
 
 
@@ -68,7 +68,7 @@ def test_use_during_an_activation_is_the_use_of_its_eligibility(world: World) ->
     world.holds("ada", USER_ADMIN, "eligible").did("ada", "users/create")
     world.activated("ada", USER_ADMIN, dt.date(2026, 2, 2))
     assert used(world) == [("ada-fe930b-eligible", "microsoft.directory/users/create", "activation")]
-    (row,) = world.analyse().plane.activations.to_dicts()
+    (row,) = world.analyse().activations.to_dicts()
     assert (row["eligibility_id"], row["events"], row["hours"]) == ("ada-fe930b-eligible", 1, 12.0)
 
 
@@ -120,7 +120,7 @@ def test_a_role_for_one_kind_of_groups_explains_a_change_of_a_group(world: World
 def test_what_no_role_explains_is_said_and_refusals_are_demand(world: World) -> None:
     world.holds("ada", "inviter").did("bob", "applications/create").did("ada", "users/delete", succeeded=0, denied=2)
     assert unexplained(world) == [("microsoft.directory/applications/create", "default_or_owned")]
-    (row,) = world.analyse().plane.denied.to_dicts()
+    (row,) = world.analyse().denied.to_dicts()
     assert (row["principal_id"], row["denied"], row["used"]) == ("ada", 2, False)
 
 
@@ -136,16 +136,16 @@ def test_a_role_that_inherits_allows_what_the_other_does(world: World) -> None:
 
 def test_a_role_whose_definition_is_not_loaded_is_said(world: World) -> None:
     world.holds("ada", "unknown")
-    rows = world.analyse().plane.verdicts
+    rows = world.analyse().verdicts
     assert rows.select("verdict", "reason").rows() == [("out_of_coverage", "role_definition_missing")]
 
 
 def test_scores_and_counts_add_up_and_do_not_depend_on_the_order_of_rows(world: World) -> None:
     world.holds("ada", GLOBAL).holds("ada", "inviter").did("ada", "users/inviteGuest").did("ada", "users/delete")
     one, other = world.analyse(), world.analyse(backwards=True)
-    assert one.plane.verdicts.sort(pl.all()).equals(other.plane.verdicts.sort(pl.all()))
-    assert one.plane.principals.equals(other.plane.principals)
-    (row,) = one.plane.principals.to_dicts()
+    assert one.verdicts.sort(pl.all()).equals(other.verdicts.sort(pl.all()))
+    assert one.principals.equals(other.principals)
+    (row,) = one.principals.to_dicts()
     counts = ("used", "unused", "unobservable", "out_of_coverage")
     assert row["granted"] == sum(row[name] for name in counts)
     assert 0 < row["creep"] <= row["risk"] <= 100
@@ -154,7 +154,7 @@ def test_scores_and_counts_add_up_and_do_not_depend_on_the_order_of_rows(world: 
 def test_findings_name_what_sleeps_and_what_stands(world: World) -> None:
     world.role("priv", "microsoft.directory/users/create", is_privileged=True).holds("ada", "priv")
     world.did("ada", "users/create").holds("ada", "reader", "eligible").activated("x", "groups", dt.date(2026, 2, 2))
-    found = set(world.analyse().plane.findings["control"])
+    found = set(world.analyse().findings["control"])
     assert {"standing_directory_privilege", "directory_role_seldom_used", "directory_role_never_activated"} <= found
 
 
@@ -187,7 +187,7 @@ def test_a_call_to_graph_without_a_role_for_it_is_no_unexplained_use(world: Worl
 def test_a_refused_call_to_graph_is_no_demand_for_a_role(world: World) -> None:
     world.role("reports", "microsoft.directory/signInReports/allProperties/read").holds("ada", "reports")
     _called(world, "ada", SIGN_INS, succeeded=0, denied=3)
-    assert world.analyse().plane.denied.is_empty()
+    assert world.analyse().denied.is_empty()
     assert used(world) == []
 
 
@@ -224,5 +224,5 @@ def test_a_directory_role_that_anybody_with_the_session_may_activate_is_said(
     world.role("mine", "microsoft.directory/users/create", is_privileged=privileged).holds("ada", "mine", "eligible")
     world.add("role_management_policies", policy_id="p", scope="/", role_definition_id="MINE", rules="[]",
               requires_approval=approval, requires_justification=justification)  # fmt: skip
-    findings = world.analyse().plane.findings.filter(pl.col("control").str.starts_with("activation_"))
+    findings = world.analyse().findings.filter(pl.col("control").str.starts_with("activation_"))
     assert findings["control"].to_list() == ([control] if control else [])

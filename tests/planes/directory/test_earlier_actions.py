@@ -25,7 +25,7 @@ def test_an_action_from_before_the_window_is_not_unused(world: World) -> None:
     judged = world.verdicts(HOLDER)
     assert (judged["users/inviteguest"][0], judged["users/create"]) == ("used", BEFORE)
     assert judged["groups/create"] == ("unused", "covered")
-    row = world.analyse().plane.verdicts.filter(reason=BEFORE[1]).row(0, named=True)
+    row = world.analyse().verdicts.filter(reason=BEFORE[1]).row(0, named=True)
     assert (row["operation"], row["operations"], row["last_seen"].date()) == (
         "microsoft.directory/users/create",
         1,

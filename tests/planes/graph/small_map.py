@@ -12,7 +12,7 @@ import polars as pl
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.window import Window
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.planes.graph.judge import GraphAnalysis, GraphVerdicts, analyse_graph, cheapest_cover
+from rightsize.planes.graph.judge import GraphAnalysis, GraphVerdicts, analyse_graph
 from rightsize.planes.graph.plan import plan_graph
 from rightsize.propose.core.options import PlanOptions
 
@@ -132,7 +132,7 @@ class Apps:
         )
 
     def analysis(self) -> GraphAnalysis:
-        return analyse_graph(self.tables(), self.window, cheapest_cover)
+        return analyse_graph(self.tables(), self.window)
 
     def judged(self, name: str, access: str = "application", user: str = "") -> dict[str, tuple[str, str]]:
         found: dict[str, GraphVerdicts] = dict(self.analysis().judgements[name, access, user])

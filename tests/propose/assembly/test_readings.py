@@ -17,7 +17,7 @@ from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.needs.assignments import EVER
@@ -217,7 +217,7 @@ def test_the_narrowest_strings_that_grant_an_operation_whenever_the_role_does() 
 
 @pytest.fixture(scope="module")
 def built_in(shared_data: Path) -> tuple[RoleDefinition, ...]:
-    return parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    return read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from tests.propose.small_tenant import (
     CONTRIBUTOR,
     OWNER,
@@ -33,7 +33,7 @@ def catalogue(shared_data: Path) -> dict[str, bool | None]:
 
 def test_a_plan_over_the_whole_catalogue(shared_data: Path, catalogue: dict[str, bool | None]) -> None:
     """Reader stays beside explicit roles; every string is an operation of the right plane, and none has a wildcard."""
-    roles = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    roles = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
     tenant = SmallTenant(
         operations=dict(catalogue),
         roles={role.role_definition_id: (role.role_name, list(role.permissions)) for role in roles},

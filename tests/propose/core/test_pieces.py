@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rightsize.mining.bitsets import bits_of
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import KEEP, ProposalKind
-from rightsize.propose.core.operation_sets import OperationIndex, bits_of, index_operations, without_nested
+from rightsize.propose.core.operation_sets import OperationIndex, index_operations, without_nested
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import Need, write_contents
 from rightsize.propose.core.role_patterns import (

@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.model.role_forms import parse_role_definitions
+from rightsize.model.role_forms import load_json, read_role_definitions
 from tests.propose.small_tenant import APP, DATA, SUB, VM, VM_CONTRIBUTOR, SmallTenant, guid, proposal_for
 
 SNAPSHOT, EXPORT = "Microsoft.Compute/snapshots/write", "Microsoft.Compute/disks/beginGetAccess/action"
@@ -133,7 +133,7 @@ def tenant(shared_data: Path) -> tuple[SmallTenant, dict[str, str]]:
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8", newline="") as stream:
         known = {"true": True, "false": False}
         operations = {row["operation"]: known.get(row["is_data_action"]) for row in csv.DictReader(stream)}
-    definitions = parse_role_definitions((shared_data / "catalog" / "built-in-roles.json").read_bytes())
+    definitions = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
     roles = {role.role_definition_id: (role.role_name, list(role.permissions)) for role in definitions}
     roles |= {id_: (name, [PermissionBlock(actions=actions)]) for id_, (name, actions) in CUSTOM.items()}
     made = SmallTenant(operations=operations, roles=roles, custom_roles=set(CUSTOM))

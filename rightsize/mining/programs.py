@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.propose.core.operation_sets import bits_of
+from rightsize.mining.bitsets import bits_of
 
 TOLERANCE = 1e-6
 """The tolerance of HiGHS in a constraint, an integrality or an objective of ordinary size."""

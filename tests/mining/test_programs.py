@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.propose.optimize import Outcome, Rows, solve
+from rightsize.mining.programs import Outcome, Rows, solve
 from tests.examples import MANY
 
 INF = math.inf

@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from rightsize.propose.optimize import Goal, choose_under_budget
+from rightsize.mining.programs import Goal, choose_under_budget
 
 
 def itself(*items: str) -> dict[str, frozenset[str]]:
