@@ -32,7 +32,7 @@ _KINDS: Mapping[str, completions.Kind] = {
     "can principal": "principal",
     "explain principal": "principal",
     "contain principal": "principal",
-    "layers principal": "principal",
+    "reach layers principal": "principal",
     "reach subject": "principal",
     "roles check principal": "principal",
     "agents agent": "agent",

@@ -19,7 +19,7 @@ from typer.core import TyperCommand
 
 from rightsize.cli import narration
 from rightsize.cli import output as colors
-from rightsize.cli.command_groups import lazy_modules
+from rightsize.cli.command_groups import lazy_modules, write_lines
 from rightsize.cli.exit_codes import exit_rows
 from rightsize.cli.options import (
     CONFIG,
@@ -42,6 +42,7 @@ from rightsize.cli.options import (
     variables_of,
 )
 from rightsize.cli.output import show
+from rightsize.cli.registry import entries_below, old_names_of
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render.escape import for_shell
 from rightsize.workflow.data import next_command
@@ -105,9 +106,24 @@ class ConfiguredCommand(TyperCommand):
             self.from_file = configuration.settings_of(read, self, beside)
             ctx.default_map = {name: one.value for name, one in self.from_file.items()}
 
+    def invoke(self, ctx: Any) -> Any:
+        """Set how much is said and in which colours, say what has a new name, and run the command."""
+        narration.set_verbosity(ctx.params["verbose"], ctx.params["quiet"])
+        colors.set_color(ctx.params["color"])
+        if ctx.obj:
+            narration.say(
+                f"`rightsize {ctx.obj}` is now `rightsize {self.path}`; the next version has the new name only"
+            )
+        tables = {".".join(old.split()) for old in old_names_of(self.path)}
+        for table in sorted(tables & {one.key.rpartition(".")[0] for one in self.from_file.values()}):
+            narration.say(f"`[{table}]` in {self.file} is now `[{'.'.join(self.path.split())}]`")
+        return super().invoke(ctx)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the exit codes of the command, and how else its options are set."""
+        """Write the commands below the word, the exit codes of the command, and how else its options are set."""
         super().format_epilog(ctx, formatter)
+        if below := entries_below(self.path):
+            write_lines(formatter, below.items())
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in exit_rows(self.path)])
         if self.reads_file:
@@ -304,8 +320,6 @@ def _with_options(
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
-        narration.set_verbosity(given["verbose"], given["quiet"])
-        colors.set_color(given["color"])
         handed = {name: given[name] for name in single}
         for name, group in groups.items():
             fields = [field for field in _options(group) if field in given and field not in single]

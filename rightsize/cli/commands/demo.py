@@ -45,7 +45,10 @@ def demo(
     *,
     common: Common,
 ) -> None:
-    """Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR."""
+    """Make a sample tenant with a plan and a report to try out.
+
+    DIR gets the exports, the store, the plan and the report.
+    """
     spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
     result = workflow.make_demo(folder, spec, say)
     if common.is_table:

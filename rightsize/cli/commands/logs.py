@@ -78,10 +78,11 @@ def logs(
     *,
     common: Common,
 ) -> None:
-    """Show which missing listings, logs and settings would decide most, with price, day and command for each.
+    """Show which missing logs and listings would decide most.
 
-    What a missing thing would decide is an upper bound: it may turn out that all of it was used. The share is of the
-    excess that is undecided today. Emergency access accounts are left out.
+    Each has its price, the day on which it decides, and the command that gets it. What a missing thing would decide is
+    an upper bound: it may turn out that all of it was used. The share is of the excess that is undecided today.
+    Emergency access accounts are left out.
     """
     if budget is not None and not (math.isfinite(budget) and budget >= 0):
         raise UsageError(f"`--budget {budget}` is not an amount from 0 up")

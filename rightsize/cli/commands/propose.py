@@ -203,7 +203,10 @@ def propose(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    """Write a plan of the smallest roles for what was used.
+
+    They would have allowed the observed use; the plan has the proof.
+    """
     options = plan_options.PlanOptions(
         reads=plan_options.Reads(reads.value),
         unobservable=plan_options.Unobservable(unobservable.value),
