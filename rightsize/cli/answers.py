@@ -19,7 +19,7 @@ from typer.models import TyperPath
 
 from rightsize.cli.command_groups import lazy_modules
 from rightsize.cli.options import DEFAULT_DB, option_name
-from rightsize.cli.registry import entries_below
+from rightsize.cli.registry import entries_below, with_new_name
 
 with lazy_modules():
     # It imports DuckDB, which names of options do not need.
@@ -102,12 +102,12 @@ def lines_of(root: Any, given: Sequence[str]) -> list[str]:
 
 def offer(root: Any, before: Sequence[str], word: str) -> Offer:
     """Return the completions of a word that follows other words."""
-    words = list(before)
-    ctx = _resolve_context(root, {}, "rightsize", words)
-    asked, beginning = _resolve_incomplete(ctx, list(before), word)
+    words, _ = with_new_name(before)
+    ctx = _resolve_context(root, {}, "rightsize", list(words))
+    asked, beginning = _resolve_incomplete(ctx, list(words), word)
     head = word[: len(word) - len(beginning)] if word.endswith(beginning) else ""
     kind = _kind_of(ctx.command, asked)
-    below = _commands_beginning(ctx, list(before), beginning)
+    below = _commands_beginning(ctx, words, beginning)
     if kind is not None:
         db = ctx.params.get("db") or DEFAULT_DB
         found = completions.values_beginning(Path(db), kind, beginning)

@@ -56,11 +56,11 @@ def wrong_with(words: list[str], *, whole: bool) -> str:
     [
         ("rightsize review reports/plan", False),
         ("rightsize roles contains a.json#Owner b.json; echo $?", False),
-        ("rightsize load x && rightsize verify p --prover smt", False),
+        ("rightsize load x && rightsize plan verify p --prover smt", False),
         ("rightsize proposal", True),
         ("rightsize propose --reed all", True),
         ("echo x | rightsize explain", True),
-        ("rightsize verify one two", True),
+        ("rightsize plan verify one two", True),
     ],
 )
 def test_a_wrong_line_is_seen(line: str, wrong: bool) -> None:

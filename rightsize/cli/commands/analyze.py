@@ -180,7 +180,7 @@ def report(
         note=say,
     )
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
     common.show([result.document()], REPORT_COLUMNS, document=result.document(), table_columns=REPORT_COLUMNS[:-1])
     common.say_next(f"open {result.out} in a browser")

@@ -75,9 +75,9 @@ def contain(
     with its user account, the principal of an agent blueprint with all its agents.
 
     The plan changes assignments that suspect calls used and assignments that lead to more access. Access that the
-    principal needed outside the suspect time stays. `verify` and `rollout` take the plan like any other. Requests that
-    block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
-    nothing sends them.
+    principal needed outside the suspect time stays. `plan verify` and `rollout` take the plan like any other. Requests
+    that block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its
+    reversal; nothing sends them.
     """
     result = contain_workflow.contain_principal(
         common.db,
@@ -104,7 +104,7 @@ def contain(
     _tell_agents(result)
     for line in containment.left_behind_lines(document["left_behind"], places, common.with_db):
         say(line)
-    common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
+    common.say_next(common.with_db(f"rightsize plan verify {for_shell(str(result.out))}"))
 
 
 def _tell_reads(reads: Mapping[str, Any]) -> None:

@@ -174,7 +174,7 @@ def export(
     """
     result = export_workflow.export_store(common.db, out, form.value, plan)
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
     common.show(result.rows, ("table", "file", "rows"))
     common.say_next(common.with_db("rightsize report"))
 

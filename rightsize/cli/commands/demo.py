@@ -142,7 +142,7 @@ def _next(result: workflow.DemoResult) -> Iterator[str]:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"
     yield "On your own tenant"
-    yield "  rightsize exports > get.sh; bash get.sh exports"
+    yield "  rightsize fetch-script > get.sh; bash get.sh exports"
     yield "  rightsize load exports"
     yield "  rightsize propose"
     yield "  rightsize next"

@@ -61,7 +61,7 @@ def agents(
             say("`held` are own and inherited permissions, `differs` those about which the tokens of calls disagree")
         differing = next((row for row in found.rows if row["disagreements"]), None)
         first = differing or next(iter(found.rows), None)
-        step = f"rightsize agents {for_shell(first['id'])}" if first else "rightsize exports"
+        step = f"rightsize agents {for_shell(first['id'])}" if first else "rightsize fetch-script"
         common.say_next(common.with_db(step))
         return
     one, *below = found.of(agent)

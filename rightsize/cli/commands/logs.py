@@ -1,4 +1,4 @@
-"""`rightsize logs`: show what to load or switch on, in the order of what it would decide, with its price."""
+"""`rightsize status logs`: show what to load or switch on, in the order of what it would decide, with its price."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ _UNLISTED = {
 }
 
 
-_ELIGIBLE = "rightsize exports --source role_eligibility_instances > get.sh"
+_ELIGIBLE = "rightsize fetch-script --source role_eligibility_instances > get.sh"
 
 
 def _say_next(result: workflow.LogsResult, rows: list[_Row], common: Common) -> None:
@@ -291,7 +291,7 @@ def _say_next(result: workflow.LogsResult, rows: list[_Row], common: Common) -> 
         say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
         say("no assignment is loaded, so nothing can be decided")
-        common.say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports")
+        common.say_next("rightsize fetch-script > get.sh; bash get.sh exports; rightsize load exports")
         return
     if result.unlisted and not rows:
         common.say_next(_CATALOGUE)

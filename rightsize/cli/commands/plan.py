@@ -4,7 +4,7 @@
 
 `rightsize plan`: write an existing plan in other forms, as a comment, sign it, or write the schema of plans.
 
-`rightsize verify`: prove a plan again on the store of today, and refuse it where it is stale.
+`rightsize plan verify`: prove a plan again on the store of today, and refuse it where it is stale.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def next_(
         say("the plan changes nothing")
     for line in note_of(found.lacks, "no step is about access that no listing shows"):
         say(line)
-    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize logs"
+    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize status logs"
     common.say_next(common.with_db(step))
 
 
@@ -147,7 +147,7 @@ def files_(
     say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
     if contents.managed:
         say(f"left out: {contents.managed} assignments that become eligible or time-bound")
-    common.say_next(common.with_db(f"rightsize verify {for_shell(str(folder))}"))
+    common.say_next(common.with_db(f"rightsize plan verify {for_shell(str(folder))}"))
 
 
 @command(output=False)
@@ -183,7 +183,7 @@ def sign_(
     The signature is of the chain of hashes; `plan verify --signers` checks it.
     """
     say(f"signed: {plan_folder.sign_plan(folder, key)}")
-    common.say_next(f"rightsize verify {for_shell(str(folder))} --signers FILE")
+    common.say_next(f"rightsize plan verify {for_shell(str(folder))} --signers FILE")
 
 
 @command(output=False)

@@ -2,7 +2,7 @@
 
 `rightsize reach`: show what an attacker gains from each principal or resource, step by step.
 
-`rightsize layers`: show the principals that can defeat several layers of defence.
+`rightsize reach layers`: show the principals that can defeat several layers of defence.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ def layers(
     if not found.has_plan:
         say("there is no plan yet, so the proposed columns are empty")
     worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)
-    step = "rightsize propose" if worst is None else f"rightsize layers {for_shell(worst)}"
+    step = "rightsize propose" if worst is None else f"rightsize reach layers {for_shell(worst)}"
     common.say_next(common.with_db(step))
 
 

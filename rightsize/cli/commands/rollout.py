@@ -294,7 +294,7 @@ def _show(
 
 def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> run.RolloutAccess:
     if auth is None:
-        hint = "use a credential of its own; `rightsize doctor --rollout-role FILE` writes its role"
+        hint = "use a credential of its own; `rightsize status sources --rollout-role FILE` writes its role"
         raise UsageError("writing to Azure needs `--auth`", hint=hint)
     if not yes:
         _ask(plan[:8], no_input)
