@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -58,12 +59,14 @@ class ConfiguredCommand(TyperCommand):
     Attributes:
         path: The words after `rightsize`.
         reads_file: Whether the command takes options from a configuration file.
+        beside: The commands of its group, itself among them, by their last word.
         file: The configuration file, or None; known once the command line is read.
         from_file: The settings that the file has for this command, by the names of parameters.
     """
 
     path: str = ""
     reads_file: bool = True
+    beside: Mapping[str, Any] = MappingProxyType({})
     file: Path | None = None
     from_file: configuration.Settings
 
@@ -102,8 +105,7 @@ class ConfiguredCommand(TyperCommand):
         self.file = find_file(named, store)
         if self.file is not None:
             read = configuration.read_file(self.file, is_named=named is not None)
-            beside = getattr(ctx.parent.command, "commands", {}) if ctx.parent is not None else {}
-            self.from_file = configuration.settings_of(read, self, beside)
+            self.from_file = configuration.settings_of(read, self, self.beside)
             ctx.default_map = {name: one.value for name, one in self.from_file.items()}
 
     def invoke(self, ctx: Any) -> Any:

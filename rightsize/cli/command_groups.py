@@ -146,7 +146,8 @@ class _ImportedCommands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._imported:
-            self._imported[name] = _command_of(name, self._entries[name])
+            made = self._imported[name] = _command_of(name, self._entries[name])
+            made.beside = self
         return self._imported[name]
 
     def __contains__(self, name: object) -> bool:

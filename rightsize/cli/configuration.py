@@ -95,9 +95,10 @@ def settings_of(file: ConfigurationFile, command: Any, beside: Mapping[str, Any]
     options = {option_name(one): one for one in options_of(command)}
     shared = {name for name, one in options.items() if is_shared(one)}
     found: dict[str, Any] = {key: (key, value) for key, value in file.tables.items() if key in shared}
-    *above, _ = command.path.split()
+    is_word = bool(entries_below(command.path))
+    words = command.path.split()
     table = file.tables
-    for word in above:
+    for word in words if is_word else words[:-1]:
         table = _table(table, word)
         # Asking the other commands for their options imports them all; tables below the word do not need it.
         others = [] if all(isinstance(value, dict) for value in table.values()) else beside.values()
@@ -109,13 +110,11 @@ def settings_of(file: ConfigurationFile, command: Any, beside: Mapping[str, Any]
             _check_name(file, key, known, "key", f"{word}.")
             if key in options:
                 found[key] = (f"{word}.{key}", value)
-    for name in (*old_names_of(command.path), command.path):
+    for name in (*old_names_of(command.path), *([] if is_word else [command.path])):
         table, where = file.tables, ".".join(name.split())
         for word in name.split():
             table = _table(table, word)
         for key, value in table.items():
-            if isinstance(value, dict) and key in _words_below(name):
-                continue
             _check_name(file, key, options, "key", f"{where}.")
             found[key] = (f"{where}.{key}", value)
     return {

@@ -79,7 +79,7 @@ def help_(
     rest, _ = with_new_name(words or [])
     while rest and isinstance(group, CommandGroup):
         word, found, rest = group.resolve_command(shown, rest)
-        group, shown = found, typer.Context(found, info_name=word, parent=shown, resilient_parsing=True)
+        group, shown = found, typer.Context(found, info_name=word, parent=shown)
     if rest:
         raise UsageError(f"`{' '.join(words or [])}` is no command", hint="`rightsize help --all` lists all commands")
     write(group.get_help(shown) + "\n")
