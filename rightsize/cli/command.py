@@ -111,7 +111,7 @@ class ConfiguredCommand(TyperCommand):
     def invoke(self, ctx: Any) -> Any:
         """Set how much is said and in which colours, say what has a new name, and run the command."""
         narration.set_verbosity(ctx.params["verbose"], ctx.params["quiet"])
-        colors.set_color(ctx.params["color"])
+        colors.set_color(ColorChoice(ctx.params["color"]))
         if ctx.obj:
             narration.say(
                 f"`rightsize {ctx.obj}` is now `rightsize {self.path}`; the next version has the new name only"
