@@ -14,7 +14,7 @@ harmless() { sed -u -e 's/##\(vso\)\{0,1\}\[/## \1[/g' -e 's/^\([[:space:]]*\)::
 # Reads Azure with `az`, which the pipeline has signed in.
 exports() {
   if [ "${INPUT_FETCH:-false}" = false ]; then return 0; fi
-  rightsize exports --no-input --quiet --out "${TOOLS:?}/fetch.sh"
+  rightsize fetch-script --no-input --quiet --out "${TOOLS:?}/fetch.sh"
   bash "$TOOLS/fetch.sh" "${INPUT_EXPORTS:?the exports need a folder}"
 }
 

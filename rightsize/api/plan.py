@@ -152,8 +152,8 @@ its upper bound, 0 to 1 |
         """Prove the plan again on the store of today, and check its folder against its chain of hashes.
 
         A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if
-        the logs show use that it does not cover. This is `rightsize verify`, but a refused plan is an answer and not an
-        exception.
+        the logs show use that it does not cover. This is `rightsize plan verify`, but a refused plan is an answer
+        and not an exception.
 
         Args:
             signers: A file of accepted signers: OpenSSH's allowed signers, or a public key of minisign.

@@ -165,7 +165,7 @@ class VerifyAnswer:
         is_stale: Whether the tenant or its use has changed so that the plan no longer fits.
         faults: One row for each fault, first what makes it stale, then what cannot be proved: `what`, `id`, `name`,
             `change`, `operation`, `plane`, `scope`, `role_assignment_ids`, `detail`.
-        refusal: The error that `rightsize verify` ends with; None where the plan holds.
+        refusal: The error that `rightsize plan verify` ends with; None where the plan holds.
         summary: One sentence on what was proved.
         notes: Sentences on the chain of hashes and the signature.
 

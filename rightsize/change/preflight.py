@@ -179,7 +179,7 @@ class Preflight:
         if writing and not lasting:
             raise AccessError(
                 "the right to write comes from elevated access at `/`, or may end before the wave does",
-                hint="assign a role for rollouts: `rightsize doctor --rollout-role FILE` writes one",
+                hint="assign a role for rollouts: `rightsize status sources --rollout-role FILE` writes one",
             )
 
     def _may_write(self, one: Mapping[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from typer.models import TyperPath
 
 from rightsize.cli.command_groups import lazy_modules
 from rightsize.cli.options import DEFAULT_DB, option_name
+from rightsize.cli.registry import entries_below, with_new_name
 
 with lazy_modules():
     # It imports DuckDB, which names of options do not need.
@@ -32,7 +33,7 @@ _KINDS: Mapping[str, completions.Kind] = {
     "can principal": "principal",
     "explain principal": "principal",
     "contain principal": "principal",
-    "layers principal": "principal",
+    "reach layers principal": "principal",
     "reach subject": "principal",
     "roles check principal": "principal",
     "agents agent": "agent",
@@ -101,21 +102,33 @@ def lines_of(root: Any, given: Sequence[str]) -> list[str]:
 
 def offer(root: Any, before: Sequence[str], word: str) -> Offer:
     """Return the completions of a word that follows other words."""
-    words = list(before)
-    ctx = _resolve_context(root, {}, "rightsize", words)
-    asked, beginning = _resolve_incomplete(ctx, list(before), word)
+    words, _ = with_new_name(before)
+    ctx = _resolve_context(root, {}, "rightsize", list(words))
+    asked, beginning = _resolve_incomplete(ctx, list(words), word)
     head = word[: len(word) - len(beginning)] if word.endswith(beginning) else ""
     kind = _kind_of(ctx.command, asked)
+    below = _commands_beginning(ctx, words, beginning)
     if kind is not None:
         db = ctx.params.get("db") or DEFAULT_DB
         found = completions.values_beginning(Path(db), kind, beginning)
-        return Offer("values", head, found)
+        return Offer("values", head, [*below, *found])
+    if below:
+        return Offer("values", head, below)
     items: list[CompletionItem] = asked.shell_complete(ctx, beginning)
     is_path = isinstance(asked, Parameter) and isinstance(asked.type, TyperPath)
     is_text = isinstance(asked, TyperArgument) and asked.type.name == "str"
     if is_path or is_text or any(item.type == "file" for item in items):
         return Offer("files", head)
     return Offer("values", head, [(str(item.value), item.help or "") for item in items])
+
+
+def _commands_beginning(ctx: Any, before: list[str], beginning: str) -> list[tuple[str, str]]:
+    """Return the commands that a word right after a command may be: those below it; all after `help`."""
+    path = getattr(ctx.command, "path", None)
+    if path is None or before[-1:] != [ctx.info_name]:
+        return []
+    below = entries_below("" if path in ("config show", "help") else path)
+    return [(name, entry.summary) for name, entry in below.items() if name.startswith(beginning)]
 
 
 def _kind_of(command: Any, asked: Any) -> completions.Kind | None:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import typer
@@ -19,7 +20,7 @@ from typer.core import TyperCommand
 
 from rightsize.cli import narration
 from rightsize.cli import output as colors
-from rightsize.cli.command_groups import lazy_modules
+from rightsize.cli.command_groups import lazy_modules, write_lines
 from rightsize.cli.exit_codes import exit_rows
 from rightsize.cli.options import (
     CONFIG,
@@ -42,6 +43,7 @@ from rightsize.cli.options import (
     variables_of,
 )
 from rightsize.cli.output import show
+from rightsize.cli.registry import entries_below, old_names_of
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render.escape import for_shell
 from rightsize.workflow.data import next_command
@@ -57,12 +59,14 @@ class ConfiguredCommand(TyperCommand):
     Attributes:
         path: The words after `rightsize`.
         reads_file: Whether the command takes options from a configuration file.
+        beside: The commands of its group, itself among them, by their last word.
         file: The configuration file, or None; known once the command line is read.
         from_file: The settings that the file has for this command, by the names of parameters.
     """
 
     path: str = ""
     reads_file: bool = True
+    beside: Mapping[str, Any] = MappingProxyType({})
     file: Path | None = None
     from_file: configuration.Settings
 
@@ -101,13 +105,27 @@ class ConfiguredCommand(TyperCommand):
         self.file = find_file(named, store)
         if self.file is not None:
             read = configuration.read_file(self.file, is_named=named is not None)
-            beside = getattr(ctx.parent.command, "commands", {}) if ctx.parent is not None else {}
-            self.from_file = configuration.settings_of(read, self, beside)
+            self.from_file = configuration.settings_of(read, self, self.beside)
             ctx.default_map = {name: one.value for name, one in self.from_file.items()}
 
+    def invoke(self, ctx: Any) -> Any:
+        """Set how much is said and in which colours, say what has a new name, and run the command."""
+        narration.set_verbosity(ctx.params["verbose"], ctx.params["quiet"])
+        colors.set_color(ColorChoice(ctx.params["color"]))
+        if ctx.obj:
+            narration.say(
+                f"`rightsize {ctx.obj}` is now `rightsize {self.path}`; the next version has the new name only"
+            )
+        tables = {".".join(old.split()) for old in old_names_of(self.path)}
+        for table in sorted(tables & {one.key.rpartition(".")[0] for one in self.from_file.values()}):
+            narration.say(f"`[{table}]` in {self.file} is now `[{'.'.join(self.path.split())}]`")
+        return super().invoke(ctx)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """Write the exit codes of the command, and how else its options are set."""
+        """Write the commands below the word, the exit codes of the command, and how else its options are set."""
         super().format_epilog(ctx, formatter)
+        if below := entries_below(self.path):
+            write_lines(formatter, below.items())
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(code.value), meaning) for code, meaning in exit_rows(self.path)])
         if self.reads_file:
@@ -304,8 +322,6 @@ def _with_options(
 
     @functools.wraps(function)
     def run(**given: Any) -> None:
-        narration.set_verbosity(given["verbose"], given["quiet"])
-        colors.set_color(given["color"])
         handed = {name: given[name] for name in single}
         for name, group in groups.items():
             fields = [field for field in _options(group) if field in given and field not in single]

@@ -6,7 +6,7 @@ Load modules of rightsize when they are first used, so that the help of a comman
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.abc import MetaPathFinder
@@ -16,9 +16,10 @@ from types import ModuleType
 from typing import Any
 
 from typer._click.shell_completion import CompletionItem
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
-from rightsize.cli.registry import CommandEntry, entries_below
+from rightsize.cli.registry import FIRST_GUESSES, CommandEntry, entries_below
+from rightsize.model.errors import UsageError
 
 
 class _LazyFinder(MetaPathFinder):
@@ -52,29 +53,42 @@ def lazy_modules() -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-_WHOLE = 200
-"""Longer than the line of any command."""
+_ITSELF = ""
+"""The key of a word that is itself a command, among the commands below the word."""
 
 
 class CommandGroup(TyperGroup):
-    """The commands below a word, or below `rightsize` itself.
+    """The commands below a word, or below `rightsize` itself; the word may be a command, too.
 
     A subclass of typer's group, which wants all commands to be imported: their names, and their lines in the help, come
     from the registry.
     """
 
-    def __init__(self, *, below: str = "", default: str = "", **settings: Any) -> None:
+    def __init__(self, *, below: str = "", itself: CommandEntry | None = None, **settings: Any) -> None:
         super().__init__(**{**settings, "commands": None})
         self.below = below
-        self.default = default
         self.entries = entries_below(below)
-        self.commands = _ImportedCommands(self.entries)  # type: ignore[assignment]  # typer only reads them
+        every = {_ITSELF: itself, **self.entries} if itself is not None else self.entries
+        self.commands = _ImportedCommands(every)  # type: ignore[assignment]  # typer only reads them
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command before a first word that is no command."""
-        if self.default and args and args[0] not in self.commands and args[0] != "--help":
-            args = [self.default, *args]
-        return super().parse_args(ctx, args)
+    @property
+    def itself(self) -> Any:
+        """The command that the word is without one of those below it; None where it has to be followed by one."""
+        return self.commands.get(_ITSELF)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return name, command and rest of a command line.
+
+        Raises:
+            UsageError: The word is no command but one that newcomers try first.
+        """
+        guess = None if self.below else FIRST_GUESSES.get(args[0])
+        if guess is not None and not ctx.resilient_parsing:
+            raise UsageError(f"no such command `{args[0]}`: {guess}", hint="`rightsize help` lists the commands")
+        name, called, rest = super().resolve_command(ctx, args)
+        if isinstance(called, CommandGroup) and called.itself is not None and not {*rest[:1]} & called.entries.keys():
+            return name, called.itself, rest
+        return name, called, rest
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002  typer hands the context over
         """Return the names of the commands, in the order of the registry, without importing one."""
@@ -93,19 +107,34 @@ class CommandGroup(TyperGroup):
         ]
         # Past typer's method, which imports every command.
         found += super(TyperGroup, self).shell_complete(ctx, incomplete)
-        return found or ([CompletionItem(incomplete, type="file")] if self.default else [])
+        return found
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
-        """Write the line of each command: whole in the groups of `rightsize`, else what fits beside the name."""
-        width = max(map(len, self.entries))
-        limit = formatter.width - 6 - width if self.below else _WHOLE
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name, entry in self.entries.items():
-            line = TyperCommand(name, help=entry.summary).get_short_help_str(limit)
-            sections.setdefault(entry.group or "Commands", []).append((name.ljust(width), line))
-        for title, lines in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(lines)
+        """Write the line of each command; of `rightsize` itself those that a team uses each week."""
+        write_lines(formatter, [(name, one) for name, one in self.entries.items() if one.is_weekly])
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        """Say where the other commands stand."""
+        super().format_epilog(ctx, formatter)
+        if not self.below:
+            formatter.write_paragraph()
+            formatter.write_text(
+                "`rightsize help COMMAND` explains a command. `rightsize help --all` lists all "
+                f"{len(self.entries)} commands, with those below them."
+            )
+
+
+def write_lines(formatter: Any, entries: Iterable[tuple[str, CommandEntry]]) -> None:
+    """Write the names of commands with their lines, in their groups; an entry without a group follows the last one."""
+    sections: dict[str, list[tuple[str, str]]] = {}
+    title = "Commands"
+    for name, entry in entries:
+        title = entry.group or title
+        sections.setdefault(title, []).append((name, entry.summary))
+    width = max(len(name) for lines in sections.values() for name, _ in lines)
+    for section, lines in sections.items():
+        with formatter.section(section):
+            formatter.write_dl([(name.ljust(width), line) for name, line in lines])
 
 
 class _ImportedCommands(Mapping[str, Any]):
@@ -117,7 +146,8 @@ class _ImportedCommands(Mapping[str, Any]):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._imported:
-            self._imported[name] = _command_of(name, self._entries[name])
+            made = self._imported[name] = _command_of(name, self._entries[name])
+            made.beside = self
         return self._imported[name]
 
     def __contains__(self, name: object) -> bool:
@@ -131,10 +161,10 @@ class _ImportedCommands(Mapping[str, Any]):
 
 
 def _command_of(name: str, entry: CommandEntry) -> Any:
-    if not entry.function:
+    if name and entries_below(entry.name):
         return CommandGroup(
             below=entry.name,
-            default=entry.default,
+            itself=entry if entry.function else None,
             name=name,
             help=entry.summary,
             no_args_is_help=True,

@@ -23,7 +23,7 @@ from rightsize.cli.options import (
     option_name,
     options_of,
 )
-from rightsize.cli.registry import entries_below
+from rightsize.cli.registry import OLD_NAMES, entries_below, old_names_of
 from rightsize.model.errors import InputError, RightsizeError, UsageError
 from rightsize.model.file_reading import SMALL, read_found, read_given
 
@@ -74,14 +74,15 @@ def read_file(path: Path, *, is_named: bool) -> ConfigurationFile:
     file = ConfigurationFile(path, is_named, tables)
     for key, value in tables.items():
         if isinstance(value, dict):
-            _check_name(file, key, entries_below("").keys() - {name.split()[0] for name in WITHOUT_FILE}, "table")
+            known = {*entries_below(""), *OLD_NAMES} - {name.split()[0] for name in WITHOUT_FILE}
+            _check_name(file, key, known, "table")
         else:
             _check_name(file, key, SHARED_OPTIONS, "key")
     return file
 
 
 def settings_of(file: ConfigurationFile, command: Any, beside: Mapping[str, Any]) -> Settings:
-    """Return what a file sets for a command; its own table goes before the table of the word above it.
+    """Return what a file sets for a command; its own table goes before those of its earlier names and the word above.
 
     Args:
         file: The file.
@@ -94,28 +95,38 @@ def settings_of(file: ConfigurationFile, command: Any, beside: Mapping[str, Any]
     options = {option_name(one): one for one in options_of(command)}
     shared = {name for name, one in options.items() if is_shared(one)}
     found: dict[str, Any] = {key: (key, value) for key, value in file.tables.items() if key in shared}
-    *above, last = command.path.split()
+    is_word = bool(entries_below(command.path))
+    words = command.path.split()
     table = file.tables
-    for word in above:
+    for word in words if is_word else words[:-1]:
         table = _table(table, word)
         # Asking the other commands for their options imports them all; tables below the word do not need it.
         others = [] if all(isinstance(value, dict) for value in table.values()) else beside.values()
         known = {option_name(one) for other in others for one in options_of(other)}
         for key, value in table.items():
             if isinstance(value, dict):
-                _check_name(file, key, entries_below(word), "table", f"{word}.")
+                _check_name(file, key, _words_below(word), "table", f"{word}.")
                 continue
             _check_name(file, key, known, "key", f"{word}.")
             if key in options:
                 found[key] = (f"{word}.{key}", value)
-    where = ".".join((*above, last))
-    for key, value in _table(table, last).items():
-        _check_name(file, key, options, "key", f"{where}.")
-        found[key] = (f"{where}.{key}", value)
+    for name in (*old_names_of(command.path), *([] if is_word else [command.path])):
+        table, where = file.tables, ".".join(name.split())
+        for word in name.split():
+            table = _table(table, word)
+        for key, value in table.items():
+            _check_name(file, key, options, "key", f"{where}.")
+            found[key] = (f"{where}.{key}", value)
     return {
         options[name].name: Setting(key, _checked(file, key, value, command.path, options[name]))
         for name, (key, value) in found.items()
     }
+
+
+def _words_below(name: str) -> set[str]:
+    """Return the last words of the commands below a word, with those that they had earlier."""
+    above = name.split()
+    return {*entries_below(name), *(old.split()[-1] for old in OLD_NAMES if old.split()[:-1] == above)}
 
 
 def _table(table: Mapping[str, Any], word: str) -> Mapping[str, Any]:

@@ -63,33 +63,39 @@ MEANINGS: Mapping[ExitCode, str] = {
 """The meaning of each exit code in the help of commands."""
 
 _ALWAYS = frozenset({ExitCode.OK, ExitCode.INTERNAL, ExitCode.USAGE, ExitCode.INTERRUPTED})
-_READ_NO_INPUT = frozenset({"completion", "plan schema", "queries list", "schema"})
+_READ_NO_INPUT = frozenset({"completion", "help", "plan schema", "queries list", "schema"})
 """The commands that read neither files nor a store; every other command can end with `INPUT`."""
 _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.GATE: frozenset(
         {
-            *("can", "check", "verify", "watch", "who-can"),
+            *("can", "check", "plan verify", "watch", "who-can"),
             # A plan that is not signed by whom it has to be.
-            *("layers", "mcp", "next", "plan comment", "plan files", "propose", "reach", "report"),
-            *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
+            *("mcp", "next", "plan comment", "plan files", "propose", "reach", "reach layers", "report"),
+            *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("roles check", "roles contains", "roles no-new-access", "roles not-granted"),
             *("rollout apply", "rollout plan", "rollout rollback", "rollout status"),
         }
     ),
     ExitCode.ACCESS: frozenset(
-        {"catalog refresh", "collect", "doctor", "rollout apply", "rollout rollback", "rollout status", "watch"}
+        {
+            *("catalog refresh", "collect", "rollout apply", "rollout rollback", "rollout status", "status sources"),
+            "watch",
+        }
     ),
     ExitCode.EVIDENCE: frozenset(
         {
-            *("analyze", "backtest", "can", "check", "contain", "differences", "doctor", "explain", "export", "jobs"),
-            *("layers", "logs", "next", "propose", "prune", "reach", "report", "verify", "watch", "who-can"),
-            *("plan comment", "plan files", "roles check", "roles expand"),
-            *("review accept", "review defer", "review list", "review reject", "review reopen", "review walk"),
+            *("analyze", "backtest", "can", "check", "contain", "differences", "explain", "export", "jobs"),
+            *("next", "propose", "prune", "reach", "reach layers", "report", "status logs", "status sources", "watch"),
+            *("plan comment", "plan files", "plan verify", "roles check", "roles expand", "who-can"),
+            *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("rollout apply", "rollout plan", "rollout status"),
         }
     ),
     ExitCode.SERVICE: frozenset(
-        {"catalog refresh", "collect", "doctor", "load", "rollout apply", "rollout rollback", "rollout status", "watch"}
+        {
+            *("catalog refresh", "collect", "load", "rollout apply", "rollout rollback", "rollout status"),
+            *("status sources", "watch"),
+        }
     ),
 }
 """The commands that can end with a code that not all commands can end with."""

@@ -14,7 +14,7 @@ from rightsize import __version__
 from rightsize.cli.command_groups import CommandGroup, lazy_modules
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.narration import begin_progress, complain, end_progress, is_watched
-from rightsize.cli.registry import entries_below
+from rightsize.cli.registry import entries_below, with_new_name
 from rightsize.model.errors import RightsizeError
 from rightsize.model.machine import private_files
 
@@ -30,7 +30,7 @@ app = typer.Typer(
     name="rightsize",
     cls=CommandGroup,
     context_settings={"max_content_width": 120},
-    help="Least privilege for Azure and Entra: what is granted, what was used, and the smallest roles that cover it.",
+    help="Least privilege for Azure and Entra: the smallest roles for what was used.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -47,9 +47,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _root(
     version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Show the version."),
-    shared: bool = typer.Option(
-        False, SHARED, help="Before a command: let others read what it writes, as far as the umask of the shell allows."
-    ),
+    shared: bool = typer.Option(False, SHARED, help="Before a command: let others read what it writes, by the umask."),
 ) -> None:
     """Least privilege for Azure and Entra."""
 
@@ -93,8 +91,9 @@ def run_command(arguments: list[str]) -> int:
     """Run one command line without the option before it, and return its exit code."""
     debug = bool(os.environ.get("RIGHTSIZE_DEBUG"))
     begin_progress(is_watched)
+    words, old_name = with_new_name(arguments)
     try:
-        result = app(arguments, standalone_mode=False, prog_name="rightsize")
+        result = app(words, standalone_mode=False, prog_name="rightsize", obj=old_name)
         sys.stdout.flush()
         return int(result) if isinstance(result, int) else ExitCode.OK
     except RightsizeError as error:

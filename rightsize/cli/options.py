@@ -21,6 +21,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rightsize.cli.registry import old_names_of
 from rightsize.model.times import read_day
 from rightsize.workflow import signatures
 
@@ -221,7 +222,7 @@ CONFIG = "RIGHTSIZE_CONFIG"
 SHARED_OPTIONS = ("db", "output", "color", "all", "quiet", "verbose", "no-input")
 """Options that all commands take, where they make sense: keys at the top of a file, and `RIGHTSIZE_DB` and the like."""
 
-WITHOUT_FILE = frozenset({"completion", "config show", "schema"})
+WITHOUT_FILE = frozenset({"completion", "config show", "help", "schema"})
 """Commands that read no configuration file: a mistake in it does not keep them from working."""
 
 TYPED = frozenset(
@@ -240,8 +241,8 @@ TYPED = frozenset(
 """Options that are typed each time."""
 
 _WRITE_STORE = (
-    "analyze", "catalog import", "catalog refresh", "collect", "contain", "demo", "load", "logs", "propose", "prune",
-    "signals", "watch",
+    "analyze", "catalog import", "catalog refresh", "collect", "contain", "demo", "load", "propose", "prune", "signals",
+    "status logs", "watch",
 )  # fmt: skip
 """The commands that write into their store."""
 
@@ -256,7 +257,7 @@ NOT_IN_FOUND_FILE = frozenset(
         # Whom to believe.
         *("trust-collections", "signers", "signer", "plan-signers", "plan-signer", "key", "contain-rules", "review by"),
         # What decides a gate, which a pull request could loosen, and what is deleted.
-        *("check *", "verify *", "roles check *", "roles no-new-access *", "roles not-granted *", "var-file"),
+        *("check *", "plan verify *", "roles check *", "roles no-new-access *", "roles not-granted *", "var-file"),
         "prune keep-days",
     }
 )
@@ -304,7 +305,8 @@ def variables_of(command: str, option: Any) -> Iterator[str]:
     elif not is_typed(command, name):
         declared = [option.envvar] if isinstance(option.envvar, str) else list(option.envvar or ())
         shared = [variable(name)] if is_shared(option) else []
-        yield from dict.fromkeys((variable(command, name), *declared, *shared))
+        earlier = [variable(old, name) for old in old_names_of(command)]
+        yield from dict.fromkeys((variable(command, name), *earlier, *declared, *shared))
 
 
 def is_shared(option: Any) -> bool:

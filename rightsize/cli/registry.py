@@ -5,7 +5,7 @@ To add a command, write it into a module of `commands/` and add its line here. T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 
@@ -16,10 +16,10 @@ class CommandEntry:
     Attributes:
         name: The words after `rightsize`, such as `plan files`.
         group: The title in the help of `rightsize`; empty for a command below another word.
-        summary: The first sentence of its help. A word with commands below it has no other help.
-        function: `MODULE:FUNCTION` in `rightsize.cli.commands`; empty for a word with commands below it.
+        summary: The first sentence of its help, of at most 70 characters. A word that is no command has no other help.
+        function: `MODULE:FUNCTION` in `rightsize.cli.commands`; empty for a word that only has commands below it.
         environment: Variables of the environment that are set for it, unless the user has set them.
-        default: For a word with commands below it: the command that takes a first word that is none of them.
+        is_weekly: Whether a team uses it each week, so that `rightsize help` lists it; `rightsize help --all` lists all.
     """
 
     name: str
@@ -27,7 +27,7 @@ class CommandEntry:
     summary: str
     function: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    default: str = ""
+    is_weekly: bool = True
 
 
 FREES_MEMORY = {"_RJEM_MALLOC_CONF": "dirty_decay_ms:10,muzzy_decay_ms:0"}
@@ -40,74 +40,74 @@ than the step. Read by polars when it is loaded."""
 
 # fmt: off
 COMMANDS = (
-    CommandEntry("demo", "Start", "Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR.", "demo:demo"),
-    CommandEntry("exports", "Start", "Write a script that fetches what `load` reads with `az`, over all subscriptions and management groups.", "collect:exports"),
-    CommandEntry("collect", "Start", "Collect a tenant from Azure, Graph, Log Analytics and storage into raw pages, then load them.", "collect:collect"),
-    CommandEntry("doctor", "Start", "Sign in, try each source once, and list the sources that `collect` could not read and the missing rights.", "collect:doctor"),
-    CommandEntry("load", "Start", "Load exports, recognised by their content; loading the same export again changes nothing.", "load:load"),
-    CommandEntry("catalog", "Start", "Load the catalogue of operations, roles and Graph permissions, and show its state."),
-    CommandEntry("catalog import", "", "Load operations, roles and Graph permissions from files, recognised by content; other files are refused.", "collect:import_catalog"),
-    CommandEntry("catalog refresh", "", "Load today's operations and roles from Azure, and the published map of Graph permissions if it changed.", "collect:refresh_catalog"),
-    CommandEntry("catalog status", "", "Show the number of loaded operations and roles, and the hash of the catalogue that plans name.", "collect:show_catalog"),
-    CommandEntry("status", "Start", "Show the loaded data, the days that each log covers, and the rejected records; `-v` names every scope.", "status:status"),
-    CommandEntry("completion", "Start", "Print the script that makes a shell complete commands, options and names of the tenant.", "setup:completion"),
-    CommandEntry("config", "Start", "Show the options of commands with their values, and where each value comes from."),
-    CommandEntry("config show", "", "Show the options of a command with their values, and where each value comes from.", "setup:show_config"),
-    CommandEntry("analyze", "Ask", "Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk.", "analyze:analyze"),
-    CommandEntry("explain", "Ask", "Show everything known about one principal: assignments, use, verdicts, evidence; quick after `analyze`.", "explain:explain"),
-    CommandEntry("can", "Ask", "Show whether a principal may perform an operation at a scope, and which assignments decide it.", "can:can", ONE_THREAD),
-    CommandEntry("who-can", "Ask", "List the principals that may perform an operation at a scope, and the assignments that decide it.", "can:who_can", ONE_THREAD),
-    CommandEntry("check", "Ask", "Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.", "check:check"),
-    CommandEntry("differences", "Ask", "List access that Defender or Advisor judges differently, with our verdict and its evidence.", "analyze:differences"),
-    CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine in any number of steps, today and under the plan.", "reach:reach"),
-    CommandEntry("agents", "Ask", "List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them.", "identities:agents"),
-    CommandEntry("layers", "Ask", "Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed.", "reach:layers"),
-    CommandEntry("jobs", "Ask", "List the jobs of the tenant: who has each, what all, most and few of them do, and who does what alone.", "identities:jobs"),
-    CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "analyze:report"),
-    CommandEntry("mcp", "Ask", "Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.", "setup:mcp", FREES_MEMORY),
-    CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),
-    CommandEntry("next", "Plan", "Show which changes of a plan to make first: those that remove the most excess for their effort and risk.", "plan:next_"),
-    CommandEntry("logs", "Plan", "Show which missing listings, logs and settings would decide most, with price, day and command for each.", "logs:logs"),
-    CommandEntry("plan", "Plan", "Write a plan as files to deploy or as a comment to review, sign it, or write its schema."),
-    CommandEntry("plan files", "", "Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.", "plan:files_"),
-    CommandEntry("plan comment", "", "Write a plan to stdout as a pull request comment: changes, reasons, proof and what may break.", "plan:comment_"),
-    CommandEntry("plan sign", "", "Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature.", "plan:sign_"),
-    CommandEntry("plan schema", "", "Write the JSON Schema of plan.json to stdout.", "plan:schema_"),
-    CommandEntry("verify", "Plan", "Prove a plan again on today's store, and refuse it if it is stale.", "plan:verify"),
-    CommandEntry("roles", "Plan", "Compare, expand and convert role definitions in files, for all possible operations."),
-    CommandEntry("roles contains", "", "Check that BIG grants everything that SMALL grants, for all possible operations; exit with 3 if it does not.", "roles:contains"),
-    CommandEntry("roles diff", "", "Show the operations that only A grants, and those that only B grants.", "roles:diff"),
-    CommandEntry("roles expand", "", "List the operations that a role grants, from the store's catalogue or that of `--operations`.", "roles:expand"),
-    CommandEntry("roles convert", "", "Write a role in another form to stdout; it is an error if the form cannot hold the whole role.", "roles:convert"),
-    CommandEntry("roles check", "", "Show what a drafted role grants beyond a principal's use and access, and what it lacks.", "roles:check_role"),
-    CommandEntry("roles no-new-access", "", "Check that a change of role definitions grants nothing new; exit with 3 if it does.", "roles:no_new_access"),
-    CommandEntry("roles not-granted", "", "Check that no role in a file or folder grants given operations, with or without a condition.", "roles:not_granted"),
-    CommandEntry("mine", "Plan", "Find the fewest roles that give each user exactly the listed permissions, with a proven lower bound.", "roles:mine"),
-    CommandEntry("backtest", "Plan", "Make plans from the first days of the logs, and count the later calls that these plans would have denied.", "backtest:backtest", FREES_MEMORY),
-    CommandEntry("review", "Review", "Decide on the proposals of a plan: `review PLAN` asks for each of them, the other commands never ask.", default="walk"),
-    CommandEntry("review walk", "", "Walk through the open proposals, one a screen, with a key for each decision; `?` shows the keys.", "review:walk"),
-    CommandEntry("review list", "", "Show the state of each proposal, and the totals of the review.", "review:list_"),
-    CommandEntry("review accept", "", "Accept proposals: `rollout plan --review` includes only accepted ones.", "review:accept"),
-    CommandEntry("review reject", "", "Reject proposals: `propose --review` keeps the assignments that they would change, with the reason.", "review:reject"),
-    CommandEntry("review defer", "", "Defer proposals: they stay in the plan, and no rollout includes them.", "review:defer"),
-    CommandEntry("review reopen", "", "Remove decisions from the file.", "review:reopen"),
-    CommandEntry("rollout", "Change", "Apply an accepted plan to Azure, watch it, and roll it back."),
-    CommandEntry("rollout plan", "", "Order a plan into swaps and waves, and check its preconditions.", "rollout:plan_"),
-    CommandEntry("rollout apply", "", "Apply a wave: make new assignments, wait, read them back twice, then remove the old ones.", "rollout:apply_"),
-    CommandEntry("rollout rollback", "", "Roll swaps back: restore removed assignments with id, condition and description, then remove the new ones.", "rollout:rollback_"),
-    CommandEntry("rollout status", "", "Show the state of each swap, from the journal and the logs loaded since; exit with 3 if one is tripped.", "rollout:status_"),
-    CommandEntry("watch", "Watch", "Load new data, compare it with the last pass, and report each change exactly once.", "watch:watch"),
-    CommandEntry("signals", "Watch", "List alerts and risks with the principals that they name, calls in quarantine, or unusual days.", "contain:signals"),
-    CommandEntry("contain", "Watch", "Write a plan with the smallest change that stops a suspected principal and the access it could gain next.", "contain:contain"),
-    CommandEntry("sql", "Data", "Run one SQL statement that reads the store.", "data:sql"),
-    CommandEntry("queries", "Data", "List, show and run the saved questions about the store."),
+    CommandEntry("demo", "Start", "Make a sample tenant with a plan and a report to try out.", "demo:demo"),
+    CommandEntry("fetch-script", "Start", "Write a script that fetches a tenant's exports with `az`.", "collect:fetch_script"),
+    CommandEntry("collect", "Start", "Read your tenant from Azure and Graph, and load it.", "collect:collect"),
+    CommandEntry("load", "Start", "Load exports; loading the same one again changes nothing.", "load:load"),
+    CommandEntry("status", "Start", "Show what is loaded, and which days the logs cover.", "status:status"),
+    CommandEntry("status logs", "", "Show which missing logs and listings would decide most.", "logs:logs"),
+    CommandEntry("status sources", "", "Sign in, try each source, and list the missing rights.", "collect:try_sources"),
+    CommandEntry("catalog", "Start", "Load the catalogue of operations, roles and permissions.", is_weekly=False),
+    CommandEntry("catalog import", "", "Load operations, roles and Graph permissions from files.", "collect:import_catalog"),
+    CommandEntry("catalog refresh", "", "Load today's operations and roles from Azure.", "collect:refresh_catalog"),
+    CommandEntry("catalog status", "", "Show what the loaded catalogue holds, and its hash.", "collect:show_catalog"),
+    CommandEntry("completion", "Start", "Print the script that completes commands and names.", "setup:completion", is_weekly=False),
+    CommandEntry("config", "Start", "Show options with their values, and where each comes from.", is_weekly=False),
+    CommandEntry("config show", "", "Show options with their values, and where each comes from.", "setup:show_config"),
+    CommandEntry("help", "Start", "List the usual commands, or explain one.", "setup:help_", is_weekly=False),
+    CommandEntry("schema", "Start", "Print the JSON Schema of a file, for editors and checks.", "setup:schema", is_weekly=False),
+    CommandEntry("analyze", "Ask", "Judge whether each granted operation was used.", "analyze:analyze"),
+    CommandEntry("explain", "Ask", "Show everything known about one principal.", "explain:explain"),
+    CommandEntry("can", "Ask", "Show whether a principal may perform an operation, and why.", "can:can", ONE_THREAD),
+    CommandEntry("who-can", "Ask", "List the principals that may perform an operation, and why.", "can:who_can", ONE_THREAD),
+    CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine.", "reach:reach"),
+    CommandEntry("reach layers", "", "List who can defeat several layers of one subscription.", "reach:layers"),
+    CommandEntry("check", "Ask", "Check the tenant by controls, as a report or as a gate.", "check:check"),
+    CommandEntry("report", "Ask", "Write the analysis and the plan as one HTML file.", "analyze:report"),
+    CommandEntry("sql", "Ask", "Run one SQL statement that reads the store.", "data:sql"),
+    CommandEntry("queries", "Ask", "List, show and run the saved questions about the store.", is_weekly=False),
     CommandEntry("queries list", "", "List the saved questions.", "data:list_queries"),
-    CommandEntry("queries show", "", "Print the SQL of a saved question, with its parameters and columns.", "data:show_query"),
+    CommandEntry("queries show", "", "Print the SQL of a saved question.", "data:show_query"),
     CommandEntry("queries run", "", "Answer a saved question from the store.", "data:run_query"),
-    CommandEntry("schema", "Data", "Print the JSON Schema of a file that people write or programs read, for editors and checks.", "setup:schema"),
-    CommandEntry("events", "Data", "Parse logs and print normalised events, one for each call, in order of time.", "data:events"),
-    CommandEntry("export", "Data", "Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as complete tables.", "data:export"),
-    CommandEntry("prune", "Data", "Delete the single events and sign-ins of old days and shrink the store; daily use, coverage and sign-ins stay.", "data:prune"),
+    CommandEntry("differences", "Ask", "List access that Defender or Advisor judges differently.", "analyze:differences", is_weekly=False),
+    CommandEntry("agents", "Ask", "List AI agents with their owners, permissions and use.", "identities:agents", is_weekly=False),
+    CommandEntry("events", "Ask", "Parse logs, and print one normalised event for each call.", "data:events", is_weekly=False),
+    CommandEntry("export", "Ask", "Write the content of the store as complete tables.", "data:export", is_weekly=False),
+    CommandEntry("mcp", "Ask", "Answer the questions of AI agents (MCP); it only reads.", "setup:mcp", FREES_MEMORY, is_weekly=False),
+    CommandEntry("propose", "Plan", "Write a plan of the smallest roles for what was used.", "propose:propose", FREES_MEMORY),
+    CommandEntry("next", "Plan", "Show which changes of a plan to make first.", "plan:next_"),
+    CommandEntry("jobs", "Plan", "List the jobs of the tenant, and who does what alone.", "identities:jobs"),
+    CommandEntry("plan", "Plan", "Prove, sign, deploy or comment on a written plan."),
+    CommandEntry("plan verify", "", "Prove a plan on today's store, and refuse a stale one.", "plan:verify"),
+    CommandEntry("plan files", "", "Write the roles and assignments of a plan for other tools.", "plan:files_"),
+    CommandEntry("plan comment", "", "Write a plan to stdout as a pull request comment.", "plan:comment_"),
+    CommandEntry("plan sign", "", "Sign a plan with `ssh-keygen` or `minisign`.", "plan:sign_"),
+    CommandEntry("plan schema", "", "Write the JSON Schema of plan.json to stdout.", "plan:schema_"),
+    CommandEntry("roles", "Plan", "Compare, expand and convert role definitions in files."),
+    CommandEntry("roles contains", "", "Check that BIG grants everything that SMALL grants.", "roles:contains"),
+    CommandEntry("roles diff", "", "Show the operations that only one of two roles grants.", "roles:diff"),
+    CommandEntry("roles expand", "", "List the operations that a role grants.", "roles:expand"),
+    CommandEntry("roles convert", "", "Write a role in another form to stdout.", "roles:convert"),
+    CommandEntry("roles check", "", "Show what a drafted role grants in excess, and lacks.", "roles:check_role"),
+    CommandEntry("roles no-new-access", "", "Check that a change of roles grants nothing new.", "roles:no_new_access"),
+    CommandEntry("roles not-granted", "", "Check that no role in files grants given operations.", "roles:not_granted"),
+    CommandEntry("mine", "Plan", "Find the fewest roles that grant exactly what is listed.", "roles:mine", is_weekly=False),
+    CommandEntry("backtest", "Plan", "Count the later calls that earlier plans would have denied.", "backtest:backtest", FREES_MEMORY, is_weekly=False),
+    CommandEntry("review", "Change", "Decide on the proposals of a plan, one by one.", "review:walk"),
+    CommandEntry("review list", "", "Show the state of each proposal, and the totals.", "review:list_"),
+    CommandEntry("review accept", "", "Accept proposals, so that a rollout includes them.", "review:accept"),
+    CommandEntry("review reject", "", "Reject proposals, so that the next plan keeps the access.", "review:reject"),
+    CommandEntry("review defer", "", "Defer proposals: they stay, and no rollout includes them.", "review:defer"),
+    CommandEntry("review reopen", "", "Remove decisions from the file.", "review:reopen"),
+    CommandEntry("rollout", "Change", "Apply an accepted plan to Azure, or roll it back."),
+    CommandEntry("rollout plan", "", "Order a plan into swaps and waves, and check what it needs.", "rollout:plan_"),
+    CommandEntry("rollout apply", "", "Apply a wave: add, read back twice, then remove.", "rollout:apply_"),
+    CommandEntry("rollout rollback", "", "Restore what a rollout removed, then remove what it added.", "rollout:rollback_"),
+    CommandEntry("rollout status", "", "Show the state of each swap, by the journal and the logs.", "rollout:status_"),
+    CommandEntry("watch", "Watch", "Load new data, and report each change exactly once.", "watch:watch"),
+    CommandEntry("signals", "Watch", "List alerts, risks, quarantined calls or unusual days.", "contain:signals"),
+    CommandEntry("contain", "Watch", "Write a plan that stops a suspected principal.", "contain:contain"),
+    CommandEntry("prune", "Watch", "Delete single events of old days; daily use stays.", "data:prune", is_weekly=False),
 )
 # fmt: on
 
@@ -116,3 +116,53 @@ def entries_below(name: str) -> dict[str, CommandEntry]:
     """Return the entries one word below a name, by that word; below the empty name are those of `rightsize` itself."""
     above = name.split()
     return {words[-1]: one for one in COMMANDS if (words := one.name.split())[:-1] == above}
+
+
+OLD_NAMES: Mapping[str, str] = {
+    "doctor": "status sources",
+    "exports": "fetch-script",
+    "layers": "reach layers",
+    "logs": "status logs",
+    "review walk": "review",
+    "verify": "plan verify",
+}
+"""The name of each renamed command, by its earlier name. Earlier names work in this version and stand in no help, and so
+do their tables in `rightsize.toml` and their variables."""
+
+
+def old_names_of(name: str) -> list[str]:
+    """Return the earlier names of a command."""
+    return [old for old, new in OLD_NAMES.items() if new == name]
+
+
+def with_new_name(words: Sequence[str]) -> tuple[list[str], str]:
+    """Return a command line with the name of today, and the earlier name that it had; empty if it had none."""
+    for old, new in OLD_NAMES.items():
+        length = len(old.split())
+        if list(words[:length]) == old.split():
+            return [*new.split(), *words[length:]], old
+    return list(words), ""
+
+
+FIRST_GUESSES: Mapping[str, str] = {
+    "apply": "`rightsize rollout apply` changes Azure, after `rightsize propose` and `rightsize review`",
+    "audit": "`rightsize check` judges the tenant by controls, and `rightsize analyze` each granted operation",
+    "diff": "`rightsize watch` reports what changed since its last pass, and `rightsize roles diff` compares two roles",
+    "fetch": "`rightsize fetch-script` writes the script that fetches exports, and `rightsize collect` reads the tenant itself",
+    "fix": "`rightsize propose` writes a plan, and only `rightsize rollout apply` changes Azure by it",
+    "import": "`rightsize load` reads exports, and `rightsize catalog import` operations and roles",
+    "init": "nothing has to be set up: `rightsize demo` makes a sample, and `rightsize fetch-script` begins with your tenant",
+    "list": "`rightsize analyze` lists all principals, and `rightsize who-can` those that may perform an operation",
+    "login": "`az login` signs in, which rightsize uses, and `rightsize status sources` shows what you may read",
+    "query": "`rightsize sql` runs a statement, and `rightsize queries run` a saved question",
+    "recommend": "`rightsize propose` writes a plan, and `rightsize next` shows which of its changes to make first",
+    "rollback": "`rightsize rollout rollback` restores what a rollout removed",
+    "scan": "`rightsize collect` reads the tenant, and `rightsize analyze` judges what is loaded",
+    "show": "`rightsize explain` shows everything known about one principal, and `rightsize status` what is loaded",
+    "simulate": "`rightsize backtest` counts the later calls that earlier plans would have denied",
+    "suggest": "`rightsize propose` writes a plan, and `rightsize next` shows which of its changes to make first",
+    "users": "`rightsize analyze` lists all principals, and `rightsize explain` shows everything about one of them",
+    "validate": "`rightsize plan verify` proves a plan on today's store",
+    "version": "`rightsize --version` shows it",
+}
+"""The right command, and why, for words that newcomers try first."""

@@ -99,7 +99,7 @@ class Tools:
         """Show which changes of the written plan to make first: the most excess removed for effort and risk.
 
         It reads the plan that the server was started with, and says nothing on whether the plan is still valid:
-        `rightsize verify` does. People make these changes, after a review.
+        `rightsize plan verify` does. People make these changes, after a review.
         """
         return await self._answered(lambda: self._questions.next_steps(wave))
 

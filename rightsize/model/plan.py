@@ -303,7 +303,7 @@ class Plan:
             cost of the split, and what stays standing; empty without.
         names: Display names of principals and roles by id, and of subscriptions and management groups by scope; they
             are for people, and no part of the agreed plan.
-        rests_on: The objects of the tenant that it read, as hashes by id; `verify` finds changes since then by them.
+        rests_on: The objects of the tenant that it read, as hashes by id; `plan verify` finds changes by them.
         parts: The parts for planes beyond Azure RBAC; all other attributes are about RBAC alone.
         would_tell: What would decide the use that kept assignments leave undecided, by the words of `kept_unseen`.
         uses: The use behind the proposals, as the table `operations` of `plan_evidence`; None where there is none. In a

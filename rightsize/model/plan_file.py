@@ -189,7 +189,7 @@ CHANCES = Table(
 )
 READINGS = Table(
     "readings",
-    "one row per object of the tenant that the plan rests on: `verify` finds changes by them",
+    "one row per object of the tenant that the plan rests on: `plan verify` finds changes by them",
     (
         key("what", TEXT, "role_assignments, eligible_assignments, role_definitions and so on"),
         key("id", TEXT, "its id"),

@@ -8,8 +8,8 @@ What a platform lead would refuse is no role. The evidence of a new role has to 
 3. Nothing is in it that only calls in quarantine used.
 4. Against the best roles without it, it saves what is asked of a role; add-ons beside another new role keep risk apart.
 
-The rules read the written evidence alone, so that `verify` asks the same of a plan that somebody else sends. Of such a
-plan it also asks the logs in the store for each use.
+The rules read the written evidence alone, so that `plan verify` asks the same of a plan that somebody else sends. Of
+such a plan it also asks the logs in the store for each use.
 """
 
 from __future__ import annotations

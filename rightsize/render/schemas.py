@@ -12,7 +12,7 @@ DESCRIBED: Mapping[str, str] = {
     "review": "a line of review.jsonl, which `rightsize review` writes",
     "exemptions": "the file of `rightsize check --exemptions`, in TOML, JSON or CSV",
     "exclusions": "the file of `rightsize propose --exclude-from`, in TOML, JSON or CSV",
-    "prices": "a row of the CSV file of `rightsize logs --prices`",
+    "prices": "a row of the CSV file of `rightsize status logs --prices`",
 }
 """What each schema describes."""
 

@@ -32,7 +32,7 @@ def _add_covered_days(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_parts_of_options(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add what is missing scope by scope; the next run of `logs` writes its answer anew."""
+    """Add what is missing scope by scope; the next run of `status logs` writes its answer anew."""
     connection.execute("DROP TABLE IF EXISTS base.observability_options")
     _create(connection, "observability_options", "observability_parts")
 

@@ -38,8 +38,8 @@ def assigned(
 '''
 LINE = Registration(
     path="rightsize/cli/registry.py",
-    after='CommandEntry("sql", "Data", "Run one SQL statement that reads the store.", "data:sql"),',
-    text='    CommandEntry("assigned", "Data", "List the role assignments at a scope.", "assigned:assigned"),',
+    after='CommandEntry("sql", "Ask", "Run one SQL statement that reads the store.", "data:sql"),',
+    text='    CommandEntry("assigned", "Ask", "List the role assignments at a scope.", "assigned:assigned"),',
 )
 SCOPE = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ASSIGNED = "30000000-0000-4000-8000-000000000000"
@@ -54,7 +54,7 @@ def test_a_command_is_one_file_and_one_line(tmp_path: Path) -> None:
             "INSERT INTO base.role_assignments (role_assignment_id, state, principal_id, role_definition_id, scope) "
             f"VALUES ('{ASSIGNED}', 'active', 'anna', 'reader', '{SCOPE}')"
         )
-    listed = tree.run("--help", cwd=tree.root).stdout.partition("Data:\n")[2].splitlines()
+    listed = tree.run("--help", cwd=tree.root).stdout.partition("  sql ")[2].splitlines()
     assert listed[1].split(maxsplit=1) == ["assigned", "List the role assignments at a scope."]
 
     words = ("assigned", SCOPE, "--db", "s.duckdb")

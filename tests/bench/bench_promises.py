@@ -1,4 +1,4 @@
-"""What `logs --budget` promised beside what came, on the demo's tenant and on one of the suite, by kind of evidence.
+"""What `status logs --budget` promised beside what came, on the demo's tenant and one of the suite, by evidence.
 
 The catalogue of the suite's tenant is the one beside the project; without it the demo is alone.
 """

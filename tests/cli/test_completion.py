@@ -152,7 +152,9 @@ def test_asking_never_writes_and_never_complains(store: Path, tmp_path: Path) ->
 def test_files_options_choices_and_commands_are_offered(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert ask("zsh", "load", "") == ask("zsh", "verify", "x") == ask("zsh", "propose", "--out", "") == ["files"]
+    assert (
+        ask("zsh", "load", "") == ask("zsh", "plan", "verify", "x") == ask("zsh", "propose", "--out", "") == ["files"]
+    )
     assert ask("zsh", "propose", "--reads=n") == ["values", "--reads=none\t", "--reads=namespace\t"]
     assert [line.partition("\t")[0] for line in ask("fish", "rollout", "")][1:] == [
         "plan",

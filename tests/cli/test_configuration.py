@@ -107,7 +107,7 @@ def test_a_table_of_a_word_serves_the_commands_below_it(folder: Path, capsys: py
     named = ("--config", FILE)
     assert shown(capsys, "review", "accept", *named)["plan"] == ("p", "rightsize.toml: review.plan")
     assert shown(capsys, "review", "reject", *named)["plan"] == ("q", "rightsize.toml: review.reject.plan")
-    assert shown(capsys, "review", "walk", *named)["review"][0] == "a.jsonl"
+    assert shown(capsys, "review", *named)["review"][0] == "a.jsonl"
 
 
 def test_only_a_key_of_a_word_asks_for_the_options_of_its_other_commands() -> None:
@@ -224,13 +224,13 @@ def test_what_confirms_a_change_is_typed(
         ("[load]\ntrust-collections = true", "load"),
         ("[roles.no-new-access]\nallow-new-roles = true", "roles no-new-access"),
         ("[check]\nlist = true", "check"),
-        ('[verify]\nsigners = "s"', "verify"),
+        ('[plan.verify]\nsigners = "s"', "plan verify"),
         ('[propose]\nout = "../elsewhere"', "propose"),
         ('[propose]\nout = "plan"', "propose"),
         ('[report]\nout = "/tmp/report.html"', "report"),
         ('[report]\nplan = "link/plan"', "report"),
         ('[review]\nreview = "decisions.jsonl"', "review accept"),
-        ('[layers]\npicture = "matrix.svg"', "layers"),
+        ('[reach.layers]\npicture = "matrix.svg"', "reach layers"),
         ('[load]\nspill-folder = "spill"', "load"),
         ('db = "../s.duckdb"', "status"),
         *(('db = "s.duckdb"', command) for command in ("load", "analyze", "propose", "catalog import", "rollout plan")),

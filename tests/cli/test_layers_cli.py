@@ -1,4 +1,4 @@
-"""`rightsize layers` on the demo: principals that defeat several layers, how, and what remains after the plan."""
+"""`rightsize reach layers` on the demo: principals that defeat several layers, how, and what remains after the plan."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def demo(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def rows(demo: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return answer(capsys, demo, "layers")
+    return answer(capsys, demo, "reach", "layers")
 
 
 def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:
@@ -59,7 +59,7 @@ def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Together they defeat every layer that is named, each is granted, and no smaller number of granted ones does."""
-    found = answer(capsys, demo, "layers", "--by", "subscription")
+    found = answer(capsys, demo, "reach", "layers", "--by", "subscription")
     portal = next(row for row in found if row["name"].startswith("mei.lin@"))
     assert portal["at"] == "Patient Portal"
     text = f"""
@@ -78,7 +78,7 @@ def test_a_row_a_subscription_names_it_and_the_fewest_operations(
 
 
 def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = answer(capsys, demo, "layers", "Lucas Brandt")
+    found = answer(capsys, demo, "reach", "layers", "Lucas Brandt")
     granted = {row["layer"] for row in found if row["basis"] == "granted" and row["at"] == "Connectivity"}
     assert granted == set(LAYERS)
     assert {row["basis"] for row in found} == {"granted", "used", "proposed"}
@@ -89,7 +89,7 @@ def test_the_terminal_shows_letters_within_80_columns(
     demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    assert run(["layers", "--db", str(demo / "demo.duckdb")]) == 0
+    assert run(["reach", "layers", "--db", str(demo / "demo.duckdb")]) == 0
     shown = capsys.readouterr()
     assert max(len(line) for line in shown.out.splitlines()) <= 80
     assert "HCNDIM" in shown.out
@@ -98,7 +98,7 @@ def test_the_terminal_shows_letters_within_80_columns(
 
 def test_the_picture_is_xml_with_a_row_a_principal(demo: Path, tmp_path: Path) -> None:
     target = tmp_path / "layers.svg"
-    assert run(["layers", "--picture", str(target), "--db", str(demo / "demo.duckdb"), "-q"]) == 0
+    assert run(["reach", "layers", "--picture", str(target), "--db", str(demo / "demo.duckdb"), "-q"]) == 0
     root = ET.parse(target).getroot()  # noqa: S314  written by ourselves
     assert root.tag.endswith("svg")
     assert "amelia.hartley" in target.read_text(encoding="utf-8")
@@ -109,7 +109,7 @@ def test_an_analysis_without_a_plan_keeps_what_the_last_plan_leaves(
     demo: Path, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]
 ) -> None:
     assert run(["analyze", "--db", str(demo / "demo.duckdb"), "-q"]) == 0
-    assert answer(capsys, demo, "layers") == rows
+    assert answer(capsys, demo, "reach", "layers") == rows
 
 
 def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
@@ -123,8 +123,8 @@ def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
     policies = [policy_of(number, row) for number, row in enumerate(held) if row["scope"] != "/"]
     (tmp_path / "policies.json").write_text(json.dumps({"value": policies}), encoding="utf-8")
     assert run(["load", str(tmp_path / "policies.json"), "--db", db, "-q"]) == 0
-    before = answer(capsys, folder, "layers", "--plan", str(demo))
-    assert before == answer(capsys, folder, "layers")
+    before = answer(capsys, folder, "reach", "layers", "--plan", str(demo))
+    assert before == answer(capsys, folder, "reach", "layers")
     hints = [one for one in json.loads((demo / "plan.json").read_text("utf-8"))["advice"] if one["subject"][:2] == "--"]
     assert [one["subject"] for one in hints] == ["--separate-layers"]
     monkeypatch.setenv("COLUMNS", "80")
@@ -140,9 +140,9 @@ def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
     assert f"{told['cost']['roles']:+} new roles" in (plan / "summary.html").read_text(encoding="utf-8")
     assert run(["plan", "comment", str(plan), "--db", db]) == 0
     assert f"{told['cost']['roles']:+} new roles" in capsys.readouterr().out
-    after = answer(capsys, folder, "layers", "--plan", str(plan))
-    assert after == answer(capsys, folder, "layers")
-    assert run(["verify", str(plan), "--db", db, "-q"]) == 0
+    after = answer(capsys, folder, "reach", "layers", "--plan", str(plan))
+    assert after == answer(capsys, folder, "reach", "layers")
+    assert run(["plan", "verify", str(plan), "--db", db, "-q"]) == 0
 
 
 def policy_of(number: int, row: dict[str, Any]) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_a_store_without_an_analysis_says_what_to_do(
 ) -> None:
     db = str(tmp_path / "fresh.duckdb")
     assert run(["load", str(demo_exports / "scopes"), "--db", db, "-q"]) == 0
-    assert run(["layers", "--db", db]) == 6
+    assert run(["reach", "layers", "--db", db]) == 6
     assert "rightsize analyze" in capsys.readouterr().err
 
 

@@ -1,4 +1,4 @@
-"""`rightsize logs`: the JSON contract, the table, budgets, templates, prices, and what came of promises."""
+"""`rightsize status logs`: the JSON contract, the table, budgets, templates, prices, and what came of promises."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert run(["logs", "-o", "json", *arguments]) == 0
+    assert run(["status", "logs", "-o", "json", *arguments]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -77,7 +77,7 @@ def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: p
 def test_a_table_shows_no_hostile_text_and_says_what_to_do_next(
     store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(["logs", "-v"]) == 0
+    assert run(["status", "logs", "-v"]) == 0
     out, err = capsys.readouterr()
     assert "\x1b" not in out + err
     assert "complete inventory of resources" in out
@@ -185,7 +185,7 @@ def test_a_budget_picks_the_subscription_that_matters(
     assert found["best_set"]["price_per_month"] == 33
     assert found["best_set"]["is_assumed"]
     for by, shown in (("item", "1 of 2"), ("scope", SUB2.rpartition("/")[2])):
-        assert run(["logs", *arguments, "--budget", "33", "--by", by]) == 0
+        assert run(["status", "logs", *arguments, "--budget", "33", "--by", by]) == 0
         out, err = capsys.readouterr()
         assert shown in out
         assert "~30.0" in out if by == "scope" else "~60.0" in out
@@ -202,12 +202,12 @@ def test_parts_are_written_to_the_store(monkeypatch: pytest.MonkeyPatch, capsys:
     assert all(not row["parts"] for item, row in options.items() if item.startswith("sign_ins:"))
     for row in parts.rows(named=True):
         assert row["excess_alone"] <= row["excess"] <= options[row["item"]]["excess"]
-    assert run(["logs", "--by", "scope", "-o", "jsonl"]) == 0
+    assert run(["status", "logs", "--by", "scope", "-o", "jsonl"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == len(parts)
 
 
 def test_a_command_fetches_what_is_missing_of_one_subscription() -> None:
-    """Every source that a command names is one that the script of `exports` knows."""
+    """Every source that a command names is one that the script of `fetch-script` knows."""
     for names in EXPORTED.values():
         assert requests_of(names)
 
@@ -319,7 +319,7 @@ def test_no_digest_contains_what_logs_writes() -> None:
 def test_wrong_options_are_errors(
     store: FakeStore, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
 ) -> None:
-    assert run(["logs", *arguments]) == code
+    assert run(["status", "logs", *arguments]) == code
     assert said in capsys.readouterr().err
     assert not store.answers
 
@@ -329,6 +329,6 @@ def test_a_file_of_prices_that_is_no_text_is_an_error(
 ) -> None:
     path = tmp_path / "prices.csv"
     path.write_bytes(b"\xff\xfe\x00")
-    assert run(["logs", "--prices", str(path)]) == 5
+    assert run(["status", "logs", "--prices", str(path)]) == 5
     assert "is not UTF-8 text" in capsys.readouterr().err
     assert not store.answers

@@ -180,7 +180,7 @@ def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: As
     write_folder(plan_files(tenant.plan()), tmp_path / "plan")
     code, out, err = ask("next", tmp_path / "plan", "--db", none)
     assert (code, out) == (0, "")
-    assert err == f"the plan changes nothing\nnext step: rightsize logs --db {none}\n"
+    assert err == f"the plan changes nothing\nnext step: rightsize status logs --db {none}\n"
     assert json.loads(ask("next", tmp_path / "plan", "--db", none, "-o", "json")[1])["steps"] == []
 
 

@@ -59,7 +59,7 @@ def test_a_chain_stands_beside_the_plan_and_verify_reads_it(ask: Ask, plan: Path
         "plan.json",
         "chain.json",
     }
-    code, out, err = ask("verify", plan, "-o", "json")
+    code, out, err = ask("plan", "verify", plan, "-o", "json")
     assert code == 0
     assert json.loads(out)["chain"] == {
         "head": document["links"][-1]["link"],
@@ -73,10 +73,10 @@ def test_a_chain_stands_beside_the_plan_and_verify_reads_it(ask: Ask, plan: Path
 def test_without_a_chain_a_plan_is_still_verified(ask: Ask, plan: Path) -> None:
     """As a plan that another program wrote; of a folder of `propose` the manifest says that the chain is missing."""
     (plan / "chain.json").unlink()
-    code, _, err = ask("verify", plan)
+    code, _, err = ask("plan", "verify", plan)
     assert (code, "lacks its `chain.json`" in err) == (5, True)
     (plan / "manifest.json").unlink()
-    code, _, err = ask("verify", plan)
+    code, _, err = ask("plan", "verify", plan)
     assert code == 0
     assert "there is no chain of hashes" in err
 
@@ -109,7 +109,7 @@ def _edit(path: Path, old: str, new: str) -> None:
 def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Callable[[Path], Any], said: str) -> None:
     """Whichever file it is, before anything is believed: exit code 5."""
     change(plan)
-    code, _, err = ask("verify", plan)
+    code, _, err = ask("plan", "verify", plan)
     assert code == 5
     assert said in err
 
@@ -130,7 +130,7 @@ OPERATIONS = "evidence/operations.parquet"
         ),
     ],
 )
-@pytest.mark.parametrize("command", [("verify",), ("plan", "comment")], ids=" ".join)
+@pytest.mark.parametrize("command", [("plan", "verify"), ("plan", "comment")], ids=" ".join)
 def test_evidence_is_bound_to_the_plan_without_a_chain(
     ask: Ask, plan: Path, command: tuple[str, ...], change: Callable[[Path], Any], said: str
 ) -> None:
@@ -148,11 +148,11 @@ def test_a_forged_chain_must_fit_the_plan_and_its_lists(ask: Ask, plan: Path) ->
     document = _chain(plan)
     document["links"][1]["sha256"] = "0" * 64
     (plan / "chain.json").write_text(json.dumps(_link(document)))
-    assert "made from something else" in ask("verify", plan)[2]
+    assert "made from something else" in ask("plan", "verify", plan)[2]
     document = _chain(plan)
     document["inputs"] = document["inputs"][1:]
     (plan / "chain.json").write_text(json.dumps(_link(document)))
-    assert "lists something else" in ask("verify", plan)[2]
+    assert "lists something else" in ask("plan", "verify", plan)[2]
 
 
 def _key(folder: Path, name: str) -> Path:
@@ -168,20 +168,20 @@ def test_a_plan_is_signed_with_openssh(ask: Ask, plan: Path, tmp_path: Path) -> 
     mine, theirs = _key(tmp_path, "mine"), _key(tmp_path, "theirs")
     signers = tmp_path / "signers"
     signers.write_text(f"mei@example.com {(tmp_path / 'mine.pub').read_text()}")
-    assert ask("verify", plan, "--signers", signers)[0] == 3
+    assert ask("plan", "verify", plan, "--signers", signers)[0] == 3
     assert ask("plan", "sign", plan, "--key", mine)[0] == 0
-    code, _, err = ask("verify", plan)
+    code, _, err = ask("plan", "verify", plan)
     assert (code, "signed with ED25519 key SHA256:" in err, "--signers FILE would say whose" in err) == (0, True, True)
-    code, out, err = ask("verify", plan, "--signers", signers, "-o", "json")
+    code, out, err = ask("plan", "verify", plan, "--signers", signers, "-o", "json")
     assert (code, json.loads(out)["signed_by"]) == (0, "mei@example.com")
-    assert ask("verify", plan, "--signers", signers, "--signer", "ana@example.com")[0] == 3
+    assert ask("plan", "verify", plan, "--signers", signers, "--signer", "ana@example.com")[0] == 3
     assert ask("plan", "sign", plan, "--key", theirs)[0] == 0
-    code, _, err = ask("verify", plan, "--signers", signers)
+    code, _, err = ask("plan", "verify", plan, "--signers", signers)
     assert (code, "the signature of the plan does not hold" in err) == (3, True)
     assert ask("plan", "sign", plan, "--key", mine)[0] == 0
     document = _chain(plan)
     (plan / "chain.json").write_text(json.dumps(document))  # the same, in other bytes
-    assert ask("verify", plan, "--signers", signers)[0] == 3
+    assert ask("plan", "verify", plan, "--signers", signers)[0] == 3
     assert ask("plan", "sign", plan, "--key", tmp_path / "none")[0] == 5
 
 
@@ -191,11 +191,11 @@ def test_a_plan_is_signed_with_minisign(ask: Ask, plan: Path, tmp_path: Path) ->
     public, secret = tmp_path / "key.pub", tmp_path / "key"
     subprocess.run(["minisign", "-G", "-W", "-p", str(public), "-s", str(secret)], check=True, capture_output=True)
     assert ask("plan", "sign", plan, "--key", secret)[0] == 0
-    assert ask("verify", plan, "--signers", public)[0] == 0
-    code, _, err = ask("verify", plan)
+    assert ask("plan", "verify", plan, "--signers", public)[0] == 0
+    code, _, err = ask("plan", "verify", plan)
     assert (code, "no key is named to check it" in err) == (2, True)
     (plan / "chain.json").write_text(json.dumps(_chain(plan)))
-    code, _, err = ask("verify", plan, "--signers", public)
+    code, _, err = ask("plan", "verify", plan, "--signers", public)
     assert (code, "does not hold" in err) == (3, True)
 
 

@@ -30,7 +30,7 @@ def written(folder: Path, *first: str) -> None:
     log, store = folder.parent / "log.json", folder / "deep" / "s.duckdb"
     log.write_bytes(SHAPES["az-list"]([Call(1)]))
     assert run([*first, "load", str(log), "--db", str(store)]) == 0
-    assert run([*first, "exports", "--out", str(folder / "exports")]) == 0
+    assert run([*first, "fetch-script", "--out", str(folder / "exports")]) == 0
     assert run([*first, "propose", "--out", str(folder / "plan"), "--db", str(store)]) in {0, 6}
 
 

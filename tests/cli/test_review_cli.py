@@ -29,7 +29,7 @@ def ask(demo_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
 
     def asked(*words: str) -> tuple[int, str, str]:
         capsys.readouterr()
-        plan = [] if words[0] in ("list", "walk") else ["--plan", str(demo_folder)]
+        plan = [] if words[0] in ("list", str(demo_folder)) else ["--plan", str(demo_folder)]
         code = run(["review", *words, *plan])
         out, err = capsys.readouterr()
         return code, out, err
@@ -231,6 +231,6 @@ def test_somebody_walks_through_with_keys(terminal: Terminal) -> None:
 
 def test_nobody_is_asked_where_nobody_is(ask: Ask, demo_folder: Path) -> None:
     """Without a terminal, or with `--no-input`, the commands that do not ask are named."""
-    code, _, err = ask("walk", str(demo_folder), "--no-input")
+    code, _, err = ask(str(demo_folder), "--no-input")
     assert code == 2
     assert "`rightsize review list`" in err

@@ -1,4 +1,4 @@
-"""`rightsize verify`: exit codes, and the faults for people and for programs."""
+"""`rightsize plan verify`: exit codes, and the faults for people and for programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def _answer(folder: Path, capsys: pytest.CaptureFixture[str], code: int) -> tuple[dict[str, Any], str]:
-    assert run(["verify", str(folder), "-o", "json"]) == code
+    assert run(["plan", "verify", str(folder), "-o", "json"]) == code
     written, told = capsys.readouterr()
     return json.loads(written), told
 
@@ -82,7 +82,7 @@ def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytes
     """Hostile names do not reach the terminal, and what is cut is counted."""
     for number in range(210):
         today.use(guid(1), WRITE, VM.replace("vm1", f"vm{number}"))
-    assert run(["verify", str(folder)]) == 6
+    assert run(["plan", "verify", str(folder)]) == 6
     shown, told = capsys.readouterr()
     assert shown.count("use not covered: ") == 200
     assert "and 10 more rows: --all shows all 210" in shown
@@ -129,7 +129,7 @@ def test_what_cannot_be_read_ends_in_five(
         (folder / "plan.json").write_text("{}", encoding="utf-8")
     else:
         folder = folder / "nowhere"
-    assert run(["verify", str(folder), "-o", "json"]) == 5
+    assert run(["plan", "verify", str(folder), "-o", "json"]) == 5
     shown, told = capsys.readouterr()
     assert shown == ""
     assert told.startswith("error: ")
@@ -139,14 +139,14 @@ def test_csv_has_one_row_for_each_thing_that_is_wrong(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     today.rows["role_assignments"].pop()
-    assert run(["verify", str(folder), "-o", "csv"]) == 6
+    assert run(["plan", "verify", str(folder), "-o", "csv"]) == 6
     head, *rows = capsys.readouterr().out.splitlines()
     assert head == "what,id,name,change,operation,plane,scope,role_assignment_ids,detail"
     assert len(rows) == 1
 
 
 def test_a_solver_agrees_with_the_proofs(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["verify", str(folder), "--prover", "smt", "-o", "json"]) == 0
+    assert run(["plan", "verify", str(folder), "--prover", "smt", "-o", "json"]) == 0
     written, told = capsys.readouterr()
     certificate = json.loads(written)["certificate"]
     assert certificate["agreed"] == certificate["claims"] > 1
@@ -160,7 +160,7 @@ def test_a_solver_that_disagrees_is_an_error_with_both_answers(
     """Here our own algebra is made to find a witness that is none."""
     wrong = Witness(WRITE, "control")
     monkeypatch.setattr("rightsize.propose.proof.contains", lambda *_: wrong)
-    assert run(["verify", str(folder), "--prover", "smt"]) == 3
+    assert run(["plan", "verify", str(folder), "--prover", "smt"]) == 3
     told = capsys.readouterr().err
     assert "disagrees on 2 of 4 claims" in told
     assert f"rightsize says that it does not hold for `{WRITE} (control)`, Z3" in told
@@ -171,5 +171,5 @@ def test_a_prover_that_is_not_installed_is_named(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "z3", None)
-    assert run(["verify", str(folder), "--prover", "smt"]) == 2
+    assert run(["plan", "verify", str(folder), "--prover", "smt"]) == 2
     assert "pip install 'rightsize-azure[prover]'" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def verify(planned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         if exports:
             _load(db, tmp_path / "more", {f"{name}.json": document for name, document in exports.items()})
         capsys.readouterr()
-        assert run(["verify", str(planned / "plan"), "--db", str(db), "-o", "json"]) == code
+        assert run(["plan", "verify", str(planned / "plan"), "--db", str(db), "-o", "json"]) == code
         found: dict[str, Any] = json.loads(capsys.readouterr().out)
         return found
 

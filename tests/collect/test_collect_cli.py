@@ -77,7 +77,7 @@ def test_a_refusal_names_the_right(loopback: Loopback, command: Run, capsys: pyt
 def test_nothing_that_may_be_read_exits_4(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     loopback.faults.add("forbidden", "", times=None)
     assert command(*COLLECT) == 4
-    assert "doctor" in capsys.readouterr().err
+    assert "status sources" in capsys.readouterr().err
 
 
 def test_a_service_that_is_down_exits_7(loopback: Loopback, command: Run, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ def test_the_command_exits_4_where_something_is_refused(
     loopback: Loopback, signed_in: Examine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--cloud", str(loopback.cloud), "--auth", "env", "--until", "2026-10-01T00:00:00"]
-    arguments = ["doctor", *where, "--source", "users", "--source", "key_vaults", "-o", "json"]
+    arguments = ["status", "sources", *where, "--source", "users", "--source", "key_vaults", "-o", "json"]
     assert run([*arguments, "--role-out", str(tmp_path / "role.json")]) == 0
     assert {row["reach"] for row in json.loads(capsys.readouterr().out)} == {"readable"}
     assert json.loads((tmp_path / "role.json").read_text())["properties"]["roleName"] == "rightsize collector"

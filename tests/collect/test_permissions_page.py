@@ -16,7 +16,7 @@ from the sources. [What is collected](sources.md) has the request of each source
 
 <!-- not run: needs a sign-in to Azure -->
 ```
-$ rightsize doctor --role-out reader.json
+$ rightsize status sources --role-out reader.json
 …
 ```
 
@@ -25,7 +25,7 @@ $ rightsize doctor --role-out reader.json
   ([how](collect.md#least-privilege-for-the-collection)).
 - For Microsoft Graph: give an application the permissions below, with the consent of an administrator. A person needs a
   directory role beside the same delegated permission; the smallest one is named.
-- A refusal stops nothing. `doctor` and `collect` name the missing right, and what rests on it stays undecided.
+- A refusal stops nothing. `status sources` and `collect` name the missing right, and what rests on it stays undecided.
 """
 PARTS = {
     "Azure Resource Manager": ("arm", "Asked at each subscription, and at management groups where they have it."),

@@ -158,7 +158,7 @@ def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
         made.examples[0].principal,
         "report.html",
         "rightsize explain",
-        "rightsize exports",
+        "rightsize fetch-script",
     ):
         assert word in page
     assert max(map(len, page.splitlines())) < 250

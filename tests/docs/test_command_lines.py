@@ -26,15 +26,13 @@ def wrong_with(words: list[str], *, whole: bool) -> str:
             if words[:1] == ["--shared"]:
                 words = words[1:]
             name, rest = (words[0], words[1:]) if words else ("", [])
-            default = getattr(command, "default", "")
-            if name not in command.commands and default:
-                name, rest = default, words
             if name.startswith("--") or (not name and not whole):
                 return ""
             found = command.get_command(context, name)
             if found is None:
                 return f"no command `{name}`"
-            command, words = found, rest
+            is_above = getattr(found, "itself", None) is not None and rest[:1] and rest[0] in found.entries
+            command, words = found if is_above else getattr(found, "itself", None) or found, rest
             context = command.context_class(command, info_name=name, parent=context)
         if whole and "--help" not in words:
             values, more, _ = command.make_parser(context).parse_args(args=list(words))
@@ -56,11 +54,11 @@ def wrong_with(words: list[str], *, whole: bool) -> str:
     [
         ("rightsize review reports/plan", False),
         ("rightsize roles contains a.json#Owner b.json; echo $?", False),
-        ("rightsize load x && rightsize verify p --prover smt", False),
+        ("rightsize load x && rightsize plan verify p --prover smt", False),
         ("rightsize proposal", True),
         ("rightsize propose --reed all", True),
         ("echo x | rightsize explain", True),
-        ("rightsize verify one two", True),
+        ("rightsize plan verify one two", True),
     ],
 )
 def test_a_wrong_line_is_seen(line: str, wrong: bool) -> None:

@@ -162,7 +162,7 @@ def commands(root: Path) -> Iterator[list[Killed]]:
                 stored,
                 lambda at: ["-m", "rightsize", "propose", "--db", str(at / "s.duckdb"), "--out", str(at / "plan")],
                 lambda at: (_digest(at / "s.duckdb"), _files(at / "plan") if (at / "plan").exists() else None),
-                lambda at: _code(["verify", str(at / "plan"), "--db", str(at / "s.duckdb")]) in (0, 5),
+                lambda at: _code(["plan", "verify", str(at / "plan"), "--db", str(at / "s.duckdb")]) in (0, 5),
             ),
             Killed(
                 "prune",

@@ -79,7 +79,7 @@ def test_every_pipeline_runs_the_same_commands_and_no_input_in_a_script(host: st
     given, compare = HOSTILE, ["roles", "no-new-access", "--no-input", "--since", HOSTILE["since"], "-o", "markdown"]
     form = ["-o", "github"] if host == "github" else []
     assert _commands(record) == [
-        ["exports", "--no-input", "--quiet", "--out", str(made)],
+        ["fetch-script", "--no-input", "--quiet", "--out", str(made)],
         ["fetch", given["exports"]],
         ["load", "--no-input", "--db", given["db"], "--", given["exports"]],
         ["propose", "--no-input", "--quiet", "--db", given["db"], "--out", given["plan"], "--format", "markdown"],

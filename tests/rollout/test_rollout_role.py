@@ -1,4 +1,4 @@
-"""The role that `doctor` writes for a rollout has the permissions that a rollout needs, and no others."""
+"""The role that `status sources` writes for a rollout has the permissions that a rollout needs, and no others."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def test_doctor_writes_the_role(
 ) -> None:
     sign_in(monkeypatch, loopback)
     path = tmp_path / "role.json"
-    words = ["doctor", "--cloud", str(loopback.cloud), "--auth", "env", "--source", "users", "--source", "key_vaults"]
+    where = ["--cloud", str(loopback.cloud), "--auth", "env"]
+    words = ["status", "sources", *where, "--source", "users", "--source", "key_vaults"]
     assert run([*words, "--rollout-role", str(path)]) == 0
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 11
     assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0

@@ -1,4 +1,4 @@
-"""Take a kind of evidence away from exports, load what `logs` picks for a budget, and hold what came against it."""
+"""Take a kind of evidence away from exports, load what `status logs` picks for a budget, and compare."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts of `rightsize exports`: both shells get one program and one list of requests, taken from the sources."""
+"""The scripts of `rightsize fetch-script`: both shells get one program and one list of requests, from the sources."""
 
 from __future__ import annotations
 
@@ -117,11 +117,11 @@ def test_a_source_that_the_script_cannot_ask_is_refused() -> None:
 
 
 def test_the_command_writes_to_stdout_or_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["exports", "--shell", "powershell", "--days", "30"]) == 0
+    assert run(["fetch-script", "--shell", "powershell", "--days", "30"]) == 0
     printed = capsys.readouterr()
     assert printed.out.startswith("# Fetches what `rightsize load` reads")
     assert printed.err == ""
-    assert run(["exports", "--shell", "powershell", "--days", "30", "--out", str(tmp_path / "f.ps1")]) == 0
+    assert run(["fetch-script", "--shell", "powershell", "--days", "30", "--out", str(tmp_path / "f.ps1")]) == 0
     assert (tmp_path / "f.ps1").read_text(encoding="utf-8") == printed.out
     assert '"days": 30,' in printed.out
     assert "az login" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""What `logs --budget` picks is loaded, and decides something, but no more than was promised."""
+"""What `status logs --budget` picks is loaded, and decides something, but no more than was promised."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says of an analysis that cannot judge: the answer of `logs`, without a write."""
+"""What the report says of an analysis that cannot judge: the answer of `status logs`, without a write."""
 
 from __future__ import annotations
 

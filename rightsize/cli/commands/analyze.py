@@ -54,7 +54,10 @@ def analyze(
     window: WindowOptions,
     common: Common,
 ) -> None:
-    """Judge each granted operation as used, unused, unobservable or out of coverage, and score creep and risk."""
+    """Judge whether each granted operation was used.
+
+    A verdict is used, unused, unobservable or out of coverage; scores are creep and risk.
+    """
     result = analyze_workflow.analyze_store(
         common.db,
         as_of=window.as_of,
@@ -112,9 +115,10 @@ def differences(
     *,
     common: Common,
 ) -> None:
-    """List access that Defender or Advisor judges differently, with our verdict and its evidence.
+    """List access that Defender or Advisor judges differently.
 
-    `we_say_used` and `we_say_unused` contradict the other tool; `we_lack` is access that only the other tool knows.
+    Each row has our verdict and its evidence. `we_say_used` and `we_say_unused` contradict the other tool; `we_lack` is
+    access that only the other tool knows.
     """
     found = differences_workflow.find_differences(common.db, every=every, note=say)
     if common.is_table:
@@ -159,7 +163,10 @@ def report(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Write the analysis and the proposals of a plan as one HTML file, which needs no network."""
+    """Write the analysis and the plan as one HTML file.
+
+    The file needs no network.
+    """
     result = report_workflow.report_store(
         common.db,
         out,
@@ -173,7 +180,7 @@ def report(
         note=say,
     )
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
     common.show([result.document()], REPORT_COLUMNS, document=result.document(), table_columns=REPORT_COLUMNS[:-1])
     common.say_next(f"open {result.out} in a browser")

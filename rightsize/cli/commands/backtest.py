@@ -116,7 +116,10 @@ def backtest(
     *,
     common: Common,
 ) -> None:
-    """Make plans from the first days of the logs, and count the later calls that these plans would have denied."""
+    """Count the later calls that earlier plans would have denied.
+
+    These plans are made from the first days of the logs.
+    """
     of_store = {
         "--train-days": train_days,
         "--test-days": test_days,

@@ -86,12 +86,13 @@ def can(
     *,
     common: Common,
 ) -> None:
-    """Show whether a principal may perform an operation at a scope, and which assignments decide it.
+    """Show whether a principal may perform an operation, and why.
 
-    The answer is yes, no, eligible (after a PIM activation) or conditional (where a condition holds). It is unknown
-    where no assignment allows it and a listing is not complete that may have one: the listing and the command for it
-    stand beside it. It is unknown, too, where roles decide nothing, as in a vault with access policies. In a batch it
-    is also unknown where nothing loaded knows the principal, operation or subscription.
+    The assignments that decide it stand beside the answer. The answer is yes, no, eligible (after a PIM activation) or
+    conditional (where a condition holds). It is unknown where no assignment allows it and a listing is not complete
+    that may have one: the listing and the command for it stand beside it. It is unknown, too, where roles decide
+    nothing, as in a vault with access policies. In a batch it is also unknown where nothing loaded knows the principal,
+    operation or subscription.
     """
     if batch is not None:
         if principal or operation or at:
@@ -137,10 +138,11 @@ def who_can(
     *,
     common: Common,
 ) -> None:
-    """List the principals that may perform an operation at a scope, and the assignments that decide it.
+    """List the principals that may perform an operation, and why.
 
-    Groups are listed beside their members. Where a listing is not complete that may have others, the last row is
-    unknown, without a principal: it names the listing and the command for it.
+    The assignments that decide it stand beside each. Groups are listed beside their members. Where a listing is not
+    complete that may have others, the last row is unknown, without a principal: it names the listing and the command
+    for it.
     """
     answers = workflow.who_can(common.db, operation, at, plane=plane, as_of=as_of)
     _show(answers, WHO_COLUMNS, common)

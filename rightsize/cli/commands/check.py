@@ -87,12 +87,13 @@ def check(
     *,
     common: Common,
 ) -> None:
-    """Judge the store by controls on owners, permanent privileged roles, unused access and ways to gain rights.
+    """Check the tenant by controls, as a report or as a gate.
 
-    A control passes, fails, or is unknown because data that it needs is not loaded. With `--fail-on`, the exit code is
-    3 if a finding of that severity or higher has no exemption and is not in the baseline. It is also 3 if an exemption
-    has ended and its finding still fails. `-o ocsf` writes JSON lines. `-o github` writes annotations, and a summary
-    to the file that GITHUB_STEP_SUMMARY names.
+    Controls are on owners, permanent privileged roles, unused access and ways to gain rights. A control passes, fails,
+    or is unknown because data that it needs is not loaded. With `--fail-on`, the exit code is 3 if a finding of that
+    severity or higher has no exemption and is not in the baseline. It is also 3 if an exemption has ended and its
+    finding still fails. `-o ocsf` writes JSON lines. `-o github` writes annotations, and a summary to the file that
+    GITHUB_STEP_SUMMARY names.
     """
     named = tuple(controls or ())
     if list_ or statement:

@@ -1,10 +1,10 @@
-"""Commands that fetch from Azure: collect, doctor, exports, catalog.
+"""Commands that fetch from Azure: collect, status sources, fetch-script, catalog.
 
 `rightsize collect`: collect a tenant into raw pages, then load them into the store.
 
-`rightsize doctor`: list the sources that a collection could not read, and the rights to ask for.
+`rightsize status sources`: list the sources that a collection could not read, and the rights to ask for.
 
-`rightsize exports`: write the script that fetches a tenant's exports with `az`.
+`rightsize fetch-script`: write the script that fetches a tenant's exports with `az`.
 
 `rightsize catalog`: import the catalogue of operations, roles and Graph permissions, and show its state.
 """
@@ -102,11 +102,12 @@ def collect(
     load: Annotated[bool, typer.Option("--load/--no-load", help="Load the collected data into the store.")] = True,
     common: Common,
 ) -> None:
-    """Collect a tenant from Azure, Graph, Log Analytics and storage into raw pages, then load them.
+    """Read your tenant from Azure and Graph, and load it.
 
-    Nothing is written to the tenant. The same command continues an interrupted run; a later run fetches only new log
-    records. Each source that could not be read is listed with the missing right. Exit code 7 means that something is
-    incomplete and that the same command would continue.
+    Raw pages of Azure, Graph, Log Analytics and storage are kept in a folder. Nothing is written to the tenant. The
+    same command continues an interrupted run; a later run fetches only new log records. Each source that could not be
+    read is listed with the missing right. Exit code 7 means that something is incomplete and that the same command
+    would continue.
     """
     report = collect_workflow.collect_tenant(
         out,
@@ -170,7 +171,7 @@ _DOCTOR_BRIEF = ("source", "reach", "scopes", "readable", "role")
 
 
 @command()
-def doctor(
+def try_sources(
     *,
     sources: SourceOptions,
     until: Annotated[
@@ -198,9 +199,10 @@ def doctor(
     ] = False,
     common: Common,
 ) -> None:
-    """Sign in, try each source once, and list the sources that `collect` could not read and the missing rights.
+    """Sign in, try each source, and list the missing rights.
 
-    Exit code 4 means that access to a source is refused. Nothing is written to the tenant.
+    The sources are those that `collect` reads. Exit code 4 means that access to a source is refused. Nothing is written
+    to the tenant.
     """
     if with_pim and rollout_role is None:
         raise UsageError("`--with-pim` needs `--rollout-role`", hint="add --rollout-role FILE")
@@ -228,7 +230,7 @@ def doctor(
     else:
         common.show(rows, _DOCTOR_COLUMNS)
     if any(row["reach"] == "refused" for row in rows):
-        common.say_next("ask for what is missing, then `rightsize doctor` again")
+        common.say_next("ask for what is missing, then `rightsize status sources` again")
         raise typer.Exit(ExitCode.ACCESS)
     common.say_next("rightsize collect, with the same options")
 
@@ -241,7 +243,7 @@ class Shell(StrEnum):
 
 
 @command(output=False)
-def exports(
+def fetch_script(
     shell: Annotated[Shell, typer.Option("--shell", help="The shell that runs the script.")] = Shell.BASH,
     out: Annotated[Path | None, typer.Option("--out", help="Write the script to this file, not to stdout.")] = None,
     days: Annotated[
@@ -255,10 +257,11 @@ def exports(
     *,
     common: Common,
 ) -> None:
-    """Write a script that fetches what `load` reads with `az`, over all subscriptions and management groups.
+    """Write a script that fetches a tenant's exports with `az`.
 
-    The script writes a folder with a manifest, which says who read each file and whether it is complete. A refusal
-    stops nothing, and the same command continues an interrupted run. This command itself asks nothing of Azure.
+    It covers what `load` reads, over all subscriptions and management groups. The script writes a folder with a
+    manifest, which says who read each file and whether it is complete. A refusal stops nothing, and the same command
+    continues an interrupted run. This command itself asks nothing of Azure.
     """
     text = exports_workflow.write_exports_script(days, subscription or (), source or (), shell.value)
     if out is None:
@@ -283,7 +286,10 @@ def import_catalog(
     *,
     common: Common,
 ) -> None:
-    """Load operations, roles and Graph permissions from files, recognised by content; other files are refused."""
+    """Load operations, roles and Graph permissions from files.
+
+    Files are recognised by content; others are refused.
+    """
     show_report(catalog_workflow.import_catalogue(common.db, files), common, by_file=True)
     common.say_next_of_store(is_changed=True)
 
@@ -304,9 +310,9 @@ def refresh_catalog(
     *,
     common: Common,
 ) -> None:
-    """Load today's operations and roles from Azure, and the published map of Graph permissions if it changed.
+    """Load today's operations and roles from Azure.
 
-    No loaded entry is removed.
+    The published map of Graph permissions is loaded, too, if it changed. No loaded entry is removed.
     """
     place = catalog_workflow.GRAPH_MAP if graph_map is None else graph_map
     report = catalog_workflow.refresh_catalogue(
@@ -318,9 +324,10 @@ def refresh_catalog(
 
 @command()
 def show_catalog(*, common: Common) -> None:
-    """Show the number of loaded operations and roles, and the hash of the catalogue that plans name.
+    """Show what the loaded catalogue holds, and its hash.
 
-    `control` and `data` count operations of certain planes, `guessed` those of inferred planes, `unknown` the rest.
+    Plans name the catalogue by this hash. `control` and `data` count operations of certain planes, `guessed` those of
+    inferred planes, `unknown` the rest.
     """
     found = catalog_workflow.read_catalogue_status(common.db).answer()
     if not found["operations"]:

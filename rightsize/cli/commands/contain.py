@@ -69,14 +69,15 @@ def contain(
     *,
     common: Common,
 ) -> None:
-    """Write a plan with the smallest change that stops a suspected principal and the access it could gain next.
+    """Write a plan that stops a suspected principal.
 
-    An agent identity is contained with its user account, the principal of an agent blueprint with all its agents.
+    It is the smallest change that stops the principal and the access it could gain next. An agent identity is contained
+    with its user account, the principal of an agent blueprint with all its agents.
 
     The plan changes assignments that suspect calls used and assignments that lead to more access. Access that the
-    principal needed outside the suspect time stays. `verify` and `rollout` take the plan like any other. Requests that
-    block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its reversal;
-    nothing sends them.
+    principal needed outside the suspect time stays. `plan verify` and `rollout` take the plan like any other. Requests
+    that block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its
+    reversal; nothing sends them.
     """
     result = contain_workflow.contain_principal(
         common.db,
@@ -103,7 +104,7 @@ def contain(
     _tell_agents(result)
     for line in containment.left_behind_lines(document["left_behind"], places, common.with_db):
         say(line)
-    common.say_next(common.with_db(f"rightsize verify {for_shell(str(result.out))}"))
+    common.say_next(common.with_db(f"rightsize plan verify {for_shell(str(result.out))}"))
 
 
 def _tell_reads(reads: Mapping[str, Any]) -> None:
@@ -224,7 +225,10 @@ def signals(
     *,
     common: Common,
 ) -> None:
-    """List alerts and risks with the principals that they name, calls in quarantine, or unusual days."""
+    """List alerts, risks, quarantined calls or unusual days.
+
+    Each alert or risk has the principals that it names.
+    """
     if decisions is not None:
         stored = signals_workflow.decide_signals(common.db, decisions)
         say(f"{stored} decisions are stored; `rightsize analyze` applies them")

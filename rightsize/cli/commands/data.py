@@ -91,7 +91,10 @@ def list_queries(*, common: Common) -> None:
 
 @command(output=False)
 def show_query(name: QueryName) -> None:
-    """Print the SQL of a saved question, with its parameters and columns."""
+    """Print the SQL of a saved question.
+
+    Its parameters and columns stand in its head.
+    """
     write(sql_workflow.show_question(name).text)
 
 
@@ -119,10 +122,10 @@ def events(
     *,
     common: Common,
 ) -> None:
-    """Parse logs and print normalised events, one for each call, in order of time.
+    """Parse logs, and print one normalised event for each call.
 
-    Every export format of the Activity Log and of storage logs gives the same events. Other exports are read and
-    counted; only these two logs hold events.
+    They are in order of time. Every export format of the Activity Log and of storage logs gives the same events. Other
+    exports are read and counted; only these two logs hold events.
     """
     parsed = events_workflow.parse_logs(paths)
     for file in parsed.files:
@@ -164,13 +167,14 @@ def export(
     *,
     common: Common,
 ) -> None:
-    """Write principals, assignments, roles, scopes, use, layers, coverage, findings and proposals as complete tables.
+    """Write the content of the store as complete tables.
 
-    No cell is written as a formula.
+    The tables are principals, assignments, roles, scopes, use, layers, coverage, findings and proposals. No cell is
+    written as a formula.
     """
     result = export_workflow.export_store(common.db, out, form.value, plan)
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize verify {plan}` checks whether it holds")
+        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
     common.show(result.rows, ("table", "file", "rows"))
     common.say_next(common.with_db("rightsize report"))
 
@@ -188,9 +192,10 @@ def prune(
     *,
     common: Common,
 ) -> None:
-    """Delete the single events and sign-ins of old days and shrink the store; daily use, coverage and sign-ins stay.
+    """Delete single events of old days; daily use stays.
 
-    Pruned days are sealed: rows that are loaded for them later are counted as `late` and change nothing.
+    Sign-ins of old days go, too, and the store shrinks; coverage and the days of sign-ins stay. Pruned days are sealed:
+    rows that are loaded for them later are counted as `late` and change nothing.
     """
     pruning = prune_workflow.prune_store(common.db, keep_days, done=yes)
     common.show([{**asdict(pruning), "sealed_before": pruning.before}], PRUNE_COLUMNS)

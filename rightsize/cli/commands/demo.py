@@ -45,7 +45,10 @@ def demo(
     *,
     common: Common,
 ) -> None:
-    """Generate a sample tenant, load its exports, judge its assignments, and write a plan and a report into DIR."""
+    """Make a sample tenant with a plan and a report to try out.
+
+    DIR gets the exports, the store, the plan and the report.
+    """
     spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
     result = workflow.make_demo(folder, spec, say)
     if common.is_table:
@@ -139,7 +142,7 @@ def _next(result: workflow.DemoResult) -> Iterator[str]:
         yield f'  rightsize explain "{telling.proposal.principal_ids[0]}" --db {result.store}'
     yield f"  rightsize analyze --by assignment --db {result.store}"
     yield "On your own tenant"
-    yield "  rightsize exports > get.sh; bash get.sh exports"
+    yield "  rightsize fetch-script > get.sh; bash get.sh exports"
     yield "  rightsize load exports"
     yield "  rightsize propose"
     yield "  rightsize next"

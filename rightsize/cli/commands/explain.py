@@ -34,7 +34,10 @@ def explain(
     window: WindowOptions,
     common: Common,
 ) -> None:
-    """Show everything known about one principal: assignments, use, verdicts, evidence; quick after `analyze`."""
+    """Show everything known about one principal.
+
+    That is assignments, use, verdicts and evidence; it is quick after `analyze`.
+    """
     answer = workflow.explain(
         common.db,
         principal,

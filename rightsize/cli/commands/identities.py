@@ -47,7 +47,10 @@ def agents(
     *,
     common: Common,
 ) -> None:
-    """List AI agents with owner, sponsor, own and inherited permissions, and where tokens disagree with them."""
+    """List AI agents with their owners, permissions and use.
+
+    Each has its owner, sponsor, own and inherited permissions, and where tokens disagree with them.
+    """
     found = agents_workflow.show_agents(common.db, as_of)
     if agent is None:
         rows = [_short_agent(row) for row in found.rows] if common.is_table else found.rows
@@ -58,7 +61,7 @@ def agents(
             say("`held` are own and inherited permissions, `differs` those about which the tokens of calls disagree")
         differing = next((row for row in found.rows if row["disagreements"]), None)
         first = differing or next(iter(found.rows), None)
-        step = f"rightsize agents {for_shell(first['id'])}" if first else "rightsize exports"
+        step = f"rightsize agents {for_shell(first['id'])}" if first else "rightsize fetch-script"
         common.say_next(common.with_db(step))
         return
     one, *below = found.of(agent)
@@ -143,7 +146,10 @@ def jobs(
     window: WindowOptions,
     common: Common,
 ) -> None:
-    """List the jobs of the tenant: who has each, what all, most and few of them do, and who does what alone."""
+    """List the jobs of the tenant, and who does what alone.
+
+    Each job has its holders, and what all, most and few of them do.
+    """
     found = jobs_workflow.find_jobs(
         common.db,
         as_of=window.as_of,

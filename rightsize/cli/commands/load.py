@@ -83,10 +83,11 @@ def load(
     *,
     common: Common,
 ) -> None:
-    """Load exports, recognised by their content; loading the same export again changes nothing.
+    """Load exports; loading the same one again changes nothing.
 
-    The table has one row for each source; with -v and in other formats it has one for each file. With `--engine spark`
-    the paths are addresses that Spark reads (JSON lines, Parquet, Delta tables), and the store gets only distinct use.
+    Each file is recognised by its content. The table has one row for each source; with -v and in other formats it has
+    one for each file. With `--engine spark` the paths are addresses that Spark reads (JSON lines, Parquet, Delta
+    tables), and the store gets only distinct use.
     """
     if engine is Engine.SPARK:
         if inventory_by or inventory_on:

@@ -1,4 +1,4 @@
-"""`rightsize logs`: show what to load or switch on, in the order of what it would decide, with its price."""
+"""`rightsize status logs`: show what to load or switch on, in the order of what it would decide, with its price."""
 
 from __future__ import annotations
 
@@ -78,10 +78,11 @@ def logs(
     *,
     common: Common,
 ) -> None:
-    """Show which missing listings, logs and settings would decide most, with price, day and command for each.
+    """Show which missing logs and listings would decide most.
 
-    What a missing thing would decide is an upper bound: it may turn out that all of it was used. The share is of the
-    excess that is undecided today. Emergency access accounts are left out.
+    Each has its price, the day on which it decides, and the command that gets it. What a missing thing would decide is
+    an upper bound: it may turn out that all of it was used. The share is of the excess that is undecided today.
+    Emergency access accounts are left out.
     """
     if budget is not None and not (math.isfinite(budget) and budget >= 0):
         raise UsageError(f"`--budget {budget}` is not an amount from 0 up")
@@ -280,7 +281,7 @@ _UNLISTED = {
 }
 
 
-_ELIGIBLE = "rightsize exports --source role_eligibility_instances > get.sh"
+_ELIGIBLE = "rightsize fetch-script --source role_eligibility_instances > get.sh"
 
 
 def _say_next(result: workflow.LogsResult, rows: list[_Row], common: Common) -> None:
@@ -290,7 +291,7 @@ def _say_next(result: workflow.LogsResult, rows: list[_Row], common: Common) -> 
         say(f"logs show activations, but no eligible assignment is listed, so these have no bound: `{_ELIGIBLE}`")
     if not result.has_grants:
         say("no assignment is loaded, so nothing can be decided")
-        common.say_next("rightsize exports > get.sh; bash get.sh exports; rightsize load exports")
+        common.say_next("rightsize fetch-script > get.sh; bash get.sh exports; rightsize load exports")
         return
     if result.unlisted and not rows:
         common.say_next(_CATALOGUE)

@@ -4,7 +4,7 @@
 
 `rightsize plan`: write an existing plan in other forms, as a comment, sign it, or write the schema of plans.
 
-`rightsize verify`: prove a plan again on the store of today, and refuse it where it is stale.
+`rightsize plan verify`: prove a plan again on the store of today, and refuse it where it is stale.
 """
 
 from __future__ import annotations
@@ -48,10 +48,11 @@ def next_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show which changes of a plan to make first: those that remove the most excess for their effort and risk.
+    """Show which changes of a plan to make first.
 
-    Wave 1 has orphans and duplicates, wave 2 removals that are proved unused, wave 3 the five changes of each plane
-    that buy most, wave 4 the rest. Shares are of the live excess that the plan can remove, each plane for itself.
+    The first ones remove the most excess for their effort and risk. Wave 1 has orphans and duplicates, wave 2 removals
+    that are proved unused, wave 3 the five changes of each plane that buy most, wave 4 the rest. Shares are of the live
+    excess that the plan can remove, each plane for itself.
     """
     found = next_workflow.next_of(common.db, plan, names_db=common.db != DEFAULT_DB, signers=trusted.asked)
     if common.is_table:
@@ -63,7 +64,7 @@ def next_(
         say("the plan changes nothing")
     for line in note_of(found.lacks, "no step is about access that no listing shows"):
         say(line)
-    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize logs"
+    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize status logs"
     common.say_next(common.with_db(step))
 
 
@@ -134,11 +135,11 @@ def files_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.
+    """Write the roles and assignments of a plan for other tools.
 
-    Each role and assignment has the same id as in `rollout`. Assignments that become eligible or time-bound are left
-    out: they take requests to Privileged Identity Management, after its rules. With --review, only accepted proposals
-    are written.
+    The files remove nothing. Each role and assignment has the same id as in `rollout`. Assignments that become eligible
+    or time-bound are left out: they take requests to Privileged Identity Management, after its rules. With --review,
+    only accepted proposals are written.
     """
     made = deploy.write_deployment(common.db, folder, out, [form.value for form in forms], review, trusted.asked)
     common.show([{"file": name} for name in made.files], ("file",))
@@ -146,7 +147,7 @@ def files_(
     say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
     if contents.managed:
         say(f"left out: {contents.managed} assignments that become eligible or time-bound")
-    common.say_next(common.with_db(f"rightsize verify {for_shell(str(folder))}"))
+    common.say_next(common.with_db(f"rightsize plan verify {for_shell(str(folder))}"))
 
 
 @command(output=False)
@@ -157,10 +158,10 @@ def comment_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Write a plan to stdout as a pull request comment: changes, reasons, proof and what may break.
+    """Write a plan to stdout as a pull request comment.
 
-    The comment keeps to the length that hosts accept. If some changes do not fit, its top says how many. Names come
-    from the store.
+    It has changes, reasons, proof and what may break. The comment keeps to the length that hosts accept. If some
+    changes do not fit, its top says how many. Names come from the store.
     """
     write(deploy.comment_on(common.db, folder, review, trusted.asked))
 
@@ -177,9 +178,12 @@ def sign_(
     *,
     common: Common,
 ) -> None:
-    """Sign the chain of hashes of a plan with `ssh-keygen` or `minisign`; `verify --signers` checks the signature."""
+    """Sign a plan with `ssh-keygen` or `minisign`.
+
+    The signature is of the chain of hashes; `plan verify --signers` checks it.
+    """
     say(f"signed: {plan_folder.sign_plan(folder, key)}")
-    common.say_next(f"rightsize verify {for_shell(str(folder))} --signers FILE")
+    common.say_next(f"rightsize plan verify {for_shell(str(folder))} --signers FILE")
 
 
 @command(output=False)
@@ -212,7 +216,7 @@ def verify(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Prove a plan again on today's store, and refuse it if it is stale.
+    """Prove a plan on today's store, and refuse a stale one.
 
     A plan is stale if an assignment, role definition, membership or deny assignment that it read has changed, or if the
     logs show use that it does not cover. Exit code 6 comes with all changes. Exit code 3 means that nothing has changed

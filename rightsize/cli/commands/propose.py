@@ -203,7 +203,10 @@ def propose(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Write a plan of the smallest role assignments that would have allowed the observed use, with proof."""
+    """Write a plan of the smallest roles for what was used.
+
+    They would have allowed the observed use; the plan has the proof.
+    """
     options = plan_options.PlanOptions(
         reads=plan_options.Reads(reads.value),
         unobservable=plan_options.Unobservable(unobservable.value),
@@ -258,7 +261,7 @@ def propose(
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")
     # Without a change, only further logs or listings change the answer.
-    step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize logs"
+    step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize status logs"
     common.say_next(common.with_db(step))
 
 

@@ -2,7 +2,7 @@
 
 `rightsize reach`: show what an attacker gains from each principal or resource, step by step.
 
-`rightsize layers`: show the principals that can defeat several layers of defence.
+`rightsize reach layers`: show the principals that can defeat several layers of defence.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ def reach(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show what an attacker gains with each principal or machine in any number of steps, today and under the plan."""
+    """Show what an attacker gains with each principal or machine.
+
+    It counts any number of steps, today and under the plan.
+    """
     if subject is None:
         _show_all(common, plan=plan, picture=picture)
         return
@@ -218,7 +221,10 @@ def layers(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
+    """List who can defeat several layers of one subscription.
+
+    It counts what is granted, used and proposed, of two or more layers of defence.
+    """
     if principal is not None:
         rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
@@ -240,7 +246,7 @@ def layers(
     if not found.has_plan:
         say("there is no plan yet, so the proposed columns are empty")
     worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)
-    step = "rightsize propose" if worst is None else f"rightsize layers {for_shell(worst)}"
+    step = "rightsize propose" if worst is None else f"rightsize reach layers {for_shell(worst)}"
     common.say_next(common.with_db(step))
 
 

@@ -69,9 +69,9 @@ def walk(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Walk through the open proposals, one a screen, with a key for each decision; `?` shows the keys.
+    """Decide on the proposals of a plan, one by one.
 
-    Each decision is written to the file at once, and the totals show its effect.
+    Each decision has a key; `?` shows the keys. It is written to the file at once, and the totals show its effect.
     """
     if common.no_input or not sys.stdin.isatty():
         raise UsageError(
@@ -98,7 +98,7 @@ def list_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show the state of each proposal, and the totals of the review.
+    """Show the state of each proposal, and the totals.
 
     `outdated`: the proposed change differs from the one decided on. `expired`: the last day of the decision has passed.
     """
@@ -134,7 +134,10 @@ def accept(
     reviewed: Reviewed,
     common: Common,
 ) -> None:
-    """Accept proposals: `rollout plan --review` includes only accepted ones."""
+    """Accept proposals, so that a rollout includes them.
+
+    `rollout plan --review` includes only accepted ones.
+    """
     _decide("accept", ids, reason, decider, reviewed, common)
 
 
@@ -147,7 +150,10 @@ def reject(
     reviewed: Reviewed,
     common: Common,
 ) -> None:
-    """Reject proposals: `propose --review` keeps the assignments that they would change, with the reason."""
+    """Reject proposals, so that the next plan keeps the access.
+
+    `propose --review` keeps the assignments that they would change, with the reason.
+    """
     _decide("reject", ids, reason, decider, reviewed, common)
 
 
@@ -160,7 +166,7 @@ def defer(
     reviewed: Reviewed,
     common: Common,
 ) -> None:
-    """Defer proposals: they stay in the plan, and no rollout includes them."""
+    """Defer proposals: they stay, and no rollout includes them."""
     _decide("defer", ids, reason, decider, reviewed, common)
 
 

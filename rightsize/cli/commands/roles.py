@@ -65,11 +65,12 @@ def contains(
     *,
     common: Common,
 ) -> None:
-    """Check that BIG grants everything that SMALL grants, for all possible operations; exit with 3 if it does not.
+    """Check that BIG grants everything that SMALL grants.
 
-    The witness is an operation that SMALL grants and BIG does not. A conditional block of BIG counts only where the
-    block of SMALL has the same condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides,
-    the answer is no, and the witness says so.
+    The answer holds for all possible operations; the exit code is 3 if BIG does not. The witness is an operation that
+    SMALL grants and BIG does not. A conditional block of BIG counts only where the block of SMALL has the same
+    condition. Azure does not say whether `/*/` may stand for `/`: where that alone decides, the answer is no, and the
+    witness says so.
     """
     if pairs is not None:
         if big or small or big_role or small_role:
@@ -101,7 +102,7 @@ def diff(
     *,
     common: Common,
 ) -> None:
-    """Show the operations that only A grants, and those that only B grants.
+    """Show the operations that only one of two roles grants.
 
     Witnesses are examples among all possible operations, one for each part that the other role does not grant. With a
     catalogue, its operations that only one role grants are listed too. If an operation depends on the reading, the
@@ -149,10 +150,11 @@ def expand(
     *,
     common: Common,
 ) -> None:
-    """List the operations that a role grants, from the store's catalogue or that of `--operations`.
+    """List the operations that a role grants.
 
-    An operation is conditional if only blocks with a condition grant it. It depends on the reading if `/*/` has to be
-    read in favour of the role: Azure does not say whether `/*/` may stand for `/`.
+    The catalogue is that of the store or of `--operations`. An operation is conditional if only blocks with a condition
+    grant it. It depends on the reading if `/*/` has to be read in favour of the role: Azure does not say whether `/*/`
+    may stand for `/`.
     """
     rows = roles_workflow.expand_role(
         roles_workflow.read_role(role, variables=var_file or ()),
@@ -180,7 +182,10 @@ def convert(
     ],
     var_file: VarFiles = None,
 ) -> None:
-    """Write a role in another form to stdout; it is an error if the form cannot hold the whole role."""
+    """Write a role in another form to stdout.
+
+    It is an error if the form cannot hold the whole role.
+    """
     found = roles_workflow.read_role(role, variables=var_file or (), must_be_decided=True)
     write(roles_workflow.convert_role(found, to.value))
 
@@ -248,10 +253,10 @@ def check_role(
     *,
     common: Common,
 ) -> None:
-    """Show what a drafted role grants beyond a principal's use and access, and what it lacks.
+    """Show what a drafted role grants in excess, and lacks.
 
-    The algebra decides for all possible operations. `may lack` are operations that are held today, of which no log says
-    whether they are needed.
+    It is compared with a principal's use and access. The algebra decides for all possible operations. `may lack` are
+    operations that are held today, of which no log says whether they are needed.
     """
     drafted = [roles_workflow.read_role(role, variables=var_file or (), must_be_decided=True)]
     found = role_check_workflow.check_role(
@@ -322,12 +327,12 @@ def no_new_access(
     *,
     common: Common,
 ) -> None:
-    """Check that a change of role definitions grants nothing new; exit with 3 if it does.
+    """Check that a change of roles grants nothing new.
 
-    Roles are read from JSON of any form, ARM templates, Bicep (.bicep), Terraform (.tf, .tf.json, .tfstate) or YAML,
-    and matched by GUID or name. The answer holds for all possible operations; each witness is an operation that only
-    the new role grants. A file or folder without a role, and values that only a deployment knows, end with exit code 5;
-    a condition that only a parameter or a deployment decides counts with both sides.
+    The exit code is 3 if it does. Roles are read from JSON of any form, ARM templates, Bicep (.bicep), Terraform (.tf,
+    .tf.json, .tfstate) or YAML, and matched by GUID or name. The answer holds for all possible operations; each witness
+    is an operation that only the new role grants. A file or folder without a role, and values that only a deployment
+    knows, end with exit code 5; a condition that only a parameter or a deployment decides counts with both sides.
     """
     if since is not None:
         found = gates.no_new_access_since(since, places, allow_new_roles=allow_new_roles, variables=var_file or ())
@@ -357,10 +362,10 @@ def not_granted(
     *,
     common: Common,
 ) -> None:
-    """Check that no role in a file or folder grants given operations, with or without a condition.
+    """Check that no role in files grants given operations.
 
-    The exit code is 3 if one does, and 5 if the file or folder has no role, or one that cannot be read. A condition
-    that only a parameter or a deployment decides counts with both sides.
+    A grant with a condition counts, too. The exit code is 3 if one does, and 5 if the file or folder has no role, or
+    one that cannot be read. A condition that only a parameter or a deployment decides counts with both sides.
     """
     found = gates.not_granted(role, operations or (), plane.value, variables=var_file or ())
     _show_gate(found, common)
@@ -402,7 +407,10 @@ def mine(
     *,
     common: Common,
 ) -> None:
-    """Find the fewest roles that give each user exactly the listed permissions, with a proven lower bound."""
+    """Find the fewest roles that grant exactly what is listed.
+
+    Each user keeps exactly the listed permissions; the lower bound is proven.
+    """
     mined = mine_workflow.mine_roles(file, time_limit=time_limit)
     if out is not None:
         mine_workflow.write_roles(mined, out)

@@ -103,12 +103,12 @@ def plan_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Order a plan into swaps and waves, and check its preconditions. Azure is not asked.
+    """Order a plan into swaps and waves, and check what it needs.
 
-    Changes that belong together are one swap: all are made, or all are rolled back. Some assignments are left out, each
-    with its reason: those of emergency access accounts and of the last owner of a subscription, activations, conditions
-    that would be lost, and all that depend on these. Assignments of Privileged Identity Management are changed by its
-    requests, with their end and rules.
+    Azure is not asked. Changes that belong together are one swap: all are made, or all are rolled back. Some
+    assignments are left out, each with its reason: those of emergency access accounts and of the last owner of a
+    subscription, activations, conditions that would be lost, and all that depend on these. Assignments of Privileged
+    Identity Management are changed by its requests, with their end and rules.
     """
     made = workflow.plan_rollout(
         common.db,
@@ -145,12 +145,12 @@ def apply_(
     trusted: SignersOfPlan,
     common: Common,
 ) -> None:
-    """Apply a wave: make new assignments, wait, read them back twice, then remove the old ones.
+    """Apply a wave: add, read back twice, then remove.
 
-    Without --yes or --ask the steps are only shown. Each step is in the journal before it is done. The same command
-    continues an interrupted run; a swap that Azure refuses is rolled back whole. Exit code 3 means that swaps were
-    rolled back or stopped, 4 that the sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the
-    run has to continue later.
+    It makes new assignments, waits, reads them back, then removes the old ones. Without --yes or --ask the steps are
+    only shown. Each step is in the journal before it is done. The same command continues an interrupted run; a swap
+    that Azure refuses is rolled back whole. Exit code 3 means that swaps were rolled back or stopped, 4 that the
+    sign-in is to another tenant, 5 that bundle or journal were changed, 7 that the run has to continue later.
     """
     bundle = workflow.open_bundle(folder)
     chosen = wave or workflow.next_wave(folder)
@@ -188,10 +188,11 @@ def rollback_(
     *,
     common: Common,
 ) -> None:
-    """Roll swaps back: restore removed assignments with id, condition and description, then remove the new ones.
+    """Restore what a rollout removed, then remove what it added.
 
-    Without --yes or --ask the states are only shown. New assignments are removed only after the restored ones were read
-    back twice. Azure sets createdOn and createdBy anew.
+    Removed assignments come back with id, condition and description; then the new ones go. Without --yes or --ask the
+    states are only shown. New assignments are removed only after the restored ones were read back twice. Azure sets
+    createdOn and createdBy anew.
     """
     bundle = workflow.open_bundle(folder)
     if yes or ask:
@@ -234,10 +235,11 @@ def status_(
     *,
     common: Common,
 ) -> None:
-    """Show the state of each swap, from the journal and the logs loaded since; exit with 3 if one is tripped.
+    """Show the state of each swap, by the journal and the logs.
 
-    `tripped`: a call was denied that the removed assignment allowed; the smallest add-back is named. `watching`: a log
-    covers too few days. `blind`: no log would show some of the removed access, and nobody has confirmed it yet.
+    Logs loaded since count; the exit code is 3 if a swap is tripped. `tripped`: a call was denied that the removed
+    assignment allowed; the smallest add-back is named. `watching`: a log covers too few days. `blind`: no log would
+    show some of the removed access, and nobody has confirmed it yet.
     """
     if confirm:
         if not confirmed_by:
@@ -292,7 +294,7 @@ def _show(
 
 def _access(auth: str | None, cloud: str, yes: bool, plan: str, no_input: bool) -> run.RolloutAccess:
     if auth is None:
-        hint = "use a credential of its own; `rightsize doctor --rollout-role FILE` writes its role"
+        hint = "use a credential of its own; `rightsize status sources --rollout-role FILE` writes its role"
         raise UsageError("writing to Azure needs `--auth`", hint=hint)
     if not yes:
         _ask(plan[:8], no_input)

@@ -1,4 +1,6 @@
-"""Commands that fit rightsize to a user, an editor, a shell and an agent: config, schema, completion, mcp.
+"""Commands that fit rightsize to a user, an editor, a shell and an agent: help, config, schema, completion, mcp.
+
+`rightsize help`: list the commands that a team uses each week, or all of them, or explain one.
 
 `rightsize config`: show the options of commands, and whether command line, environment or file set them.
 
@@ -27,7 +29,7 @@ import typer
 
 from rightsize.change import bundle
 from rightsize.cli.command import Common, ConfiguredCommand, command, first_set
-from rightsize.cli.command_groups import CommandGroup
+from rightsize.cli.command_groups import CommandGroup, write_lines
 from rightsize.cli.narration import say
 from rightsize.cli.options import (
     CONFIG,
@@ -44,6 +46,7 @@ from rightsize.cli.options import (
     variables_of,
 )
 from rightsize.cli.output import copy_file, write
+from rightsize.cli.registry import COMMANDS, with_new_name
 from rightsize.mcp import serve as server
 from rightsize.mcp import skill as page
 from rightsize.model.errors import UsageError
@@ -54,6 +57,37 @@ _CONFIG_COLUMNS = ("command", "option", "value", "source", "set_by", "variable",
 _CONFIG_BRIEF = ("option", "value", "set_by")
 _CONFIG_BRIEF_OF_ALL = ("command", "option", "value", "set_by")
 _DEBUG = "RIGHTSIZE_DEBUG"
+
+
+@command(output=False)
+def help_(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND]...", help="Words of a command.", show_default=False)
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="List all commands, also those below other commands.")] = False,
+    *,
+    ctx: typer.Context,
+) -> None:
+    """List the usual commands, or explain one."""
+    root = ctx.find_root()
+    if every and not words:
+        formatter = ctx.make_formatter()
+        write_lines(formatter, [(_indented(one.name), one) for one in COMMANDS])
+        write(formatter.getvalue())
+        return
+    group, shown = root.command, root
+    rest, _ = with_new_name(words or [])
+    while rest and isinstance(group, CommandGroup):
+        word, found, rest = group.resolve_command(shown, rest)
+        group, shown = found, typer.Context(found, info_name=word, parent=shown)
+    if rest:
+        raise UsageError(f"`{' '.join(words or [])}` is no command", hint="`rightsize help --all` lists all commands")
+    write(group.get_help(shown) + "\n")
+
+
+def _indented(name: str) -> str:
+    *above, last = name.split()
+    return "  " * len(above) + last
 
 
 @command(rows=True)
@@ -67,7 +101,7 @@ def show_config(
     *,
     common: Common,
 ) -> None:
-    """Show the options of a command with their values, and where each value comes from.
+    """Show options with their values, and where each comes from.
 
     `set_by` is the command line, a variable of the environment, a key of the configuration file, or the default.
     `variable` and `key` would set the option; both are empty where an option is typed each time. Without COMMAND, each
@@ -78,9 +112,11 @@ def show_config(
         common.show(_what_is_set(every, common), _CONFIG_COLUMNS, table_columns=_CONFIG_BRIEF_OF_ALL)
         _say_unknown_variables(every)
         return
-    group, rest = CommandGroup(), list(words)
+    group, (rest, _) = CommandGroup(), with_new_name(words)
     while rest and isinstance(found := group.commands.get(rest.pop(0)), CommandGroup):
         group = found
+    if isinstance(found, CommandGroup):
+        found = found.itself
     if not isinstance(found, ConfiguredCommand):
         raise UsageError(f"`{' '.join(words)}` is no command", hint=f"one of {', '.join(group.commands)}")
     common.show(list(_rows((found, group), rest, common)), _CONFIG_COLUMNS, table_columns=_CONFIG_BRIEF)
@@ -198,7 +234,7 @@ def _tables(group: CommandGroup, shared: dict[str, Any]) -> dict[str, Any]:
     for word, called in group.commands.items():
         if isinstance(called, CommandGroup):
             below = _tables(called, shared)
-            found[word] = _table(_common_keys(below.values()) | below)
+            found[word] = _table(_common_keys(below.values()) | {one: table for one, table in below.items() if one})
         elif isinstance(called, ConfiguredCommand) and called.reads_file:
             found[word] = _table(_keys(called, shared))
     return {word: table for word, table in found.items() if table["properties"]}
@@ -263,9 +299,10 @@ def schema(
     *,
     common: Common,
 ) -> None:
-    """Print the JSON Schema of a file that people write or programs read, for editors and checks.
+    """Print the JSON Schema of a file, for editors and checks.
 
-    The schemas are plan, review, exemptions, exclusions, prices, rollout, and config, which is rightsize.toml.
+    The files are those that people write or programs read. The schemas are plan, review, exemptions, exclusions,
+    prices, rollout, and config, which is rightsize.toml.
     """
     described = {
         **schemas.DESCRIBED,
@@ -300,12 +337,13 @@ class Shell(StrEnum):
 def completion(
     shell: Annotated[Shell, typer.Argument(metavar="SHELL", help="bash, zsh, fish or powershell.")],
 ) -> None:
-    """Print the script that makes a shell complete commands, options and names of the tenant.
+    """Print the script that completes commands and names.
 
-    bash: `eval "$(rightsize completion bash)"` in ~/.bashrc. zsh: `eval "$(rightsize completion zsh)"` in ~/.zshrc,
-    after compinit. fish: `rightsize completion fish | source` in config.fish. PowerShell: `rightsize completion
-    powershell | Out-String | Invoke-Expression` in $PROFILE. Names of principals, roles, scopes and operations come
-    from the store that the command line, RIGHTSIZE_DB or rightsize.toml names; it is only read.
+    Names of principals, scopes, roles and operations come from the store. bash: `eval "$(rightsize completion bash)"`
+    in ~/.bashrc. zsh: `eval "$(rightsize completion zsh)"` in ~/.zshrc, after compinit. fish: `rightsize completion
+    fish | source` in config.fish. PowerShell: `rightsize completion powershell | Out-String | Invoke-Expression` in
+    $PROFILE. Names of principals, roles, scopes and operations come from the store that the command line, RIGHTSIZE_DB
+    or rightsize.toml names; it is only read.
     """
     copy_file(_COMPLETION_SCRIPTS / f"rightsize.{shell.value}")
 
@@ -324,9 +362,10 @@ def mcp(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.
+    """Answer the questions of AI agents (MCP); it only reads.
 
-    A client starts this command; docs/mcp.md shows its settings. It needs the extra `mcp`.
+    It speaks the Model Context Protocol over stdin and stdout. A client starts this command; docs/mcp.md shows its
+    settings. It needs the extra `mcp`.
     """
     if skill:
         write(page.read_skill())

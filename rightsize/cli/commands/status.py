@@ -21,7 +21,10 @@ _LABELS = {"principals": "principals in listings"}
 
 @command()
 def status(*, common: Common) -> None:
-    """Show the loaded data, the days that each log covers, and the rejected records; `-v` names every scope."""
+    """Show what is loaded, and which days the logs cover.
+
+    It also lists rejected records; `-v` names every scope.
+    """
     found = workflow.read_status(common.db)
     if common.is_table:
         write(_page(found, terminal_width(), all_scopes=common.verbose > 0))

@@ -96,11 +96,11 @@ def watch(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Load new data, compare it with the last pass, and report each change exactly once.
+    """Load new data, and report each change exactly once.
 
-    The first pass takes everything as known. Later passes report new assignments and who made them, assignments made
-    outside PIM and code, newly unused access, new ways to gain rights, new violations of layer independence, and drift
-    of applied roles.
+    Each pass is compared with the last one. The first pass takes everything as known. Later passes report new
+    assignments and who made them, assignments made outside PIM and code, newly unused access, new ways to gain rights,
+    new violations of layer independence, and drift of applied roles.
     """
     seconds = _seconds(every)
     run.check_gate(fail_on or ())

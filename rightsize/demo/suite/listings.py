@@ -70,7 +70,7 @@ def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Fo
 def _write_group_logs(tenant: SuiteTenant, folder: Folder) -> list[dict[str, Any]]:
     """Write the log of each management group itself, in which nothing happened, and return the entries of the manifest.
 
-    `rightsize exports` asks for these logs too. What happened below them is in the log of the subscriptions.
+    `rightsize fetch-script` asks for these logs too. What happened below them is in the log of the subscriptions.
     """
     span = f"eventTimestamp ge '{FIRST_DAY}T00:00:00Z' and eventTimestamp le '{_READ_ON}T00:00:00Z'"
     files = []

@@ -161,7 +161,7 @@ EXISTENCE_TABLES: tuple[Table, ...] = (
 OBSERVABILITY_TABLES: tuple[Table, ...] = (
     Table(
         "observability_options",
-        "one row a missing listing, log, setting or declaration that would decide something, by the last run of `logs`",
+        "one row a missing listing, log, setting or declaration that would decide something, by the last `status logs`",
         (
             key(
                 "item", TEXT, "the missing thing, for example inventory, activity_log or log:microsoft.keyvault/vaults"
@@ -195,7 +195,7 @@ OBSERVABILITY_TABLES: tuple[Table, ...] = (
     ),
     Table(
         "observability_parts",
-        "one row a missing thing and scope, of what is missing scope by scope, by the last run of `logs`",
+        "one row a missing thing and scope, of what is missing scope by scope, by the last run of `status logs`",
         (
             key("item", TEXT, "the missing thing, as in observability_options"),
             key("scope", TEXT, "subscription, management group or / where it is missing; empty where nothing tells"),
@@ -216,7 +216,7 @@ OBSERVABILITY_TABLES: tuple[Table, ...] = (
     ),
     Table(
         "observability_promises",
-        "one row a missing thing, assignment and plane: what `logs` promised, to hold against what came",
+        "one row a missing thing, assignment and plane: what `status logs` promised, to hold against what came",
         (
             key("item", TEXT, "the missing thing"),
             key("promised_on", DAY, "day after the window of the promise"),

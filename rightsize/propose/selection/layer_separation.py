@@ -1,8 +1,9 @@
 """Find principals that could defeat several layers of defence under a plan, and report the split of their needs.
 
-The counts are those of `rightsize layers`: a violation is one identity with two or more layers in one subscription,
-without access that a condition limits. The plan is made first without the split. Then the needs of principals with
-violations are split, and the plan is made again. Assignments that the split would keep from being narrowed stay whole.
+The counts are those of `rightsize reach layers`: a violation is one identity with two or more layers in one
+subscription, without access that a condition limits. The plan is made first without the split. Then the needs of
+principals with violations are split, and the plan is made again. Assignments that the split would keep from being
+narrowed stay whole.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fetch a tenant's exports with `az rest`, page by page, and write the manifest that says what is whole.
 
-`rightsize exports` puts this text into a script, with its parts `az.py`, `folder.py` and `units.py` before it and the
-list of requests behind it. It runs on the Python of `az`, which may be older than that of rightsize, and needs nothing
-else.
+`rightsize fetch-script` puts this text into a script, with its parts `az.py`, `folder.py` and `units.py` before it and
+the list of requests behind it. It runs on the Python of `az`, which may be older than that of rightsize, and needs
+nothing else.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ _LONGEST = 300
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The listings and logs that a store lacks, as `logs` answers.
+    """The listings and logs that a store lacks, as `status logs` answers.
 
     Attributes:
         options: Rows as in the table `observability_options`, the greatest promise first.

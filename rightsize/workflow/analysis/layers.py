@@ -36,7 +36,7 @@ _ANSWERS = ("layer_defeats", "layer_violations")
 
 @dataclass(frozen=True, slots=True)
 class LayersResult:
-    """The result of `layers`.
+    """The result of `reach layers`.
 
     Attributes:
         rows: Violations: one row a (principal, state), the widest reach first, or one a subscription.

@@ -36,7 +36,7 @@ from rightsize.workflow.answers.log_volumes import SENT, Cost, Sources, Volume, 
 
 _SUBSCRIPTION = "/subscriptions/"
 _SIGN_INS = "sign_ins:"
-_TEMPLATES = "rightsize logs --bicep ."
+_TEMPLATES = "rightsize status logs --bicep ."
 _TITLES = {
     "scopes": "management groups and subscriptions",
     "inventory": "complete inventory of resources",
@@ -61,7 +61,7 @@ EXPORTED = {
     PIM_HISTORY: ("role_assignment_requests", "role_assignment_instances", "role_eligibility_instances"),
     ACTIVATION_RULES: ("role_management_policies", "role_management_policy_assignments"),
 }
-"""The sources of `exports` that fetch a missing thing."""
+"""The sources of `fetch-script` that fetch a missing thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +260,7 @@ def _fetch(names: Sequence[str], days: int, place: str = "") -> tuple[str, ...]:
     chosen = " ".join(f"--source {name}" for name in names)
     where = f" --subscription {for_shell(place.removeprefix(_SUBSCRIPTION))}" if place.startswith(_SUBSCRIPTION) else ""
     return (
-        f"rightsize exports {chosen}{where} --days {days} > get.sh",
+        f"rightsize fetch-script {chosen}{where} --days {days} > get.sh",
         "bash get.sh exports",
         "rightsize load exports",
     )

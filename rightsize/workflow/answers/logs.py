@@ -62,7 +62,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class LogsResult:
-    """The result of `logs`.
+    """The result of `status logs`.
 
     Attributes:
         window: The days that were analysed.

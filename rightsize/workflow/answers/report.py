@@ -58,7 +58,7 @@ def find_undecided(
     findings: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
 ) -> Undecided:
-    """Return what `logs` answers for the same window, with its default prices and without a budget.
+    """Return what `status logs` answers for the same window, with its default prices and without a budget.
 
     Args:
         inputs: The tables.
@@ -78,7 +78,7 @@ def find_undecided(
 TITLE = "Least privilege for this tenant"
 _CHANGED = (
     "The loaded data has changed since this plan was made. The numbers are new, the proposals are not; "
-    "`rightsize verify` says whether the plan still holds."
+    "`rightsize plan verify` says whether the plan still holds."
 )
 
 

@@ -265,7 +265,9 @@ def _nothing(rows: Sequence[Collected]) -> AccessError | ServiceError:
     reason = next((row.reason for row in rows if row.reason), "no source answered")
     if any(row.state == "refused" for row in rows):
         missing = next((row.missing for row in rows if row.missing), "")
-        return AccessError(f"nothing could be read: {reason}", hint=f"ask for {missing}; `rightsize doctor` lists all")
+        return AccessError(
+            f"nothing could be read: {reason}", hint=f"ask for {missing}; `rightsize status sources` lists all"
+        )
     return ServiceError(f"nothing could be read: {reason}")
 
 

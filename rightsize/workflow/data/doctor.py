@@ -73,7 +73,7 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """The result of `doctor`.
+    """The result of `status sources`.
 
     Attributes:
         who: Who is signed in.

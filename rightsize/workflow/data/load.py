@@ -122,7 +122,7 @@ def require_recognised(report: LoadReport) -> None:
     if all(row.source == UNKNOWN for row in report.rows):
         raise InputError(
             "nothing here can be loaded: no file is an Azure, Entra or log export",
-            hint="`rightsize exports` writes a script that fetches what can be loaded",
+            hint="`rightsize fetch-script` writes a script that fetches what can be loaded",
         )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from rightsize.render.escape import for_shell
 from rightsize.store.connection import Store, open_store
 
-EXPORTS = "rightsize exports > get.sh; bash get.sh exports; rightsize load exports"
+EXPORTS = "rightsize fetch-script > get.sh; bash get.sh exports; rightsize load exports"
 ROLES = "az role definition list -o json > roles.json; rightsize load roles.json"
 CATALOGUE = "az provider operation list -o json > operations.json; rightsize catalog import operations.json"
-LOGS = "rightsize exports --source activity_log > get.sh; bash get.sh exports; rightsize load exports"
+LOGS = "rightsize fetch-script --source activity_log > get.sh; bash get.sh exports; rightsize load exports"
 
 _STATE = """
     SELECT

@@ -39,7 +39,7 @@ _NOUNS = {
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """The result of `verify`.
+    """The result of `plan verify`.
 
     Attributes:
         document: The whole answer.

@@ -176,10 +176,10 @@ def demo_plans(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> d
 @pytest.mark.parametrize(
     "command",
     [
-        ("verify", "-o", "json"),
+        ("plan", "verify", "-o", "json"),
         ("review", "list"),
         ("plan", "comment"),
-        ("layers", "--plan"),
+        ("reach", "layers", "--plan"),
         ("rollout", "plan"),
     ],
     ids=" ".join,
