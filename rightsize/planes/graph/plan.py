@@ -39,6 +39,7 @@ from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.rbac.text import fold
+from rightsize.rules.attacks import gives_away
 from rightsize.rules.graph import alternatives
 
 _TOLD = 50
@@ -250,6 +251,7 @@ class _Writer:
             "unexplained": [{"operation": operation, "reason": reason} for operation, reason in unexplained],
             "coverage": self._analysis.state,
             **self._covered,
+            **(gives_away("graph", map(fold, permissions)) if key[1] == "application" else {}),
         }
         risked = bound if kind.may_break else None
         if risked is not None:
