@@ -245,7 +245,7 @@ def _relies_on(change: _Change) -> Iterator[str]:
 
 
 def _group(changes: Sequence[_Change]) -> _Group:
-    ordered = sorted(changes, key=lambda one: (-one.removes, one.main.id))
+    ordered = sorted(changes, key=lambda one: (one.danger is None, -one.removes, one.main.id))
     cost = 0.0
     for one in ordered:
         # The exponent of the next lower power of two, as a number without rounding.
