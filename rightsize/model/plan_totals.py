@@ -153,12 +153,14 @@ class Danger:
             roles at a management group, 4 lets outsiders sign in to less.
         is_used: Whether a log shows a use.
         what: What its holder does with it, without a subject.
+        owners: The owners of the application that holds it, who can sign in as it.
     """
 
     is_emergency: bool
     power: int
     is_used: bool
     what: str
+    owners: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

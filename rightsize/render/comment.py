@@ -128,7 +128,7 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
         yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
-    yield from (f"{line}  " for line in excess_lines(total_excess(every)))
+    yield from (f"- {line}" for line in excess_lines(total_excess(every)))
     yield ""
     yield (
         f"The plan removes {gone:,} assignments and makes {come:,}, with {len(plan.roles):,} new roles. "

@@ -42,7 +42,7 @@ def step_row(step: NextStep, names: Mapping[str, str], look: Callable[[str], str
         "role": names.get(step.role, step.role),
         "scope": step.scope,
         "does": describe_step(step, names),
-        "gives_away": step.danger.what if step.danger is not None else "",
+        "gives_away": describe_danger(step, names),
         "undo": describe_undo(step),
         "excess_removed": step.removes,
         "latent_removed": step.latent,
@@ -88,6 +88,15 @@ def describe_step(step: NextStep, names: Mapping[str, str]) -> str:
     comes = [names.get(role, role) for role in step.becomes]
     more = f" and {len(comes) - _ROLES} more" if len(comes) > _ROLES else ""
     return step.kind.step.format(today=today, comes=f"{', '.join(comes[:_ROLES])}{more}")
+
+
+def describe_danger(step: NextStep, names: Mapping[str, str]) -> str:
+    """Return what gives the tenant away, and who else can do it as an owner; empty where nothing does."""
+    if step.danger is None:
+        return ""
+    owners = [names.get(owner, owner) for owner in step.danger.owners]
+    more = f" and {len(owners) - _ROLES} more" if len(owners) > _ROLES else ""
+    return step.danger.what + (f"; so can its owner {', '.join(owners[:_ROLES])}{more}" if owners else "")
 
 
 def stays_for_emergency(step: NextStep) -> bool:

@@ -117,7 +117,9 @@ def test_the_table_fits_the_terminal_and_says_what_it_cuts(
     every = ask("next", demo_folder, "--db", store, "--all")[1]
     assert "--all" not in every and len(lines) + err.count("\n") <= 30
     # Those that stay for emergency access have one line.
-    assert len(re.findall(r"(?m)^ *\d+  +(?:[\d.]+%)? +\S", every)) == len(shown) + cut + every.count("stays, emergency")
+    assert len(re.findall(r"(?m)^ *\d+  +(?:[\d.]+%)? +\S", every)) == len(shown) + cut + every.count(
+        "stays, emergency"
+    )
     assert shown == list(range(1, len(shown) + 1))
 
 

@@ -104,12 +104,10 @@ def _short_lines(found: next_workflow.NextResult) -> Iterator[str]:
     for wave, head in heads.items():
         yield from (*head, *shown[wave], *(emergency if wave == TODAY else ()))
     yield from below
-    if more or left:
-        yield (
-            f"and {counted(more, 'more step')}: --all, or --wave {min(heads)} to {max(heads)}"
-            if more
-            else "details: --all"
-        )
+    if more:
+        yield f"and {counted(more, 'more step')}: --all, or --wave {min(heads)} to {max(heads)}"
+    elif left:
+        yield "details: --all"
 
 
 def _short_step(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
@@ -121,7 +119,7 @@ def _short_step(step: NextStep, found: next_workflow.NextResult, width: int) -> 
     if step.danger is None:
         why = f"{lines.describe_effort(step)}; {step.reason}"
     else:
-        why = f"{step.danger.what}; {f'undo: {undo}' if undo else step.reason}"
+        why = f"{lines.describe_danger(step, found.names)}; {f'undo: {undo}' if undo else step.reason}"
     first, *rest = wrapped(for_terminal(why), room - 2, indent=_MARGIN)
     if step.danger is not None and undo:
         yield from (first, *rest)
@@ -163,7 +161,7 @@ def _step_lines(step: NextStep, found: next_workflow.NextResult, width: int) -> 
     yield from wrapped(does, room, indent=numbers, hanging=margin)
     id_ = f"   {found.short[step.proposal]}".ljust(_INDENT)
     effort = lines.describe_effort(step, with_chance=step.kind.changes)
-    why = "; ".join([*([step.danger.what] if step.danger is not None else []), effort, step.reason])
+    why = "; ".join([*filter(None, [lines.describe_danger(step, found.names)]), effort, step.reason])
     yield from wrapped(for_terminal(why), room, indent=id_, hanging=margin)
     undo = lines.describe_undo(step)
     if undo:

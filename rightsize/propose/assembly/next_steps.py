@@ -95,7 +95,8 @@ def _dangers(proposals: Sequence[Proposal]) -> dict[str, Danger]:
         if not said or one.kind.needs_container or one.evidence.get("state") == "activated":
             continue
         word = str(one.evidence.get("by_design") or one.reason.partition(":")[0])
-        danger = Danger(word == EMERGENCY_ACCESS, int(said["power"]), not _is_unused(one), str(said["what"]))
+        owners = tuple(map(str, said.get("owners") or ()))
+        danger = Danger(word == EMERGENCY_ACCESS, int(said["power"]), not _is_unused(one), str(said["what"]), owners)
         for holder in map(fold, one.principal_ids):
             if one.plane == _TRUST and holder in powers:
                 most = powers[holder]

@@ -23,7 +23,14 @@ from rightsize.model.plan_totals import TODAY, NextStep, latent_of, total_excess
 from rightsize.model.progress import counted
 from rightsize.model.tables.answers import DONE_BY
 from rightsize.rbac.text import fold
-from rightsize.render.next_steps import describe_effort, describe_step, describe_undo, wave_rows, wave_title
+from rightsize.render.next_steps import (
+    describe_danger,
+    describe_effort,
+    describe_step,
+    describe_undo,
+    wave_rows,
+    wave_title,
+)
 from rightsize.render.pictures import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar
 from rightsize.render.report.sources import clean, name_of
@@ -65,6 +72,7 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
 
 def _step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
     names = {step.principal_id: figures.principal_name(step.principal_id)} | dict(figures.sources.scope_names)
+    names |= {owner: figures.principal_name(owner) for owner in (step.danger.owners if step.danger else ())}
     names |= {role: figures.roles[fold(role)] for role in (step.role, *step.becomes) if fold(role) in figures.roles}
     return {
         "rank": step.rank,
@@ -72,18 +80,18 @@ def _step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
         "proposal": step.proposal if step.plane == AZURE_ROLES else "",
         "name": names[step.principal_id],
         "does": clean(describe_step(step, names)),
-        "effort": clean(_why(step)),
+        "effort": clean(_why(step, names)),
         "share": step.of_all,
         "total": step.total_of_all,
     }
 
 
-def _why(step: NextStep) -> str:
+def _why(step: NextStep, names: Mapping[str, str]) -> str:
     """Return the effort of a step; of what gives the tenant away what it does, and its way back or why it stays."""
     if step.danger is None:
         return describe_effort(step)
     undo = describe_undo(step)
-    return f"{step.danger.what}; {f'undo: {undo}' if undo else step.reason}"
+    return f"{describe_danger(step, names)}; {f'undo: {undo}' if undo else step.reason}"
 
 
 _UNKNOWN_ROWS = 4
