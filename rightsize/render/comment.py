@@ -128,8 +128,9 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
         yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
-    yield from (f"- {line}" for line in excess_lines(total_excess(every)))
-    yield ""
+    for line in excess_lines(total_excess(every)):
+        yield line
+        yield ""
     yield (
         f"The plan removes {gone:,} assignments and makes {come:,}, with {len(plan.roles):,} new roles. "
         f"Replay of {window['first_day']} to {window['last_day']}, Azure roles: {replay.get('allowed', 0):,} distinct "

@@ -15,7 +15,13 @@ from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.review import plan_of
 from rightsize.render.next_steps import describe_step, describe_undo
 from rightsize.workflow.plan_folder import read_plan_folder
+from tests.propose.small_tenant import CONTRIBUTOR, MG, OWNER, SUB2, SmallTenant, guid, proposal_for
 
+LIMITED = (
+    "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR (@Request["
+    "Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals "
+    "{acdd72a7-3385-48ef-bd42-f606fba81ae7}))"
+)
 OLD = Path(__file__).parents[1] / "verify" / "plan_version_1"
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
 
@@ -244,6 +250,24 @@ def test_an_outside_subject_has_the_power_of_its_principal() -> None:
     assert first.danger is not None and first.danger.power == 2
     assert first.danger.what == "anybody signs in, and the principal adds a credential"
     assert describe_undo(first).startswith("trust/")
+
+
+def test_assigning_any_role_above_subscriptions_gives_the_tenant_away_unless_a_condition_limits_it() -> None:
+    below = "/providers/Microsoft.Management/managementGroups/below"
+    tenant = SmallTenant()
+    tenant.parents |= {below: MG, SUB2: below}
+    places = {101: (OWNER, "/"), 102: (OWNER, MG), 103: (OWNER, below), 104: (OWNER, SUB2), 105: (CONTRIBUTOR, "/")}
+    for number, (role, scope) in places.items():
+        tenant.assign(number, tenant.principal(number), role, scope)
+    tenant.assign(106, tenant.principal(106), OWNER, "/", condition=LIMITED)
+    plan = tenant.plan()
+    found = {number: proposal_for(plan, guid(number)).evidence.get("gives_away") for number in (*places, 106)}
+    what = "assigns itself any role there"
+    assert {number: said for number, said in found.items() if said} == {
+        101: {"power": 2, "what": what},
+        102: {"power": 2, "what": what},
+        103: {"power": 3, "what": what},
+    }
 
 
 def test_what_goes_together_with_a_danger_goes_today() -> None:
