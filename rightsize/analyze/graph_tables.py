@@ -43,6 +43,7 @@ class GraphTables:
     inheritable_permissions: pl.DataFrame
     agent_sightings: pl.DataFrame
     listings: pl.DataFrame
+    object_owners: pl.DataFrame
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> GraphTables:

@@ -93,7 +93,7 @@ class Tools:
     async def next_steps(
         self,
         wave: Annotated[
-            int | None, Field(ge=1, le=4, description="Only this wave; 1 has orphans and duplicates.")
+            int | None, Field(ge=0, le=4, description="Only this wave; 0 is today: what gives the tenant away.")
         ] = None,
     ) -> Annotated[CallToolResult, shapes.Steps]:
         """Show which changes of the written plan to make first: the most excess removed for effort and risk.

@@ -39,13 +39,31 @@ class ExcessTotals:
         live: On types that may exist, without what stays by design.
         latent: On types that provably do not exist there, without what stays by design.
         by_design: The excess, live and latent, of the assignments that stay by design.
+        live_by_design: The live part of it.
         reasons: The number of these assignments for each reason word.
     """
 
     live: Change = Change()
     latent: Change = Change()
     by_design: float = 0.0
+    live_by_design: float = 0.0
     reasons: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def all_live(self) -> Change:
+        """Return all live excess, with what stays by design: the one denominator of percentages for people."""
+        return Change(self.live.before + self.live_by_design, self.live.after + self.live_by_design)
+
+    def parts_of_live(self) -> dict[str, float]:
+        """Return the shares of all live excess: `removed`, `by_design` and `left`; empty where there is no excess."""
+        whole = self.all_live.before
+        if not whole:
+            return {}
+        return {
+            "removed": (self.live.before - self.live.after) / whole,
+            "by_design": self.live_by_design / whole,
+            "left": self.live.after / whole,
+        }
 
     @property
     def share_by_design(self) -> float:
@@ -64,6 +82,7 @@ class ExcessTotals:
                 "assignments": sum(self.reasons.values()),
                 "reasons": dict(sorted(self.reasons.items())),
             },
+            "of_all_live": {name: round(share, 4) for name, share in self.parts_of_live().items()},
         }
 
 
@@ -85,20 +104,24 @@ def latent_of(kind: str, evidence: Mapping[str, Any]) -> Change:
 
 
 def _totals(rows: Iterable[tuple[str, float, float, Mapping[str, Any]]]) -> ExcessTotals:
-    live, latent, by_design = [0.0, 0.0], [0.0, 0.0], 0.0
+    live, latent, by_design, live_by_design = [0.0, 0.0], [0.0, 0.0], 0.0, 0.0
     reasons: Counter[str] = Counter()
     for kind, before, after, evidence in rows:
         if evidence.get("by_design"):
             by_design += before
+            live_by_design += max(0.0, before - latent_of(kind, evidence).before)
             reasons[str(evidence["by_design"])] += 1
             continue
         absent = latent_of(kind, evidence)
         latent = [latent[0] + absent.before, latent[1] + absent.after]
         live = [live[0] + max(0.0, before - absent.before), live[1] + max(0.0, after - absent.after)]
-    return ExcessTotals(Change(*live), Change(*latent), by_design, reasons)
+    return ExcessTotals(Change(*live), Change(*latent), by_design, live_by_design, reasons)
 
 
+TODAY = 0
+"""The wave of what gives the tenant away; it also has assignments that the plan keeps, as questions."""
 WAVES: Mapping[int, str] = {
+    TODAY: "today, what gives the tenant away",
     1: "orphans and duplicates",
     2: "removals that are proved unused",
     3: "the five that buy most",
@@ -120,9 +143,29 @@ class Reached:
         return self.people + self.workloads
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Danger:
+    """Why an assignment gives the tenant away; sorted as the first wave is.
+
+    Attributes:
+        is_emergency: Whether its holder is an emergency access account, so that it stays.
+        power: 1 is Global Administrator or can become it, 2 acts as anyone or assigns roles at the root, 3 assigns
+            roles at a management group, 4 lets outsiders sign in to less.
+        is_used: Whether a log shows a use.
+        what: What its holder does with it, without a subject.
+        owners: The owners of the application that holds it, who can sign in as it.
+    """
+
+    is_emergency: bool
+    power: int
+    is_used: bool
+    what: str
+    owners: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class NextStep:
-    """The change to one assignment of today, at its place in the order.
+    """The change to one assignment of today, at its place in the order; in the wave of today also one that stays.
 
     Attributes:
         rank: Its place, from 1.
@@ -146,6 +189,11 @@ class NextStep:
         chance: The expected chance that it breaks something within 30 days.
         bound: The upper bound of that chance; None where the plan has none.
         reason: The reason, one clause.
+        grant: The id of today's assignment.
+        state: Its state.
+        of_all: Its share of all live excess of its plane, with what the plan keeps.
+        total_of_all: The same share of all steps up to this one.
+        danger: Why it gives the tenant away; None where it does not.
     """
 
     rank: int
@@ -169,6 +217,11 @@ class NextStep:
     chance: float
     bound: float | None
     reason: str
+    grant: str
+    state: str
+    of_all: float
+    total_of_all: float
+    danger: Danger | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +265,7 @@ class NextSteps:
 
     def by_proposal(self) -> dict[str, NextStep]:
         """Return the step of each proposal that changes something, by its id."""
-        return {id_: step for step in self.steps for id_ in (step.proposal, *step.also)}
+        return {id_: step for step in self.steps if step.kind.changes for id_ in (step.proposal, *step.also)}
 
     def ranks(self) -> dict[str, int]:
         """Return the rank of each proposal that changes something, by its id."""

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal, count_by_plane
-from rightsize.model.plan_totals import ExcessTotals, NextSteps, total_excess
+from rightsize.model.plan_totals import NextSteps, total_excess
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
-from rightsize.render.sentences import by_design_text, change_text, describe_chance, separation_lines
+from rightsize.render.sentences import describe_chance, excess_lines, separation_lines
 from rightsize.render.summary import plane_title, short_scope
 from rightsize.rules.measured import describe_unlogged
 
@@ -119,7 +119,7 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     if first:
         yield first
         yield ""
-        yield from (f"- Wave {line.strip()}" for line in waves)
+        yield from (f"- {line.strip()}" for line in waves)
         yield from (f"- Not {line.removeprefix('not ')}" for line in (left_out_line(steps),) if line)
         yield ""
     parts = count_by_plane((one.plane, one.kind) for one in every)
@@ -128,9 +128,11 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
         yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
+    for line in excess_lines(total_excess(every)):
+        yield line
+        yield ""
     yield (
         f"The plan removes {gone:,} assignments and makes {come:,}, with {len(plan.roles):,} new roles. "
-        f"{_excess([one for one in every if one.is_of_rbac])} "
         f"Replay of {window['first_day']} to {window['last_day']}, Azure roles: {replay.get('allowed', 0):,} distinct "
         f"calls stay allowed, {replay.get('needs_activation', 0):,} need an activation, "
         f"**{replay.get('denied', 0):,} are denied**."
@@ -144,19 +146,6 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     if unproved:
         yield ""
         yield f"**{unproved:,} changes are not proved.**"
-
-
-def _excess(proposals: Sequence[Proposal]) -> str:
-    live, latent, *by_design = _said(total_excess(proposals))
-    return "; ".join((f"Excess of Azure roles: {live}, {latent}", *by_design)) + "."
-
-
-def _said(totals: ExcessTotals) -> Iterator[str]:
-    """Yield the texts on live excess, on latent excess, and on what stays by design if anything does."""
-    yield f"live {change_text(totals.live)}"
-    yield f"latent {change_text(totals.latent)}"
-    if totals.reasons:
-        yield by_design_text(totals)
 
 
 def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:

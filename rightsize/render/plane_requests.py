@@ -57,7 +57,7 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
     for client, proposals in sorted(by_client.items()):
         if all(proposal.kind.keeps for proposal in proposals):
             continue
-        slug = client if _GUID.fullmatch(client) else hashlib.sha256(client.encode()).hexdigest()[:16]
+        slug = slug_of(client)
         steps = _graph_steps(client, proposals, apis)
         body = _graph_body(client, proposals, steps, app_ids)
         files[f"graph/{slug}.md"] = "\n".join(_graph_page(client, proposals, part)).rstrip() + "\n"
@@ -65,6 +65,11 @@ def graph_files(part: PlanePart, app_ids: Mapping[str, str], apis: Mapping[str, 
         files[f"graph/{slug}.sh"] = shell_script(steps)
         files[f"graph/{slug}.ps1"] = powershell_script(steps)
     return files
+
+
+def slug_of(id_: str) -> str:
+    """Return the beginning of the names of the files of an application or identity: its GUID, else a hash of its id."""
+    return id_ if _GUID.fullmatch(id_) else hashlib.sha256(id_.encode()).hexdigest()[:16]
 
 
 def _graph_steps(client: str, proposals: Sequence[Proposal], apis: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -292,7 +297,7 @@ def trust_files(part: PlanePart) -> dict[str, str]:
     for object_id, proposals in sorted(by_object.items()):
         if all(one.kind.keeps for one in proposals):
             continue
-        slug = object_id if _GUID.fullmatch(object_id) else hashlib.sha256(object_id.encode()).hexdigest()[:16]
+        slug = slug_of(object_id)
         there, back = trust_steps(proposals)
         files[f"trust/{slug}.md"] = "\n".join(_trust_page(object_id, proposals, part)).rstrip() + "\n"
         body = {"object_id": object_id, "requests": there, "rollback": back}

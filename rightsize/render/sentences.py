@@ -2,7 +2,7 @@
 
 Write the chance that a change breaks something: the expected chance, and its upper bound beside it.
 
-Say in words how much excess a plan removes, and what stays by design.
+Say in one sentence and one bar how much of all live excess a plan removes, what stays by design, and what is left.
 
 Describe in sentences what a plan's split by layers of defence gains, costs and leaves.
 
@@ -34,29 +34,74 @@ def chance_text(expected: float, bound: float | None) -> str:
     return f"{100 * expected:.1f} %" + ("" if bound is None else f" (≤ {100 * bound:.1f} %)")
 
 
+BAR: Mapping[str, str] = {"removed": "█", "by_design": "▒", "left": "░"}
+"""The block of each part of the live excess in a bar of text."""
+_BAR_CELLS = 40
+
+
 def excess_lines(totals: ExcessTotals) -> Iterator[str]:
-    """Yield a line on live and latent excess, and one on what stays by design if anything does."""
-    live, latent = (f"{name} {change_text(one)}" for name, one in (("live", totals.live), ("latent", totals.latent)))
-    yield f"excess of Azure roles: {live}; {latent}"
-    if totals.reasons:
-        yield by_design_text(totals)
+    """Yield the sentence on all live excess and its bar, then the numbers; only the numbers where there is none."""
+    if totals.all_live.before:
+        yield live_sentence(totals)
+        yield live_bar(totals)
+    yield excess_text(totals)
+
+
+def live_sentence(totals: ExcessTotals) -> str:
+    """Return how much of all live excess of Azure roles goes, stays by design and why, and is left, in per cent.
+
+    The per cents sum up to 100. This is the one sentence on it in commands, pages and comments.
+    """
+    of = whole_percents(totals.parts_of_live())
+    ranked = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
+    reasons = ", ".join(f"{count:,} {word.replace('_', ' ')}" for word, count in ranked)
+    design = f"{of['by_design']} % stays by design ({reasons}), " if reasons else ""
+    link = "" if design else "and "
+    return f"Of all live excess the plan removes {of['removed']} %, {design}{link}{of['left']} % is left"
+
+
+def live_bar(totals: ExcessTotals) -> str:
+    """Return the parts of all live excess as blocks, with their meaning."""
+    widths = whole_percents(totals.parts_of_live(), _BAR_CELLS)
+    blocks = "".join(BAR[name] * width for name, width in widths.items())
+    said = ", ".join(f"{BAR[name]} {name.replace('_', ' ')}" for name, width in widths.items() if width)
+    return f"{blocks}  {said}"
+
+
+def excess_facts(totals: ExcessTotals) -> dict[str, Any]:
+    """Return what pages show of it: `sentence`, `parts` (name, start and width in per cent), `left` and `numbers`."""
+    parts, start = [], 0.0
+    for name, share in totals.parts_of_live().items():
+        parts.append((name, round(start, 1), round(100 * share, 1)))
+        start += 100 * share
+    return {
+        "sentence": live_sentence(totals) if parts else "",
+        "parts": parts,
+        "left": whole_percents(totals.parts_of_live()).get("left", 0),
+        "numbers": excess_text(totals),
+    }
+
+
+def whole_percents(parts: Mapping[str, float], whole: int = 100) -> dict[str, int]:
+    """Return parts that sum up to 1 as whole numbers that sum up to `whole`: the largest remainders are rounded up."""
+    exact = {name: part * whole for name, part in parts.items()}
+    found = {name: int(value) for name, value in exact.items()}
+    spare = round(sum(exact.values())) - sum(found.values())
+    for name in sorted(exact, key=lambda one: found[one] - exact[one])[:spare]:
+        found[name] += 1
+    return found
+
+
+def excess_text(totals: ExcessTotals) -> str:
+    """Return the live and the latent excess of Azure roles today and under the plan, as numbers."""
+    live, latent = totals.all_live, totals.latent
+    there = f"; latent, on resource types that do not exist there: {change_text(latent)}" if latent.before else ""
+    return f"live excess of Azure roles, weighed by risk: {change_text(live)}{there}"
 
 
 def change_text(change: Change) -> str:
-    """Return an excess today and under the plan, with the share that goes."""
-    share = f" ({change.removed:.0%} removed)" if change.before else ""
-    return f"{change.before:,.0f} → {change.after:,.0f}{share}"
-
-
-def by_design_text(totals: ExcessTotals) -> str:
-    """Return what stays by design: its share of all excess, the assignments, and the reasons by number."""
-    number = sum(totals.reasons.values())
-    ranked = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
-    reasons = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in ranked)
-    return (
-        f"stays by design, and is not counted above: {totals.by_design:,.0f} ({totals.share_by_design:.0%} of all), "
-        f"in {number:,} assignment{'s' if number != 1 else ''}: {reasons}"
-    )
+    """Return an excess today and under the plan."""
+    return f"{change.before:,.0f} → {change.after:,.0f}"
 
 
 def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS, Plan, PlanePart, P
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_terminal
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve
-from rightsize.render.sentences import by_design_text, describe_chance, separation_lines
+from rightsize.render.sentences import describe_chance, excess_facts, separation_lines
 from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.measured import describe_unlogged
 
@@ -99,11 +99,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "changes": len(changed),
         "verdicts": {name: plan.verdicts.get(name, 0) for name in ("granted", *_SHOWN_VERDICTS, "unexplained")},
         "shares": _shares(plan.verdicts),
-        "excess_removed": {
-            name: f"{100 * one.removed:.0f} %" for name, one in (("live", excess.live), ("latent", excess.latent))
-        },
-        "has_latent": bool(excess.latent.before),
-        "by_design": by_design_text(excess) if excess.reasons else "",
+        "excess": excess_facts(excess),
         "replay": plan.replay,
         "keeps": select_classes("kind", (kind for kind in PROPOSAL_KINDS.values() if kind.keeps)),
         "removes": select_classes("kind", sorted((kind for kind in PROPOSAL_KINDS.values() if kind.removes), key=len)),
@@ -111,7 +107,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],
         "reads": plan.reads,
         "separation": [_text(line) for line in separation_lines(plan.separation)],
-        "curve": draw_curve(plan.curve, len(plan.roles), excess.live),
+        "curve": draw_curve(plan.curve, len(plan.roles), excess.all_live),
         "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "top": _top(plan),
         "changed": [_row(one, plan.names) for one in _weightiest(changed, lambda one: one.excess_after)],

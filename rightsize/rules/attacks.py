@@ -7,9 +7,10 @@ first row that matches counts. `left_behind_kinds.csv` says what each kind is, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import polars as pl
 
@@ -68,6 +69,46 @@ def escalation_rules(plane: str) -> pl.DataFrame:
     ]
     texts = ("rule", "permission", "kind", "target", "unless", "gains", "what")
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(texts, pl.String) | {"certain": pl.Boolean})
+
+
+_POWERS: Mapping[str, int] = {"tenant": 1, "applications": 2, "all_groups": 2, "all_users": 2}
+"""The power of what rules of the directory and of Microsoft Graph gain over the whole tenant."""
+ROOT_POWER, GROUP_POWER, OUTSIDE_POWER = 2, 3, 4
+"""The power of assigning any role at the root, or at a management group below it, and of an outside subject whose
+principal has none of these powers."""
+
+
+@cache
+def _powers(plane: str) -> Mapping[str, tuple[int, int, str]]:
+    """Return power, place among the rules, and what it does, by folded permission that gives the tenant away."""
+    rules = escalation_rules(plane).filter(pl.col("gains").is_in(list(_POWERS))).select("permission", "gains", "what")
+    found: dict[str, tuple[int, int, str]] = {}
+    for order, (permission, gains, what) in enumerate(rules.iter_rows()):
+        power = (_POWERS[gains], order, what)
+        found[permission] = min(power, found.get(permission, power))
+    return found
+
+
+def gives_away(plane: str, permissions: Iterable[str]) -> dict[str, Any]:
+    """Return the evidence `gives_away` of a grant over the whole tenant: its `power`, and `what` it does with it.
+
+    Power 1 is Global Administrator or can become it, 2 acts as any application, user or group. Nothing is returned
+    where no escalation rule says that a permission gives the tenant away.
+
+    Args:
+        plane: directory or graph.
+        permissions: Folded permissions of an application, or actions and the id of a directory role.
+    """
+    known = _powers(plane)
+    found = min((known[one] for one in permissions if one in known), default=None)
+    return {} if found is None else {"gives_away": {"power": found[0], "what": found[2]}}
+
+
+@cache
+def role_assigning_rules() -> Mapping[str, str]:
+    """Return the folded operations of Azure that assign any role at their scope, each with what it does."""
+    rules = escalation_rules("control").filter((pl.col("gains") == "access") & pl.col("certain"))
+    return dict(rules.select("permission", "what").iter_rows())
 
 
 def sought_classes(names: pl.Series) -> pl.Series:

@@ -53,13 +53,20 @@ def document(ask: Ask, demo_folder: Path, store: Path) -> dict[str, Any]:
     return found
 
 
+def ids_of(document: dict[str, Any]) -> list[str]:
+    """The proposals of the steps that change something, in their order."""
+    steps = (step for step in document["steps"] if step["kind"] != "keep")
+    return [id_ for step in steps for id_ in (step["proposal"], *step["also"])]
+
+
 def test_programs_get_every_change_once_in_the_order_that_sql_has(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path
 ) -> None:
     plan = json.loads((demo_folder / "plan.json").read_bytes())
     steps = document["steps"]
     changed = {one["id"] for one in plan["proposals"] if one["kind"] != "keep"}
-    assert {id_ for step in steps for id_ in (step["proposal"], *step["also"])} == changed
+    assert set(ids_of(document)) == changed
+    assert {step["wave"] for step in steps if step["kind"] == "keep"} == {0}
     assert [step["rank"] for step in steps] == list(range(1, len(steps) + 1))
     live = plan["excess"]["live"]
     assert document["removable"]["azure_roles"] == pytest.approx(live["before"] - live["after"])
@@ -105,19 +112,41 @@ def test_the_table_fits_the_terminal_and_says_what_it_cuts(
     lines = out.splitlines()
     assert code == 0 and err.startswith("next step: rightsize review ")
     assert max(cell_len(line) for line in lines if " rightsize explain " not in line) <= width
-    shown = [int(found[1]) for line in lines if (found := re.match(r" *(\d+)  +[\d.]+%  ", line))]
-    cut = [int(found[1]) for line in lines if (found := re.search(r"and (\d+) more: --all", line))]
+    shown = [int(found[1]) for line in lines if (found := re.match(r" *(\d+)  \S", line))]
+    (cut,) = [int(found[1]) for line in lines if (found := re.search(r"and (\d+) more steps: --all", line))]
     every = ask("next", demo_folder, "--db", store, "--all")[1]
-    assert cut and "--all" not in every
-    assert len(re.findall(r"(?m)^ *\d+  +[\d.]+%  ", every)) == len(shown) + sum(cut)
+    assert "--all" not in every and len(lines) + err.count("\n") <= 30
+    # Those that stay for emergency access have one line.
+    assert len(re.findall(r"(?m)^ *\d+  +(?:[\d.]+%)? +\S", every)) == len(shown) + cut + every.count(
+        "stays, emergency"
+    )
+    assert shown == list(range(1, len(shown) + 1))
+
+
+def test_today_is_what_gives_the_tenant_away_with_its_way_back(document: dict[str, Any], demo_folder: Path) -> None:
+    """Global Administrator, pull requests of the deployer and User Access Administrator at the root are among it."""
+    today = [step for step in document["steps"] if step["wave"] == 0]
+    assert document["steps"][: len(today)] == today
+    found = {(step["role"], step["scope"]): step for step in today if not step["does"].startswith("stays")}
+    assert {"Global Administrator", "RoleManagement.ReadWrite.Directory", "User Access Administrator"} <= {
+        role for role, _ in found
+    }
+    credential = next(step for step in today if step["plane"] == "trust" and "pull requests of" in step["role"])
+    script = credential["undo"].split()[0]
+    assert (demo_folder / script).is_file() and "adds a credential to any application" in credential["gives_away"]
+    root = found["User Access Administrator", "/"]
+    assert (root["kind"], root["undo"]) == ("keep", "") and "or whether eligible is enough" in root["does"]
+    assert all(bool(step["undo"]) == (step["kind"] != "keep") and step["gives_away"] for step in today[:10])
+    emergency = [step for step in document["steps"] if step["does"].startswith("stays, emergency access")]
+    assert emergency == today[-len(emergency) :] and {step["kind"] for step in emergency} == {"keep"}
 
 
 def test_propose_ends_with_it_and_the_comment_begins_with_it(demo_folder: Path, document: dict[str, Any]) -> None:
     comment = (demo_folder / "comment.md").read_text(encoding="utf-8").splitlines()
     assert comment[2].startswith("What to do first")
-    assert [line[:8] for line in comment[4:8]] == [f"- Wave {wave}" for wave in (1, 2, 3, 4)]
+    assert [line[:8] for line in comment[4:9]] == ["- Today,", *(f"- Wave {wave}" for wave in (1, 2, 3, 4))]
     rows = [found[1] for line in comment if (found := re.match(r"\| <code>([0-9a-z-]+)</code> ", line))]
-    expected = [id_ for step in document["steps"] for id_ in (step["proposal"], *step["also"])]
+    expected = ids_of(document)
     assert all(full.startswith(short) for short, full in zip(rows, expected, strict=False)) and len(rows) > 5
     page = (demo_folder / "report.html").read_text(encoding="utf-8")
     first = re.search("<section[^>]*>", page)
@@ -161,7 +190,7 @@ def test_a_wave_takes_what_is_accepted_of_it(
 
 
 @pytest.mark.many(3)
-@pytest.mark.parametrize("waves", [(1,), (2,), (3,), (4,), (3, 4), (1, 2, 3)])
+@pytest.mark.parametrize("waves", [(0,), (1,), (2,), (3,), (4,), (3, 4), (0, 1, 2, 3)])
 def test_no_wave_needs_an_earlier_one(demo_folder: Path, store: Path, waves: tuple[int, ...]) -> None:
     """The real needs of the tenant stay allowed, whichever waves are rolled out."""
     plan = plan_of(read_plan_folder(demo_folder))
@@ -197,7 +226,8 @@ def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path
             tenant.use(guid(number), operation, SUB)
     write_folder(plan_files(tenant.plan(reads="none", unobservable="drop")), tmp_path / "plan")
     words = ("next", tmp_path / "plan", "--db", tmp_path / "none.duckdb")
-    code, out, _ = ask(*words)
+    assert "Not worth a role: 1 assignment with " in ask(*words)[1]
+    code, out, _ = ask(*words, "--all")
     below = out.partition("Not worth a role: 1 assignment with ")[2]
     assert code == 0 and re.search("a new role would save [0-9.]+% of", " ".join(below.split()))
     (left,) = json.loads(ask(*words, "-o", "json")[1])["not_worth_a_role"]
@@ -210,7 +240,7 @@ def test_review_lists_open_proposals_in_its_order(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path
 ) -> None:
     code, out, _ = ask("review", "list", demo_folder, "--db", store, "-o", "json")
-    expected = [id_ for step in document["steps"] for id_ in (step["proposal"], *step["also"])]
+    expected = ids_of(document)
     assert code == 0 and [row["proposal"] for row in json.loads(out)] == expected
 
 

@@ -84,17 +84,19 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "comment": "Azure roles: {} distinct calls stay allowed",
         "plan": "azure_roles: {} distinct calls stay allowed",
     },
-    "live excess removed, in per cent": {
-        "demo": "they remove {}% of the live excess",
-        "report": "Live excess: access beyond use \\S+ \\S+ → \\S+ \\S+ \\S{} %",
-        "summary": "{} % of the live excess removed",
-        "comment": "live [0-9,]+ → [0-9,]+ \\({}% removed\\)",
+    **{
+        f"{part} of all live excess, in per cent": dict.fromkeys(
+            ("demo", "propose", "report", "summary", "comment"), f"Of all live excess the plan {text}"
+        )
+        for part, text in {
+            "removed": "removes {} %",
+            "by design": "removes [0-9]+ %, {} % stays by design",
+            "left": "removes [0-9]+ %, [0-9]+ % stays by design \\([^)]*\\), {} % is left",
+        }.items()
     },
-    "latent excess removed, in per cent": {
-        "demo": "latent excess, .*? \\({}% removed\\)",
-        "summary": "{} % of the latent excess removed",
-        "comment": "latent [0-9,]+ → [0-9,]+ \\({}% removed\\)",
-    },
+    "live excess of today": dict.fromkeys(
+        ("demo", "propose", "summary", "comment"), "(?i:live excess of Azure roles), weighed by risk: {} →"
+    ),
     "principals that defeat several layers under the plan": {
         "report": "{} could under the plan",
         "propose": "{} principals would defeat several layers",

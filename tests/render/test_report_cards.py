@@ -60,10 +60,10 @@ def figures_of(*options: dict[str, Any], beyond: tuple[dict[str, Any], ...] = ()
     return Figures(cast("Sources", sources))
 
 
-def test_what_stays_is_a_share_of_what_the_plan_may_judge() -> None:
-    """Live excess only, without what stays by design; a share for each reason, the largest first."""
+def test_what_stays_is_a_share_of_all_live_excess() -> None:
+    """With what stays by design, which has no row; a share for each reason, the largest first."""
     stays = unknown_card(figures_of())["stays"]
-    whole = 60 + 20 + 10 + 10
+    whole = 60 + 20 + 10 + 10 + 900
     assert [(one["excess"], one["share"], one["assignments"]) for one in stays] == [
         (left, 100 * left / whole, 1) for left in (20, 10, 10)
     ]
@@ -72,12 +72,12 @@ def test_what_stays_is_a_share_of_what_the_plan_may_judge() -> None:
     assert not any({"\u202e", "\x1b"} & set(one["text"]) for one in stays)
 
 
-def test_no_share_on_the_page_counts_what_stays_by_design() -> None:
+def test_every_share_on_the_page_counts_what_stays_by_design() -> None:
     figures = figures_of()
     exposure = figures.exposure()
     assert exposure is not None
-    assert exposure["risk"]["before"] == 60 + 30 + 10 + 10
-    assert exposure["excess"]["before"] == 60 + 20 + 10 + 10
+    assert exposure["risk"]["before"] == 60 + 30 + 10 + 10 + 900
+    assert exposure["excess"]["before"] == 60 + 20 + 10 + 10 + 900
     assert dict(figures.kinds()) == {"custom": 1, "remove": 1, "keep": 2, "by design": 1}
     assert [one["before"] for one in figures.kept()] == [30, 10]
 
@@ -92,7 +92,7 @@ def test_what_stays_by_design_is_listed_with_what_would_be_enough() -> None:
         ("emergency_access", None, ""),
     ]
     assert part["rows"][0]["why"] == "nobody else"
-    assert part["fact"] == "1 assignment with 89 % of all excess (1 last owner), 1 assignment beyond Azure roles"
+    assert part["fact"] == "1 assignment with 90 % of all live excess (1 last owner), 1 assignment beyond Azure roles"
 
 
 @pytest.mark.parametrize(

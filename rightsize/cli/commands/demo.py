@@ -15,7 +15,7 @@ from rightsize.cli.output import write
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.render.sentences import by_design_text, change_text
+from rightsize.render.sentences import excess_lines
 from rightsize.workflow.suite import demo as workflow
 
 _VERDICTS = {
@@ -102,10 +102,7 @@ def _verdicts(result: workflow.DemoResult) -> Iterator[str]:
 
 def _proof(result: workflow.DemoResult) -> Iterator[str]:
     excess = total_excess(result.plan.proposals)
-    yield f"  they remove {excess.live.removed:.0%} of the live excess, which weighs operations by their risk"
-    yield f"  latent excess, on resource types that do not exist there: {change_text(excess.latent)}"
-    if excess.reasons:
-        yield f"  {by_design_text(excess)}"
+    yield from (f"  {line}" for line in excess_lines(excess))
     replay = result.plan.replay
     yield (
         f"  replay: {replay['allowed']:,} distinct calls stay allowed, {replay['needs_activation']:,} "

@@ -24,7 +24,8 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, OutputFormat, PlanSigners
 from rightsize.cli.output import first_rows, short_name, write
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
-from rightsize.model.plan_totals import NextStep
+from rightsize.model.plan_totals import TODAY, WAVES, NextStep
+from rightsize.model.progress import counted
 from rightsize.render import next_steps as lines
 from rightsize.render import schemas, summary
 from rightsize.render.escape import for_shell, for_terminal
@@ -33,89 +34,153 @@ from rightsize.workflow.plan import deploy
 from rightsize.workflow.plan import review as next_workflow
 from rightsize.workflow.plan import verify as verify_workflow
 
-SHOWN = 10
-"""The most steps of a wave and plane, and the most assignments that are not worth a role, that people see at once."""
+_SCREEN = 28
+"""The most lines of the short form, which leaves two for what stderr says."""
 _INDENT = 23
+_MARGIN = " " * 5
 _NARROWEST, _WIDEST = 30, 140
 
 
 @command()
 def next_(
     plan: Annotated[Path, typer.Argument(metavar="[PLAN]", help="The plan folder, or its plan.json.")] = DEFAULT_PLAN,
-    wave: Annotated[int | None, typer.Option("--wave", min=1, max=4, help="Only the steps of this wave.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Show all steps; other formats than table always do.")] = False,
+    wave: Annotated[
+        int | None, typer.Option("--wave", min=0, max=4, help="Only the steps of this wave; 0 is today.")
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Show all steps in full; other formats than table always do.")
+    ] = False,
     *,
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show which changes of a plan to make first.
+    """Show which changes of a plan to make first: today what gives the tenant away, then waves by effort and risk.
 
-    The first ones remove the most excess for their effort and risk. Wave 1 has orphans and duplicates, wave 2 removals
-    that are proved unused, wave 3 the five changes of each plane that buy most, wave 4 the rest. Shares are of the live
-    excess that the plan can remove, each plane for itself.
+    Today's steps, wave 0, each have their way back; what the plan keeps is a question to its owner. Wave 1 has orphans
+    and duplicates, wave 2 removals that are proved unused, wave 3 the five changes of each plane that buy most, wave 4
+    the rest. Shares in the table are of all live excess, each plane for itself.
     """
     found = next_workflow.next_of(common.db, plan, names_db=common.db != DEFAULT_DB, signers=trusted.asked)
     if common.is_table:
-        write("".join(f"{line}\n" for line in _next_lines(found, wave, every=every or wave is not None)))
+        shown = _next_lines(found, wave) if every or wave is not None else _short_lines(found)
+        write("".join(f"{line}\n" for line in shown))
     else:
         document = found.document(wave) if common.output is OutputFormat.JSON else None
         common.show(found.rows(wave), lines.COLUMNS, document=document)
-    if not found.steps.steps:
+    changes = found.steps.by_proposal()
+    if not changes:
         say("the plan changes nothing")
     for line in note_of(found.lacks, "no step is about access that no listing shows"):
         say(line)
-    step = f"rightsize review{name_plan(plan)}" if found.steps.steps else "rightsize status logs"
+    step = f"rightsize review{name_plan(plan)}" if changes else "rightsize status logs"
     common.say_next(common.with_db(step))
 
 
-def _next_lines(found: next_workflow.NextResult, wave: int | None, *, every: bool) -> Iterator[str]:
-    """Yield the lines for people, each escaped."""
+def _short_lines(found: next_workflow.NextResult) -> Iterator[str]:
+    """Yield every wave as a line, and below them as many of the first steps as a screen has room for."""
+    width = min(terminal_width(), _WIDEST)
+    rows = lines.wave_rows(found.steps)
+    waves = {wave: [row for row in rows if row["wave"] == wave] for wave in WAVES}
+    heads = {
+        wave: wrapped(lines.wave_line(wave, own, is_short=True), width, hanging="  ")
+        for wave, own in waves.items()
+        if own
+    }
+    stays = [step for step in found.steps.steps if lines.stays_for_emergency(step)]
+    names = ", ".join(dict.fromkeys(_name_of(step, found) for step in stays))
+    emergency = wrapped(for_terminal(f"stays, emergency access: {names}"), width, indent=_MARGIN) if stays else []
+    left = lines.left_out_line(found.steps).capitalize().partition(", the most")[0]
+    below = wrapped(left, width) if left else []
+    room = _SCREEN - 1 - sum(map(len, heads.values())) - len(emergency) - len(below)
+    shown: dict[int, list[str]] = {wave: [] for wave in heads}
+    more = len(found.steps.steps) - len(stays)
+    for step in found.steps.steps:
+        if step not in stays:
+            text = list(_short_step(step, found, width))
+            if len(text) > room:
+                break
+            room, more = room - len(text), more - 1
+            shown[step.wave] += text
+    for wave, head in heads.items():
+        yield from (*head, *shown[wave], *(emergency if wave == TODAY else ()))
+    yield from below
+    if more:
+        yield f"and {counted(more, 'more step')}: --all, or --wave {min(heads)} to {max(heads)}"
+    elif left:
+        yield "details: --all"
+
+
+def _short_step(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
+    """Yield what a step does, and below it why and its way back; of a long reason only the beginning."""
+    room = max(width, len(_MARGIN) + _NARROWEST)
+    does = for_terminal(f"{_name_of(step, found)}: {lines.describe_step(step, found.names)}")
+    yield from wrapped(does, room, indent=f"{step.rank:>3}  ", hanging=_MARGIN)
+    undo = lines.describe_undo(step)
+    if step.danger is None:
+        why = f"{lines.describe_effort(step)}; {step.reason}"
+    else:
+        why = f"{lines.describe_danger(step, found.names)}; {f'undo: {undo}' if undo else step.reason}"
+    first, *rest = wrapped(for_terminal(why), room - 2, indent=_MARGIN)
+    if step.danger is not None and undo:
+        yield from (first, *rest)
+    else:
+        yield f"{first} …" if rest else first
+
+
+def _name_of(step: NextStep, found: next_workflow.NextResult) -> str:
+    return short_name(found.names.get(step.principal_id, step.principal_id))
+
+
+def _next_lines(found: next_workflow.NextResult, wave: int | None) -> Iterator[str]:
+    """Yield every step of a wave, or of all, each line escaped; today is one list of all planes."""
     width = min(terminal_width(), _WIDEST)
     rows = [row for row in lines.wave_rows(found.steps) if wave in (None, row["wave"])]
-    for row in rows:
-        of = "" if row["plane"] == AZURE_ROLES else f", {PLANE_NAMES[row['plane']]}"
-        title = f"Wave {row['wave']}, {row['name']}{of}: {lines.describe_wave(row)}"
+    lists = {(row["wave"], "" if row["wave"] == TODAY else row["plane"]): row for row in rows}
+    for (number, plane), row in lists.items():
+        of = "" if plane in ("", AZURE_ROLES) else f", {PLANE_NAMES[plane]}"
+        said = f"{lines.wave_title(number)}{of}: {lines.describe_wave(row)}"
+        title = said if plane else lines.wave_line(number, [one for one in rows if one["wave"] == number])
         yield from wrapped(title, width, hanging="  ")
-        yield f"{'':>3}  {'share':>6}  {'so far':>6}"
-        steps = [one for one in found.steps.of_wave(row["wave"]) if one.plane == row["plane"]]
-        shown = steps if every else steps[:SHOWN]
-        for step in shown:
-            yield from _step_lines(step, found, width)
-        if len(steps) > len(shown):
-            rest = sum(step.share for step in steps[len(shown) :])
-            yield f"{'':>5}{rest:>6.1%}  and {len(steps) - len(shown)} more: --all, or --wave {row['wave']}"
+        yield f"{'':>3}  {'share':>6}  {'so far' if plane else ''}".rstrip()
+        for step in found.steps.of_wave(number):
+            if plane in ("", step.plane):
+                yield from _step_lines(step, found, width)
         yield ""
     if wave is None:
-        yield from _left_out(found, width, every=every)
+        yield from _left_out(found, width)
 
 
 def _step_lines(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
-    name = short_name(found.names.get(step.principal_id, step.principal_id))
-    numbers = f"{step.rank:>3}  {step.share:>6.1%}  {step.total:>6.1%}  "
+    share = "" if step.kind.keeps else f"{step.of_all:.1%}"
+    # Steps of all planes stand in the list of today, and each plane has shares of its own.
+    total = "" if step.wave == TODAY else f"{step.total_of_all:.1%}"
+    numbers = f"{step.rank:>3}  {share:>6}  {total:>6}  "
     room = max(width, _INDENT + _NARROWEST)
     margin = " " * _INDENT
-    yield from wrapped(
-        for_terminal(f"{name}: {lines.describe_step(step, found.names)}"), room, indent=numbers, hanging=margin
-    )
+    does = for_terminal(f"{_name_of(step, found)}: {lines.describe_step(step, found.names)}")
+    yield from wrapped(does, room, indent=numbers, hanging=margin)
     id_ = f"   {found.short[step.proposal]}".ljust(_INDENT)
-    yield from wrapped(for_terminal(f"{lines.describe_effort(step)}; {step.reason}"), room, indent=id_, hanging=margin)
+    effort = lines.describe_effort(step, with_chance=step.kind.changes)
+    why = "; ".join([*filter(None, [lines.describe_danger(step, found.names)]), effort, step.reason])
+    yield from wrapped(for_terminal(why), room, indent=id_, hanging=margin)
+    undo = lines.describe_undo(step)
+    if undo:
+        yield from wrapped(for_terminal(f"undo: {undo}"), room, indent=margin)
     # One line, to the left where the terminal is narrow, so that it can be copied.
     look = for_terminal(found.look(step.principal_id))
     yield " " * max(min(_INDENT, width - len(look)), 5) + look
 
 
-def _left_out(found: next_workflow.NextResult, width: int, *, every: bool) -> Iterator[str]:
+def _left_out(found: next_workflow.NextResult, width: int) -> Iterator[str]:
     """Yield what is not worth a role: what it would free, and what a role would save."""
     left = found.steps.left_out
     if not left:
         return
     yield from wrapped(lines.left_out_line(found.steps).capitalize(), width)
-    for row in (lines.left_row(one, found.names) for one in (left if every else left[:SHOWN])):
+    for row in (lines.left_row(one, found.names) for one in left):
         place = summary.short_scope(row["scope"], found.names)
         text = f"{row['principal']}: {row['role']} at {place}, at most {row['excess']:,.0f}; {row['saves']}"
         yield from wrapped(for_terminal(text), width, indent="  ", hanging="    ")
-    if not every and len(left) > SHOWN:
-        yield f"  and {len(left) - SHOWN} more: --all"
     yield ""
 
 

@@ -261,7 +261,7 @@ def propose(
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
     say(f"wrote {len(result.files)} files to {out}")
     # Without a change, only further logs or listings change the answer.
-    step = f"rightsize next{name_plan(out)}" if result.steps.steps else "rightsize status logs"
+    step = f"rightsize next{name_plan(out)}" if result.steps.by_proposal() else "rightsize status logs"
     common.say_next(common.with_db(step))
 
 

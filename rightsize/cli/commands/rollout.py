@@ -90,7 +90,7 @@ def plan_(
     ] = None,
     of_wave: Annotated[
         int | None,
-        typer.Option("--wave", min=1, max=4, help="Only the changes in this wave of `rightsize next`. Default: all."),
+        typer.Option("--wave", min=0, max=4, help="Only the changes in this wave of `rightsize next`. Default: all."),
     ] = None,
     accept_short_window: Annotated[
         bool,

@@ -73,14 +73,14 @@ ANSWER_TABLES = (
     ),
     Table(
         "next_steps",
-        "one row per change of the last plan, in the order in which changes are best made",
+        "one row per change of the last plan, in the order in which changes are best made; wave 0 has kept ones, too",
         (
             key("rank", INT, "place in the order, from 1"),
             Column(
                 "wave",
                 INT,
-                "1 orphans and duplicates, 2 removals that are proved unused, 3 the five of each plane that buy most, "
-                "4 the rest",
+                "0 today, what gives the tenant away, 1 orphans and duplicates, 2 removals that are proved unused, "
+                "3 the five of each plane that buy most, 4 the rest",
             ),
             Column("proposal_id", TEXT, "id of the proposal"),
             Column("plane", TEXT, "azure_roles, directory or graph; shares count each plane for itself"),

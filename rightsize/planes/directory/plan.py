@@ -56,6 +56,7 @@ from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.expand import is_read
 from rightsize.rbac.text import Folded, fold
+from rightsize.rules.attacks import gives_away
 
 _UNITS: dict[str, pl.DataType] = {
     **dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String()),
@@ -306,6 +307,7 @@ class _Planner:
             "coverage": analysis.state,
             **({"covered_days": analysis.covered_days} if analysis.state == Unused.COVERED_IN_PART else {}),
             **({"comes": comes} if comes else {}),
+            **self._given_away(case),
         }
         if worked is not None:
             found["standing"] = {
@@ -315,6 +317,11 @@ class _Planner:
                 "meaning": "an activation of this length would have covered the use on 95 of 100 days",
             }
         return found
+
+    def _given_away(self, case: DirectoryAssignmentCase) -> dict[str, Any]:
+        if case.row["scope"] != "/":
+            return {}
+        return gives_away("directory", (fold(case.role), *self.catalogue.allows.get(case.role, ())))
 
 
 def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[PlannedAssignment, ...]:

@@ -45,6 +45,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.text import fold
+from rightsize.rules.attacks import OUTSIDE_POWER
 from rightsize.rules.trust import EXACT, Comparison, narrowed, parse_expression
 
 REASONS = {
@@ -306,6 +307,7 @@ def _evidence(one: CredentialVerdict, choice: TrustChoice) -> dict[str, Any]:
         **({"removed": {one.reason: 1}} if gone else {}),
         **({"covered_days": one.covered_days} if one.covered_days is not None else {}),
         **({"comes": [new.observed.subject for new in choice.narrowed]} if choice.narrowed else {}),
+        **_given_away(one),
         "trust": {
             "holder": held.holder,
             "object_id": held.object_id,
@@ -333,6 +335,13 @@ def _evidence(one: CredentialVerdict, choice: TrustChoice) -> dict[str, Any]:
             "restores": request_to_make(held, held.name, body_of(held)) if changes and can_be_restored(held) else None,
         },
     }  # fmt: skip
+
+
+def _given_away(one: CredentialVerdict) -> dict[str, Any]:
+    """Return the evidence that outsiders can sign in by it; `rank_steps` adds what its principal can do."""
+    if one.trusts.breadth == EXACT or one.trusts.risk != "high":
+        return {}
+    return {"gives_away": {"power": OUTSIDE_POWER, "what": one.trusts.why}}
 
 
 def _said(use: SignInUse | None) -> dict[str, Any] | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.columns import folded
 from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
@@ -39,6 +40,7 @@ from rightsize.propose.core.options import PlanOptions, Unobservable
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.rbac.text import fold
+from rightsize.rules.attacks import gives_away
 from rightsize.rules.graph import alternatives
 
 _TOLD = 50
@@ -172,6 +174,18 @@ def _is_used(found: GraphVerdicts | None) -> bool:
     )
 
 
+def _owners_of(analysis: GraphAnalysis) -> dict[str, list[str]]:
+    """Return the owners of each client, of its application too: folded ids, sorted."""
+    owners = analysis.tables.object_owners.select(
+        owner=folded(pl.col("owner_id")), object=folded(pl.col("object_id")), app_id=folded(pl.col("app_id"))
+    )
+    clients = analysis.clients.select("client_id", folded(pl.col("app_id")))
+    of_apps = clients.drop_nulls("app_id").join(owners, on="app_id").select("client_id", "owner")
+    own = clients.join(owners, left_on="client_id", right_on="object").select("client_id", "owner")
+    found = pl.concat([of_apps, own]).unique().group_by("client_id").agg(pl.col("owner").sort())
+    return dict(found.iter_rows())
+
+
 class _Writer:
     """Writes the proposals for grants."""
 
@@ -184,6 +198,7 @@ class _Writer:
     ) -> None:
         self._analysis, self._options, self._choices, self._bounds = analysis, options, choices, bounds
         self._heirs = heirs_of(analysis)
+        self._owners = _owners_of(analysis)
         self._holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
         in_part = analysis.state == Unused.COVERED_IN_PART
         self._covered = {"covered_days": analysis.covered_days} if in_part else {}
@@ -250,6 +265,7 @@ class _Writer:
             "unexplained": [{"operation": operation, "reason": reason} for operation, reason in unexplained],
             "coverage": self._analysis.state,
             **self._covered,
+            **(self._given_away(key[0], permissions) if key[1] == "application" else {}),
         }
         risked = bound if kind.may_break else None
         if risked is not None:
@@ -276,6 +292,13 @@ class _Writer:
             risk_before=float(before),
             risk_after=float(left),
         )
+
+    def _given_away(self, client: str, permissions: Sequence[str]) -> dict[str, Any]:
+        """Return the evidence that a client gives the tenant away, with its owners, who can add a credential to it."""
+        found = gives_away("graph", map(fold, permissions))
+        if found and client in self._owners:
+            found["gives_away"] |= {"owners": self._owners[client]}
+        return found
 
     def _dared(self, choice: GraphChoice, risked: Estimate | None) -> GraphChoice:
         """Return the choice, or one that keeps everything where the break probability is above `--max-break`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, folded
+from rightsize.analyze.columns import ROOT, ScopeTree, folded
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence
@@ -36,8 +36,10 @@ from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.selection.role_names import NewRoles
 from rightsize.propose.selection.worth import absent_types, planned_exposure, today_exposure, used_weight
+from rightsize.rbac.conditions import targets
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded
+from rightsize.rules.attacks import GROUP_POWER, ROOT_POWER, role_assigning_rules
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")
 """The UUID namespace of proposal ids; the name within it is made of the assignment that the proposal is about."""
@@ -206,7 +208,22 @@ class _Writer:
         evidence |= privileged_evidence(draft, apart, privilege, index, self._role_names)
         evidence |= activation_evidence(draft, privilege)
         evidence |= self._adviser.evidence(draft)
+        evidence |= self._given_away(subject, granted)
         return evidence | self._parts_evidence(draft)
+
+    def _given_away(self, subject: Subject, granted: int) -> dict[str, Any]:
+        """Return the evidence that an assignment gives any role at the root or a management group; else nothing.
+
+        A condition that may restrict it takes it out. A group with no known group above it counts as the root.
+        """
+        if subject.place.startswith("/subscriptions/"):
+            return {}
+        for operation, what in role_assigning_rules().items():
+            assigns = self._book.index.mask([("control", Folded(operation))])
+            if granted & assigns and not targets(subject.condition, operation):
+                above = self._reading.analysis.tenant.tree.ancestors_of(subject.place) - {ROOT}
+                return {"gives_away": {"power": GROUP_POWER if above else ROOT_POWER, "what": what}}
+        return {}
 
     def _parts_evidence(self, draft: Draft) -> dict[str, Any]:
         """Return the scopes below where today's role stays, with reasons, and the cost; nothing where none does."""

@@ -8,18 +8,23 @@ The cost of a step is counted in reviews of one change:
   + 10 times the chance of breaking, and again as much for each doubling
 
 Excess is weighted by risk already. Shares count live excess, each plane for itself: the planes have different units.
+
+What gives the tenant away comes before all waves, whatever its excess: the most power first, then what is unused. An
+assignment of this kind that the plan keeps is a step too, as a question to its owner.
 """
 
 from __future__ import annotations
 
 import heapq
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter, itemgetter
 
-from rightsize.analyze.reasons import Unused
+from rightsize.analyze.reasons import Unused, sentence
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
-from rightsize.model.plan_totals import LeftOut, NextStep, NextSteps, Reached, latent_of
+from rightsize.model.plan_totals import TODAY, Danger, LeftOut, NextStep, NextSteps, Reached, latent_of
 from rightsize.rbac.text import Folded, fold
 
 MOST_WORTH = 5
@@ -27,7 +32,12 @@ MOST_WORTH = 5
 NOT_WORTH = "not worth a role"
 """The beginning of the reason of an assignment that stays since a new role is not worth it."""
 
+EMERGENCY_ACCESS = "emergency_access"
+"""The word for an assignment that stays since its holder is an emergency access account."""
+
 _ROLE, _BREAK = 2, 10
+_TRUST = "trust"
+_STAYS = "stays "
 _PROOFS = frozenset(word.value for word in Unused)
 _NOBODY = Reached()
 _ONE = Reached(people=1)
@@ -44,22 +54,65 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
     by_plane: dict[str, list[Proposal]] = defaultdict(list)
     for proposal in plan.all_proposals:
         by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
-    steps: list[NextStep] = []
+    dangers = _dangers(plan.all_proposals)
+    steps: list[tuple[_Order, NextStep]] = []
     removable: dict[str, float] = {}
     for plane in (plane for plane in PLANE_NAMES if plane in by_plane):
-        groups = _groups(_changes(by_plane[plane], new, reached or {}))
+        groups = _groups(_changes(by_plane[plane], new, reached or {}, dangers))
         removable[plane] = sum(one.removes for group in groups for one in group.changes)
+        wholes = removable[plane], sum(map(_live_before, by_plane[plane]))
         total, made = 0.0, set[str]()
         for wave, group in _in_order(groups):
             for one in group.changes:
                 total += one.removes
                 makes = tuple(role for role in one.new_roles if role not in made)
                 made.update(makes)
-                steps.append(_step(wave, one, group, total, makes, removable[plane]))
-    # Within a wave the planes and their order stay.
-    steps.sort(key=lambda step: step.wave)
-    ranked = (replace(step, rank=rank) for rank, step in enumerate(steps, 1))
+                order = (wave, group.danger if wave == TODAY else ())
+                steps.append((order, _step(wave, one, group, total, makes, wholes)))
+    # Within a wave the planes and their order stay, but what gives the tenant away is one list.
+    steps.sort(key=itemgetter(0))
+    ranked = (replace(step, rank=rank) for rank, (_, step) in enumerate(steps, 1))
     return NextSteps(tuple(ranked), tuple(_left_out(plan.proposals)), removable)
+
+
+_Order = tuple[int, tuple[object, ...]]
+
+
+def _live_before(one: Proposal) -> float:
+    return max(0.0, one.excess_before - latent_of(one.kind, one.evidence).before)
+
+
+def _dangers(proposals: Sequence[Proposal]) -> dict[str, Danger]:
+    """Return by proposal why it gives the tenant away, as the evidence says.
+
+    A duplicate does not, since its twin stays, nor an activation, since the eligible assignment behind it does. Who
+    signs in by a federated credential gets the power of its principal.
+    """
+    found: dict[str, Danger] = {}
+    powers: dict[str, Danger] = {}
+    for one in sorted(proposals, key=lambda one: one.plane == _TRUST):
+        said = one.evidence.get("gives_away")
+        if not said or one.kind.needs_container or one.evidence.get("state") == "activated":
+            continue
+        word = str(one.evidence.get("by_design") or one.reason.partition(":")[0])
+        owners = tuple(map(str, said.get("owners") or ()))
+        danger = Danger(word == EMERGENCY_ACCESS, int(said["power"]), not _is_unused(one), str(said["what"]), owners)
+        for holder in map(fold, one.principal_ids):
+            if one.plane == _TRUST and holder in powers:
+                most = powers[holder]
+                what = f"{danger.what}, and the principal {most.what}"
+                danger = replace(danger, power=min(danger.power, most.power), what=what)
+            powers[holder] = min(danger, powers.get(holder, danger))
+        found[one.id] = danger
+    return found
+
+
+def _is_unused(one: Proposal) -> bool:
+    """Return whether no log shows a use; of what no log could show, it is not known."""
+    permissions = one.evidence.get("permissions")
+    if permissions:
+        return all(said.get("verdict") == "unused" for said in permissions)
+    return not one.evidence.get("used") and not one.evidence.get("used_before")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +125,7 @@ class _Change:
     reached: Reached
     removes: float
     latent: float
+    danger: Danger | None
 
     @property
     def main(self) -> Proposal:
@@ -84,6 +138,8 @@ class _Change:
     @property
     def wave(self) -> int:
         """Return the earliest wave that it may go in; 4 stands for waves 3 and 4."""
+        if self.danger is not None:
+            return TODAY
         if not any(one.kind.may_break for one in self.proposals):
             return 1
         return 2 if all(map(_is_proved_unused, self.proposals)) else 4
@@ -98,6 +154,13 @@ class _Group:
     removes: float
     fixed_cost: float
     new_roles: frozenset[str]
+
+    @property
+    def danger(self) -> tuple[object, ...]:
+        """Return the order of what gives the tenant away: by its most power, then what is unused, changes first."""
+        most = min(one.danger for one in self.changes if one.danger is not None)
+        main = self.changes[0].main
+        return most.is_emergency, most.power, most.is_used, main.kind.keeps, main.id
 
     def value(self, made: set[str]) -> float:
         """Return the excess that it removes per unit of cost, where some new roles are made already."""
@@ -119,12 +182,19 @@ def _is_proved_unused(one: Proposal) -> bool:
     return bool(words) and words <= _PROOFS and not kept and removed >= evidence.get("granted", 0)
 
 
-def _changes(proposals: Sequence[Proposal], new: set[Folded], reached: Mapping[str, Reached]) -> dict[str, _Change]:
-    """Return the change of each assignment of a plane, by its folded id."""
+def _changes(
+    proposals: Sequence[Proposal],
+    new: set[Folded],
+    reached: Mapping[str, Reached],
+    dangers: Mapping[str, Danger],
+) -> dict[str, _Change]:
+    """Return the change of each assignment of a plane, by its folded id; what stays and is a danger is one of none."""
     parts: dict[str, list[Proposal]] = defaultdict(list)
     for one in proposals:
         if one.kind.changes:
             parts[fold(one.replaces[0])].append(one)
+        elif one.id in dangers:
+            parts[f"{_STAYS}{one.id}"].append(one)
     found: dict[str, _Change] = {}
     for key, together in sorted(parts.items()):
         # The first has the excess of today, the others become eligible.
@@ -138,7 +208,8 @@ def _changes(proposals: Sequence[Proposal], new: set[Folded], reached: Mapping[s
         plane = AZURE_ROLES if main.is_of_rbac else main.plane
         roles = sorted({made.role for one in together for made in one.assignments} & new)
         touched = _sum(main.principal_ids, reached) if main.kind.has_holder else _NOBODY
-        found[key] = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent))
+        danger = min((dangers[one.id] for one in together if one.id in dangers), default=None)
+        found[key] = _Change(plane, tuple(together), tuple(roles), touched, max(0.0, live), max(0.0, latent), danger)
     return found
 
 
@@ -168,22 +239,23 @@ def _groups(changes: Mapping[str, _Change]) -> list[_Group]:
 
 
 def _relies_on(change: _Change) -> Iterator[str]:
-    """Yield the assignments whose own change grants a part of what stays; a duplicate needs only what is there."""
-    for one in change.proposals if change.wave != 1 else ():
+    """Yield the assignments whose own change grants a part of what stays; what cannot break needs what is there."""
+    for one in change.proposals if any(one.kind.may_break for one in change.proposals) else ():
         for name in ("rests_on", "together_with"):
             yield from map(fold, one.evidence.get(name) or ())
 
 
 def _group(changes: Sequence[_Change]) -> _Group:
-    ordered = sorted(changes, key=lambda one: (-one.removes, one.main.id))
+    ordered = sorted(changes, key=lambda one: (one.danger is None, -one.removes, one.main.id))
     cost = 0.0
     for one in ordered:
         # The exponent of the next lower power of two, as a number without rounding.
         doublings = max(one.reached.all.bit_length() - 1, 0)
         cost += 1 + doublings + _BREAK * one.chance * (1 + doublings)
+    waves = [one.wave for one in ordered]
     return _Group(
         tuple(ordered),
-        max(one.wave for one in ordered),
+        TODAY if TODAY in waves else max(waves),
         sum(one.removes for one in ordered),
         cost,
         frozenset(role for one in ordered for role in one.new_roles),
@@ -193,6 +265,9 @@ def _group(changes: Sequence[_Change]) -> _Group:
 def _in_order(groups: Sequence[_Group]) -> Iterator[tuple[int, _Group]]:
     """Yield groups, the best first within their wave, each with its wave; a role is paid for by its first step."""
     made: set[str] = set()
+    for group in sorted((one for one in groups if one.wave == TODAY), key=attrgetter("danger")):
+        made |= group.new_roles
+        yield TODAY, group
     for wave in (1, 2):
         for group in _best_first([one for one in groups if one.wave == wave], made):
             yield wave, group
@@ -229,9 +304,11 @@ def _best_first(groups: Sequence[_Group], made: set[str]) -> Iterator[_Group]:
             offer(other)
 
 
-def _step(wave: int, change: _Change, group: _Group, total: float, makes: tuple[str, ...], whole: float) -> NextStep:
-    """Return the step of a change, not ranked yet; `whole` is the live excess that its plane can remove."""
-    main = change.main
+def _step(
+    wave: int, change: _Change, group: _Group, total: float, makes: tuple[str, ...], wholes: tuple[float, float]
+) -> NextStep:
+    """Return the step of a change, not ranked yet; `wholes` is what goes of the live excess of its plane, and all."""
+    main, (whole, every) = change.main, wholes
     beside = sorted(one.id for other in group.changes if other is not change for one in other.proposals)
     becomes = dict.fromkeys(made.role for one in change.proposals for made in one.assignments)
     bounds = [(one.evidence.get("break_probability") or {}).get("bound") for one in change.proposals]
@@ -256,8 +333,22 @@ def _step(wave: int, change: _Change, group: _Group, total: float, makes: tuple[
         reached=change.reached,
         chance=change.chance,
         bound=max((float(one) for one in bounds if one is not None), default=None),
-        reason=main.reason.partition("; ")[0],
+        reason=_reason(main),
+        grant=main.replaces[0],
+        state=str(main.evidence.get("state") or "active"),
+        of_all=change.removes / every if every else 0.0,
+        total_of_all=total / every if every else 0.0,
+        danger=change.danger,
     )
+
+
+def _reason(one: Proposal) -> str:
+    """Return the first clause of the reason of a proposal, a word of the rules as its sentence."""
+    first = one.reason.partition("; ")[0]
+    word, _, more = first.partition(": ")
+    if more and re.fullmatch("[a-z_]+", word):
+        return f"{word.replace('_', ' ')}: {more}"
+    return sentence(first)
 
 
 def _left_out(proposals: Iterable[Proposal]) -> Iterator[LeftOut]:

@@ -51,16 +51,15 @@ class Figures:
         return overview.totals | {"unexplained_calls": int(overview.unexplained["events"].sum())}
 
     def exposure(self) -> dict[str, dict[str, float]] | None:
-        """Return the live excess, the latent one if there is any, and the risk; None where there is no plan.
+        """Return all live excess, the latent one if there is any, and the risk; None where there is no plan.
 
-        Each has `before`, `after`, the share that is `left` and the share `removed`. What stays by design is in none.
+        Each has `before`, `after`, the share that is `left` and the share `removed`, of all that there is today.
         """
         if self.sources.proposals is None:
             return None
         excess = total_excess_of(self.proposals)
-        judged = [one for one in self.proposals if not self.by_design_word(one)]
-        risk = Change(*(sum(one[f"risk_{when}"] for one in judged) for when in ("before", "after")))
-        shown = {"excess": excess.live, "latent": excess.latent, "risk": risk}
+        risk = Change(*(sum(one[f"risk_{when}"] for one in self.proposals) for when in ("before", "after")))
+        shown = {"excess": excess.all_live, "latent": excess.latent, "risk": risk}
         if not excess.latent.before:
             del shown["latent"]
         return {

@@ -40,7 +40,7 @@ from rightsize.render.report.sections import (
 )
 from rightsize.render.report.sources import Sources
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.sentences import separation_lines
+from rightsize.render.sentences import excess_facts, separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
 
@@ -174,7 +174,7 @@ def describe_parts(figures: Figures, calendar: Calendar, by_design: Mapping[str,
 def _parts(figures: Figures, calendar: Calendar, by_design: Mapping[str, Any]) -> Iterator[tuple[str, Part]]:
     sources, overview = figures.sources, figures.sources.overview
     if by_design["rows"]:
-        yield "by-design", Part("What stays by design", "By design", f"{by_design['fact']}; in no share above")
+        yield "by-design", Part("What stays by design", "By design", by_design["fact"])
     if sources.proposals is not None:
         kinds = ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in figures.kinds())
         yield "proposals", Part("Proposals", "Proposals", kinds)
@@ -235,6 +235,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
     totals = figures.totals()
     findings, advice = figures.findings(), figures.advice()
     design = by_design_part(figures)
+    excess = total_excess_of(proposals)
     calendar = draw_calendar(sources.coverage, sources.window)
     return {
         "title": sources.title,
@@ -255,6 +256,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "waves": first_waves(figures),
         "not_worth": left_out_line(sources.steps),
         "exposure": figures.exposure(),
+        "excess": excess_facts(excess),
         "by_design": design,
         "unknown": unknown_card(figures),
         "replay": sources.plan.get("replay", {}),
@@ -276,9 +278,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "assignments": figures.assignments(),
         "role_rows": figures.role_rows(),
         "scope_rows": figures.scope_rows(),
-        "curve": draw_curve(
-            sources.plan.get("curve", ()), len(sources.evidence), total_excess_of(figures.proposals).live
-        ),
+        "curve": draw_curve(sources.plan.get("curve", ()), len(sources.evidence), excess.all_live),
         "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "job_rows": job_rows(figures),
         "job_count": sources.jobs["jobs"].height if sources.jobs else 0,

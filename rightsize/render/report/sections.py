@@ -19,18 +19,25 @@ from typing import Any
 
 from rightsize.analyze.counting import count_unexplained
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
-from rightsize.model.plan_totals import NextStep, latent_of, total_excess_of
+from rightsize.model.plan_totals import TODAY, NextStep, latent_of, total_excess_of
 from rightsize.model.progress import counted
 from rightsize.model.tables.answers import DONE_BY
 from rightsize.rbac.text import fold
-from rightsize.render.next_steps import describe_effort, describe_step, wave_rows
+from rightsize.render.next_steps import (
+    describe_danger,
+    describe_effort,
+    describe_step,
+    describe_undo,
+    wave_rows,
+    wave_title,
+)
 from rightsize.render.pictures import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar
 from rightsize.render.report.sources import clean, name_of
-from rightsize.render.sentences import gigabytes_text, price_text
+from rightsize.render.sentences import gigabytes_text, price_text, whole_percents
 from rightsize.render.summary import plane_title
 
-_STEPS_SHOWN: Mapping[int, int] = {1: 1, 2: 1, 3: 5, 4: 0}
+_STEPS_SHOWN: Mapping[int, int] = {TODAY: 3, 1: 1, 2: 1, 3: 2, 4: 0}
 """The most steps of each wave on the card: the first screen has room for seven."""
 
 
@@ -46,15 +53,15 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
     for wave in sorted({row["wave"] for row in rows}):
         of_wave = [row for row in rows if row["wave"] == wave]
         own = [row for row in of_wave if row["plane"] == AZURE_ROLES]
-        shown = [one for one in steps.of_wave(wave) if not has_azure or one.plane == AZURE_ROLES][: _STEPS_SHOWN[wave]]
+        every = wave == TODAY or not has_azure
+        shown = [one for one in steps.of_wave(wave) if every or one.plane == AZURE_ROLES][: _STEPS_SHOWN[wave]]
         others = ", ".join(f"{PLANE_NAMES[row['plane']]} {row['steps']:,}" for row in of_wave if row not in own)
         found.append(
             {
-                "wave": wave,
-                "name": of_wave[0]["name"],
+                "title": wave_title(wave),
                 "steps": sum(row["steps"] for row in own),
-                "share": sum(row["share"] for row in own),
-                "running_share": own[0]["running_share"] if own else None,
+                "share": sum(row["share_of_all"] for row in own),
+                "running_share": own[0]["running_share_of_all"] if own else None,
                 "roles": sum(row["roles_to_create"] for row in own),
                 "others": others,
                 "first": [_step_row(one, figures) for one in shown],
@@ -65,6 +72,7 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
 
 def _step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
     names = {step.principal_id: figures.principal_name(step.principal_id)} | dict(figures.sources.scope_names)
+    names |= {owner: figures.principal_name(owner) for owner in (step.danger.owners if step.danger else ())}
     names |= {role: figures.roles[fold(role)] for role in (step.role, *step.becomes) if fold(role) in figures.roles}
     return {
         "rank": step.rank,
@@ -72,10 +80,18 @@ def _step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
         "proposal": step.proposal if step.plane == AZURE_ROLES else "",
         "name": names[step.principal_id],
         "does": clean(describe_step(step, names)),
-        "effort": clean(describe_effort(step)),
-        "share": step.share,
-        "total": step.total,
+        "effort": clean(_why(step, names)),
+        "share": step.of_all,
+        "total": step.total_of_all,
     }
+
+
+def _why(step: NextStep, names: Mapping[str, str]) -> str:
+    """Return the effort of a step; of what gives the tenant away what it does, and its way back or why it stays."""
+    if step.danger is None:
+        return describe_effort(step)
+    undo = describe_undo(step)
+    return f"{describe_danger(step, names)}; {f'undo: {undo}' if undo else step.reason}"
 
 
 _UNKNOWN_ROWS = 4
@@ -155,15 +171,15 @@ def _volume_text(gigabytes: float | None) -> str:
 
 
 def _stays(figures: Figures) -> Iterator[dict[str, Any]]:
-    """Yield why live excess stays under the plan, the most first; what stays by design is left out."""
+    """Yield why live excess is left under the plan, the most first; what stays by design is only in the whole."""
     excess: Counter[str] = Counter()
     assignments: Counter[str] = Counter()
     whole = 0.0
     for one in figures.proposals:
-        if figures.by_design_word(one):
-            continue
         absent = latent_of(one["kind"], one["evidence"])
         whole += max(0.0, one["excess_before"] - absent.before)
+        if figures.by_design_word(one):
+            continue
         left = max(0.0, one["excess_after"] - absent.after)
         if left:
             word = _IN_ROLES if PROPOSAL_KINDS[one["kind"]].changes else str(one["reason"]).partition(":")[0]
@@ -203,7 +219,7 @@ def by_design_part(figures: Figures) -> dict[str, Any]:
     beyond.sort(key=lambda one: (one["plane"], one["id"]))
     reasons = sorted(totals.reasons.items(), key=lambda one: (-one[1], one[0]))
     named = ", ".join(f"{number:,} {word.replace('_', ' ')}" for word, number in reasons)
-    share = f"{100 * totals.share_by_design:.0f} % of all excess"
+    share = f"{whole_percents(totals.parts_of_live()).get('by_design', 0)} % of all live excess"
     fact = [f"{counted(len(own), 'assignment')} with {share} ({named})"] if own else []
     fact += [f"{counted(len(beyond), 'assignment')} beyond Azure roles"] if beyond else []
     rows = [_design_row(one, figures) for one in own] + [_design_row_beyond(one, figures) for one in beyond]

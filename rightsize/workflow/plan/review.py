@@ -118,9 +118,10 @@ def proposals_of_wave(db: Path, plan: Plan, wave: int) -> list[str]:
     """
     steps = steps_in(db, plan)
     of_rbac = {one.id for one in plan.proposals if one.is_of_rbac}
-    found = sorted({id_ for one in steps.of_wave(wave) for id_ in (one.proposal, *one.also)} & of_rbac)
+    changed = {id_: step.wave for id_, step in steps.by_proposal().items() if id_ in of_rbac}
+    found = sorted(id_ for id_, one in changed.items() if one == wave)
     if not found:
-        waves = sorted({one.wave for one in steps.steps if one.proposal in of_rbac})
+        waves = sorted(set(changed.values()))
         said = f"waves with changes of Azure roles: {', '.join(map(str, waves))}" if waves else "the plan changes none"
         raise UsageError(
             f"wave {wave} ({WAVES.get(wave, 'no such wave')}) has no change of an Azure role",
@@ -148,7 +149,7 @@ def step_frame(found: NextResult) -> pl.DataFrame:
 
 
 def reached_by(plan: Plan, principals: pl.DataFrame, closure: pl.DataFrame) -> dict[str, Reached]:
-    """Return how many people and workloads are behind each principal that a plan changes something for.
+    """Return how many people and workloads are behind each principal of a step.
 
     A group counts its members, also through other groups; a group without known members counts as one person, since
     somebody may be in it. So does a principal of an unknown type.
@@ -158,7 +159,8 @@ def reached_by(plan: Plan, principals: pl.DataFrame, closure: pl.DataFrame) -> d
         principals: The table `principals`.
         closure: The table `group_closure`.
     """
-    wanted = {fold(id_) for one in plan.all_proposals if one.kind.changes for id_ in one.principal_ids}
+    of_steps = (one for one in plan.all_proposals if one.kind.changes or "gives_away" in one.evidence)
+    wanted = {fold(id_) for one in of_steps for id_ in one.principal_ids}
     asked = pl.DataFrame({"asked": sorted(wanted)}, schema={"asked": pl.String})
     types = principals.select(id=folded(pl.col("principal_id")), type=folded(pl.col("principal_type").fill_null("")))
     members = closure.select(asked=folded(pl.col("group_id")), id=folded(pl.col("member_id"))).join(

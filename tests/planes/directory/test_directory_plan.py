@@ -23,6 +23,21 @@ def test_a_role_that_was_not_used_goes_and_what_everybody_may_read_does_not_hold
     assert (proposal.kind, proposal.assignments) == ("remove", ())
 
 
+def test_a_role_that_gives_the_tenant_away_says_so_over_the_whole_directory_only(world: World) -> None:
+    world.holds("ada", GLOBAL).role("apps", f"{D}applications/credentials/update").holds("bob", "apps")
+    world.holds("ada", "groups").holds("ada", "apps", scope="/app-1")
+    found = {one.principal_ids[0]: one.evidence["gives_away"] for one in _giving(world)}
+    assert found == {
+        "ada": {"power": 1, "what": "is Global Administrator"},
+        "bob": {"power": 2, "what": "adds a credential to any application"},
+    }
+
+
+def _giving(world: World) -> list[Any]:
+    proposals = (world.proposal(name) for name in ("ada-62e903-active", "bob-apps-active", "ada-groups-active"))
+    return [one for one in proposals if "gives_away" in one.evidence]
+
+
 def test_a_guest_keeps_what_a_role_lets_it_read(world: World) -> None:
     world.person("guest", user_type="Guest").holds("guest", "groups")
     assert world.proposal("guest-groups-active").kind == "keep"

@@ -90,6 +90,13 @@ def test_nobody_loses_what_a_gap_in_the_logs_may_hide() -> None:
     assert (found.kind, found.evidence["trust"]["verdict"]) == ("keep", "out_of_coverage")
 
 
+def test_pull_requests_and_whole_repositories_give_it_away_and_one_branch_does_not() -> None:
+    world = World().trusts("pr", "repo:o/r:pull_request").trusts("main", "repo:o/r:ref:refs/heads/main")
+    world.trusts("any", "claims['sub'] matches 'repo:o/r:*'").signs_in("id of main")
+    powers = {name: world.proposal(name).evidence.get("gives_away", {}).get("power") for name in ("pr", "any", "main")}
+    assert powers == {"pr": 4, "any": 4, "main": None}
+
+
 def test_an_application_without_an_id_is_no_principals() -> None:
     """An agent has no application of its own, and some exports leave out the id of an application."""
     world = World().trusts("idle", "repo:o/r:environment:x", app_id=None)

@@ -30,6 +30,16 @@ def test_what_was_not_used_goes() -> None:
     assert gone.evidence["break_probability"]["basis"] == "unused"
 
 
+def test_a_permission_that_gives_the_tenant_away_says_so_with_the_owners_of_its_application() -> None:
+    """Whoever owns the application can add a credential to it; delegated permissions go only as far as their user."""
+    apps = Apps().app("hr").holds("hr", "Application.ReadWrite.All", "Mail.Send")
+    apps.delegated("hr", "Application.ReadWrite.All").asks("hr", "GET /users")
+    apps.add("object_owners", object_id="registration", owner_id="Ada", app_id="HR-app")
+    found = apps.proposal("hr/Application.ReadWrite.All").evidence["gives_away"]
+    assert found == {"power": 2, "what": "adds a credential to any application", "owners": ["ada"]}
+    assert not any("gives_away" in apps.proposal(name).evidence for name in ("hr/Mail.Send", "hr/all"))
+
+
 def test_a_broad_permission_is_swapped_for_a_narrower_one_within_it() -> None:
     apps = Apps().app("hr").holds("hr", "Group.ReadWrite.All").asks("hr", "GET /groups")
     proposal = apps.proposal("hr/Group.ReadWrite.All")

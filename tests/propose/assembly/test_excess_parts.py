@@ -28,7 +28,7 @@ from rightsize.propose.drafts.reasons import (
 )
 from rightsize.propose.pipeline import make_plan
 from rightsize.render.plan import plan_document, plan_files, plan_parts
-from rightsize.render.sentences import excess_lines
+from rightsize.render.sentences import excess_lines, whole_percents
 from rightsize.render.summary import write_summary
 from tests.propose.small_tenant import (
     BLOB_READER,
@@ -103,12 +103,12 @@ def test_the_plan_writes_the_parts_beside_each_other() -> None:
     assert written["latent"]["removed"] == 1
     whole = Written(plan_files(plan)).read().document["proposals"]
     assert total_excess_of(whole) == total_excess(plan.proposals)
-    assert "of the latent excess removed" in write_summary(plan)
-    assert "of the latent excess removed" not in write_summary(_starter().plan())
+    assert "latent, on resource types that do not exist there" in write_summary(plan)
+    assert "latent, on resource types that do not exist there" not in write_summary(_starter().plan())
 
 
-def test_what_stays_by_design_is_in_no_share() -> None:
-    """The excess of the excluded one and of the last owner stands apart, with its count."""
+def test_what_stays_by_design_is_a_part_of_all_live_excess() -> None:
+    """The excess of the excluded one and of the last owner stands beside what goes, with its count."""
     tenant = _starter()
     tenant.assign(102, tenant.principal(2), OWNER, SUB)
     tenant.assign(103, tenant.principal(3), CONTRIBUTOR, SUB)
@@ -119,9 +119,28 @@ def test_what_stays_by_design_is_in_no_share() -> None:
     assert found.by_design == sum(one.excess_before for one in kept)
     assert found.live.before == proposal_for(plan, guid(101)).excess_before
     assert found.share_by_design == pytest.approx(found.by_design / (found.by_design + found.live.before))
-    (_, said) = excess_lines(found)
-    assert said.endswith("in 2 assignments: 1 excluded, 1 last owner")
+    assert found.all_live.before == pytest.approx(found.live_by_design + found.live.before)
+    parts = found.parts_of_live()
+    assert sum(parts.values()) == pytest.approx(1.0)
+    assert parts["by_design"] == found.live_by_design / found.all_live.before > 0
+    said, bar, _ = excess_lines(found)
+    assert "% stays by design (1 excluded, 1 last owner), " in said
     assert said in write_summary(plan)
+    assert sum(map(bar.partition("  ")[0].count, "█▒░")) == 40
+
+
+def test_whole_per_cents_sum_up() -> None:
+    assert whole_percents({"removed": 0.445, "by_design": 0.335, "left": 0.22}) == {
+        "removed": 45,
+        "by_design": 33,
+        "left": 22,
+    }
+    assert whole_percents({"removed": 1 / 3, "by_design": 1 / 3, "left": 1 / 3}) == {
+        "removed": 34,
+        "by_design": 33,
+        "left": 33,
+    }
+    assert whole_percents({}) == {}
 
 
 def test_what_cannot_be_decided_stays_in_the_share() -> None:
@@ -133,7 +152,7 @@ def test_what_cannot_be_decided_stays_in_the_share() -> None:
     found = total_excess(tenant.plan().proposals)
     assert found.reasons == {}
     assert found.live.after > 0
-    assert len(list(excess_lines(found))) == 1
+    assert next(excess_lines(found)) == "Of all live excess the plan removes 0 %, and 100 % is left"
 
 
 def test_a_plan_of_nothing_has_no_excess() -> None:

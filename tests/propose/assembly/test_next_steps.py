@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,15 @@ from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedAssignment, Planne
 from rightsize.model.plan_totals import NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.review import plan_of
+from rightsize.render.next_steps import describe_step, describe_undo
 from rightsize.workflow.plan_folder import read_plan_folder
+from tests.propose.small_tenant import CONTRIBUTOR, MG, OWNER, SUB2, SmallTenant, guid, proposal_for
 
+LIMITED = (
+    "((!(ActionMatches{'Microsoft.Authorization/roleAssignments/write'})) OR (@Request["
+    "Microsoft.Authorization/roleAssignments:RoleDefinitionId] ForAnyOfAnyValues:GuidEquals "
+    "{acdd72a7-3385-48ef-bd42-f606fba81ae7}))"
+)
 OLD = Path(__file__).parents[1] / "verify" / "plan_version_1"
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
 
@@ -179,6 +187,103 @@ def test_the_order_does_not_depend_on_the_order_of_the_plan() -> None:
     expected = ranked(*proposals)
     assert ranked(*reversed(proposals)) == expected
     assert ranked(*proposals[1::2], *proposals[::2]) == expected
+
+
+def away(power: int, what: str = "gives it away", **more: Any) -> dict[str, Any]:
+    """The evidence of a grant that gives the tenant away."""
+    return {"gives_away": {"power": power, "what": what}} | more
+
+
+def test_what_gives_the_tenant_away_comes_first_by_power_then_unused_then_changes() -> None:
+    steps = ranked(
+        change("most", 900.0),
+        change("orphan", 1.0, kind="remove_orphan"),
+        change("used", 2.0, evidence=away(1, used=3)),
+        change("idle", 1.0, evidence=away(1)),
+        change("less", 800.0, evidence=away(3)),
+        change("stays", before=9.0, after=9.0, kind="keep", evidence=away(1), reason="waits: no log tells; more"),
+    )
+    assert order(steps) == [
+        *((0, name) for name in ("idle", "stays", "used", "less")),
+        (1, "orphan"),
+        (3, "most"),
+    ]
+    stays = steps.steps[1]
+    assert (stays.kind, stays.removes, stays.share, stays.reason) == ("keep", 0.0, 0.0, "waits: no log tells")
+    # It changes nothing, so no list of changes has it.
+    assert set(steps.ranks()) == {"most", "orphan", "used", "idle", "less"}
+    assert steps.steps[-1].total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "evidence"),
+    [("remove_duplicate", {}), ("keep", {"state": "activated", "by_design": "activated"})],
+)
+def test_a_duplicate_and_an_activation_give_nothing_away(kind: str, evidence: dict[str, Any]) -> None:
+    """The twin, or the eligible assignment behind it, does."""
+    steps = ranked(change("a", 1.0, kind=kind, evidence=away(1) | evidence))
+    assert 0 not in {step.wave for step in steps.steps}
+
+
+def test_emergency_access_is_named_last_and_never_changed() -> None:
+    steps = ranked(
+        change("known", before=9.0, after=9.0, kind="keep", evidence=away(1, by_design="emergency_access")),
+        change("entra", kind="keep", evidence=away(1), plane="directory", reason="emergency_access: it is one"),
+        change("less", 1.0, evidence=away(4)),
+    )
+    assert [step.proposal for step in steps.steps] == ["less", "entra", "known"]
+    assert all(describe_step(step, {}).startswith("stays, emergency access: today at ") for step in steps.steps[1:])
+    assert not any(map(describe_undo, steps.steps[1:]))
+
+
+def test_an_outside_subject_has_the_power_of_its_principal() -> None:
+    deployer = {"replaces": "app/federatedidentitycredentials/pr", "plane": "trust"}
+    outside = change("outside", 1.0, kind="remove", evidence=away(4, "anybody signs in"), **deployer)
+    alone = ranked(outside).steps[0]
+    assert alone.danger is not None and alone.danger.power == 4
+    grant = replace(
+        change("grant", kind="keep", plane="graph", evidence=away(2, "adds a credential", used=1)),
+        principal_ids=outside.principal_ids,
+    )
+    first, second = ranked(grant, outside).steps
+    assert (first.proposal, second.proposal) == ("outside", "grant")
+    assert first.danger is not None and first.danger.power == 2
+    assert first.danger.what == "anybody signs in, and the principal adds a credential"
+    assert describe_undo(first).startswith("trust/")
+
+
+def test_assigning_any_role_above_subscriptions_gives_the_tenant_away_unless_a_condition_limits_it() -> None:
+    below = "/providers/Microsoft.Management/managementGroups/below"
+    tenant = SmallTenant()
+    tenant.parents |= {below: MG, SUB2: below}
+    places = {101: (OWNER, "/"), 102: (OWNER, MG), 103: (OWNER, below), 104: (OWNER, SUB2), 105: (CONTRIBUTOR, "/")}
+    for number, (role, scope) in places.items():
+        tenant.assign(number, tenant.principal(number), role, scope)
+    tenant.assign(106, tenant.principal(106), OWNER, "/", condition=LIMITED)
+    plan = tenant.plan()
+    found = {number: proposal_for(plan, guid(number)).evidence.get("gives_away") for number in (*places, 106)}
+    what = "assigns itself any role there"
+    assert {number: said for number, said in found.items() if said} == {
+        101: {"power": 2, "what": what},
+        102: {"power": 2, "what": what},
+        103: {"power": 3, "what": what},
+    }
+
+
+def test_what_goes_together_with_a_danger_goes_today() -> None:
+    steps = ranked(
+        change("danger", 1.0, evidence=away(3, together_with=["held-other"])), change("other", 400.0), change("c", 9.0)
+    )
+    assert order(steps) == [(0, "danger"), (0, "other"), (3, "c")]
+
+
+def test_what_stays_is_a_question_and_people_may_be_enough_as_eligible() -> None:
+    kept = change("a", kind="keep", evidence=away(2))
+    workload = ranked(kept, reached={"of-a": Reached(workloads=1)}).steps[0]
+    assert describe_step(workload, {}).endswith("is needed")
+    person = ranked(kept).steps[0]
+    assert describe_step(person, {}).startswith("ask whether today at ")
+    assert describe_step(person, {}).endswith("is needed, or whether eligible is enough")
 
 
 def test_what_is_not_worth_a_role_stands_apart_with_what_it_would_free() -> None:
