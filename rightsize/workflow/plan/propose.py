@@ -53,7 +53,7 @@ from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure
 from rightsize.workflow.analysis.reach import keep_reach
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
-from rightsize.workflow.plan.deploy import COMMENT_FORM, types_of
+from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
 from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
 from rightsize.workflow.signatures import CHAIN, make_chain
 from rightsize.workflow.text_files import read_bytes
@@ -157,7 +157,7 @@ def propose_plan(
         plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
         extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:
-            extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
+            extra |= deploy_files(contents_of(plan, today_of(inputs, plan.names)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
         steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
