@@ -20,7 +20,7 @@ from rightsize.model.decisions import Form, ReviewDecision
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
-from rightsize.model.progress import step
+from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
@@ -203,8 +203,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     if options.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
-    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
+    cases = f"{counted(who, 'principal')} could defeat several layers of one subscription without an activation"
+    text = f"{cases} ({counted(times, 'case')}). To split their roles, give this option; the plan says what it costs."
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 
