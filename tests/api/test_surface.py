@@ -24,9 +24,12 @@ ELSEWHERE = {
     "logs": {"by"},
     "analyze": set[str](),
     "propose": {"signers", "signer"},
+    "explain": set[str](),
+    "reach": {"signers", "signer", "picture"},
+    "check": {"write_baseline", "write", "list", "sql"},
 }
 """The options that a method does not have: Spark is only a command, `logs` gives both groupings to SQL, and a program
-says whom it trusts where it reads a plan."""
+says whom it trusts where it reads a plan; what only writes a file or shows the controls is left out."""
 
 
 def test_the_reference_page_has_every_public_name() -> None:
