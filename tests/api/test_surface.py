@@ -76,7 +76,7 @@ def _options(command: str) -> dict[str, object]:
 @pytest.mark.parametrize("name", sorted(ELSEWHERE))
 def test_a_method_takes_the_options_of_its_command(name: str) -> None:
     """They have the same names and the same defaults, without those of every command, which are about the terminal."""
-    every = set.intersection(*(set(_options(one)) for one in ELSEWHERE))
+    every = set.intersection(*(set(_options(one)) for one in ELSEWHERE)) | {"all"}  # the columns of a table
     wanted = {one: default for one, default in _options(name).items() if one not in every | ELSEWHERE[name]}
     signature = inspect.signature(getattr(rightsize.Store, name))
     given = {one.name: one.default for one in signature.parameters.values() if one.kind is one.KEYWORD_ONLY}
