@@ -11,9 +11,11 @@ __version__ = "0.2.0"
 __all__ = [
     "AccessAnswer",
     "AccessError",
+    "CheckAnswer",
     "ContainmentAnswer",
     "EvidenceError",
     "EvidenceWarning",
+    "ExplainAnswer",
     "GateError",
     "InputError",
     "InternalError",
@@ -22,6 +24,7 @@ __all__ = [
     "LogsAnswer",
     "PermissionBlock",
     "Plan",
+    "ReachAnswer",
     "Reason",
     "RightsizeError",
     "RoleDefinition",
@@ -38,7 +41,17 @@ __all__ = [
 
 if TYPE_CHECKING:
     from rightsize.api.plan import Plan
-    from rightsize.api.results import AccessAnswer, EvidenceWarning, JobsAnswer, LoadAnswer, LogsAnswer, VerifyAnswer
+    from rightsize.api.results import (
+        AccessAnswer,
+        CheckAnswer,
+        EvidenceWarning,
+        ExplainAnswer,
+        JobsAnswer,
+        LoadAnswer,
+        LogsAnswer,
+        ReachAnswer,
+        VerifyAnswer,
+    )
     from rightsize.api.roles import ContainmentAnswer, contains
     from rightsize.api.store import Store, open, read_plan
     from rightsize.model.errors import (
@@ -55,7 +68,7 @@ if TYPE_CHECKING:
 else:
     _NAMES = {
         "api.plan": ("Plan",),
-        "api.results": ("AccessAnswer", "EvidenceWarning", "JobsAnswer", "LoadAnswer", "LogsAnswer", "VerifyAnswer"),
+        "api.results": (*(name for name in __all__ if name.endswith("Answer")), "EvidenceWarning"),
         "api.roles": ("ContainmentAnswer", "contains"),
         "api.store": ("Store", "open", "read_plan"),
         "model.errors": tuple(name for name in __all__ if name.endswith("Error")),

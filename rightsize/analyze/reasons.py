@@ -185,8 +185,8 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.NO_CATALOGUE: "no catalogue of operations is loaded, so the unused ones cannot be listed",
     OutOfCoverage.NOT_IN_CATALOGUE: "the catalogue has no operation that the role grants",
     Choice.TYPE_NOT_USED: "no log could show it; `--unobservable touched` removes it: its resource type was not used",
-    Choice.NOTHING_REFERS: "Azure checks it only inside other writes; no rule, reference or refusal ties it to a write "
-    "that is kept, or nothing of its type exists there",
+    Choice.NOTHING_REFERS: "Azure checks it only as a part of other writes. No write that is kept is known to need it, "
+    "or nothing of its type exists there",
     Unexplained.PRINCIPAL_UNRESOLVED: "no listing has the principal that the log names",
     Unexplained.ASSIGNMENT_GONE: "the assignment that the log names no longer exists, and no other grants the call",
     Unexplained.GRANT_CHANGED: "the assignment that the log names no longer grants the call, nor does another",

@@ -65,6 +65,27 @@ FILES: Schema = {
 _ASSIGNMENT = pl.Struct(
     dict.fromkeys(("role", "scope", "principal_id", "condition", "state", "end_on"), pl.String),
 )
+REACHED: Schema = {
+    **{name: kind for name, kind in schema_of("reach").items() if name != "basis"},
+    **dict.fromkeys(("cells_used", "cells_proposed", "identities_proposed"), pl.Int64),
+    "name": pl.String,
+    "complete": pl.Boolean,
+}
+CONTROLS: Schema = {
+    **dict.fromkeys(("severity", "control", "status"), pl.String),
+    **dict.fromkeys(("failing", "unknown"), pl.Int64),
+    "passed": pl.Boolean,
+    **dict.fromkeys(("exempt", "known"), pl.Int64),
+    "title": pl.String,
+}
+FINDINGS: Schema = {
+    **dict.fromkeys(
+        ("severity", "control", "status", "subject", "resource", "scope", "principal_id", "reason", "exempt_until"),
+        pl.String,
+    ),
+    "known": pl.Boolean,
+    "fingerprint": pl.String,
+}
 PROPOSALS: Schema = {
     "id": pl.String,
     "plane": pl.String,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.model.nouns import Reason
@@ -106,6 +106,136 @@ class AccessAnswer:
             TypeError: Always.
         """
         raise TypeError("an answer is yes, no, eligible, conditional or unknown: compare `allowed`")
+
+
+Rows = tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReachAnswer:
+    """What an attacker gains from one principal or resource, in any number of steps: the answer of `Store.reach`.
+
+    Attributes:
+        subject: Its id, with its `kind` and `name`.
+        kind: `principal`, `resource` or `outsider`.
+        name: Its display name.
+        counts: What is reached today, as columns of the table `reach`: `identities`, `resources`, `secrets`, `cells`
+            (layers of defence in subscriptions), `takes_tenant` and others.
+        ways: Each thing that can be gained: `target`, `kind`, `name`, `certain`, and the `steps` of the shortest way.
+        after: The same counts under the plan; None where no plan was given.
+        lacks: Listings that are not complete, each as `{listing, of, why, command}`. What they lack is not reached
+            here, and is unknown.
+        notes: Sentences on what the answer rests on.
+
+    Examples:
+        >>> import rightsize
+        >>> found = rightsize.open("tenant.duckdb", read_only=True).reach("mei@example.com")
+        >>> found.kind, found.counts["cells"], found.after
+        ('principal', 2, None)
+        >>> [(way["name"], way["steps"][0]["why"]) for way in found.ways]
+        [('vm1 (virtualmachines)', 'has Contributor at Production, runs commands on the machine')]
+    """
+
+    subject: str
+    kind: str
+    name: str
+    counts: Mapping[str, Any]
+    ways: Rows
+    after: Mapping[str, Any] | None
+    lacks: tuple[Mapping[str, str | None], ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ExplainAnswer:
+    """What is known about one principal: the answer of `Store.explain`, with the fields of `rightsize explain -o json`.
+
+    Attributes:
+        identity: The principal, under the columns of the table `principals`.
+        window: The first and last day of the observation of Azure roles, and others.
+        planes: The days of each plane beyond Azure roles.
+        groups: The groups that contain it, the nearest first.
+        assignments: The assignments that reach it, with the counts of their verdicts.
+        scores: Counts and scores for each plane.
+        verdicts: How many operations have which verdict, and why.
+        used: Each use, with the assignment that allowed it.
+        used_earlier: Use before the window alone.
+        unexplained: Use that no assignment explains, with the reason.
+        denied: Refused calls: demand, and never use.
+        sign_ins: Tokens for each kind of sign-in and resource.
+        other_access: Requests that no Azure role decided.
+        findings: Findings about it and its assignments.
+        activations: Its activations, the latest first.
+        tokens: Calls made with the tokens of its sign-ins.
+        reach: What an attacker gains from it: counts as in the table `reach`, and the shortest `ways`.
+        agent: What `rightsize agents` shows of it; None where it is no AI agent.
+        notes: Sentences on what the answer rests on.
+
+    Examples:
+        >>> import rightsize
+        >>> found = rightsize.open("tenant.duckdb", read_only=True).explain("mei@example.com")
+        >>> [(row["role_name"], row["scope"]) for row in found.assignments]
+        [('Contributor', '/subscriptions/11111111-1111-4111-8111-111111111111')]
+        >>> [(row["operation"], row["events"]) for row in found.used]
+        [('Microsoft.Compute/virtualMachines/start/action', 3)]
+    """
+
+    identity: Mapping[str, Any]
+    window: Mapping[str, Any]
+    planes: Any
+    groups: Rows
+    assignments: Rows
+    scores: Rows
+    verdicts: Rows
+    used: Rows
+    used_earlier: Rows
+    unexplained: Rows
+    denied: Rows
+    sign_ins: Rows
+    other_access: Rows
+    findings: Rows
+    activations: Rows
+    tokens: Rows
+    reach: Mapping[str, Any]
+    agent: Mapping[str, Any] | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CheckAnswer:
+    """The result of `Store.check`.
+
+    It has no truth value: whether findings fail a gate is asked by `fail_on`, and `refusal` has the answer.
+
+    Attributes:
+        controls: One row for each control, the most severe first: `severity`, `control`, `status` (`pass`, `fail` or
+            `unknown`), `failing`, `unknown`, `passed`, `exempt`, `known` and `title`.
+        findings: One row for each finding: `severity`, `control`, `status`, `subject`, `resource`, `scope`,
+            `principal_id`, `reason`, `exempt_until`, `known` and `fingerprint`.
+        refusal: The error that `rightsize check` ends with; None where the gate holds, and where none was asked for.
+        notes: Sentences on exemptions, the baseline, and what is not loaded.
+
+    Examples:
+        >>> import rightsize
+        >>> found = rightsize.open("tenant.duckdb", read_only=True).check(fail_on="low")
+        >>> found.controls["status"].unique().sort().to_list()
+        ['fail', 'pass', 'unknown']
+        >>> type(found.refusal).__name__, found.findings.filter(status="fail").height
+        ('GateError', 4)
+    """
+
+    controls: pl.DataFrame
+    findings: pl.DataFrame
+    refusal: RightsizeError | None
+    notes: tuple[str, ...]
+
+    def __bool__(self) -> NoReturn:
+        """Refuse to be true or false.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError("a check passes or fails by `fail_on`: compare `refusal` with None")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self, overload
 
 import polars as pl
 
 from rightsize.api import frames
 from rightsize.api.plan import Plan
-from rightsize.api.results import AccessAnswer, Day, JobsAnswer, Place, day_of, explained, require_least, time_of, warn
+from rightsize.api.results import (
+    AccessAnswer,
+    CheckAnswer,
+    Day,
+    ExplainAnswer,
+    JobsAnswer,
+    Place,
+    ReachAnswer,
+    Texts,
+    day_of,
+    explained,
+    path_of,
+    require_least,
+    texts_of,
+    time_of,
+    warn,
+)
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
+from rightsize.render import check_forms
 from rightsize.store.sandbox import run_statement
-from rightsize.workflow.answers import access
+from rightsize.workflow.analysis import attack_paths
+from rightsize.workflow.analysis import reach as blast
+from rightsize.workflow.answers import access, check, explain
+from rightsize.workflow.data import status
 from rightsize.workflow.plan import jobs
 from rightsize.workflow.plan import review as next_steps
 from rightsize.workflow.tenant_access import AccessQuestion
@@ -126,6 +148,166 @@ class ReadStore:
         for note in answers.notes:
             warn(note)
         return frames.frame_of(answers.rows, frames.HOLDERS)
+
+    def explain(
+        self,
+        principal: str,
+        *,
+        as_of: Day | None = None,
+        min_window: int | None = None,
+        min_days: int | None = None,
+        forget_days: int = 400,
+    ) -> ExplainAnswer:
+        """Return what is known about one principal: what it holds, what it used, and the verdicts with their reasons.
+
+        It is quick where `analyze` stored an analysis of the same content and options; else it analyses in memory.
+
+        Args:
+            principal: An object id, UPN, application id or display name, or the beginning of one if it is unique.
+            as_of: As for `analyze`, and so are the next three.
+            min_window: See there.
+            min_days: See there.
+            forget_days: See there.
+
+        Raises:
+            EvidenceError: Nothing is loaded that could be analysed.
+            UsageError: No principal has the name, several have, or options make no sense.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> [(row["verdict"], row["operations"]) for row in store.explain("mei@example.com").verdicts]
+            [('unobservable', 2), ('unused', 4), ('used', 1)]
+        """
+        self._require()
+        require_least(1, min_window=min_window, min_days=min_days)
+        require_least(0, forget_days=forget_days)
+        notes: list[str] = []
+        with explained():
+            found = explain.explain(
+                self._path,
+                principal,
+                as_of=day_of(as_of),
+                min_window=min_window,
+                forget_days=forget_days,
+                min_days=min_days,
+                note=notes.append,
+            )
+        rows = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
+        return ExplainAnswer(**({"agent": None} | found | rows), notes=tuple(notes))
+
+    @overload
+    def reach(self) -> pl.DataFrame: ...
+
+    @overload
+    def reach(self, subject: str, *, plan: Plan | Place | None = None, eligible: bool = False) -> ReachAnswer: ...
+
+    def reach(
+        self, subject: str | None = None, *, plan: Plan | Place | None = None, eligible: bool = False
+    ) -> pl.DataFrame | ReachAnswer:
+        """Return what an attacker gains from one principal or resource; without a subject, a row for each of them.
+
+        The frame has the columns of the table `reach` as granted, `cells_used`, `cells_proposed` and
+        `identities_proposed` beside them, `name`, and `complete`: false where listings may lack something. The widest
+        reach comes first.
+
+        Args:
+            subject: A principal, a resource with a managed identity, or a trusted subject of an outside issuer.
+            plan: A plan or its folder: also return the reach that it leaves.
+            eligible: Count eligible assignments as activated.
+
+        Raises:
+            EvidenceError: Nothing was analysed yet.
+            InputError: The plan cannot be read.
+            UsageError: The name fits nothing, or several subjects, or a plan has no subject.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.reach().select("name", "cells").rows()
+            [('mei@example.com', 2)]
+            >>> store.reach("mei@example.com", plan="plan").after["cells"]
+            0
+        """
+        self._require()
+        if subject is None and (plan is not None or eligible):
+            raise UsageError("`plan` and `eligible` need a subject", hint="name a principal or a resource")
+        with explained():
+            lacks = status.lacks_of(self._path)
+            if subject is None:
+                rows = [row | {"complete": not lacks} for row in blast.show_reach(self._path)]
+                return frames.frame_of(rows, frames.REACHED)
+            notes: list[str] = []
+            after: Mapping[str, Any] | None = None
+            if plan is None:
+                found = attack_paths.reach_from(self._path, subject, eligible=eligible, note=notes.append)
+            else:
+                folder = plan.folder if isinstance(plan, Plan) else Path(plan)
+                found, drawn = blast.blast_from(self._path, subject, plan=folder, eligible=eligible, note=notes.append)
+                after = drawn["after"]
+        return ReachAnswer(
+            found.subject,
+            found.kind,
+            found.name,
+            found.counts,
+            tuple(found.ways),
+            after,
+            tuple(one.row() for one in lacks),
+            tuple(notes),
+        )
+
+    def check(
+        self,
+        *controls: str,
+        fail_on: Literal["low", "medium", "high", "critical"] | None = None,
+        fail_on_unknown: bool = False,
+        exemptions: Place | None = None,
+        baseline: Place | None = None,
+        parameter: Texts = (),
+        as_of: Day | None = None,
+    ) -> CheckAnswer:
+        """Judge the store by controls, such as too many owners, unused access, and ways to gain rights.
+
+        Args:
+            *controls: Names of controls; without them all.
+            fail_on: The lowest severity of a finding that makes a `refusal`.
+            fail_on_unknown: Whether data that is not loaded makes one, too.
+            exemptions: A file of exemptions, each with reason, owner and last day.
+            baseline: A file of known findings; only new ones count.
+            parameter: Parameters of controls, as `CONTROL.NAME=VALUE`.
+            as_of: The day by which exemptions end; without it today.
+
+        Raises:
+            EvidenceError: Nothing is loaded that any control could judge.
+            InputError: A file has the wrong content.
+            UsageError: A control or parameter does not exist.
+
+        Examples:
+            >>> import rightsize
+            >>> store = rightsize.open("tenant.duckdb", read_only=True)
+            >>> store.check("standing-contributor").findings.select("status", "principal_id").rows()
+            [('fail', '11111111-1111-4111-8111-000000000001')]
+        """
+        self._require()
+        notes: list[str] = []
+        with explained():
+            found = check.check_store(
+                self._path,
+                as_of=day_of(as_of) or dt.datetime.now(dt.UTC).date(),
+                names=controls,
+                parameters=texts_of(parameter),
+                exemptions=path_of(exemptions),
+                baseline=path_of(baseline),
+                fail_on=fail_on,
+                fail_on_unknown=fail_on_unknown,
+                note=notes.append,
+            )
+        return CheckAnswer(
+            frames.frame_of(check_forms.control_rows(found.report), frames.CONTROLS),
+            frames.frame_of(check_forms.finding_rows(found.report), frames.FINDINGS),
+            found.refusal,
+            (*found.remarks, *notes),
+        )
 
     def jobs(
         self,

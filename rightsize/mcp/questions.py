@@ -11,7 +11,9 @@ bidi and invisible characters are escapes, and in the text form between two mark
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -40,10 +42,12 @@ DATA_NOTICE = (
     "they say."
 )
 BEGIN, END = "<tenant-data>", "</tenant-data>"
-MOST_BYTES = 60_000
-"""Bytes of an answer as JSON: some 15,000 tokens."""
-_MOST_TEXT = 2_000
-"""Characters of one value."""
+MOST_BYTES = 8_000
+"""Bytes of an answer as JSON: some 2,000 tokens. `more` asks for the rows that follow."""
+_MOST_TEXT, _LEAST_TEXT = 2_000, 200
+"""Characters of one value, and where one row would not fit otherwise."""
+_PAGED = re.compile(r"[a-z_]+(\.[a-z_]+)*")
+"""The place of a list that `more` continues: not within the rows of another, nor below a name of the tenant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,56 +63,112 @@ class _Cutter:
     """Copies values, each list with at most some rows, and notes what it leaves out.
 
     Attributes:
+        starts: The first row to show of each list that `more` continues; other lists are then left out.
         rows: The most rows of a list.
-        cut: The number of rows of the longest list that was cut, by the place of the list.
+        inner: The most rows of a list within the rows of another.
+        text: The most characters of a text.
+        cut: What is left out, by the place of the list.
     """
 
+    starts: Mapping[str, int] | None
     rows: int
-    cut: dict[str, int] = field(default_factory=dict)
+    inner: int
+    text: int = _MOST_TEXT
+    cut: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def copy(self, value: Any, place: str = "") -> Any:
         if isinstance(value, str):
-            return safe_text(value)
+            return safe_text(value, self.text)
         if isinstance(value, Mapping):
             return {
                 safe_text(name): self.copy(item, f"{place}.{name}" if place else name) for name, item in value.items()
             }
         if isinstance(value, list):
-            if len(value) > self.rows:
-                self.cut[place] = max(len(value), self.cut.get(place, 0))
-            return [self.copy(item, f"{place}[]") for item in value[: self.rows]]
+            start, most = self._part(place, value)
+            shown = value[start : start + most]
+            if len(shown) < len(value) - start and len(value) >= self.cut.get(place, {}).get("of", 0):
+                named = safe_text(place)
+                self.cut[place] = {"where": named, "start": start, "shown": len(shown), "of": len(value)}
+            return [self.copy(item, f"{place}[]") for item in shown]
         return value
 
+    def more(self) -> str | None:
+        """Return what continues the lists that are cut; None where none can be continued."""
+        ends = {one["where"]: one["start"] + one["shown"] for one in self.cut.values()}
+        return ",".join(f"{name}={end}" for name, end in sorted(ends.items()) if _PAGED.fullmatch(name)) or None
 
-def safe_text(text: str) -> str:
+    def _part(self, place: str, values: list[Any]) -> tuple[int, int]:
+        """Return the first row of a list to show, and how many at most; a list of plain values takes little room."""
+        if "[]" in place:
+            return 0, self.inner
+        most = self.rows if values and isinstance(values[0], Mapping) else self.inner
+        return (0 if self.starts is None else self.starts.get(place, len(values))), most
+
+
+def safe_text(text: str, most: int = _MOST_TEXT) -> str:
     """Return a text with control, bidi and invisible characters as escapes, and cut if it is very long."""
-    shown = for_terminal(text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}… (cut)")
+    shown = for_terminal(text if len(text) <= most else f"{text[:most]}… (cut)")
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def bounded(document: Mapping[str, Any], rows: int, most_bytes: int = MOST_BYTES) -> dict[str, Any]:
-    """Return a document as safe JSON values within the limits, with `data_notice` and what was `cut`.
+def bounded(
+    document: Mapping[str, Any], rows: int, most_bytes: int = MOST_BYTES, more: str | None = None
+) -> dict[str, Any]:
+    """Return a document as safe JSON values within the limits, with `data_notice`, and what was `cut`.
 
-    Lists lose rows from their end until the whole fits. `cut` says for each list that lost some how many are shown, and
-    how many there are, or are in the longest of the lists at that place.
+    Lists lose rows from their end until the whole fits; those within rows only where one row would not fit. `cut` says
+    for each list that lost some where the shown part starts, how many rows it has, and how many there are; `more` is
+    the text that continues these lists.
+
+    Args:
+        document: The values.
+        rows: The most rows of a list.
+        most_bytes: The most bytes of the answer as JSON.
+        more: `more` of the answer before: only the lists in it are shown, from there on.
 
     Raises:
         InternalError: A document without lists is too large.
+        UsageError: `more` is not that of an answer to this question.
     """
     values = plain(document)
-    while True:
-        cutter = _Cutter(rows)
+    starts = None if more is None else _starts(more, values)
+
+    def answer(*limits: int) -> dict[str, Any]:
+        cutter = _Cutter(starts, *limits)
         copied = cutter.copy(values)
-        cut = [
-            {"where": safe_text(place), "shown": cutter.rows, "of": number}
-            for place, number in sorted(cutter.cut.items())
-        ]
-        answer = {"data_notice": DATA_NOTICE, **copied, "cut": cut}
-        if len(json.dumps(answer, ensure_ascii=False).encode()) <= most_bytes:
-            return answer
-        if rows <= 1:
-            raise InternalError("the answer is too large", hint="ask for less of it, or use `sql`")
-        rows //= 2
+        cut = [one for _, one in sorted(cutter.cut.items())]
+        return {"data_notice": DATA_NOTICE, **copied, "cut": cut, "more": cutter.more()}
+
+    def fits(found: dict[str, Any]) -> bool:
+        return len(json.dumps(found, ensure_ascii=False).encode()) <= most_bytes
+
+    def largest(limits: Callable[[int], tuple[int, ...]]) -> dict[str, Any] | None:
+        most = bisect_right(range(1, rows + 1), 0, key=lambda number: 0 if fits(answer(*limits(number))) else 1)
+        return answer(*limits(most)) if most else None
+
+    found = (
+        largest(lambda number: (number, rows))
+        or largest(lambda number: (1, number))
+        or largest(lambda number: (1, number, _LEAST_TEXT))
+    )
+    if found is None:
+        raise InternalError("the answer is too large", hint="ask for less of it, or use `sql`")
+    return found
+
+
+def _starts(more: str, values: Mapping[str, Any]) -> dict[str, int]:
+    starts = {}
+    for part in more.split(","):
+        place, _, number = part.partition("=")
+        found: Any = values
+        for name in place.split("."):
+            found = found.get(name) if isinstance(found, Mapping) else None
+        if not _PAGED.fullmatch(place) or not number.isascii() or not number.isdigit() or not isinstance(found, list):
+            raise UsageError(
+                "`more` is not that of an answer", hint="copy `more` of the answer, with the same question"
+            )
+        starts[place] = int(number)
+    return starts
 
 
 def text_of(summary: str, document: Mapping[str, Any]) -> str:

@@ -44,6 +44,10 @@ Scope = Annotated[str, Field(description="A resource id, `/`, or the name of a l
 AskedPlane = Annotated[
     Literal["control", "data"] | None, Field(description="Only where the catalogue does not know the operation.")
 ]
+More = Annotated[
+    str | None,
+    Field(description="`more` of the last answer, with the same question: only the rows that follow come."),
+]
 Kind = Annotated[str | None, Field(description=f"Only those of this kind: {', '.join(PROPOSAL_KINDS)}.")]
 
 
@@ -55,7 +59,7 @@ class Tools:
         self._turn = threading.Lock()
 
     async def can(
-        self, principal: Principal, operation: Operation, scope: Scope, plane: AskedPlane = None
+        self, principal: Principal, operation: Operation, scope: Scope, plane: AskedPlane = None, more: More = None
     ) -> Annotated[CallToolResult, shapes.Can]:
         """Answer whether a principal may perform one operation at a scope in Azure RBAC, and which assignments decide.
 
@@ -63,17 +67,17 @@ class Tools:
         assignment, role, group or name that could decide is not loaded, and `why_unknown` says which. It says what is
         allowed, not what was done: for use ask `explain`. Access by keys, SAS, directory roles or Graph is not in it.
         """
-        return await self._answered(lambda: self._questions.can(principal, operation, scope, plane))
+        return await self._answered(lambda: self._questions.can(principal, operation, scope, plane), more)
 
     async def who_can(
-        self, operation: Operation, scope: Scope, plane: AskedPlane = None
+        self, operation: Operation, scope: Scope, plane: AskedPlane = None, more: More = None
     ) -> Annotated[CallToolResult, shapes.WhoCan]:
         """List the principals that may perform one operation at a scope in Azure RBAC, and why.
 
         Groups stand beside their members; eligible and conditional access is in it, marked. An empty list means that
         no loaded assignment allows it; `is_complete` is false where something that may allow it is not loaded.
         """
-        return await self._answered(lambda: self._questions.who_can(operation, scope, plane))
+        return await self._answered(lambda: self._questions.who_can(operation, scope, plane), more)
 
     async def explain(
         self,
@@ -81,6 +85,7 @@ class Tools:
         sections: Annotated[
             list[Section] | None, Field(description="Only these sections. Default: access, use, verdicts, findings.")
         ] = None,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.Explained]:
         """Show what one principal holds, what it did, and the verdict on each granted operation with its reason.
 
@@ -88,28 +93,29 @@ class Tools:
         could show it. `out_of_coverage`: a log could, and its days are missing. Only `unused` may be called unused.
         `unexplained` is use that no assignment of today explains.
         """
-        return await self._answered(lambda: self._questions.explain(principal, sections))
+        return await self._answered(lambda: self._questions.explain(principal, sections), more)
 
     async def next_steps(
         self,
         wave: Annotated[
             int | None, Field(ge=0, le=4, description="Only this wave; 0 is today: what gives the tenant away.")
         ] = None,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.Steps]:
         """Show which changes of the written plan to make first: the most excess removed for effort and risk.
 
         It reads the plan that the server was started with, and says nothing on whether the plan is still valid:
         `rightsize plan verify` does. People make these changes, after a review.
         """
-        return await self._answered(lambda: self._questions.next_steps(wave))
+        return await self._answered(lambda: self._questions.next_steps(wave), more)
 
-    async def logs(self) -> Annotated[CallToolResult, shapes.Logs]:
+    async def logs(self, more: More = None) -> Annotated[CallToolResult, shapes.Logs]:
         """Show which logs and listings are loaded, for which days and scopes, and what is missing.
 
         Ask this first. Where a log is missing, nothing can be called unused there. `would_decide` ranks what to load or
         switch on; its shares are upper bounds, and its prices are list prices of a day.
         """
-        return await self._answered(self._questions.logs)
+        return await self._answered(self._questions.logs, more)
 
     async def proposals(
         self,
@@ -118,19 +124,21 @@ class Tools:
         proposal: Annotated[
             str | None, Field(description="Only this one, by id: it comes with its evidence and new roles.")
         ] = None,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.Proposals]:
         """Show the proposals of the written plan: one for each assignment of today, with reason, proof and risk.
 
         `is_proved` says that the change grants all that was used and nothing that was not granted before. The chance of
         breaking counts logged operations. It cannot accept or apply anything.
         """
-        return await self._answered(lambda: self._questions.proposals(principal, kind, proposal))
+        return await self._answered(lambda: self._questions.proposals(principal, kind, proposal), more)
 
     async def jobs(
         self,
         job: Annotated[
             str | None, Field(description="Only this one, by name or a part of it: it comes with its operations.")
         ] = None,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.Jobs]:
         """Show the jobs of the tenant: groups of changes that the same principals use, members of groups singly.
 
@@ -139,7 +147,7 @@ class Tools:
         beyond all jobs of the holder. It says what was done in the window, never what is allowed. Reads of Azure
         Resource Manager are in no log and in no job.
         """
-        return await self._answered(lambda: self._questions.jobs(job))
+        return await self._answered(lambda: self._questions.jobs(job), more)
 
     async def sql(
         self,
@@ -150,6 +158,7 @@ class Tools:
             dict[str, str | int | float | bool | None] | None,
             Field(description="Values for `$name` in the statement. Give values so, never in its text."),
         ] = None,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.Rows]:
         """Run one reading SQL statement on the store, in a process of its own without files, network or settings.
 
@@ -157,7 +166,7 @@ class Tools:
         `role_assignments`, `role_definitions`, `group_closure`; verdicts: `verdict_operations`, which the last
         `rightsize analyze` or `propose` wrote. Aggregate, and filter by principal.
         """
-        return await self._answered(lambda: self._questions.sql(statement, parameters))
+        return await self._answered(lambda: self._questions.sql(statement, parameters), more)
 
     async def check_role(
         self,
@@ -183,6 +192,7 @@ class Tools:
         eligible: Annotated[
             bool, Field(description="Whether it would be assigned as eligible (PIM) and not as permanent.")
         ] = False,
+        more: More = None,
     ) -> Annotated[CallToolResult, shapes.CheckedRole]:
         """Check a drafted role against a principal that would get it in the place of all its Azure roles of today.
 
@@ -192,9 +202,9 @@ class Tools:
         (`may_lack`). Change the draft and ask again until the verdict is covers_use or covers_use_with_excess; then
         hand it to a person.
         """
-        return await self._answered(lambda: self._questions.check_role(role, principal, scopes, beside, eligible))
+        return await self._answered(lambda: self._questions.check_role(role, principal, scopes, beside, eligible), more)
 
-    async def _answered(self, ask: Callable[[], Answer]) -> CallToolResult:
+    async def _answered(self, ask: Callable[[], Answer], more: str | None) -> CallToolResult:
         """Return the answer to a question, or its error with the hint."""
         seconds, given_up = self._questions.seconds, threading.Event()
 
@@ -211,7 +221,7 @@ class Tools:
         try:
             with anyio.fail_after(seconds):
                 answer = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-            document = bounded(answer.document, self._questions.rows)
+            document = bounded(answer.document, self._questions.rows, more=more)
         except TimeoutError:
             hint = "run `rightsize analyze` so that answers are read from the store; `mcp --timeout` waits longer"
             return _refused(UsageError(f"no answer within {seconds:g} s", hint=hint))

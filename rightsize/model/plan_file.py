@@ -240,9 +240,9 @@ class SaidOnce:
 
 
 def clause_of_tells(tells: Iterable[str]) -> str:
-    """Return the end of a reason that says what would tell; empty where nothing would."""
+    """Return the end of a reason that says what would decide it; empty where nothing would."""
     named = list(dict.fromkeys(tells))[:_NAMED]
-    return f"; what would tell: {', or '.join(named)}" if named else ""
+    return f". To decide: {', or '.join(named)}" if named else ""
 
 
 def _texts(value: object) -> dict[str, str]:

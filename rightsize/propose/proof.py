@@ -342,7 +342,7 @@ def _worth_faults(evidence: Mapping[str, Any]) -> Iterator[str]:
     if saves["live"] < saves["least_live"] or saves["share"] < saves["least_share"] - _CLOSE:
         yield (
             f"it saves {saves['live']:,} of live excess and {saves['share']:.2%} of what one of its holders has; "
-            f"{saves['least_live']:,} and {saves['least_share']:.0%} are asked"
+            f"it has to save {saves['least_live']:,} and {saves['least_share']:.0%}"
         )
 
 

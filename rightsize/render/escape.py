@@ -27,6 +27,7 @@ _FORMULA_LEADS = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "\uff1d", "\uff0b"
 _XML_FORBIDDEN = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff{_INVISIBLE}]")
 _XML_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 _BICEP_UNSAFE = re.compile(rf"[\\']|{_TERMINAL_UNSAFE.pattern}|\$(?=\{{)")
+_TERRAFORM_UNSAFE = re.compile(rf'[\\"]|{_TERMINAL_UNSAFE.pattern}')
 _POWERSHELL_QUOTES = re.compile("['\u2018-\u201b]")
 _LAST_OF_FOUR = 0xFFFF
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?\Z")
@@ -88,8 +89,17 @@ def _bicep_escape(found: re.Match[str]) -> str:
 
 
 def for_terraform(text: str) -> str:
-    """Return `text` for a string of Terraform's JSON, which would read `${` and `%{` as templates."""
-    return text.replace("${", "$${").replace("%{", "%%{")
+    """Return `text` for a string of Terraform, between quotes: no quote ends it, and `${` and `%{` start no template.
+
+    Source: `hclwrite.TokensForValue`, which writes strings for `terraform fmt`.
+    """
+    plain = _TERRAFORM_UNSAFE.sub(_terraform_escape, text)
+    return plain.replace("${", "$${").replace("%{", "%%{")
+
+
+def _terraform_escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\{found[0]}" if found[0] in '"\\' else f"\\u{code:04x}" if code <= _LAST_OF_FOUR else f"\\U{code:08x}"
 
 
 def for_arm(text: str) -> str:

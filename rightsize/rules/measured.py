@@ -44,8 +44,8 @@ def describe_unlogged() -> str:
     """Return the sentence that says what a chance of breaking does not cover, with the rate that was measured."""
     rate = measured_unlogged()
     return (
-        "Not in the chance of breaking: needs that no log shows. On generated tenants, plans with default options lost "
-        f"{rate.broke} of {rate.of} of these ({100 * rate.broke / rate.of:.1f} %, measured {rate.measured})."
+        "The chance of breaking leaves out needs that no log shows. On generated tenants, plans with default options "
+        f"lost {rate.broke} of {rate.of} of them ({100 * rate.broke / rate.of:.1f} %, measured {rate.measured})."
     )
 
 

@@ -22,6 +22,10 @@ def ask(db: Path) -> str:
         answer = store.can("mei@example.com", "Microsoft.Compute/virtualMachines/write", "Production")
         assert_type(answer.allowed, Literal["yes", "no", "eligible", "conditional", "unknown"])
         assert_type(answer.because, tuple[rightsize.Reason, ...])
+        assert_type(store.reach(), pl.DataFrame)
+        assert_type(store.reach("mei@example.com"), rightsize.ReachAnswer)
+        assert_type(store.explain("mei@example.com"), rightsize.ExplainAnswer)
+        assert_type(store.check(fail_on="high"), rightsize.CheckAnswer)
     return answer.allowed
 
 

@@ -134,7 +134,7 @@ def test_a_table_escapes_what_a_role_says(folder: Path, capsys: pytest.CaptureFi
     assert "\u202e" not in out
 
 
-@pytest.mark.parametrize(("form", "name"), [("bicep", "x.bicep"), ("terraform", "x.tf.json"), ("json", "x.json")])
+@pytest.mark.parametrize(("form", "name"), [("bicep", "x.bicep"), ("terraform", "x.tf"), ("json", "x.json")])
 def test_convert_writes_what_is_read_again(
     folder: Path, capsys: pytest.CaptureFixture[str], form: str, name: str
 ) -> None:

@@ -99,7 +99,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     ),
     "principals that defeat several layers under the plan": {
         "report": "{} could under the plan",
-        "propose": "{} principals would defeat several layers",
+        "propose": "{} principals could defeat several layers",
     },
 }
 

@@ -72,7 +72,7 @@ def test_it_has_texts_for_language_models(site: Path) -> None:
     assert [place for place, _ in entries if not (site / place).is_file()] == []
     assert [place for place, said in entries if len(said) < 20 and not place.startswith("decisions/")] == []
     whole = (site / "llms-full.txt").read_text(encoding="utf-8")
-    assert "# Tutorial: from an empty folder to a merged role" in whole
+    assert "# Tutorial: least privilege, from an empty folder to a merged role" in whole
     assert "# Tables and views" not in whole
 
 

@@ -35,9 +35,44 @@ def test_a_long_list_says_what_is_left_out() -> None:
     """Lists lose rows from their end, wherever they stand, and `cut` counts them."""
     rows = [{"n": n, "inner": list(range(n))} for n in range(6)]
     document = bounded({"rows": rows, "few": [1]}, 3)
+    assert document["more"] == "rows=3"
     assert [len(row["inner"]) for row in document["rows"]] == [0, 1, 2]
-    assert document["cut"] == [{"where": "rows", "shown": 3, "of": 6}]
-    assert bounded({"a": [{"b": [1] * 9}, {"b": [1] * 5}]}, 4)["cut"] == [{"where": "a[].b", "shown": 4, "of": 9}]
+    assert document["cut"] == [{"where": "rows", "start": 0, "shown": 3, "of": 6}]
+    inner = bounded({"a": [{"b": [1] * 9}, {"b": [1] * 5}]}, 4)
+    assert inner["cut"] == [{"where": "a[].b", "start": 0, "shown": 4, "of": 9}]
+    assert inner["more"] is None
+
+
+def test_more_brings_every_row_once() -> None:
+    """Each list goes on where it was cut, the others are not shown again, and the last answer has nothing more."""
+    whole = {"a": [{"n": n, "text": "x" * n} for n in range(150)], "b": {"c": [{"n": n} for n in range(40)]}, "d": [1]}
+    found: dict[str, list[int]] = {"a": [], "c": [], "d": []}
+    more: str | None = None
+    for _ in range(50):
+        document = bounded(whole, 50, 2_000, more)
+        assert len(json.dumps(document, ensure_ascii=False).encode()) <= 2_000
+        found["a"] += [row["n"] for row in document["a"]]
+        found["c"] += [row["n"] for row in document["b"]["c"]]
+        found["d"] += document["d"]
+        more = document["more"]
+        if more is None:
+            break
+    assert found == {"a": list(range(150)), "c": list(range(40)), "d": [1]}
+    assert document["cut"] == []
+
+
+@pytest.mark.parametrize("more", ["", "a", "a=", "a=-1", "a=x", "a=²", "z=1", "b=1", "a=1,", "a[]=1"])
+def test_a_strange_more_is_refused(more: str) -> None:
+    """It would show less than there is, in silence."""
+    with pytest.raises(UsageError, match="not that of an answer"):
+        bounded({"a": [{"n": 1}, {"n": 2}], "b": 1}, 1, more=more)
+
+
+def test_a_list_of_plain_values_stays_whole_before_rows_go() -> None:
+    """The columns of a statement say what its rows have."""
+    columns = [f"column_{n}" for n in range(20)]
+    document = bounded({"columns": columns, "rows": [dict.fromkeys(columns, "x" * 20)] * 40}, 50)
+    assert document["columns"] == columns and 1 < len(document["rows"]) < 40
 
 
 def test_an_answer_fits_its_bytes() -> None:
@@ -47,6 +82,8 @@ def test_an_answer_fits_its_bytes() -> None:
     assert 10 < len(document["rows"]) < 1000
     assert document["cut"][0]["of"] == 1000
     assert len(bounded({"name": LONG}, 1)["name"]) < len(LONG)
+    wide = bounded({"rows": [{str(n): "x" * 2_000 for n in range(10)}]}, 10)
+    assert "(cut)" in wide["rows"][0]["9"]
     with pytest.raises(InternalError, match="too large"):
         bounded({str(n): "x" * 100 for n in range(200)}, 10, 10_000)
 

@@ -134,7 +134,7 @@ def test_the_tools_say_that_they_only_read(told: Told) -> None:
         assert hints is not None and hints.read_only_hint and not hints.destructive_hint and not hints.open_world_hint
         assert len(tool.description or "") > 100
         assert tool.input_schema["additionalProperties"] is False
-        assert {"data_notice", "cut"} < set((tool.output_schema or {})["properties"])
+        assert {"data_notice", "cut", "more"} < set((tool.output_schema or {})["properties"])
 
 
 def test_every_answer_is_of_its_schema_in_both_forms(told: Told) -> None:

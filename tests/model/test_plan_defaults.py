@@ -56,7 +56,7 @@ def test_a_proposal_for_another_plane_says_everything() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason", "short"),
     [
-        ("keep", "cannot narrow: 0 of 5 operations were used, for 3 no log can tell (3 reads)", "cannot narrow"),
+        ("keep", "cannot narrow: 0 of 5 operations were used; no log can show 3 (3 reads)", "cannot narrow"),
         ("keep", "data at management group: Azure would not accept", "data at management group"),
         ("custom", "keeps 4 of 28 operations at 1,002 scopes", "keeps 4 of 28"),
         ("remove", "none of it was used, and the logs would have shown it", "none of it was used"),
@@ -70,7 +70,7 @@ def test_a_reason_is_cut_where_details_begin(kind: str, reason: str, short: str)
     "reason",
     [
         "keeps 4 of 28 operations at 2 scopes; assignment a grants all of it today, and it is replaced as well",
-        "no log shows a use of it: 0 operations would have been logged, for 11 no log can tell",
+        "no log shows a use of it: 0 operations would have been logged, and no log can show 11",
         "its holder no longer exists",
     ],
 )

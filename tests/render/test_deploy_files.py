@@ -12,14 +12,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import hcl2
 import pytest
 from pycep import BicepParser
 
 from rightsize.iac.documents import template_roles
+from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import CUSTOM, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.render.deploy.contents import DeployContents, contents_of
+from rightsize.rbac.assignments import role_path
+from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
 from rightsize.workflow.roles.sources import roles_of_bytes
 from tests.propose.small_tenant import guid
@@ -43,6 +46,7 @@ SCOPES = (
 CONDITION = "((!(ActionMatches{'N.A/t/write'})) OR (@Request[N:x] StringEquals '${y}'))"
 ASSIGNED = "/providers/Microsoft.Authorization/roleAssignments/"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
+TODAY = Today(types={guid(5): "ManagedIdentity"})
 
 
 def _role(number: int, scope: str) -> PlannedRole:
@@ -72,11 +76,11 @@ def _plan() -> Plan:
 def test_what_other_planes_assign_is_no_role_assignment() -> None:
     """A directory role at `/` would become an assignment of an unknown role at the tenant's root."""
     beyond = replace(_proposal(3, [PlannedAssignment("/", guid(13), guid(5))]), plane="directory")
-    assert contents_of(Plan({}, (beyond,), (), ()), {}) == DeployContents((), (), 0)
+    assert contents_of(Plan({}, (beyond,), (), ()), Today()) == DeployContents((), (), 0)
 
 
 def _contents(only: set[str] | None = None) -> DeployContents:
-    return contents_of(_plan(), {guid(5): "ManagedIdentity"}, only)
+    return contents_of(_plan(), TODAY, only)
 
 
 def _wanted() -> dict[str, tuple[str, str, str]]:
@@ -102,8 +106,9 @@ def _of_arm(files: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"\\(['$])", r"\1", text)
+def _plain(text: str, parameters: dict[str, str] | None = None) -> str:
+    filled = re.sub(r"(?<!\\)\$\{(\w+)\}", lambda found: (parameters or {})[found[1]], text)
+    return re.sub(r"\\(['$])", r"\1", filled)
 
 
 def _of_bicep(files: dict[str, str]) -> dict[str, Any]:
@@ -124,16 +129,42 @@ def _of_bicep(files: dict[str, str]) -> dict[str, Any]:
             elif one["type"].endswith("/roleAssignments"):
                 said = config["properties"]
                 scope = ways[config.get("scope", "")] or "/"
-                found[config["name"]] = (scope, said["roleDefinitionId"], _plain(said.get("condition", "")))
+                given = {name: one["default"] for name, one in document.get("parameters", {}).items()}
+                condition = _plain(said.get("condition", ""))
+                found[config["name"]] = (scope, _plain(said["roleDefinitionId"], given), condition)
+    return found
+
+
+def _read_hcl(files: dict[str, str]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return the bodies of variables and resources as python-hcl2 reads them, by their two labels."""
+    found = {}
+    for name, text in files.items():
+        if name.endswith(".tf"):
+            document = hcl2.loads(text)
+            for block in document.get("variable", []):
+                found.update({("variable", label.strip('"')): body for label, body in block.items()})
+            for block in document.get("resource", []):
+                for kind, bodies in block.items():
+                    found.update({(kind.strip('"'), label.strip('"')): body for label, body in bodies.items()})
     return found
 
 
 def _of_terraform(files: dict[str, str]) -> dict[str, Any]:
-    document = json.loads(files["terraform/assignments.tf.json"])
+    blocks = _read_hcl(files)
+
+    def value(text: str) -> str:
+        named = re.fullmatch(r"\$\{azurerm_role_definition\.(\w+)\.role_definition_resource_id\}", text)
+        if named:
+            role = blocks["azurerm_role_definition", named[1]]
+            return role_path(value(role["scope"]), value(role["role_definition_id"]))
+        filled = re.sub(r"(?<!\$)\$\{var\.(\w+)\}", lambda found: value(blocks["variable", found[1]]["default"]), text)
+        return str(json.loads(filled)).replace("$${", "${") if filled.startswith('"') else filled
+
     found = {}
-    for one in document["resource"]["azurerm_role_assignment"].values():
-        said = {name: value.replace("$${", "${") for name, value in one.items()}
-        found[said["name"]] = (said["scope"], said["role_definition_id"], said.get("condition", ""))
+    for (kind, _), body in blocks.items():
+        if kind == "azurerm_role_assignment":
+            said = {name: value(text) for name, text in body.items() if isinstance(text, str)}
+            found[said["name"]] = (said["scope"], said["role_definition_id"], said.get("condition", ""))
     return found
 
 
@@ -173,8 +204,8 @@ READERS = {
 def test_every_form_makes_the_same_assignments(form: str) -> None:
     """Same ids, places, roles and conditions, whatever the resource group is called."""
     wanted = _wanted()
-    if form == "terraform":  # names a new role by its resource, so that it waits for it
-        new = "${azurerm_role_definition.rightsize_role_" + guid(11).replace("-", "_") + ".role_definition_resource_id}"
+    if form == "terraform":  # names a new role by its resource, whose id is that of the place where it is made
+        new = role_path(GROUP, guid(11))
         wanted = {id_: (scope, role if READER in role else new, c) for id_, (scope, role, c) in wanted.items()}
     assert len(wanted) == len(SCOPES) + 1
     assert READERS[form](deploy_files(_contents(), [form])) == wanted
@@ -208,17 +239,25 @@ def test_the_roles_of_each_form_are_the_plans() -> None:
         ("az", "json"),
         ("powershell", "permissions.json"),
         ("bicep", "bicep"),
-        ("terraform", "tf.json"),
+        ("terraform", "tf"),
     ):
         names = [f"{form}/{role.slug}.{ending}" for role in _plan().roles]
-        assert {role for name in names for role in roles_of_bytes(files[name].encode(), name)} == wanted
+        assert {
+            role for name in names for role in roles_of_bytes(files[name].encode(), name, beside(files, form))
+        } == wanted
+
+
+def beside(files: dict[str, str], form: str) -> Beside:
+    """Return the files of a form as those beside one of them."""
+    own = {name.removeprefix(f"{form}/"): text.encode() for name, text in files.items() if name.startswith(f"{form}/")}
+    return Beside(own.get, lambda _: sorted(own))
 
 
 def test_a_scope_that_ends_in_the_middle_is_refused() -> None:
     """A template for it would assign at another place."""
     plan = Plan({}, (_proposal(1, [PlannedAssignment(f"{HOSTILE}/providers/N.A", READER, guid(5))]),), (), ())
     with pytest.raises(InputError, match="no scope that a template can assign at"):
-        deploy_files(contents_of(plan, {}), ["bicep"])
+        deploy_files(contents_of(plan, Today()), ["bicep"])
 
 
 def test_bash_takes_the_script(tmp_path: Path) -> None:
@@ -248,7 +287,7 @@ def test_checkov_reads_every_template(tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
-    command = [str(CHECKOV), "-d", str(tmp_path), "--framework", "arm", "bicep", "terraform_json"]
+    command = [str(CHECKOV), "-d", str(tmp_path), "--framework", "arm", "bicep", "terraform"]
     done = subprocess.run(
         [*command, "-o", "json", "--compact", "--quiet", "--skip-download"],
         check=False,
@@ -256,7 +295,7 @@ def test_checkov_reads_every_template(tmp_path: Path) -> None:
         timeout=900,
     )
     found = {one["check_type"]: one["summary"] for one in json.loads(done.stdout)}
-    assert set(found) == {"arm", "bicep", "terraform_json"}, done.stderr
+    assert set(found) == {"arm", "bicep", "terraform"}, done.stderr
     for summary in found.values():
         assert (summary["passed"], summary["failed"], summary["parsing_errors"]) == (2, 0, 0)
 
@@ -265,5 +304,140 @@ def test_what_ends_by_itself_is_counted_and_left_out() -> None:
     """A file would make it for ever."""
     bound = PlannedAssignment(SUB, guid(12), guid(5), end_on="2027-01-01T00:00:00Z")
     plan = Plan({}, (_proposal(1, [bound]),), (_role(12, SUB),), ())
-    contents = contents_of(plan, {})
+    contents = contents_of(plan, Today())
     assert (contents.assignments, contents.managed, len(contents.roles)) == ((), 1, 1)
+
+
+TERRAFORM_FILE = """\
+resource "azurerm_role_definition" "role_12" {
+  name               = "Role 12"
+  role_definition_id = "00000000-0000-4000-8000-000000000012"
+  scope              = "/subscriptions/${var.subscription_production}"
+  description        = "d"
+
+  permissions {
+    actions = [
+      "N.A/t12/write",
+    ]
+    data_actions = [
+      "N.A/t/data/read",
+    ]
+  }
+
+  assignable_scopes = [
+    "/subscriptions/${var.subscription_production}",
+  ]
+}
+
+# Mei ${x}\\u000a}: Role 12 at Production/rg-web
+resource "azurerm_role_assignment" "role_12_at_rg_web_ID8" {
+  name               = "ID"
+  scope              = "/subscriptions/${var.subscription_production}/resourceGroups/rg-web"
+  role_definition_id = azurerm_role_definition.role_12.role_definition_resource_id
+  principal_id       = var.principal_mei_x
+  principal_type     = "User"
+  description        = "rightsize 00000000-0000-4000-8000-000000001001"
+}
+"""
+VARIABLES_FILE = """\
+variable "principal_mei_x" {
+  description = "User Mei $${x}\\u000a}"
+  type        = string
+  default     = "00000000-0000-4000-8000-000000000005"
+}
+
+variable "subscription_production" {
+  description = "Subscription Production"
+  type        = string
+  default     = "00000000-0000-4000-8000-000000000901"
+}
+"""
+NAMES = {guid(5): "Mei ${x}\n}", OTHER: "Production"}
+
+
+def _small(names: dict[str, str], role: PlannedRole, existing: tuple[str, ...] = ()) -> DeployContents:
+    place = PlannedAssignment(
+        f"{OTHER.upper().replace('SUBSCRIPTIONS', 'subscriptions')}/resourcegroups/rg-web", guid(12), guid(5)
+    )
+    return contents_of(Plan({}, (_proposal(1, [place]),), (role,), ()), Today({}, names, existing))
+
+
+def test_terraform_is_what_a_person_would_write() -> None:
+    """It has the layout of `terraform fmt`, names of roles and places, and each id once, as a variable."""
+    contents = _small(NAMES, _role(12, OTHER))
+    files = deploy_files(contents, ["terraform"])
+    id_ = contents.assignments[0].id
+    assert files["terraform/role-12.tf"] == TERRAFORM_FILE.replace("ID8", id_[:8]).replace('"ID"', f'"{id_}"')
+    assert files["terraform/variables.tf"] == VARIABLES_FILE
+
+
+def test_a_new_name_of_a_holder_makes_nothing_again() -> None:
+    """Terraform removes and makes again what gets another address."""
+    labels = [
+        {
+            label
+            for label in _read_hcl(deploy_files(_small(names, _role(12, OTHER)), ["terraform"]))
+            if label[0] != "variable"
+        }
+        for names in (NAMES, {**NAMES, guid(5): "Mei Tan", OTHER: "Old production"})
+    ]
+    assert labels[0] == labels[1]
+
+
+@pytest.mark.parametrize(("form", "own"), [("terraform", "variables.tf"), ("bicep", "main.bicep")])
+def test_no_role_takes_the_file_of_another(form: str, own: str) -> None:
+    """A role may be called as a file of its own is."""
+    role = replace(_role(12, OTHER), slug=own.partition(".")[0])
+    names = set(deploy_files(_small(NAMES, role), [form]))
+    assert f"{form}/{own}" in names
+    assert len([name for name in names if name.startswith(f"{form}/{role.slug}-")]) == 1
+
+
+def test_holders_of_one_name_are_two_variables() -> None:
+    places = [PlannedAssignment(SUB, READER, guid(number)) for number in (5, 6)]
+    plan = Plan({}, (_proposal(1, places),), (), ())
+    files = deploy_files(contents_of(plan, Today(names={guid(5): "Mei", guid(6): "mei"})), ["terraform"])
+    values = {body["default"] for (kind, _), body in _read_hcl(files).items() if kind == "variable"}
+    assert values == {f'"{guid(5)}"', f'"{guid(6)}"', f'"{guid(900)}"'}
+
+
+def test_terraform_takes_over_what_azure_has() -> None:
+    """Making it again would be refused, also where it was made from `.tf.json` files."""
+    role = _role(12, OTHER)
+    assert "terraform/existing.tf" not in deploy_files(_small(NAMES, role), ["terraform"])
+    id_ = _small(NAMES, role).assignments[0].id
+    text = deploy_files(_small(NAMES, role, (guid(12).upper(), id_)), ["terraform"])["terraform/existing.tf"]
+    found = hcl2.loads(text)
+    assert [one["id"].strip('"') for one in found["import"]] == [
+        f"{OTHER}/providers/Microsoft.Authorization/roleDefinitions/{guid(12)}|{OTHER}",
+        f"{OTHER}/resourceGroups/rg-web{ASSIGNED}{id_}",
+    ]
+    assert [one["from"] for one in found["moved"]] == [
+        "${azurerm_role_definition.rightsize_role_" + guid(12).replace("-", "_") + "}",
+        "${azurerm_role_assignment.rightsize_assignment_" + id_.replace("-", "_") + "}",
+    ]
+
+
+@pytest.mark.parametrize("form", ["terraform", "bicep"])
+def test_what_older_code_makes_is_listed(form: str) -> None:
+    """What an eligible assignment replaces waits for it; what two proposals replace goes with both alone."""
+    evidence = {"role": READER, "scope": SUB, "state": "active"}
+    first = replace(_proposal(1, []), evidence=evidence)
+    second = replace(_proposal(2, [PlannedAssignment(SUB, READER, guid(5), state="eligible")]), evidence=evidence)
+    both = replace(second, id=guid(1003), replaces=(guid(1), guid(2)))
+    page = f"{form}/take-out.md"
+    today = Today(names={READER: "Reader", guid(5): "A | B"})
+    text = deploy_files(contents_of(Plan({}, (first, second), (), ()), today), [form])[page]
+    rows = [line for line in text.splitlines() if line.startswith("| Reader")]
+    assert rows == [
+        f"| Reader | {SUB[-8:]} | A \\| B | {SUB}{ASSIGNED}{guid(1)} |  |",
+        f"| Reader | {SUB[-8:]} | A \\| B | {SUB}{ASSIGNED}{guid(2)} | waits |",
+    ]
+    assert page not in deploy_files(contents_of(Plan({}, (first, both), (), ()), today, {first.id}), [form])
+
+
+def test_bicep_has_no_more_parameters_than_a_template_takes() -> None:
+    places = [PlannedAssignment(SUB, READER, guid(number)) for number in range(1, 258)]
+    files = deploy_files(contents_of(Plan({}, (_proposal(1, places),), (), ()), Today()), ["bicep"])
+    assert not [name for name, text in files.items() if re.search("^param ", text, re.MULTILINE)]
+    assert f"principalId: '{guid(257)}'" in "".join(files.values())

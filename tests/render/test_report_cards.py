@@ -67,7 +67,7 @@ def test_what_stays_is_a_share_of_all_live_excess() -> None:
     assert [(one["excess"], one["share"], one["assignments"]) for one in stays] == [
         (left, 100 * left / whole, 1) for left in (20, 10, 10)
     ]
-    assert stays[0]["text"] == "kept whole: for most of it no log can tell"
+    assert stays[0]["text"] == "kept whole: no log shows most of it"
     assert {one["text"] for one in stays[1:]} > {"kept without evidence in new or smaller roles"}
     assert not any({"\u202e", "\x1b"} & set(one["text"]) for one in stays)
 

@@ -12,7 +12,7 @@ from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.roles.sources import roles_of_bytes
 from tests.examples import FEWEST, SOME
 
-ENDINGS = {"bicep": ".bicep", "terraform": ".tf.json"}
+ENDINGS = {"bicep": ".bicep", "terraform": ".tf"}
 GUID = "8311e382-0749-4cb8-b61a-304f252e45ec"
 SCOPES = ("/subscriptions/00000000-0000-0000-0000-000000000001",)
 HOSTILE = (

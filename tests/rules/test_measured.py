@@ -38,7 +38,7 @@ def test_the_rate_of_needs_that_no_log_shows_is_that_of_the_page() -> None:
     planted, lost = (sum(rows[name][kind] for kind in unlogged) for name in ("planted", "default"))
     (rate,) = (row for row in rows_of("measured_breaks") if row["what"] == "unlogged")
     assert (int(rate["broke"]), int(rate["of"])) == (lost, planted)
-    assert f"lost {lost} of {planted} of these" in describe_unlogged()
+    assert f"lost {lost} of {planted} of them" in describe_unlogged()
 
 
 def test_every_rate_has_its_day() -> None:

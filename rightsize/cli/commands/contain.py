@@ -112,7 +112,7 @@ def _tell_reads(reads: Mapping[str, Any]) -> None:
     if reads["operations"] and reads["kept"]:
         say(f"the plan keeps {reads_text(reads)}")
     elif reads["operations"] and reads["deploys"]:
-        say(f"it deploys, and without unlogged reads this may fail: `--keep-reads` keeps {reads_text(reads)}")
+        say(f"its deployments may fail without reads that no log shows. `--keep-reads` keeps {reads_text(reads)}")
 
 
 def _tell_leads(after: Mapping[str, Any]) -> None:

@@ -137,7 +137,7 @@ def propose(
         typer.Option(
             "--previous",
             metavar="PLAN",
-            help="An earlier plan folder: its new roles stay as long as they are worth half of a new one.",
+            help="An earlier plan folder. Its new roles stay while each saves half of what a new one has to save.",
         ),
     ] = None,
     grace_days: Annotated[

@@ -224,7 +224,7 @@ class PlanOptions:
         roles: Number of new custom roles: `auto` for those that are worth a role, `max` for those of all jobs, or the
             maximum number.
         role_worth: The live excess that a new role has to save over all its holders, with `auto`.
-        previous: The new roles of an earlier plan: they stay as long as they are worth half of a new one.
+        previous: The new roles of an earlier plan: each stays while it saves half of what a new one has to save.
         max_break: Keep an assignment whose change is likelier than this to break something within 30 days; None for
             no such check.
         min_window: Length of the observation window in whole UTC days; None for 90, or what the logs cover of them.

@@ -36,7 +36,7 @@ UNOBSERVED = (
     "there: ask its owner what it is for"
 )
 """The clause in the reason of a workload's assignment that ends in existing roles without observed use."""
-LATER_COST = "a subscription that joins the group later gets only what stays at the group"
+LATER_COST = "A subscription that joins the group later gets only what stays at the group"
 """The cost that a proposal states if an assignment at a management group is decided in parts."""
 _PART = 10
 """An assignment waits where the logs do not decide on one in this number of the changes that its role allows."""
@@ -272,7 +272,7 @@ def _unused_reason(role: KnownRole, profile: Profile) -> str:
     shown = role.granted.bit_count() - unseen - absent
     said = f"no log shows a use of it: {shown} operations would have been logged{days}"
     said += f", {absent} had no resource there" if absent else ""
-    said += f", for {unseen} no log can tell" if unseen else ""
+    said += f", and no log can show {unseen}" if unseen else ""
     return f"{said}: ask its owner whether it waits for something" if absent else said
 
 
@@ -307,9 +307,9 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs) -> str:
     if earlier:
         text += f", {earlier.bit_count()} only before the window"
     if causes:
-        text += f", for {sum(causes.values())} no log can tell ({describe_causes(causes)})"
+        text += f"; no log can show {sum(causes.values())} ({describe_causes(causes)})"
     if open_:
-        text += f", {sum(open_.values())} are out of coverage ({describe_causes(open_)})"
+        text += f"; {sum(open_.values())} are out of coverage ({describe_causes(open_)})"
     return text + describe_tells(open_ | causes)
 
 
@@ -329,9 +329,11 @@ def _describe_parts(stays_at: Mapping[Folded, str]) -> str:
     held = sum(why == OutOfCoverage.QUARANTINED for why in stays_at.values())
     text = ""
     if held:
-        text += f"; its role stays whole at {_scopes(held)} below, where calls in quarantine wait for a decision"
+        text += f"; today's role stays at {_scopes(held)} below, where calls in quarantine wait for a decision: "
+        text += "`rightsize signals`"
     if others := len(stays_at) - held:
-        text += f"; its role stays whole at {_scopes(others)} below, where the logs say too little; {LATER_COST}"
+        text += f"; today's role stays at {_scopes(others)} below, whose logs decide too little: "
+        text += f"`rightsize logs` lists what is missing. {LATER_COST}"
     return text
 
 

@@ -69,7 +69,7 @@ WHY = {
     JOB: "others with the same job used it",
     COMPANION: "it comes along with a change of the job, for others with the same job",
     ADOPTED: "the earlier plan gave it to this job, and a role that stays keeps its strings",
-    ONE_READING: "Azure does not say whether `/*/` matches `/`; a need depends on it, so today's string is kept",
+    ONE_READING: "Azure does not document whether `/*/` matches `/`. A need depends on it, so today's string stays",
     NOT_IN_CATALOGUE: "it was used, and the catalogue lacks it, so the narrowest pattern that Azure accepts is kept",
 }
 

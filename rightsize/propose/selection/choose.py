@@ -292,5 +292,5 @@ def _describe_saving(saves: RoleSaving, holders: int) -> str:
     whose = "its holder has" if holders == 1 else f"one of {holders} holders has"
     return (
         f"a new role would save {saves.share:.2%} of the access that {whose} today, and {saves.live:,} of live excess; "
-        f"{saves.least_share:.0%} and {saves.least_live:,} are asked"
+        f"it has to save {saves.least_share:.0%} and {saves.least_live:,}"
     )

@@ -41,9 +41,9 @@ _ASSIGNMENTS = 20
 """A separate assignment of one principal has to save this part of what a new role has to."""
 JOINED = "joined"
 """The word for a need that is granted together with what was split off from it."""
-_WHOLE = "in one role at today's scope, since its condition applies to no operation of a part"
-_GATHERED = f"at today's scope, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
-_FEW = f"in as few roles as its scopes allow, since a holder would get more than {MOST_ASSIGNMENTS} assignments"
+_WHOLE = "one role at today's scope: its condition applies to no operation of one part"
+_GATHERED = f"at today's scope: narrower ones would take more than {MOST_ASSIGNMENTS} assignments for a holder"
+_FEW = f"in fewer, wider roles: narrower ones would take more than {MOST_ASSIGNMENTS} assignments for a holder"
 
 _Share = tuple[Key, Folded]
 """An assignment of today, and a principal that gets access for it: its holder, or a member of the group."""

@@ -14,11 +14,12 @@ from hashlib import sha256
 from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import Plan, PlannedRole
+from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal
 from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
+_GROUPS = "/providers/Microsoft.Management/managementGroups/"
 API = "2022-04-01"
 """The version of Resource Manager's interface for role definitions and assignments."""
 
@@ -45,6 +46,11 @@ class Made:
     condition: str | None
     description: str
 
+    @property
+    def path(self) -> str:
+        """Its id in Resource Manager."""
+        return f"{self.scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{self.id}"
+
     def properties(self) -> dict[str, str]:
         """Return its properties as a PUT takes them."""
         found = {
@@ -67,19 +73,78 @@ class DeployContents:
         assignments: Permanent, active assignments.
         managed: Number of eligible or time-bound ones: no file makes them, since they need requests to Privileged
             Identity Management, after their rules are set.
+        replaced: Assignments of today that go once the new ones exist.
+        names: Display names by folded id, and of subscriptions and management groups by folded scope.
+        existing: Folded ids of the roles and assignments that Azure has already.
     """
 
     roles: tuple[PlannedRole, ...]
     assignments: tuple[Made, ...]
     managed: int
+    replaced: tuple[Replaced, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
+    existing: Collection[str] = frozenset()
+
+    def called(self, id_: str) -> str:
+        """Return the display name of a principal, a role, a subscription or a group; empty where none is known."""
+        return self.names.get(fold(id_), "")
+
+    def said(self, one: Made) -> str:
+        """Return an assignment in words: who gets which role where, by display names where they are known."""
+        new = {role.definition.role_definition_id: role.definition.role_name for role in self.roles}
+        role = new.get(one.role) or self.called(one.role) or f"role {one.role}"
+        who = self.called(one.principal_id) or one.principal_id
+        return f"{who}: {role} at {self.place(one.scope)}"
+
+    def place(self, scope: str) -> str:
+        """Return a scope by the names in it."""
+        from rightsize.render.summary import full_path  # noqa: PLC0415  it loads polars, and a single role needs none
+
+        return full_path(scope, self.names)
 
 
-def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | None = None) -> DeployContents:
+@dataclass(frozen=True, slots=True, order=True)
+class Replaced:
+    """An assignment of today that the plan replaces or removes, and that code may still make.
+
+    Attributes:
+        scope: Its scope.
+        role: GUID of its role.
+        principal_id: Its holder.
+        id: Its GUID.
+        state: `active`, `eligible` or `activated`.
+        waits: Whether assignments that no file makes have to exist first: eligible or time-bound ones.
+    """
+
+    scope: str
+    role: str
+    principal_id: str
+    id: str
+    state: str
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Today:
+    """What the store knows of the tenant of today, for the files of a plan.
+
+    Attributes:
+        types: Type of each principal, by folded id; a missing one counts as a user.
+        names: Display names of principals and roles by id, of subscriptions and management groups by scope.
+        existing: Ids of the role definitions and assignments that Azure has.
+    """
+
+    types: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
+    existing: Collection[str] = ()
+
+
+def contents_of(plan: Plan, today: Today, only: Collection[str] | None = None) -> DeployContents:
     """Return the roles and assignments that deploying a plan for Azure RBAC makes.
 
     Args:
         plan: The plan.
-        types: Type of each principal, by folded id; a missing one counts as a user.
+        today: What the store knows.
         only: Ids of the proposals to deploy; None means all.
     """
     made: dict[str, Made] = {}
@@ -95,17 +160,69 @@ def contents_of(plan: Plan, types: Mapping[str, str], only: Collection[str] | No
                 managed.add(name)
             elif name not in made:
                 made[name] = Made(
-                    scope=parse_scope(one.scope).text,
+                    scope=spelled(one.scope),
                     id=name,
                     role=fold(one.role),
-                    role_path=role_path(one.scope, fold(one.role)),
+                    role_path=role_path(spelled(one.scope), fold(one.role)),
                     principal_id=fold(one.principal_id),
-                    principal_type=arm_principal_type(types.get(fold(one.principal_id), "User")),
+                    principal_type=arm_principal_type(today.types.get(fold(one.principal_id), "User")),
                     condition=one.condition,
                     description=f"rightsize {proposal.id}",
                 )
     wanted = (role for role in plan.roles if fold(role.definition.role_definition_id) in roles)
-    return DeployContents(tuple(sorted(wanted, key=lambda one: one.slug)), tuple(sorted(made.values())), len(managed))
+    return DeployContents(
+        tuple(sorted(wanted, key=lambda one: one.slug)),
+        tuple(sorted(made.values())),
+        len(managed),
+        _replaced(plan, only),
+        {fold(id_): name for id_, name in today.names.items() if name},
+        frozenset(map(fold, today.existing)),
+    )
+
+
+def spelled(scope: str) -> str:
+    """Return a scope with Azure's spelling of its fixed words and of the subscription's id.
+
+    Terraform compares scopes as texts, and would make an assignment again where Azure spells its scope otherwise.
+
+    Raises:
+        InputError: It is no scope.
+    """
+    found = parse_scope(scope)
+    if found.kind == "management_group":
+        return f"{_GROUPS}{found.text[len(_GROUPS) :]}"
+    if found.subscription_id is None:
+        return found.text
+    rest = found.text.split("/")[3:]
+    if found.resource_group is not None:
+        rest[0] = "resourceGroups"
+    return "/".join(("", "subscriptions", found.subscription_id, *rest))
+
+
+def _replaced(plan: Plan, only: Collection[str] | None) -> tuple[Replaced, ...]:
+    """Return the assignments of today that go; one that several proposals replace goes with all of them alone."""
+    found: dict[str, list[Proposal]] = {}
+    for proposal in plan.proposals:
+        if proposal.is_of_rbac and PROPOSAL_KINDS[proposal.kind].changes:
+            for id_ in proposal.replaces:
+                found.setdefault(fold(id_), []).append(proposal)
+    gone = []
+    for id_, proposals in found.items():
+        if only is not None and any(one.id not in only for one in proposals):
+            continue
+        evidence = proposals[0].evidence
+        made = [place for one in proposals for place in one.assignments]
+        gone.append(
+            Replaced(
+                scope=spelled(str(evidence.get("scope") or "/")),
+                role=fold(str(evidence.get("role") or "")),
+                principal_id=fold(proposals[0].principal_ids[0]),
+                id=id_,
+                state=str(evidence.get("state") or "active"),
+                waits=any(one.state != "active" or one.end_on is not None for one in made),
+            )
+        )
+    return tuple(sorted(gone))
 
 
 @dataclass(frozen=True, slots=True, order=True)

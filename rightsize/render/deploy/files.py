@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from rightsize.render.deploy.arm import ARM, BICEP, JSON
+from rightsize.render.deploy.arm import ARM, JSON
+from rightsize.render.deploy.bicep import BICEP
 from rightsize.render.deploy.contents import DeployContents, RoleFormat
 from rightsize.render.deploy.scripts import AZ, POWERSHELL, POWERSHELL_PERMISSIONS
 from rightsize.render.deploy.terraform import TERRAFORM

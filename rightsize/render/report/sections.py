@@ -103,7 +103,7 @@ _STAYS = 4
 _LEAST_SHARE = 0.001
 _IN_ROLES = "kept without evidence in new or smaller roles"
 _UNDECIDED = {
-    "cannot narrow": "kept whole: for most of it no log can tell",
+    "cannot narrow": "kept whole: no log shows most of it",
     "nothing observed": "kept whole: no log shows any use",
     "endpoint only": "kept whole: no log shows a use of an endpoint",
     "no able owner": "kept whole: no Owner is known to be able to act",

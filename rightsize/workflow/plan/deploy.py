@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.inputs import Inputs
 from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.model.role_forms import to_arm
 from rightsize.propose.verify.review import ReviewablePlan, plan_of, standings
 from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
-from rightsize.render.deploy.contents import DeployContents, contents_of
+from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.render.rows import write_markdown
@@ -66,8 +67,9 @@ def write_deployment(
         raise UsageError("markdown is a comment, not a form to deploy", hint="`rightsize plan comment PLAN` writes it")
     only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
     with open_store(db, read_only=True) as store:
-        types = types_of(store.table("principals"))
-    contents = contents_of(read, types, only)
+        tables = ("principals", "role_definitions", "role_assignments")
+        inputs = Inputs.of(**{name: store.table(name) for name in tables})
+    contents = contents_of(read, today_of(inputs, names_in(db, read)), only)
     roles = {f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 
@@ -90,6 +92,12 @@ def comment_on(db: Path, plan: Path, review: Path | None = None, signers: Signer
         found = standings(read, read_review(review), dt.datetime.now(dt.UTC).date())
         states = {one.proposal.id: str(one.state) for one in found}
     return write_comment(read, names_in(db, read), states, steps_in(db, read))
+
+
+def today_of(inputs: Inputs, names: Mapping[str, str]) -> Today:
+    """Return what the tables of principals, roles and assignments say of today, with display names by id."""
+    roles, assignments = inputs.role_definitions["role_definition_id"], inputs.role_assignments["role_assignment_id"]
+    return Today(types_of(inputs.principals), names, [*roles.drop_nulls(), *assignments.drop_nulls()])
 
 
 def types_of(principals: pl.DataFrame) -> dict[str, str]:

@@ -20,7 +20,7 @@ from rightsize.model.decisions import Form, ReviewDecision
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
-from rightsize.model.progress import step
+from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
@@ -53,7 +53,7 @@ from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure
 from rightsize.workflow.analysis.reach import keep_reach
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
-from rightsize.workflow.plan.deploy import COMMENT_FORM, types_of
+from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
 from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
 from rightsize.workflow.signatures import CHAIN, make_chain
 from rightsize.workflow.text_files import read_bytes
@@ -157,7 +157,7 @@ def propose_plan(
         plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
         extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:
-            extra |= deploy_files(contents_of(plan, types_of(inputs.principals)), forms)
+            extra |= deploy_files(contents_of(plan, today_of(inputs, plan.names)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
         steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)
@@ -203,8 +203,8 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     if options.separate_layers or found.is_empty():
         return plan.advice
     who, times = found["principal_id"].n_unique(), found.height
-    text = f"{who} {'principal' if who == 1 else 'principals'} would defeat several layers of one subscription without "
-    text += f"an activation, in {times} cases: the option splits their roles, and the plan states the cost"
+    cases = f"{counted(who, 'principal')} could defeat several layers of one subscription without an activation"
+    text = f"{cases} ({counted(times, 'case')}). To split their roles, give this option; the plan says what it costs."
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
 
 

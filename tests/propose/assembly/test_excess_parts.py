@@ -204,9 +204,9 @@ def test_a_kept_assignment_counts_what_cannot_be_decided_and_says_what_would_tel
     plan = tenant.plan(unobservable="keep")
     proposal = proposal_for(plan, guid(101))
     assert proposal.kind == "keep"
-    assert "for 3 no log can tell (" in proposal.reason
+    assert "; no log can show 3 (" in proposal.reason
     assert "2 on endpoints of services, 1 data actions without" in proposal.reason
-    assert "; what would tell: " in proposal.reason
+    assert ". To decide: " in proposal.reason
     told = what_would_tell(proposal.evidence["kept_unseen"])
     assert sorted({*told}) == sorted({plan.would_tell[word] for word in proposal.evidence["kept_unseen"]}) != []
 

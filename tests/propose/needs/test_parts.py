@@ -94,8 +94,8 @@ def test_what_a_write_where_the_role_stays_may_refer_to_stays_at_the_group() -> 
 
 def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
     found = proposal_for(plan, guid(101))
-    assert "its role stays whole at 1 scope below, where the logs say too little" in found.reason
-    assert "a subscription that joins the group later gets only what stays at the group" in found.reason
+    assert "; today's role stays at 1 scope below, whose logs decide too little: `rightsize logs` lists" in found.reason
+    assert "A subscription that joins the group later gets only what stays at the group" in found.reason
     assert found.evidence["cost"] in found.reason
     (one,) = found.evidence["stays_at"]
     assert (one["scope"], one["why"]) == (SUB2, "scope_not_covered")
@@ -128,7 +128,7 @@ def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
     found = proposal_for(tenant.plan(**LEAN), guid(101))
     assert whole_at(found) == [SUB2]
     assert found.evidence["removed"]["covered"] > 0
-    assert found.reason.startswith("keeps 0 of 28 operations at 0 scopes; its role stays whole at 1 scope below")
+    assert found.reason.startswith("keeps 0 of 28 operations at 0 scopes; today's role stays at 1 scope below")
 
 
 def test_a_log_of_some_days_decides_its_part() -> None:
@@ -181,7 +181,7 @@ def test_a_group_that_needs_two_roles_has_no_room_for_a_third() -> None:
     tenant.use(guid(1), START, f"{SUB}/resourceGroups/g1/providers/Microsoft.Compute/virtualMachines/v")
     plan = tenant.plan(roles="max")
     found = proposal_for(plan, guid(101))
-    assert "in as few roles as its scopes allow" in found.reason
+    assert "in fewer, wider roles: " in found.reason
     above = sorted(strings(plan, one.role) for one in found.assignments if one.scope == MG)
     assert above == [["*/read", START], [ASSIGN]]
     assert [(one.scope, one.role) for one in found.assignments if one.scope != MG] == [(SUB2, OWNER)]

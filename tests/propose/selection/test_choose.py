@@ -55,7 +55,7 @@ def test_what_saves_less_live_excess_than_asked_is_said_as_not_worth_a_role() ->
     for one in ids:
         reason = proposal_for(plan, one).reason
         assert reason.startswith("not worth a role: a new role would save ")
-        assert reason.endswith(" of live excess; 2% and 1,000,000 are asked")
+        assert reason.endswith(" of live excess; it has to save 2% and 1,000,000")
     assert len(tenant.plan(role_worth=0, **LEAN).roles) == len(tenant.plan(roles="max", **LEAN).roles) == len(ids)
 
 
