@@ -32,6 +32,7 @@ _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
 BY_DESIGN = "by design"
+_RBAC_TITLES = {"control": "Azure control plane", "data": "Azure data plane"}
 
 
 class Figures:
@@ -72,6 +73,32 @@ class Figures:
             }
             for name, one in shown.items()
         }
+
+    def excess_shares(self) -> list[dict[str, Any]]:
+        """Return what becomes of the live excess of today, and of what stays by design: shares of 100 that add up.
+
+        `goes` is what the plan removes, `stays` what stays by design, and `left` the rest.
+        """
+        excess = total_excess_of(self.proposals)
+        whole = excess.live.before + excess.by_design
+        if not whole:
+            return []
+        goes = round(100 * (excess.live.before - excess.live.after) / whole)
+        stays = round(100 * excess.by_design / whole)
+        shares = (("goes", goes), ("stays", stays), ("left", 100 - goes - stays))
+        return [{"name": name, "at": sum(one for _, one in shares[:at]), "share": share}
+                for at, (name, share) in enumerate(shares)]  # fmt: skip
+
+    def plane_bars(self) -> list[dict[str, Any]]:
+        """Return the counts and the bar of each plane; planes without any grant are left out."""
+        counted = {_RBAC_TITLES[plane]: counts for plane, counts in self.sources.overview.by_plane.items()}
+        for one in sorted(self.sources.planes, key=lambda one: one.plane):
+            counted[plane_title(one.plane)] = {name: int(one.assignments[name].sum()) for name in COUNTS}
+        return [
+            {name: counts[name] for name in COUNTS} | {"title": title, "bar": bar(counts)}
+            for title, counts in counted.items()
+            if counts["granted"]
+        ]
 
     def by_design_word(self, proposal: Mapping[str, Any]) -> str:
         """Return why an assignment stays by design; empty where it does not."""

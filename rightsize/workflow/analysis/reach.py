@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
+from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.escalation import Holdings, build_graph, escalations_of, with_assignable
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.reach.measure import (
@@ -199,7 +200,8 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
     Returns:
         `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
         subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
-        `left_out`, the number of things in none of the branches.
+        `left_out`, the number of things in none of the branches, and `way`: the shortest way `to` the worst thing, its
+        steps `today` and `after` (null without a plan, empty where the plan leaves no way); null where nothing is reached.
     """
     view = views.granted
     ways = ways_from(view, node, ends_of(view, node))
@@ -220,6 +222,22 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
         ],
         "branches": [_branch_document(one, names) for one in branches],
         "left_out": left_out,
+        "way": _worst_way(node, ways, views.proposed, names),
+    }
+
+
+def _worst_way(
+    node: str, ways: Mapping[str, Sequence[Step]], proposed: View | None, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return the shortest way to the worst thing that is reached, today and under the plan."""
+    if not ways:
+        return None
+    end = min(ways, key=lambda end: (rank_of(end), len(ways[end]), end))
+    after = None if proposed is None else ways_from(proposed, node, [end]).get(end, [])
+    return {
+        "to": named(end, names),
+        "today": [step_of(one, names) for one in ways[end]],
+        "after": None if after is None else [step_of(one, names) for one in after],
     }
 
 
