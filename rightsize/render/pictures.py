@@ -229,6 +229,7 @@ def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
         "branches": _branches(blast["branches"]),
         "left_out": blast["left_out"],
         "ways": _shape_ways(blast["name"], blast["way"]),
+        "plan_changes": bool(blast["way"]) and blast["way"]["after"] not in (None, blast["way"]["today"]),
     }
 
 

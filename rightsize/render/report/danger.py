@@ -136,25 +136,34 @@ def _plane_of(proposal: Mapping[str, Any]) -> str:
 def _card(one: _Subject, findings: Mapping[str, str], figures: Figures) -> dict[str, Any]:
     held = [*(one.worst["replaces"] if one.worst else ()), one.id_]
     because = next((findings[fold(id_)] for id_ in held if fold(id_) in findings), "")
+    way = next((blast["way"] for blast in figures.sources.blasts if fold(blast["subject"]) == fold(one.id_)), None)
     does, effort, back = _monday(one.worst, figures)
     return {
         "principal_id": one.id_ if one.is_principal else "",
         "name": one.name,
         "takes": f"whole tenant in {counted(one.steps, 'step')}" if one.steps is not None else "",
-        "because": because or _way_text(one, figures),
+        "because": because or _way_text(way),
+        "left": _left_text(way),
         "does": does,
         "effort": effort,
         "back": back,
     }
 
 
-def _way_text(one: _Subject, figures: Figures) -> str:
-    """Return the first step of the way to the tenant, where the page draws it."""
-    for blast in figures.sources.blasts:
-        if blast["name"] == one.name and blast["way"]:
-            first = blast["way"]["today"][0]
-            return clean(f"{first['why']}: {first['to']}")
-    return "a way leads from what it holds to every role"
+def _way_text(way: Mapping[str, Any] | None) -> str:
+    if not way:
+        return "a way leads from what it holds to every role"
+    first = way["today"][0]
+    return clean(f"{first['why']}: {first['to']}")
+
+
+def _left_text(way: Mapping[str, Any] | None) -> str:
+    """Return what the whole plan leaves of the way, where the page draws it."""
+    if not way or way["after"] is None:
+        return ""
+    if not way["after"]:
+        return "The plan leaves no way."
+    return f"Under the whole plan, a way of {counted(len(way['after']), 'step')} is left."
 
 
 def _monday(worst: Mapping[str, Any] | None, figures: Figures) -> tuple[str, str, str]:

@@ -77,7 +77,7 @@ class Figures:
     def excess_shares(self) -> list[dict[str, Any]]:
         """Return what becomes of the live excess of today, and of what stays by design: shares of 100 that add up.
 
-        `goes` is what the plan removes, `stays` what stays by design, and `left` the rest.
+        They are `removed` by the plan, `by_design`, and `left`.
         """
         excess = total_excess_of(self.proposals)
         whole = excess.live.before + excess.by_design
@@ -85,7 +85,7 @@ class Figures:
             return []
         goes = round(100 * (excess.live.before - excess.live.after) / whole)
         stays = round(100 * excess.by_design / whole)
-        shares = (("goes", goes), ("stays", stays), ("left", 100 - goes - stays))
+        shares = (("removed", goes), ("by_design", stays), ("left", 100 - goes - stays))
         return [{"name": name, "at": sum(one for _, one in shares[:at]), "share": share}
                 for at, (name, share) in enumerate(shares)]  # fmt: skip
 

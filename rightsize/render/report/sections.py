@@ -119,12 +119,12 @@ def unknown_card(figures: Figures) -> dict[str, Any]:
 
 
 def _whole_price(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the price of all options together a month; `at least` where the price of one is not known."""
-    known = [row["price_per_month"] for row in rows if row["price_per_month"] is not None and not row["is_sent"]]
-    least = "at least " if len(known) < len(rows) else ""
-    if not sum(known):
-        return "at an unknown price" if least else "free"
-    return f"for {least}{sum(known):,.2f} {rows[0]['currency']} a month"
+    """Return the price of all options together a month; it is not known where that of one is not."""
+    if not rows:
+        return ""
+    prices = [row["price_per_month"] for row in rows]
+    whole = {"price_per_month": None if None in prices else sum(prices)}
+    return price_text({**rows[0], **whole, **{name: any(row[name] for row in rows) for name in ("is_assumed", "is_sent")}})
 
 
 def _option(row: Mapping[str, Any]) -> dict[str, Any]:
