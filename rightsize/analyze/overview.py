@@ -65,9 +65,7 @@ def survey(inputs: Inputs, analysis: Analysis) -> Overview:
         providers=_providers(inputs, analysis),
         reasons=_reasons(analysis),
         totals=count_verdicts(analysis.verdicts),
-        by_plane={
-            plane: count_verdicts(analysis.verdicts.filter(pl.col("plane") == plane)) for plane in RBAC_PLANES
-        },
+        by_plane={plane: count_verdicts(analysis.verdicts.filter(pl.col("plane") == plane)) for plane in RBAC_PLANES},
     )
 
 

@@ -170,7 +170,8 @@ def _monday(worst: Mapping[str, Any] | None, figures: Figures) -> tuple[str, str
     """Return what to do, its effort, and the way back."""
     if worst is None:
         look = "see what it holds with `rightsize explain`"
-        return (look if figures.sources.proposals is not None else f"{look}; `rightsize propose` plans a change"), "", ""
+        more = "; `rightsize propose` plans a change" if figures.sources.proposals is None else ""
+        return look + more, "", ""
     step = figures.sources.steps.by_proposal().get(worst["id"])
     if step is not None:
         row = step_row(step, figures)

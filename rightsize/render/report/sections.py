@@ -123,8 +123,8 @@ def _whole_price(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return ""
     prices = [row["price_per_month"] for row in rows]
-    whole = {"price_per_month": None if None in prices else sum(prices)}
-    return price_text({**rows[0], **whole, **{name: any(row[name] for row in rows) for name in ("is_assumed", "is_sent")}})
+    marks = {name: any(row[name] for row in rows) for name in ("is_assumed", "is_sent")}
+    return price_text({**rows[0], **marks, "price_per_month": None if None in prices else sum(prices)})
 
 
 def _option(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -321,7 +321,7 @@ def job_picture(figures: Figures) -> dict[str, Any] | None:
         rows.append(
             {
                 "name": names[0],
-                "more": len(names) - 1,
+                "holders": len(names),
                 "all": clean(", ".join(names)),
                 "cells": [word.get(job, "") for job in range(len(jobs))],
             }

@@ -199,10 +199,11 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
     """Return the blast radius of a node of the graph.
 
     Returns:
-        `subject`, its `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
-        subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
-        `left_out`, the number of things in none of the branches, and `way`: the shortest way `to` the worst thing, its
-        steps `today` and `after` (null without a plan, empty where the plan leaves no way); null where nothing is reached.
+        `subject`, its `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid`
+        with a row a subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before
+        children, `left_out`, the number of things in none of the branches, and `way`: the shortest way `to` the worst
+        thing, its steps `today` and `after` (null without a plan, empty where the plan leaves no way); null where
+        nothing is reached.
     """
     view = views.granted
     ways = ways_from(view, node, ends_of(view, node))
