@@ -202,7 +202,7 @@ _BEYOND = ("emergency_access", "excluded", "last_global_administrator", "by_the_
 
 
 def by_design_part(figures: Figures) -> dict[str, Any]:
-    """Return `fact`, a line; `rows`, the assignments with the largest excess first; `whole`, the number of all.
+    """Return `fact`, a line; `reasons`; `rows`, assignments, the largest excess first; `whole`, the number of all.
 
     Rows of other planes come last, and their excess is not shown: it has other units.
     """
@@ -218,7 +218,7 @@ def by_design_part(figures: Figures) -> dict[str, Any]:
     fact = [f"{counted(len(own), 'assignment')} with {share} ({named})"] if own else []
     fact += [f"{counted(len(beyond), 'assignment')} beyond Azure roles"] if beyond else []
     rows = [_design_row(one, figures) for one in own] + [_design_row_beyond(one, figures) for one in beyond]
-    return {"fact": ", ".join(fact), "rows": rows[:SHOWN], "whole": len(rows)}
+    return {"fact": ", ".join(fact), "reasons": clean(named), "rows": rows[:SHOWN], "whole": len(rows)}
 
 
 def _design_row(one: Any, figures: Figures) -> dict[str, Any]:
