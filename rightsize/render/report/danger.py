@@ -13,6 +13,7 @@ from typing import Any
 from rightsize.model.plan import AZURE_ROLES, PLANES_BEYOND, PROPOSAL_KINDS
 from rightsize.model.progress import counted
 from rightsize.rbac.text import fold
+from rightsize.render.next_steps import describe_effort
 from rightsize.render.report.figures import Figures
 from rightsize.render.report.sections import step_row
 from rightsize.render.report.sources import clean
@@ -174,8 +175,7 @@ def _monday(worst: Mapping[str, Any] | None, figures: Figures) -> tuple[str, str
         return look + more, "", ""
     step = figures.sources.steps.by_proposal().get(worst["id"])
     if step is not None:
-        row = step_row(step, figures)
-        return row["does"], row["effort"], _WAYS_BACK[_plane_of(worst)]
+        return step_row(step, figures)["does"], clean(describe_effort(step)), _WAYS_BACK[_plane_of(worst)]
     grant = describe_grant(
         figures.role_name(worst["evidence"]["role"]), worst["evidence"]["scope"], _plane_of(worst),
         figures.sources.scope_names,
