@@ -8,7 +8,7 @@ import polars as pl
 
 from rightsize.analyze.columns import folded
 from rightsize.analyze.counting import count_verdicts
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import RBAC_PLANES, Inputs
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.scores import score_assignments, score_principals
@@ -35,6 +35,7 @@ class Overview:
         reasons: `verdict, reason, operations`: why granted operations have the verdict that they have, the commonest
             first; used operations are not among them.
         totals: The counts of all assignments together, and `unexplained`.
+        by_plane: The same of the `control` and of the `data` plane.
     """
 
     principals: pl.DataFrame
@@ -47,6 +48,7 @@ class Overview:
     providers: pl.DataFrame
     reasons: pl.DataFrame
     totals: dict[str, int]
+    by_plane: dict[str, dict[str, int]]
 
 
 def survey(inputs: Inputs, analysis: Analysis) -> Overview:
@@ -63,6 +65,7 @@ def survey(inputs: Inputs, analysis: Analysis) -> Overview:
         providers=_providers(inputs, analysis),
         reasons=_reasons(analysis),
         totals=count_verdicts(analysis.verdicts),
+        by_plane={plane: count_verdicts(analysis.verdicts.filter(pl.col("plane") == plane)) for plane in RBAC_PLANES},
     )
 
 

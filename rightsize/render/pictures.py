@@ -198,6 +198,8 @@ _BLAST_CELL = (_BLAST_WIDTH - _BLAST_LABEL) / len(COLUMNS)
 _BLAST_BAR = _BLAST_CELL - 10
 _BLAST_HEAD = 118
 _LETTER = 6.6
+_NODE, _EDGE = 56, 90
+"""The most characters of a node of a way, and of what leads to it."""
 BASES = ("granted", "proposed", "used")
 _WORDS = {"identity": "principals", "resource": "resources", "secrets": "stores of secrets or data", "access": "scopes",
           "directory": "parts of the directory", "outsider": "outside subjects", "consent": "users"}  # fmt: skip
@@ -226,7 +228,39 @@ def shape_blast(blast: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "branches": _branches(blast["branches"]),
         "left_out": blast["left_out"],
+        "ways": _shape_ways(blast["name"], blast["way"]),
+        "plan_changes": bool(blast["way"]) and blast["way"]["after"] not in (None, blast["way"]["today"]),
     }
+
+
+def _shape_ways(name: str, way: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """Return the way to the worst thing as chains to draw: one, or today's and the plan's where they differ.
+
+    A chain has a `title`, `is_cut`, and `nodes`: each with the `name` of what is reached and `by` what.
+    """
+    if way is None:
+        return []
+    today, after = way["today"], way["after"]
+    if after is None or after == today:
+        titles = ["today" if after is None else "today, and under the plan"]
+    else:
+        titles = ["today", "under the plan"]
+    cut = [{"why": "no way is left", "to": way["to"], "certain": True}]
+    return [
+        {
+            "title": title,
+            "is_cut": not steps,
+            "nodes": [{"by": "", "name": _cut(for_terminal(name), _NODE)}]
+            + [
+                {
+                    "by": _cut(for_terminal(step["why"]), _EDGE) + ("" if step["certain"] else " (possible)"),
+                    "name": _cut(for_terminal(step["to"]), _NODE),
+                }
+                for step in steps or cut
+            ],
+        }
+        for title, steps in zip(titles, (today, after), strict=False)
+    ]
 
 
 def _branches(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

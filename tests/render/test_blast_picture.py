@@ -21,11 +21,18 @@ def blast(**more: Any) -> dict[str, Any]:
     cell = {"own": 0, "granted": 1, "used": 0, "proposed": 1}
     grid = [{"at": "Portal", "subscriptions": 1, "cells": dict.fromkeys(COLUMNS, cell)}]
     after = COUNTS | {"identities": 1, "takes_tenant": False, "planes": []}
-    return {"name": "vm1", "today": COUNTS, "after": after, "grid": grid, "branches": [branch()], "left_out": 0} | more
+    way = {"to": "tenant", "today": [step("app", "its managed identity"), step("tenant", "is admin")], "after": []}
+    whole = {"subject": "vm1", "name": "vm1", "today": COUNTS, "after": after, "grid": grid, "branches": [branch()]}
+    return whole | {"left_out": 0, "way": way} | more
+
+
+def step(to: str, why: str, **more: Any) -> dict[str, Any]:
+    return {"from": "", "to": to, "why": why, "certain": True} | more
 
 
 def test_names_are_text_whatever_they_are() -> None:
-    hostile = blast(name=HOSTILE, branches=[branch(names=[HOSTILE], why=HOSTILE)])
+    way = {"to": HOSTILE, "today": [step(HOSTILE, HOSTILE)], "after": []}
+    hostile = blast(name=HOSTILE, branches=[branch(names=[HOSTILE], why=HOSTILE)], way=way)
     hostile["grid"][0]["at"] = HOSTILE
     for drawn in (draw_blast(hostile), write_blast_page(hostile)):
         assert "<script" not in drawn
@@ -39,6 +46,32 @@ def test_the_counts_stand_before_and_after_the_plan() -> None:
     assert "takes the whole tenant, not under the plan" in drawn
     assert "acts in Microsoft Graph, not under the plan" in drawn
     assert "→" not in draw_blast(blast(after=None))
+
+
+def test_the_way_to_the_worst_is_drawn_before_and_after_the_plan() -> None:
+    """One chain where the plan changes nothing, two where it leaves another way or none."""
+    today = [step("app", "its managed identity"), step("tenant", "may be admin", certain=False)]
+    shorter = [step("tenant", "is admin")]
+    drawn = {}
+    for name, after in (("no plan", None), ("same", today), ("other", shorter), ("cut", [])):
+        ways = shape_blast(blast(way={"to": "tenant", "today": today, "after": after}))["ways"]
+        drawn[name] = [(one["title"], one["is_cut"], [node["name"] for node in one["nodes"]]) for one in ways]
+    whole = ["vm1", "app", "tenant"]
+    assert drawn == {
+        "no plan": [("today", False, whole)],
+        "same": [("today, and under the plan", False, whole)],
+        "other": [("today", False, whole), ("under the plan", False, ["vm1", "tenant"])],
+        "cut": [("today", False, whole), ("under the plan", True, ["vm1", "tenant"])],
+    }
+    page = write_blast_page(blast(way={"to": "tenant", "today": today, "after": []}))
+    assert "may be admin (possible)" in page and "no way is left" in page
+    assert shape_blast(blast(way=None))["ways"] == []
+
+
+def test_long_names_on_a_way_are_cut() -> None:
+    (chain,) = shape_blast(blast(way={"to": "x", "today": [step("n" * 400, "w" * 400)], "after": None}))["ways"]
+    assert max(len(node["name"]) for node in chain["nodes"]) <= 56
+    assert len(chain["nodes"][1]["by"]) <= 90
 
 
 def test_every_cell_says_in_words_what_it_shows() -> None:

@@ -103,6 +103,36 @@ def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str
     assert html.escape(first["name"]) in told and html.escape(first["steps"][0]["to"]) in told
 
 
+def test_the_ways_are_drawn_before_and_after_the_plan(page: str) -> None:
+    """A chain from each subject to the worst that it reaches, and what the plan leaves of it."""
+    section = page.partition('<section id="escalation">')[2].partition("</section>")[0]
+    assert section.count('<div class="ways">') == section.count('<details name="blast">') > 0
+    assert '<ol class="way cut-off">' in section
+    cut = section.partition('<ol class="way cut-off">')[2].partition("</ol>")[0]
+    assert "pull_request" in cut and "no way is left" in cut
+
+
+def test_the_most_dangerous_have_a_card_with_a_step_and_a_way_back(page: str) -> None:
+    """The credential that any pull request may use is the first, and a question where the plan keeps what is held."""
+    section = page.partition('<section class="first"')[2].partition("</section>")[0]
+    cards = [html.unescape(re.sub(r"<[^>]+>", "", card)) for card in re.findall(r"<li>(.*?)</li>", section, re.S)]
+    assert len(cards) == 5
+    assert "pull_request" in cards[0] and "Remove GitHub Actions: pull requests" in cards[0]
+    assert any("Global Administrator at the directory becomes" in card for card in cards)
+    assert any("Ask its owner whether User Access Administrator at / is needed" in card for card in cards)
+    assert all("Way back:" in card for card in cards)
+    assert not any("emergency" in card for card in cards)
+    assert "Emergency access stays:" in section
+
+
+def test_each_plane_has_its_bar(page: str) -> None:
+    planes = page.partition('<ul class="planes">')[2].partition("</ul>")[0]
+    assert re.findall(r"<li><span>(.*?)</span>", planes) == [
+        "Azure control plane", "Azure data plane", "Directory roles", "Microsoft Graph permissions",
+        "Federated credentials",
+    ]  # fmt: skip
+
+
 def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str, demo_folder: Path) -> None:
     """Each grant once, with what was used of it and the kind of its proposal; its counts are added to no others."""
     section = page.partition('<section id="planes">')[2].partition("</section>")[0]

@@ -32,6 +32,7 @@ _NAMED = 1
 _REASONS = 4
 _LEAST_SHARE = 1.5
 BY_DESIGN = "by design"
+_RBAC_TITLES = {"control": "Azure control plane", "data": "Azure data plane"}
 
 
 class Figures:
@@ -71,6 +72,17 @@ class Figures:
             }
             for name, one in shown.items()
         }
+
+    def plane_bars(self) -> list[dict[str, Any]]:
+        """Return the counts and the bar of each plane; planes without any grant are left out."""
+        counted = {_RBAC_TITLES[plane]: counts for plane, counts in self.sources.overview.by_plane.items()}
+        for one in sorted(self.sources.planes, key=lambda one: one.plane):
+            counted[plane_title(one.plane)] = {name: int(one.assignments[name].sum()) for name in COUNTS}
+        return [
+            {name: counts[name] for name in COUNTS} | {"title": title, "bar": bar(counts)}
+            for title, counts in counted.items()
+            if counts["granted"]
+        ]
 
     def by_design_word(self, proposal: Mapping[str, Any]) -> str:
         """Return why an assignment stays by design; empty where it does not."""

@@ -26,13 +26,15 @@ from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number
+from rightsize.render.report.danger import danger_cards
 from rightsize.render.report.embed import Embedding, to_json
-from rightsize.render.report.figures import Figures, bar
+from rightsize.render.report.figures import Figures
 from rightsize.render.report.sections import (
     activation_rows,
     blast_rows,
     by_design_part,
     first_waves,
+    job_picture,
     job_rows,
     plane_tables,
     reach_rows,
@@ -40,7 +42,7 @@ from rightsize.render.report.sections import (
 )
 from rightsize.render.report.sources import Sources
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.sentences import excess_facts, separation_lines
+from rightsize.render.sentences import excess_facts, separation_lines, whole_percents
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
 
@@ -237,6 +239,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
     design = by_design_part(figures)
     excess = total_excess_of(proposals)
     calendar = draw_calendar(sources.coverage, sources.window)
+    options = sources.plan.get("generated_from", {}).get("options", {})
     return {
         "title": sources.title,
         "parts": describe_parts(figures, calendar, design),
@@ -252,7 +255,9 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "holders": sources.overview.assignments["principal_id"].n_unique(),
         "assignment_count": sources.overview.assignments.height,
         "totals": totals,
-        "total_bar": bar(totals),
+        "plane_bars": figures.plane_bars(),
+        "excess_shares": whole_percents(excess.parts_of_live()),
+        "danger": danger_cards(figures),
         "waves": first_waves(figures),
         "not_worth": left_out_line(sources.steps),
         "exposure": figures.exposure(),
@@ -279,8 +284,10 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "role_rows": figures.role_rows(),
         "scope_rows": figures.scope_rows(),
         "curve": draw_curve(sources.plan.get("curve", ()), len(sources.evidence), excess.all_live),
+        "curve_mark": "this plan, the default" if options.get("roles") == "auto" else "this plan",
         "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "job_rows": job_rows(figures),
+        "job_picture": job_picture(figures),
         "job_count": sources.jobs["jobs"].height if sources.jobs else 0,
         "layers": LAYERS,
         "layer_rows": figures.layer_rows(),

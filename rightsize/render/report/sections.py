@@ -64,13 +64,14 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
                 "running_share": own[0]["running_share_of_all"] if own else None,
                 "roles": sum(row["roles_to_create"] for row in own),
                 "others": others,
-                "first": [_step_row(one, figures) for one in shown],
+                "first": [step_row(one, figures) for one in shown],
             }
         )
     return found
 
 
-def _step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
+def step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
+    """Return a step with harmless texts: what it `does`, its `effort`, its `share` and the `total` so far."""
     names = {step.principal_id: figures.principal_name(step.principal_id)} | dict(figures.sources.scope_names)
     names |= {owner: figures.principal_name(owner) for owner in (step.danger.owners if step.danger else ())}
     names |= {role: figures.roles[fold(role)] for role in (step.role, *step.becomes) if fold(role) in figures.roles}
@@ -123,6 +124,7 @@ def unknown_card(figures: Figures) -> dict[str, Any]:
         "count": len(rows),
         "decidable": undecided.decidable,
         "unlisted": undecided.unlisted,
+        "price": _whole_price(undecided.options),
         "prices": {
             "plan": undecided.options[0]["plan"] if undecided.options else "",
             "region": undecided.region,
@@ -130,6 +132,15 @@ def unknown_card(figures: Figures) -> dict[str, Any]:
         },
         "stays": list(_stays(figures)),
     }
+
+
+def _whole_price(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the price of all options together a month; it is not known where that of one is not."""
+    if not rows:
+        return ""
+    prices = [row["price_per_month"] for row in rows]
+    marks = {name: any(row[name] for row in rows) for name in ("is_assumed", "is_sent")}
+    return price_text({**rows[0], **marks, "price_per_month": None if None in prices else sum(prices)})
 
 
 def _option(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -207,7 +218,7 @@ _BEYOND = ("emergency_access", "excluded", "last_global_administrator", "by_the_
 
 
 def by_design_part(figures: Figures) -> dict[str, Any]:
-    """Return `fact`, a line; `rows`, the assignments with the largest excess first; `whole`, the number of all.
+    """Return `fact`, a line; `reasons`; `rows`, assignments, the largest excess first; `whole`, the number of all.
 
     Rows of other planes come last, and their excess is not shown: it has other units.
     """
@@ -223,7 +234,7 @@ def by_design_part(figures: Figures) -> dict[str, Any]:
     fact = [f"{counted(len(own), 'assignment')} with {share} ({named})"] if own else []
     fact += [f"{counted(len(beyond), 'assignment')} beyond Azure roles"] if beyond else []
     rows = [_design_row(one, figures) for one in own] + [_design_row_beyond(one, figures) for one in beyond]
-    return {"fact": ", ".join(fact), "rows": rows[:SHOWN], "whole": len(rows)}
+    return {"fact": ", ".join(fact), "reasons": clean(named), "rows": rows[:SHOWN], "whole": len(rows)}
 
 
 def _design_row(one: Any, figures: Figures) -> dict[str, Any]:
@@ -260,6 +271,8 @@ def _word_beyond(reason: str) -> str:
 
 
 _HOLDERS_NAMED = 6
+_JOBS_DRAWN, _HOLDERS_DRAWN = 20, 30
+"""The most columns and rows of the picture of jobs: more cannot be told apart on a phone."""
 
 
 def job_rows(figures: Figures) -> list[dict[str, Any]]:
@@ -294,6 +307,47 @@ def job_rows(figures: Figures) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def job_picture(figures: Figures) -> dict[str, Any] | None:
+    """Return the picture of jobs: `jobs` as columns, and `rows`, the holders who share the same jobs.
+
+    A cell is `alone` where a holder of the row does something that nobody else of the job does, `shared` where nobody
+    of the row does, and empty where the row does not have the job. `more_jobs` and `more_rows` say what is left out.
+    """
+    tables = figures.sources.jobs
+    if not tables or tables["jobs"].is_empty():
+        return None
+    jobs = tables["jobs"].head(_JOBS_DRAWN).to_dicts()
+    place = {row["job"]: number for number, row in enumerate(jobs)}
+    held: dict[str, set[int]] = {}
+    alone: set[tuple[str, int]] = set()
+    for row in tables["job_holders"].iter_rows(named=True):
+        if row["job"] in place:
+            held.setdefault(row["principal_id"], set()).add(place[row["job"]])
+            if row["alone_operations"]:
+                alone.add((row["principal_id"], place[row["job"]]))
+    alike: dict[tuple[int, ...], list[str]] = {}
+    for principal, those in held.items():
+        alike.setdefault(tuple(sorted(those)), []).append(principal)
+    rows = []
+    for those, people in sorted(alike.items())[:_HOLDERS_DRAWN]:
+        names = sorted(figures.principal_name(one) for one in people)
+        word = {job: "alone" if any((one, job) in alone for one in people) else "shared" for job in those}
+        rows.append(
+            {
+                "name": names[0],
+                "holders": len(names),
+                "all": clean(", ".join(names)),
+                "cells": [word.get(job, "") for job in range(len(jobs))],
+            }
+        )
+    return {
+        "jobs": [{"name": clean(row["name"]), "holders": row["holder_count"]} for row in jobs],
+        "rows": rows,
+        "more_jobs": tables["jobs"].height - len(jobs),
+        "more_rows": len(alike) - len(rows),
+    }
 
 
 def _first(texts: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
+from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.escalation import Holdings, build_graph, escalations_of, with_assignable
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.reach.measure import (
@@ -159,6 +160,7 @@ def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
 
 TableOf = Callable[[str], pl.DataFrame]
 _NAMED = 3
+_TENANT = ("x:tenant", "a:/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,9 +199,11 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
     """Return the blast radius of a node of the graph.
 
     Returns:
-        `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid` with a row a
-        subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before children, and
-        `left_out`, the number of things in none of the branches.
+        `subject`, its `name`, `today` and `after` (counts as the table `reach`; `after` is null without a plan), `grid`
+        with a row a subscription (`at`, `subscriptions`, `cells` by column), `branches` with the ways, parents before
+        children, `left_out`, the number of things in none of the branches, and `way`: the shortest way `to` the worst
+        thing, its steps `today` and `after` (null without a plan, empty where the plan leaves no way); null where
+        nothing is reached.
     """
     view = views.granted
     ways = ways_from(view, node, ends_of(view, node))
@@ -207,6 +211,7 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
     branches, left_out = grow_branches(ways, left, rank_of)
     grid = draw_grid(node, view, views.used, views.proposed)
     return {
+        "subject": node[2:],
         "name": named(node, names),
         "today": _counts(view, node),
         "after": _counts(views.proposed, node) if views.proposed is not None else None,
@@ -220,6 +225,27 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
         ],
         "branches": [_branch_document(one, names) for one in branches],
         "left_out": left_out,
+        "way": _worst_way(node, ways, views.proposed, names),
+    }
+
+
+def _worst_way(
+    node: str, ways: Mapping[str, Sequence[Step]], proposed: View | None, names: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """Return the shortest way to the worst thing that is reached, today and under the plan.
+
+    Whoever may assign every role takes the tenant, and whoever takes the tenant may: one stands for the other.
+    """
+    if not ways:
+        return None
+    end = min(ways, key=lambda end: (rank_of(end), len(ways[end]), end))
+    worst = _TENANT if end in _TENANT else (end,)
+    left = [] if proposed is None else sorted(ways_from(proposed, node, worst).items(), key=lambda way: len(way[1]))
+    after = None if proposed is None else left[0][1] if left else []
+    return {
+        "to": named(end, names),
+        "today": [step_of(one, names) for one in ways[end]],
+        "after": None if after is None else [step_of(one, names) for one in after],
     }
 
 

@@ -82,4 +82,12 @@ const principalLink = (i) => link('principal', data.principals.id[i], data.princ
 const roleLink = (i) => link('role', data.roles.id[i], data.roles.name[i]);
 const scopeLink = (i) => link('scope', data.scopeIds[i], place(i));
 const assignmentKey = (i) => `${data.assignments.id[i]} ${STATES[data.assignments.state[i]]}`;
+// On a phone each row is a list of its cells, with the head of the column before each but the first.
+function stack(table) {
+  if (!table.tHead || table.matches('.stack, .dots')) return table;
+  const heads = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.replace(/ [↓↑]$/, ''));
+  table.classList.add('stack');
+  for (const row of table.tBodies[0].rows) [...row.cells].forEach((cell, at) => { if (at) cell.dataset.label = heads[at]; });
+  return table;
+}
 const chip = (kind) => h('span', { class: `chip ${kind}` }, words(kind));

@@ -5,9 +5,9 @@ const facts = (...pairs) => h('dl', { class: 'facts' }, pairs.filter(([, value])
 function table(label, heads, rows) {
   if (!rows.length) return null;
   const numeric = heads.map((head) => head.startsWith('#'));
-  return h('div', null, h('h3', null, label), h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `${label} as a table` }, h('table', null,
+  return h('div', null, h('h3', null, label), h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': `${label} as a table` }, stack(h('table', null,
     h('thead', null, h('tr', null, heads.map((head, at) => h('th', { scope: 'col', class: numeric[at] ? 'n' : null }, head.replace('#', ''))))),
-    h('tbody', null, rows.slice(0, SHOWN).map((row) => h('tr', null, row.map((cell, at) => h('td', { class: numeric[at] ? 'n' : cell instanceof SVGElement ? 'picture' : null }, cell))))))),
+    h('tbody', null, rows.slice(0, SHOWN).map((row) => h('tr', null, row.map((cell, at) => h('td', { class: numeric[at] ? 'n' : cell instanceof SVGElement ? 'picture' : null }, cell)))))))),
   rows.length > SHOWN ? h('p', { class: 'small soft' }, `The first ${SHOWN} of ${number(rows.length)}.`) : null);
 }
 

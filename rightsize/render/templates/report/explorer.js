@@ -15,7 +15,7 @@ class Explorer {
     this.texts = null;
     this.search = h('input', { type: 'search', oninput: () => this.again() });
     this.status = h('span', { class: 'small soft', role: 'status' });
-    this.table = h('table', { class: kind.isStacked ? 'stack' : null });
+    this.table = h('table', null);
     this.back = h('button', { type: 'button', onclick: () => this.turn(-1) }, 'Previous');
     this.next = h('button', { type: 'button', onclick: () => this.turn(1) }, 'Next');
     this.more = h('div', { class: 'more' }, this.back, this.next);
@@ -82,8 +82,10 @@ class Explorer {
     this.table.replaceChildren(
       h('thead', null, h('tr', null, this.kind.columns.map((column) => this.head(column)))),
       h('tbody', null, rows.length ? rows.map((row) => h('tr', null, this.kind.columns.map((column) =>
-        h('td', { class: column.isNumber ? 'n' : column.class || null, 'data-label': this.kind.isStacked && column.isLabelled ? column.label : null }, column.cell(row)))))
+        h('td', { class: column.isNumber ? 'n' : column.class || null }, column.cell(row)))))
         : h('tr', null, h('td', { colspan: this.kind.columns.length, class: 'soft' }, 'nothing'))));
+    this.table.classList.remove('stack');
+    stack(this.table);
     this.status.textContent = this.found.length > this.size
       ? `${number(first + 1)} to ${number(first + rows.length)} of ${number(this.found.length)}` : plural(this.found.length, 'row');
     this.back.disabled = first === 0;
@@ -134,16 +136,16 @@ const KINDS = {
   proposals: () => {
     const of = (i) => proposals[i][2];
     return {
-      label: 'Proposals', rows: range(proposals.length).sort((a, b) => proposals[b][5][0] - proposals[a][5][0]), order: 'cut', down: true, isStacked: true,
+      label: 'Proposals', rows: range(proposals.length).sort((a, b) => proposals[b][5][0] - proposals[a][5][0]), order: 'cut', down: true,
       text: (i) => `${P.name[A.principal[of(i)]]} ${R.name[A.role[of(i)]]} ${data.scopeIds[A.scope[of(i)]]} ${place(A.scope[of(i)])} ${words(proposalKind(i))} ${proposals[i][3]} ${proposals[i][6].map((spot) => R.name[spot[0]]).join(' ')}`,
       filters: [{ label: 'Kind', value: proposalKind }],
       columns: [{ label: 'principal', name: 'name', class: 'name', value: (i) => P.name[A.principal[of(i)]].toLowerCase(), cell: (i) => link('proposal', proposals[i][0], P.name[A.principal[of(i)]]) },
         { label: 'kind', name: 'kind', value: proposalKind, cell: (i) => chip(proposalKind(i)) },
-        { label: 'today', name: 'today', isLabelled: true, value: (i) => R.name[A.role[of(i)]], cell: (i) => [R.name[A.role[of(i)]], h('span', { class: 'sub' }, place(A.scope[of(i)]))] },
-        { label: 'becomes', name: 'becomes', isLabelled: true, value: (i) => proposals[i][6].length, cell: (i) => becomes(proposals[i]) },
+        { label: 'today', name: 'today', value: (i) => R.name[A.role[of(i)]], cell: (i) => [R.name[A.role[of(i)]], h('span', { class: 'sub' }, place(A.scope[of(i)]))] },
+        { label: 'becomes', name: 'becomes', value: (i) => proposals[i][6].length, cell: (i) => becomes(proposals[i]) },
         plain('because', 'because', (i) => proposals[i][3]),
-        { label: 'excess', name: 'cut', isNumber: true, isLabelled: true, value: (i) => proposals[i][5][0] - proposals[i][5][1], cell: (i) => `${short(proposals[i][5][0])} → ${short(proposals[i][5][1])}` },
-        { label: 'may break', name: 'breaks', isNumber: true, isLabelled: true, value: (i) => proposals[i][4][0], cell: (i) => chance(proposals[i][4]) }],
+        { label: 'excess', name: 'cut', isNumber: true, value: (i) => proposals[i][5][0] - proposals[i][5][1], cell: (i) => `${short(proposals[i][5][0])} → ${short(proposals[i][5][1])}` },
+        { label: 'may break', name: 'breaks', isNumber: true, value: (i) => proposals[i][4][0], cell: (i) => chance(proposals[i][4]) }],
     };
   },
 };

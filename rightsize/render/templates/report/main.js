@@ -42,6 +42,7 @@ for (const name of document.querySelectorAll('[data-layer]')) {
   name.replaceChildren(link('layer', name.dataset.layer, name.textContent));
 }
 for (const host of document.querySelectorAll('.explorer')) explorers.set(host.dataset.table, new Explorer(host, KINDS[host.dataset.table]()));
+document.querySelectorAll('main table').forEach(stack);
 watchParts();
 document.documentElement.dataset.ready = 'true';
 // Whoever comes by a link to one thing finds its table open behind it.
