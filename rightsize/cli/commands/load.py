@@ -18,9 +18,10 @@ from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
 from rightsize.workflow.data import load_spark
+from rightsize.workflow.data.load_costs import costs_of
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
-_FEW = 20
+_FEW, _COSTS = 20, 5
 
 
 class Engine(StrEnum):
@@ -122,6 +123,7 @@ def load(
         )
     show_report(report, common, by_file=common.verbose > 0)
     workflow.require_recognised(report)
+    _say_costs(report, common)
     common.say_next_of_store(is_changed=True)
 
 
@@ -162,12 +164,22 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
     for said, kind in ((unknown, "files that cannot be recognised"), (report.all_notes, "notes")):
         if len(said) > _FEW:
             say(f"and {len(said) - _FEW:,} more {kind}")
-    if any(row["rejected"] for row in rows):
-        say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
     if common.is_table and not by_file:
         common.show(_by_source(rows), ("source", "files", *names[2:]))
     else:
         common.show(rows, names)
+    if any(row["rejected"] for row in rows):
+        say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
+
+
+def _say_costs(report: workflow.LoadReport, common: Common) -> None:
+    """Say at the end what the load leaves undecided, the costliest first."""
+    rejected = [row.path for row in report.rows if row.rejected]
+    costs = costs_of(common.db, rejected) if not common.quiet else []
+    for text in costs[:_COSTS]:
+        say(text)
+    if len(costs) > _COSTS:
+        say(f"and {len(costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
