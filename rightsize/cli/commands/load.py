@@ -12,8 +12,8 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import erase_progress, say
-from rightsize.cli.options import Memory, Spill, TrustCollections
+from rightsize.cli.narration import erase_progress, say, say_place
+from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
@@ -89,6 +89,8 @@ def load(
     The table has one row for each source; with -v and in other formats it has one for each file. With `--engine spark`
     the paths are addresses that Spark reads (JSON lines, Parquet, Delta tables), and the store gets only distinct use.
     """
+    if not common.db.exists():
+        say_place(common.db, DEFAULT_DB, "--db")
     if engine is Engine.SPARK:
         if inventory_by or inventory_on:
             raise UsageError("`--inventory-by` and `--inventory-on` are about files that this machine reads")

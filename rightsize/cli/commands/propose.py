@@ -12,7 +12,7 @@ import typer
 from rightsize.analyze.lacks import note_of
 from rightsize.analyze.reasons import sentence
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import (
     DEFAULT_PLAN,
     DEFAULT_ROLE_WORTH,
@@ -228,6 +228,7 @@ def propose(
         standby=tuple(standby or ()),
         as_of=window.as_of,
     )
+    say_place(out, DEFAULT_PLAN)
     result = workflow.propose_plan(common.db, options, out, forms=[form.value for form in forms or ()], review=review)
     for line in result.said_first:
         say(line)

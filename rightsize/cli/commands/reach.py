@@ -18,7 +18,7 @@ from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
-from rightsize.cli.options import PlanSigners
+from rightsize.cli.options import AsOf, PlanSigners
 from rightsize.cli.output import short_name, write
 from rightsize.model.errors import UsageError
 from rightsize.render import pictures as drawing
@@ -214,20 +214,21 @@ def layers(
             show_default=False,
         ),
     ] = None,
+    as_of: AsOf = None,
     *,
     trusted: PlanSigners,
     common: Common,
 ) -> None:
     """Show principals that can defeat two or more layers of defence in one subscription: granted, used and proposed."""
     if principal is not None:
-        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked)
+        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked, as_of)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
         for line in note_of(status.lacks_of(common.db), "whatever layer is not shown is unknown"):
             say(line)
         common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return
     found = layers_workflow.show_layers(
-        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked
+        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked, as_of=as_of
     )
     if picture is not None:
         text_files.write_text(picture, found.picture)
