@@ -91,7 +91,7 @@ def _on_privilege(principal_type: str | None) -> Iterator[str]:
 
 
 def _is_active(one: Proposal) -> bool:
-    return one.evidence.get("state", "active") == "active"
+    return bool(one.evidence.get("state", "active") == "active")
 
 
 def _level(scope: str) -> str:
