@@ -8,10 +8,12 @@ from difflib import get_close_matches
 from typing import Protocol
 
 from rightsize.model.access_answers import CALLED
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.rbac.text import fold
 
 _SHOWN = 8
+_MOST_COMPARED = 20_000
+_NAMING = "give an object id, a UPN, an application id, a display name, or the beginning of one"
 _PRINTED = re.compile(r" \(([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})\)$")
 """The id behind a name, as `can` prints it."""
 
@@ -27,6 +29,10 @@ class KnownNames(Protocol):
         """Return the ids of the principals of which an id or a name begins and ends with these texts."""
         ...
 
+    def every(self) -> list[str]:
+        """Return all display names, UPNs and other aliases."""
+        ...
+
     def names(self, ids: list[str]) -> Mapping[str, str]:
         """Return the display names of principals by id."""
         ...
@@ -40,14 +46,12 @@ def resolve_name(known: KnownNames, name: str) -> str:
     place of a part, or with the id in brackets behind it.
 
     Raises:
-        UsageError: No loaded principal has this name, or several have.
+        InputError: No loaded principal has this name; the hint has the nearest names.
+        UsageError: Several principals have it.
     """
     found = find_known(known, name)
     if found is None:
-        raise UsageError(
-            f"no loaded principal is called `{name}`",
-            hint="give an object id, a UPN, an application id, a display name, or the beginning of one",
-        )
+        raise InputError(f"no loaded principal is called `{name}`", hint=hint_of(_like(known, name), _NAMING))
     return found
 
 
@@ -67,6 +71,14 @@ def find_known(known: KnownNames, name: str) -> str | None:
         hint = f"give one of the ids {_candidates(known, found)}"
         raise UsageError(f"`{name}` names {len(found)} principals", hint=hint)
     return next(iter(found)) if found else None
+
+
+def _like(known: KnownNames, name: str) -> list[str]:
+    """Return the names of principals that are most like one; of very many only those with the same first letter."""
+    every = known.every()
+    if len(every) > _MOST_COMPARED:
+        every = [one for one in every if one[:1] == fold(name)[:1]][:_MOST_COMPARED]
+    return nearest(name, every)
 
 
 def _candidates(known: KnownNames, ids: set[str]) -> str:

@@ -72,6 +72,12 @@ class LoadedNames:
         rows = _every_name(self.inputs).filter(called.starts_with(head) & called.ends_with(tail))
         return set(rows["principal_id"].drop_nulls())
 
+    def every(self) -> list[str]:
+        """Return all display names, UPNs and other aliases, folded."""
+        principals, aliases = self.inputs.principals, self.inputs.principal_aliases["alias"]
+        named = pl.concat([principals["display_name"], principals["user_principal_name"], aliases])
+        return folded(named.drop_nulls()).unique().sort().to_list()
+
     def names(self, ids: list[str]) -> Mapping[str, str]:
         """Return the display names of principals by id."""
         called = principal_names(self.inputs).filter(pl.col("principal_id").is_in(ids))

@@ -10,13 +10,14 @@ concluded.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import polars as pl
 
 from rightsize.analyze.columns import ScopeTree, folded, place_of, read_tree
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused
+from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, Unused, Verdict, sentence
 from rightsize.model.errors import UsageError
 
 DEFAULT_DAYS = 90
@@ -298,6 +299,96 @@ def shortfall(inputs: Inputs, window: Window) -> int | None:
     """
     fitting = fitting_days(_days_of_logs(inputs), window.last_day, window.min_days)
     return fitting if fitting < window.days else None
+
+
+@dataclass(frozen=True, slots=True)
+class ShortLog:
+    """The longest log of use where no log covers enough days: it shows use, and its silence decides nothing.
+
+    Attributes:
+        days: The number of days of the window that it covers; 0 where no log covers one.
+        first_day: The first of these days, or None.
+        last_day: The last of these days, or None.
+        preview_on: The first day on which its silence decides, in a preview, if each further day is covered.
+        whole_on: The same for a window of `DEFAULT_DAYS`.
+        shows_use: Whether any use is loaded, with or without a covered day.
+        others: What other logs decide, such as sign-in logs: the meaning of their reasons.
+    """
+
+    days: int = 0
+    first_day: dt.date | None = None
+    last_day: dt.date | None = None
+    preview_on: dt.date | None = None
+    whole_on: dt.date | None = None
+    shows_use: bool = False
+    others: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """Return what the log is, and what follows, as sentences."""
+        decided = f"other logs decide their own part: {'; '.join(self.others)}" if self.others else ""
+        if not self.days:
+            first = "use was not judged: no loaded log of use covers a day of the window"
+            if self.shows_use:
+                first = "the loaded use counts, and absence of use decides nothing: no log covers a day of the window"
+            return f"Azure roles: {first}", decided or (
+                "nothing goes for want of use; the plan has what needs no log: assignments whose holder no longer "
+                "exists, and those that another assignment covers"
+            )
+        return (
+            f"the log of Azure roles is short: its longest part covers {self.days} days, {self.first_day} to "
+            f"{self.last_day}",
+            "it shows use, and absence of use decides nothing yet; "
+            f"it decides from {self.preview_on} on in a preview, and from {self.whole_on} on without one, if each day "
+            "until then is loaded",
+            *filter(None, [decided]),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """Return it in the form of `plan.json`."""
+        found = {name: getattr(self, name) for name in ("first_day", "last_day", "preview_on", "whole_on")}
+        dates = {name: day.isoformat() for name, day in found.items() if day is not None}
+        return {"days": self.days, **dates}
+
+
+def short_log(inputs: Inputs, window: Window, verdicts: pl.DataFrame) -> ShortLog | None:
+    """Return the longest log where the silence of no log of use is evidence for a window; None where it is of one.
+
+    Args:
+        inputs: The tables; coverage and scopes are read.
+        window: The window.
+        verdicts: As the table `verdicts`, judged for the window: they show what other logs decide.
+    """
+    covered = _days_of_logs(inputs)
+    if _is_evidence(covered, window):
+        return None
+    unused = verdicts.filter((pl.col("verdict") == Verdict.UNUSED.value) & ~pl.col("reason").is_in(BY_EXISTENCE))
+    others = tuple(sentence(reason) for reason in unused["reason"].unique().sort())
+    inside = covered.filter(window.holds("day"))
+    if inside.is_empty():
+        return ShortLog(shows_use=not inputs.usage_days.is_empty(), others=others)
+    longest = inside.group_by("log").agg(pl.len(), last=pl.col("day").max()).sort("len", "last", "log").row(-1)[0]
+    days = inside.filter(pl.col("log") == longest)["day"].sort()
+    return ShortLog(
+        days.len(),
+        days[0],
+        days[-1],
+        _decides_on(days, window, lambda end, known: fitting_days(known, end, window.min_days)),
+        _decides_on(days, window, lambda _end, _known: DEFAULT_DAYS),
+        shows_use=True,
+        others=others,
+    )
+
+
+def _decides_on(days: pl.Series, window: Window, length_of: Callable[[dt.date, pl.DataFrame], int]) -> dt.date | None:
+    """Return the first day on which a log is evidence for a window of some length, if it covers each further day."""
+    for later in range(2 * DEFAULT_DAYS):
+        end = window.last_day + dt.timedelta(days=later)
+        further = pl.date_range(days[-1] + dt.timedelta(days=1), end, eager=True)
+        known = pl.DataFrame({"log": "/", "day": pl.concat([days, further])})
+        if _is_evidence(known, _ending(end, length_of(end, known), window.min_days)):
+            return end + dt.timedelta(days=1)
+    return None
 
 
 def _ending(last_day: dt.date, days: int, min_days: int | None) -> Window:

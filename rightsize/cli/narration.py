@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.model import progress
@@ -193,6 +194,12 @@ def say(text: str, *, level: int = 0) -> None:
     """Write a text to stderr when the verbosity is at least `level`: in one line, or as fits the terminal."""
     if _verbosity >= level:
         _write(for_terminal(text))
+
+
+def say_place(out: Path, usual: Path, option: str = "--out") -> None:
+    """Say before the work where a command writes, if nobody named the place."""
+    if out == usual:
+        say(f"writing to {out}; `{option}` names another place")
 
 
 def say_next(step: str) -> None:

@@ -102,6 +102,8 @@ def _above(subscription: str, tree: Mapping[str, str]) -> set[str]:
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 """The role definition ids of built-in roles, the same in every tenant."""
+ACCESS_ADMINISTRATORS = (OWNER, "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9", "f58310d9-a9f6-439a-9e8d-f62e7b41a168")
+"""Owner, User Access Administrator and Role Based Access Control Administrator: they can give anybody rights."""
 ASSIGNMENTS_PER_SUBSCRIPTION = 4_000
 ASSIGNMENTS_PER_MANAGEMENT_GROUP = 500
 CUSTOM_ROLES_PER_TENANT = 5_000

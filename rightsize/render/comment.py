@@ -16,7 +16,7 @@ from rightsize.model.plan_totals import NextSteps, total_excess
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
-from rightsize.render.sentences import describe_chance, excess_lines, separation_lines
+from rightsize.render.sentences import describe_chance, excess_lines, separation_lines, short_lines
 from rightsize.render.summary import plane_title, short_scope
 from rightsize.rules.measured import describe_unlogged
 
@@ -112,6 +112,10 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     gone, come = (sum(len(getattr(one, name)) for one in changed) for name in ("replaces", "assignments"))
     yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
+    if "short" in window:
+        first, *others = map(for_markdown, short_lines(window))
+        yield " ".join([f"**{first}**", *others])
+        yield ""
     if "preview" in window:
         yield f"**This plan is a preview**: {for_markdown(window['preview'])}."
         yield ""

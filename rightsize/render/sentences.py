@@ -12,7 +12,7 @@ Write what a missing log would take and cost a month, for the terminal and the r
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rightsize.model.plan_totals import Change, ExcessTotals
@@ -102,6 +102,16 @@ def excess_text(totals: ExcessTotals) -> str:
 def change_text(change: Change) -> str:
     """Return an excess today and under the plan."""
     return f"{change.before:,.0f} → {change.after:,.0f}"
+
+
+def as_sentences(lines: Iterable[str]) -> list[str]:
+    """Return lines of the terminal as sentences of a page, with a capital letter and a full stop."""
+    return [f"{line[:1].upper()}{line[1:]}." for line in lines]
+
+
+def short_lines(window: Mapping[str, Any]) -> list[str]:
+    """Return as sentences what a window of `plan.json` says of a short log; nothing where the log is long enough."""
+    return as_sentences(window.get("short", {}).get("said", ()))
 
 
 def separation_lines(told: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS, Plan, PlanePart, P
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_terminal
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve
-from rightsize.render.sentences import describe_chance, excess_facts, separation_lines
+from rightsize.render.sentences import describe_chance, excess_facts, separation_lines, short_lines
 from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.measured import describe_unlogged
 
@@ -92,6 +92,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
     return {
         "title": title,
         "window": plan.generated_from["window"],
+        "short": [_text(line) for line in short_lines(plan.generated_from["window"])],
         "content_hash": plan.generated_from["content_hash"],
         "unlogged": describe_unlogged(),
         "assignments": len(plan.proposals),

@@ -270,7 +270,7 @@ class TenantAccess:
             return dashed
         try:
             return resolve_principal(self.inputs, name)
-        except UsageError:
+        except (InputError, UsageError):
             if strict:
                 raise
             self._strangers.add(name)

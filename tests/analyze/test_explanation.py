@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rightsize.analyze.principals import principal_names, resolve_principal
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from tests.analyze.explained import explain_tiny
 from tests.analyze.tiny import RG, Tiny
 
@@ -92,5 +92,5 @@ def test_a_name_that_two_principals_share_is_refused_with_their_ids(known: Tiny)
 
 
 def test_a_name_that_nothing_bears_is_refused(known: Tiny) -> None:
-    with pytest.raises(UsageError, match="is called `nobody`"):
+    with pytest.raises(InputError, match="is called `nobody`"):
         resolve_principal(known.inputs(), "nobody")

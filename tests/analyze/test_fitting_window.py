@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable
 
+import polars as pl
 import pytest
 
+from rightsize.analyze.reasons import sentence
 from rightsize.analyze.scores import (
     bucket_of,
     holders_of_unknown_roles,
@@ -16,11 +18,12 @@ from rightsize.analyze.scores import (
     with_unknown_roles,
 )
 from rightsize.analyze.verdicts.judge import analyse
-from rightsize.analyze.window import choose_window, shortfall
+from rightsize.analyze.window import choose_window, short_log, shortfall
 from rightsize.model.errors import UsageError
 from tests.analyze.tiny import FIRST, LAST, MG, SUB, Tiny
 
 _LOG = "activity_log"
+_NO_VERDICTS = pl.DataFrame(schema={"verdict": pl.String, "reason": pl.String})
 
 
 def days(count: int, until: int = 0) -> Iterable[int]:
@@ -127,3 +130,43 @@ def test_a_window_of_fixed_length_says_how_many_days_fit() -> None:
     assert shortfall(short, choose_window(short, days=90)) == 40
     assert shortfall(short, choose_window(short, days=40)) is None
     assert shortfall(whole, choose_window(whole, days=90)) is None
+
+
+@pytest.mark.parametrize("covered", [90, 60, 45, 30])
+def test_a_log_that_decides_is_not_short(tiny: Tiny, covered: int) -> None:
+    inputs = tiny.cover(days=days(covered)).inputs()
+    assert short_log(inputs, choose_window(inputs), _NO_VERDICTS) is None
+
+
+@pytest.mark.parametrize("covered", [1, 5, 20, 29])
+def test_a_short_log_decides_on_the_day_on_which_its_window_is_chosen(tiny: Tiny, covered: int) -> None:
+    """If each further day is covered, the first preview and the first whole window come on the days that it says."""
+    inputs = tiny.cover(days=days(covered)).inputs()
+    found = short_log(inputs, choose_window(inputs), _NO_VERDICTS)
+    assert found is not None and found.preview_on is not None and found.whole_on is not None
+    assert (found.days, found.last_day) == (covered, LAST)
+    for on, is_preview in ((found.preview_on, True), (found.whole_on, False)):
+        later = Tiny().cover(days=[*days(covered), *range(_offset(LAST) + 1, _offset(on))])
+        before = Tiny().cover(days=[*days(covered), *range(_offset(LAST) + 1, _offset(on) - 1)])
+        chosen = choose_window(later.inputs())
+        assert (chosen.preview is not None, short_log(later.inputs(), chosen, _NO_VERDICTS)) == (is_preview, None)
+        earlier = choose_window(before.inputs())
+        assert is_preview == (short_log(before.inputs(), earlier, _NO_VERDICTS) is not None)
+
+
+def test_a_store_without_a_log_says_that_use_was_not_judged(tiny: Tiny) -> None:
+    found = short_log(tiny.inputs(), choose_window(tiny.inputs()), _NO_VERDICTS)
+    assert found is not None and (found.days, found.preview_on) == (0, None)
+    assert "use was not judged" in found.lines[0]
+
+
+def test_what_other_logs_decide_is_said_beside_a_short_log(tiny: Tiny) -> None:
+    """Sign-in logs may show that reads went unused where the Activity Log decides nothing."""
+    verdicts = pl.DataFrame({"verdict": ["unused", "unused"], "reason": ["no_arm_token", "no_such_resource"]})
+    found = short_log(tiny.inputs(), choose_window(tiny.inputs()), verdicts)
+    assert found is not None and found.others == (sentence("no_arm_token"),)
+    assert "other logs decide their own part" in found.lines[1]
+
+
+def _offset(day: dt.date) -> int:
+    return (day - FIRST).days

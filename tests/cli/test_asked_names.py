@@ -112,10 +112,18 @@ def test_an_ambiguous_beginning_tells_the_candidates(ask: Ask) -> None:
     assert f"{ANNA} (anna.berg@contoso.example), {ANNE} (anne.dahl@contoso.example)" in err
 
 
+@pytest.mark.parametrize("command", ["can", "explain", "reach", "contain"])
+def test_a_misspelt_principal_is_told_by_the_nearest_name(ask: Ask, command: str) -> None:
+    rest = (WRITE, "--at", SUB) if command == "can" else ()
+    code, out, err = ask(command, "ana.berg@contoso.example", *rest)
+    assert (code, out) == (5, "")
+    assert "the nearest known are `anna.berg@contoso.example`" in err
+
+
 @pytest.mark.parametrize("name", ["", "…", "nobody", "*", "%"])
 def test_a_name_that_begins_nothing_names_nobody(ask: Ask, name: str) -> None:
     code, _, err = ask("can", name, WRITE, "--at", SUB)
-    assert code == 2
+    assert code == 5
     assert "no loaded principal is called" in err
 
 
@@ -211,7 +219,7 @@ def test_the_id_of_a_proposal_means_its_holder(ask: Ask) -> None:
         code, out, _ = ask("explain", name, "-o", "json")
         assert (code, json.loads(out)["identity"]["principal_id"]) == (0, ANNE)
     code, _, err = ask("explain", "0ab")
-    assert code == 2
+    assert code == 5
     assert "no loaded principal is called `0ab`" in err
 
 

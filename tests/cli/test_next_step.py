@@ -134,7 +134,7 @@ def test_what_is_missing_comes_before_what_it_stops(tmp_path: Path) -> None:
         (
             "INSERT INTO base.coverage (source, category, scope, day, state) "
             f"VALUES ('activity_log', 'Administrative', '{SUB}', DATE '2026-01-01', 'observed')",
-            "rightsize analyze",
+            "rightsize propose",
         ),
     ]
     for statement, step in steps:
@@ -146,12 +146,12 @@ def test_what_is_missing_comes_before_what_it_stops(tmp_path: Path) -> None:
 def test_a_store_that_was_planned_leads_to_the_plan_until_it_changes(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:
-    state = dict.fromkeys(("has_rbac", "has_grants", "has_roles", "has_catalogue", "has_logs", "is_analysed"), True)
+    state = dict.fromkeys(("has_rbac", "has_grants", "has_roles", "has_catalogue", "has_logs"), True)
     monkeypatch.setattr("rightsize.workflow.data.next_command.state_of", lambda _: {**state, "is_planned": True})
     db = folder / "s.duckdb"
     assert command_after(db, tmp_path) == "rightsize next"
     assert command_after(db, tmp_path / "none") == "rightsize propose"
-    assert command_after(db, tmp_path, is_changed=True) == "rightsize analyze"
+    assert command_after(db, tmp_path, is_changed=True) == "rightsize propose"
 
 
 def test_a_review_leads_to_what_is_left_and_then_to_the_rollout() -> None:

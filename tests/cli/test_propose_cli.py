@@ -233,14 +233,21 @@ def test_a_window_without_logs_says_what_is_covered(
     assert not (tmp_path / "plan").exists()
 
 
-def test_without_any_log_it_says_what_to_load(
+def test_without_a_covered_day_loaded_use_counts_and_absence_takes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """No option takes access for want of use then; the plan says first that absence decides nothing, and what would."""
     tenant = _tenant()
     tenant.covered = ()
     _open(monkeypatch, tenant)
-    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END]) == 6
-    assert "load an export of the Activity Log" in capsys.readouterr().err
+    takes_most = ["--reads", "none", "--unobservable", "drop", "--standing-hours", "700"]
+    assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END, *takes_most]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith("Azure roles: the loaded use counts, and absence of use decides nothing")
+    assert "rightsize exports --source activity_log" in told[2]
+    document = json.loads((tmp_path / "plan" / "plan.json").read_text(encoding="utf-8"))
+    assert {one["kind"] for one in document["proposals"]} == {"keep"}
+    assert document["generated_from"]["window"]["short"]["days"] == 0
 
 
 @pytest.mark.parametrize(

@@ -134,19 +134,6 @@ def test_the_first_five_of_many_are_shown() -> None:
     assert (len(found["cards"]), found["whole"]) == (5, 9)
 
 
-def test_the_shares_of_the_live_excess_add_up() -> None:
-    own = [
-        proposal("1", "a", excess_before=2.0, excess_after=1.0),
-        proposal("2", "b", excess_before=1.0, excess_after=0.5),
-    ]
-    design = proposal("3", "c", "keep", excess_before=3.0, excess_after=3.0, evidence={"by_design": "last_owner"})
-    shares = figures_of(proposals=[*own, design]).excess_shares()
-    assert [(one["name"], one["at"], one["share"]) for one in shares] == [
-        ("removed", 0, 25), ("by_design", 25, 50), ("left", 75, 25)
-    ]  # fmt: skip
-    assert figures_of().excess_shares() == []
-
-
 def test_each_plane_with_grants_has_a_bar() -> None:
     graph = SimpleNamespace(plane="graph", assignments=pl.DataFrame([COUNTS, COUNTS]))
     bars = figures_of(planes=[graph]).plane_bars()

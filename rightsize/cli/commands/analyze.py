@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import AsOf, PlanSigners, WindowOptions
 from rightsize.cli.output import short_name
 from rightsize.model.plan import PLANE_NAMES
@@ -37,6 +37,7 @@ class By(StrEnum):
     ASSIGNMENT = "assignment"
 
 
+_REPORT = Path("reports/report.html")
 _ANALYZE_BRIEF = ("granted", "used", "unused", "cannot_decide", "creep")
 _ANALYZE_COLUMNS: dict[By, tuple[tuple[str, ...], tuple[str, ...]]] = {
     By.PRINCIPAL: (("principal_id", "plane", *COUNTS, "name", "principal_type"), ("name", "plane", *_ANALYZE_BRIEF)),
@@ -140,7 +141,7 @@ REPORT_COLUMNS = ("file", "bytes", "principals_with_access", "assignments", "pro
 
 @command()
 def report(
-    out: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = Path("reports/report.html"),
+    out: Annotated[Path, typer.Option("--out", help="The HTML file; it is replaced.")] = _REPORT,
     plan: Annotated[
         Path | None,
         typer.Option("--plan", help="Plan folder: also show its proposals, and use its window."),
@@ -167,6 +168,7 @@ def report(
 
     The file needs no network.
     """
+    say_place(out, _REPORT)
     result = report_workflow.report_store(
         common.db,
         out,

@@ -23,7 +23,7 @@ from rightsize.azure import credentials
 from rightsize.cli.command import Common, command
 from rightsize.cli.commands.load import show_report
 from rightsize.cli.exit_codes import ExitCode
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_instant
@@ -109,6 +109,7 @@ def collect(
     read is listed with the missing right. Exit code 7 means that something is incomplete and that the same command
     would continue.
     """
+    say_place(out, DEFAULT_OUT)
     report = collect_workflow.collect_tenant(
         out,
         **sources.arguments(),

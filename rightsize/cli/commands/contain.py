@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import EmergencyAccess, WholeWindow
 from rightsize.cli.output import short_name
 from rightsize.guard import contain as contain_workflow
@@ -30,12 +30,13 @@ from rightsize.workflow.analysis import behaviour as signals_workflow
 _CONTAIN_COLUMNS = ("role_assignment_id", "kind", "role", "scope", "why", "assignments")
 _CONTAIN_BRIEF = ("kind", "role", "at", "why", "assignments")
 _SHOWN = 3
+_OUT = Path("reports/containment")
 
 
 @command(rows=True)
 def contain(
     principal: Annotated[str, typer.Argument(help="Id, UPN, application id or name of the suspected principal.")],
-    out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = Path("reports/containment"),
+    out: Annotated[Path, typer.Option("--out", help="The plan folder.")] = _OUT,
     since: Annotated[
         datetime | None,
         typer.Option(
@@ -79,6 +80,7 @@ def contain(
     that block its sign-in, end its sessions or remove it from groups are written beside the plan, each with its
     reversal; nothing sends them.
     """
+    say_place(out, _OUT)
     result = contain_workflow.contain_principal(
         common.db,
         principal,

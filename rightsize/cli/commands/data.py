@@ -22,7 +22,7 @@ from typing import Annotated
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
 from rightsize.render.escape import for_shell
@@ -38,6 +38,7 @@ Parameters = Annotated[
 ]
 MaxRows = Annotated[int, typer.Option("--max-rows", min=1, help="Show no more rows than this.")]
 Timeout = Annotated[float, typer.Option("--timeout", min=0.1, help="Stop the statement after this many seconds.")]
+_EXPORT = Path("reports/export")
 
 
 @command(rows=True)
@@ -157,7 +158,7 @@ class ExportFormat(StrEnum):
 def export(
     out: Annotated[
         Path, typer.Option("--out", help="Folder to write to; files of the same names are replaced.")
-    ] = Path("reports/export"),
+    ] = _EXPORT,
     form: Annotated[
         ExportFormat, typer.Option("--format", help="One CSV file or one sheet of a workbook for each table.")
     ] = ExportFormat.CSV,
@@ -172,6 +173,7 @@ def export(
     The tables are principals, assignments, roles, scopes, use, layers, coverage, findings and proposals. No cell is
     written as a formula.
     """
+    say_place(out, _EXPORT)
     result = export_workflow.export_store(common.db, out, form.value, plan)
     if result.is_stale:
         say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")

@@ -10,7 +10,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.plan_totals import total_excess
@@ -24,6 +24,7 @@ _VERDICTS = {
     "unobservable": "no log can show it",
     "out_of_coverage": "the log that would show it is missing",
 }
+_OUT = Path("reports/demo")
 _DEEP = 4
 """Text that is indented further is a column, whose lines stand below each other."""
 
@@ -32,7 +33,7 @@ _DEEP = 4
 def demo(
     folder: Annotated[
         Path, typer.Argument(metavar="DIR", help="Folder for all files: a new one, or an earlier demo.")
-    ] = Path("reports/demo"),
+    ] = _OUT,
     principals: Annotated[
         int, typer.Option("--principals", help="Users, groups and workloads of the tenant, 60 or more.")
     ] = 60,
@@ -50,6 +51,7 @@ def demo(
     DIR gets the exports, the store, the plan and the report.
     """
     spec = TenantSpec(seed=seed, principals=principals, subscriptions=subscriptions, days=days, events=events)
+    say_place(folder, _OUT, "DIR")
     result = workflow.make_demo(folder, spec, say)
     if common.is_table:
         write("\n".join(write_page(result)) + "\n")

@@ -12,15 +12,16 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import erase_progress, say
-from rightsize.cli.options import Memory, Spill, TrustCollections
+from rightsize.cli.narration import erase_progress, say, say_place
+from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
 from rightsize.workflow.data import load_spark
+from rightsize.workflow.data.load_costs import costs_of
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
-_FEW = 20
+_FEW, _COSTS = 20, 5
 
 
 class Engine(StrEnum):
@@ -89,6 +90,8 @@ def load(
     one for each file. With `--engine spark` the paths are addresses that Spark reads (JSON lines, Parquet, Delta
     tables), and the store gets only distinct use.
     """
+    if not common.db.exists():
+        say_place(common.db, DEFAULT_DB, "--db")
     if engine is Engine.SPARK:
         if inventory_by or inventory_on:
             raise UsageError("`--inventory-by` and `--inventory-on` are about files that this machine reads")
@@ -123,6 +126,7 @@ def load(
         )
     show_report(report, common, by_file=common.verbose > 0)
     workflow.require_recognised(report)
+    _say_costs(report, common)
     common.say_next_of_store(is_changed=True)
 
 
@@ -163,12 +167,22 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
     for said, kind in ((unknown, "files that cannot be recognised"), (report.all_notes, "notes")):
         if len(said) > _FEW:
             say(f"and {len(said) - _FEW:,} more {kind}")
-    if any(row["rejected"] for row in rows):
-        say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
     if common.is_table and not by_file:
         common.show(_by_source(rows), ("source", "files", *names[2:]))
     else:
         common.show(rows, names)
+    if any(row["rejected"] for row in rows):
+        say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
+
+
+def _say_costs(report: workflow.LoadReport, common: Common) -> None:
+    """Say at the end what the load leaves undecided, the costliest first."""
+    rejected = [row.path for row in report.rows if row.rejected]
+    costs = costs_of(common.db, rejected) if not common.quiet else []
+    for text in costs[:_COSTS]:
+        say(text)
+    if len(costs) > _COSTS:
+        say(f"and {len(costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ import typer
 from rightsize.analyze.lacks import note_of
 from rightsize.analyze.reasons import sentence
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import (
     DEFAULT_PLAN,
     DEFAULT_ROLE_WORTH,
@@ -51,6 +51,8 @@ COLUMNS = (
     "rank",
     "share",
 )
+_QUESTIONS = 12
+"""The number of questions that are written to the terminal."""
 BRIEF = ("id", "share", "breaks", "change", "assignment")
 
 
@@ -229,7 +231,10 @@ def propose(
         standby=tuple(standby or ()),
         as_of=window.as_of,
     )
+    say_place(out, DEFAULT_PLAN)
     result = workflow.propose_plan(common.db, options, out, forms=[form.value for form in forms or ()], review=review)
+    for line in result.said_first:
+        say(line)
     if common.output is OutputFormat.MARKDOWN:
         write(result.comment)
     elif common.output is OutputFormat.JSON:
@@ -237,21 +242,7 @@ def propose(
     else:
         rows = map(brief, result.rows()) if common.is_table else result.rows()
         common.show(rows, COLUMNS, table_columns=BRIEF, below="reason")
-    for plane, kinds in result.planes.items():
-        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items()).replace("_", " ")
-        say(f"{PLANE_NAMES[plane]}: {counts}")
-    if not result.planes:
-        say("no assignments are loaded")
-    unexplained = result.plan.verdicts.get("unexplained", 0)
-    say(_replay_line(AZURE_ROLES, result.plan.replay, unexplained))
-    for part in result.plan.parts:
-        say(_replay_line(part.plane, part.replay, part.replay["unknown"]))
-    for line in (
-        *sentences.excess_lines(total_excess(result.plan.proposals)),
-        *separation_lines(result.plan.separation),
-    ):
-        say(line)
-    for line in (*next_steps.next_lines(result.steps), *filter(None, (next_steps.left_out_line(result.steps),))):
+    for line in (*_total_lines(result), *_question_lines(result)):
         say(line)
     for advice in (*result.plan.advice, *(one for part in result.plan.parts for one in part.advice)):
         say(f"{advice.subject}: {advice.text}", level=0 if advice.subject.startswith("--") else 1)
@@ -263,6 +254,39 @@ def propose(
     # Without a change, only further logs or listings change the answer.
     step = f"rightsize next{name_plan(out)}" if result.steps.by_proposal() else "rightsize status logs"
     common.say_next(common.with_db(step))
+
+
+_NO_EXCESS = (
+    "the excess is not known without the catalogue of operations: `az provider operation list -o json > "
+    "operations.json`, then `rightsize catalog import operations.json`"
+)
+
+
+def _total_lines(result: workflow.ProposeResult) -> Iterator[str]:
+    """Yield the changes of each plane, its replay, the excess, and what to do first."""
+    for plane, kinds in result.planes.items():
+        counts = ", ".join(f"{number} {kind}" for kind, number in kinds.items()).replace("_", " ")
+        yield f"{PLANE_NAMES[plane]}: {counts}"
+    if not result.planes:
+        yield "no assignments are loaded"
+    yield _replay_line(AZURE_ROLES, result.plan.replay, result.plan.verdicts.get("unexplained", 0))
+    for part in result.plan.parts:
+        yield _replay_line(part.plane, part.replay, part.replay["unknown"])
+    excess = sentences.excess_lines(total_excess(result.plan.proposals))
+    yield from excess if result.has_catalogue else [_NO_EXCESS]
+    yield from separation_lines(result.plan.separation)
+    yield from next_steps.next_lines(result.steps)
+    yield from filter(None, (next_steps.left_out_line(result.steps),))
+
+
+def _question_lines(result: workflow.ProposeResult) -> Iterator[str]:
+    """Yield the questions to owners, the widest access first."""
+    if result.questions:
+        yield f"questions to owners: {len(result.questions):,}, which the plan's advice has"
+    for one in result.questions[:_QUESTIONS]:
+        yield f"  {result.names.get(one.subject, one.subject)}: {one.text}"
+    if len(result.questions) > _QUESTIONS:
+        yield f"  and {len(result.questions) - _QUESTIONS:,} more, in `{result.out / workflow.SUMMARY}`"
 
 
 def name_plan(plan: Path) -> str:

@@ -18,7 +18,7 @@ from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
-from rightsize.cli.options import PlanSigners
+from rightsize.cli.options import AsOf, PlanSigners
 from rightsize.cli.output import short_name, write
 from rightsize.model.errors import UsageError
 from rightsize.render import pictures as drawing
@@ -217,6 +217,7 @@ def layers(
             show_default=False,
         ),
     ] = None,
+    as_of: AsOf = None,
     *,
     trusted: PlanSigners,
     common: Common,
@@ -226,14 +227,14 @@ def layers(
     It counts what is granted, used and proposed, of two or more layers of defence.
     """
     if principal is not None:
-        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked)
+        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked, as_of)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
         for line in note_of(status.lacks_of(common.db), "whatever layer is not shown is unknown"):
             say(line)
         common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return
     found = layers_workflow.show_layers(
-        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked
+        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked, as_of=as_of
     )
     if picture is not None:
         text_files.write_text(picture, found.picture)

@@ -41,7 +41,7 @@ from rightsize.guard.watch.detect import (
 )
 from rightsize.guard.watch.state import CONCLUDED, LISTED, privileged_roles, standing_of
 from rightsize.ingest.files.sources import files_in
-from rightsize.model.errors import InputError, UsageError
+from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.rbac.text import Folded, fold
 from rightsize.store.connection import Store, open_store
@@ -228,7 +228,7 @@ def conclude(
 
     Raises:
         InputError: There is no store, it is in use, or an applied plan cannot be read.
-        UsageError: A name in `automation` is not known.
+        InputError: A name in `automation` is not known.
     """
     began = time.process_time()
     applied = read_applied(question.applied, question.signers)
@@ -367,7 +367,7 @@ def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
     """Return ids and application ids of the principals that the settings name as granting by code.
 
     Raises:
-        UsageError: No loaded principal has the name.
+        InputError: No loaded principal has the name.
     """
     if not given:
         return frozenset()
@@ -384,6 +384,6 @@ def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:
             pl.any_horizontal((pl.col(column) == fold(one)).fill_null(False) for column in texts.columns)
         )
         if same.is_empty():
-            raise UsageError(f"no loaded principal is called `{one}`", hint="give an object or application id")
+            raise InputError(f"no loaded principal is called `{one}`", hint="give an object or application id")
         found |= {text for row in same.select("principal_id", "app_id").iter_rows() for text in row if text}
     return frozenset(found)

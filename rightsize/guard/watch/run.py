@@ -286,8 +286,8 @@ def run_pass(
         trusts: Says whether the word of a collection counts that this machine did not make, as in `load_paths`.
 
     Raises:
-        InputError: A path or the store cannot be read, or the file of changes cannot be written.
-        UsageError: A principal in the settings is not known.
+        InputError: A path or the store cannot be read, the file of changes cannot be written, or a principal in the
+            settings is not known.
     """
     clock = clock or Clock()
     taken = take_new(db, paths, trusts=trusts) if paths else None

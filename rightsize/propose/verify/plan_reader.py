@@ -46,7 +46,8 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold
 
 _PLAN = "`plan.json`"
-_FIRST_DAY, _LAST_DAY = dt.date(1970, 1, 1), dt.date(2999, 12, 31)
+# A plane of which nothing that is loaded has a day gets a window that ends with the first day of 1970.
+_FIRST_DAY, _LAST_DAY = dt.date(1900, 1, 1), dt.date(2999, 12, 31)
 _VERSIONS = (1, PLAN_FORMAT)
 _TABLES = {table.name: file_of(table) for table in EVIDENCE_TABLES}
 

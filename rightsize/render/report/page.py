@@ -40,9 +40,9 @@ from rightsize.render.report.sections import (
     reach_rows,
     unknown_card,
 )
-from rightsize.render.report.sources import Sources
+from rightsize.render.report.sources import Sources, clean
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.sentences import excess_facts, separation_lines, whole_percents
+from rightsize.render.sentences import as_sentences, excess_facts, separation_lines, whole_percents
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
 
@@ -245,6 +245,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "parts": describe_parts(figures, calendar, design),
         "window": sources.window,
         "stale": sources.stale,
+        "short": [clean(line) for line in as_sentences(sources.short)],
         "has_plan": sources.proposals is not None,
         "unlogged": describe_unlogged(),
         "new_roles": figures.new_roles(),

@@ -63,6 +63,7 @@ class Sources:
         undecided: What is missing, and what it would decide.
         jobs: The tables `jobs`, `job_operations` and `job_holders`, by name.
         stale: Why the plan does not fit the present store, or None.
+        short: Where absence of use decides nothing yet: why, from when on it does, and what would tell.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Sources:
     undecided: Undecided = field(default_factory=Undecided)
     jobs: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     stale: str | None = None
+    short: Sequence[str] = ()
 
 
 def clean(text: object) -> str:

@@ -38,6 +38,11 @@ class AnalysedNames:
             WHERE kind = 'beginning' AND starts_with(name, $head) AND ends_with(name, $tail)"""
         return {row["principal_id"] for row in self.analysed.rows(sql, head=head, tail=tail)}
 
+    def every(self) -> list[str]:
+        """Return all display names, UPNs and other aliases, folded."""
+        sql = "SELECT DISTINCT name FROM analysed.callings WHERE kind NOT IN ('id', 'beginning') ORDER BY name"
+        return [row["name"] for row in self.analysed.rows(sql)]
+
     def names(self, ids: list[str]) -> Mapping[str, str]:
         """Return the display names of principals by id."""
         return names_of(self.analysed, ids)
@@ -55,7 +60,8 @@ def find_principal(store: Store, known: KnownNames, name: str) -> str:
     The id of a proposal of the last plan, or a unique beginning of it, means the holder of the assignment.
 
     Raises:
-        UsageError: No principal or several principals have the name.
+        InputError: No principal has the name.
+        UsageError: Several principals have it.
     """
     return find_known(known, name) or resolve_name(known, _holder_in(store, name) or name)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from rightsize.analyze.lacks import Lack, of_subscription
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.model.errors import EvidenceError
+from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.planes.planned_state import assigned_after, planned_grants
@@ -22,6 +23,7 @@ from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
+from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.data.status import listings_of
@@ -66,7 +68,12 @@ def keep_layers(store: Store, answer: LayerAnswer) -> None:
 
 
 def show_layers(
-    db: Path, *, by_subscription: bool = False, plan: Path | None = None, signers: Signers = ANYBODY
+    db: Path,
+    *,
+    by_subscription: bool = False,
+    plan: Path | None = None,
+    signers: Signers = ANYBODY,
+    as_of: dt.date | None = None,
 ) -> LayersResult:
     """Return the violations of independence and the matrix, from the last analysis and the last plan.
 
@@ -75,13 +82,15 @@ def show_layers(
         by_subscription: One row a subscription of a principal, instead of one a principal.
         plan: Measure the plan in this folder, over its own window, instead.
         signers: Whose signature this plan must have.
+        as_of: Measure the window that ends before this day, without a plan.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
         InputError: There is no plan, or its folder does not hold one.
+        UsageError: Both a plan and a day are named.
     """
     with open_store(db, read_only=True) as store:
-        answer = _answer(store, plan, signers)
+        answer = _answer(store, plan, signers, as_of)
         names, places = read_names(store)
         lacks = listings_of(store).every()
     defeats, violations = answer.defeats, answer.violations
@@ -97,16 +106,26 @@ def show_layers(
     return LayersResult(records, draw_matrix(matrix_rows(defeats, names)), has_plan, lacks)
 
 
-def _answer(store: Store, plan: Path | None, signers: Signers) -> LayerAnswer:
-    """Return the stored answer about layers, or the measured one of the plan in a folder."""
-    if plan is None:
+def _answer(store: Store, plan: Path | None, signers: Signers, as_of: dt.date | None) -> LayerAnswer:
+    """Return the stored answer about layers, or the measured one of the plan in a folder or of a day."""
+    if plan is None and as_of is None:
         return LayerAnswer(*(store.table(name) for name in _ANSWERS))
-    read = read_plan_folder(plan, signers)
+    if plan is not None and as_of is not None:
+        raise UsageError("a plan has its own window, and the command names another one", hint="leave out --as-of")
     inputs = Inputs.read(with_holds(store))
+    if plan is None:
+        return measure_layers(analysis_of_rbac(store, inputs, AnalysisOptions(as_of)))
+    read = read_plan_folder(plan, signers)
     return measure_plan(inputs, analysis_of_rbac(store, inputs, options_of(read.written.window)), plan_of(read))
 
 
-def defeats_of(db: Path, principal: str, plan: Path | None = None, signers: Signers = ANYBODY) -> list[dict[str, Any]]:
+def defeats_of(
+    db: Path,
+    principal: str,
+    plan: Path | None = None,
+    signers: Signers = ANYBODY,
+    as_of: dt.date | None = None,
+) -> list[dict[str, Any]]:
     """Return the layers that one principal can defeat, and how: one row a (subscription, basis, state, layer).
 
     Args:
@@ -114,14 +133,15 @@ def defeats_of(db: Path, principal: str, plan: Path | None = None, signers: Sign
         principal: Its id, UPN or name.
         plan: Measure the plan in this folder, over its own window, instead of the last one.
         signers: Whose signature this plan must have.
+        as_of: Measure the window that ends before this day, without a plan.
 
     Raises:
         EvidenceError: Nothing was analysed yet.
-        InputError: There is no plan, or its folder does not hold one.
-        UsageError: No principal has the name, or several have.
+        InputError: There is no plan, its folder does not hold one, or no principal has the name.
+        UsageError: Several principals have the name, or both a plan and a day are named.
     """
     with open_store(db, read_only=True) as store:
-        defeats = _answer(store, plan, signers).defeats
+        defeats = _answer(store, plan, signers, as_of).defeats
         inputs = Inputs.read(store.table)
         _, places = read_names(store)
     _require(defeats)

@@ -14,8 +14,9 @@ import polars as pl
 from rightsize.analyze.agents import INHERITED, OWN, UNCERTAIN, agent_identities, inheritance, listed_blueprints
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_window
+from rightsize.analyze.name_resolution import hint_of, nearest
 from rightsize.analyze.reasons import Verdict
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.planes.graph.agent_use import agent_permissions, is_disagreement, last_calls
 from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.rbac.text import fold
@@ -58,7 +59,8 @@ class AgentsResult:
         """Return the row that a name or id means, and for a blueprint those of its agents after it.
 
         Raises:
-            UsageError: No agent or blueprint has the name, or several have.
+            InputError: No agent or blueprint has the name; the hint has the nearest.
+            UsageError: Several have it.
         """
         wanted = fold(name)
         found = (
@@ -68,7 +70,9 @@ class AgentsResult:
             or [row for row in self.rows if fold(row["id"]).startswith(wanted) or fold(row["name"]).startswith(wanted)]
         )
         if not found:
-            raise UsageError(f"no agent or blueprint is called `{name}`", hint="`rightsize agents` lists them")
+            near = nearest(name, [row["name"] for row in self.rows if row["name"]])
+            hint = hint_of(near, "`rightsize agents` lists them")
+            raise InputError(f"no agent or blueprint is called `{name}`", hint=hint)
         if len(found) > 1:
             ids = ", ".join(row["id"] for row in found[:8])
             raise UsageError(f"`{name}` names {len(found)} agents or blueprints", hint=f"give one of the ids {ids}")

@@ -17,7 +17,7 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS
+from rightsize.analyze.window import DEFAULT_FORGET_DAYS, short_log
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
@@ -46,6 +46,7 @@ from rightsize.workflow.answers.log_volumes import Tariff
 from rightsize.workflow.answers.logs import rank_missing
 from rightsize.workflow.names import read_names, scope_names
 from rightsize.workflow.plan.jobs import tables_of
+from rightsize.workflow.plan.questions import say_short
 from rightsize.workflow.plan.review import reached_by
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -210,6 +211,7 @@ def read_sources(
         rank_steps(planned, reached_by(planned, inputs.principals, inputs.group_closure)) if planned else NextSteps()
     )
     overview = survey(inputs, analysis)
+    short = short_log(inputs, analysis.window, analysis.verdicts)
     layers = measure_layers(analysis) if planned is None else measure_plan(inputs, analysis, planned)
     activations = [analysis.activations, *(one.activations for one in planes)]
     return Sources(
@@ -229,6 +231,7 @@ def read_sources(
         undecided=undecided,
         jobs=jobs,
         stale=_CHANGED if is_stale else None,
+        short=say_short(short, inputs, names) if short is not None else (),
         **_of_plan(read, inputs, overview),
     )
 

@@ -22,7 +22,6 @@ _STATE = """
             ON lower(a.role_definition_id) = lower(r.role_definition_id)) AS has_roles,
         EXISTS (FROM operations) AS has_catalogue,
         EXISTS (FROM coverage WHERE state <> 'missing' AND source <> 'sign_in_log') AS has_logs,
-        EXISTS (FROM verdicts) AS is_analysed,
         EXISTS (FROM proposals) AS is_planned"""
 
 
@@ -30,7 +29,7 @@ def command_after(db: Path, plan: Path, *, is_changed: bool = False) -> str:
     """Return the command that comes next for a store.
 
     What an analysis needs comes first, in the order in which it stops one: access, role definitions, the catalogue of
-    operations, and a log. Then come `analyze`, `propose` and `next`.
+    operations, and a log. Then come `propose` and `next`.
 
     Args:
         db: The store.
@@ -49,9 +48,7 @@ def command_after(db: Path, plan: Path, *, is_changed: bool = False) -> str:
         return CATALOGUE
     if not state["has_logs"]:
         return LOGS
-    if is_changed or not state["is_analysed"]:
-        return "rightsize analyze"
-    return "rightsize next" if state["is_planned"] and plan.exists() else "rightsize propose"
+    return "rightsize next" if state["is_planned"] and plan.exists() and not is_changed else "rightsize propose"
 
 
 def state_of(store: Store) -> dict[str, bool]:

@@ -15,7 +15,8 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.analyze.principals import resolve_known
-from rightsize.analyze.window import Window
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import Form, ReviewDecision
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
@@ -23,7 +24,14 @@ from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
-from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
+from rightsize.propose.core.options import (
+    SEPARATE_LAYERS,
+    Exclusion,
+    PlanOptions,
+    Reads,
+    Unobservable,
+    read_exclusions,
+)
 from rightsize.propose.drafts.reading import with_needed_calls
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
@@ -54,12 +62,15 @@ from rightsize.workflow.analysis.reach import keep_reach
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
 from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
+from rightsize.workflow.plan.questions import ask_owners, say_short
 from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
 from rightsize.workflow.signatures import CHAIN, make_chain
 from rightsize.workflow.text_files import read_bytes
 
 _AT_ONCE = 5_000
 """Number of proposals that become rows at a time, since each is a text of kilobytes."""
+_KEEPS_UNUSED: Mapping[str, Any] = {"reads": Reads.ALL, "unobservable": Unobservable.KEEP, "standing_hours": 0.0}
+"""The options of a plan for which absence of use decides nothing: no choice takes access for want of use."""
 SUMMARY, COMMENT = "summary.html", "comment.md"
 
 
@@ -77,6 +88,9 @@ class ProposeResult:
         steps: The changes in the order in which they are best made.
         unmatched: Decisions whose proposal no longer exists.
         lacks: The listings that are not complete: the plan has no proposal for what they lack.
+        said_first: Where absence of use decides nothing yet: why, from when on it does, and what would tell.
+        questions: The questions to owners that such a plan has, the widest access first.
+        has_catalogue: Whether a catalogue of operations is loaded; without one no excess is known.
     """
 
     plan: Plan
@@ -88,6 +102,9 @@ class ProposeResult:
     steps: NextSteps
     unmatched: list[ReviewDecision]
     lacks: list[Lack]
+    said_first: tuple[str, ...] = ()
+    questions: tuple[Advice, ...] = ()
+    has_catalogue: bool = True
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield one row a proposal, for people: changes as `next` ranks them, then what stays, most excess first."""
@@ -107,7 +124,8 @@ def propose_plan(
         review: A file of decisions: an assignment whose proposal was rejected stays as it is.
 
     Raises:
-        EvidenceError: Nothing is loaded, there is no catalogue of operations, or no log covers any of the window.
+        EvidenceError: Nothing is loaded, a log of use is loaded without a catalogue of operations, or the loaded logs
+            cover no day of the window.
         InputError: The folder cannot be written, or decisions contradict each other or have ended.
         InternalError: A proof or the replay failed; nothing is written then.
     """
@@ -127,7 +145,7 @@ def propose_plan(
         )
         # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
-        if of_rbac:
+        if of_rbac and _has_use(inputs):
             require_catalogue(inputs)
         analysis, findings = analyse_inputs(
             inputs,
@@ -138,12 +156,11 @@ def propose_plan(
             planes=[one.analysis for one in judged],
             standby=options.standby,
         )
-        if of_rbac:
-            require_coverage(inputs, analysis.window)
-        asked = AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
-        if has_default_options(asked) and not options.standby:
+        short = _short_log(inputs, analysis) if of_rbac else None
+        careful = options if short is None else replace(options, **_KEEPS_UNUSED)
+        if has_default_options(_window_of(options)) and not options.standby:
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
-        basis = read_basis(inputs, with_needed_calls(analysis, options), options)
+        basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
         # The following steps need no single use, which is most of the memory that was read.
         inputs, analysis = basis.reading.inputs, basis.reading.analysis
         plan, jobs = plan_from_basis(basis, digest_content(store)), basis.jobs
@@ -155,6 +172,7 @@ def propose_plan(
         left = layers.violations.filter(pl.col("basis") == "proposed")
         advice = _with_layers(plan, left.filter(pl.col("state") == "active"), options)
         plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
+        plan, questions = _with_questions(plan, short, inputs, findings, store.table("object_owners"))
         extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:
             extra |= deploy_files(contents_of(plan, today_of(inputs, plan.names)), forms)
@@ -189,6 +207,9 @@ def propose_plan(
         names=names,
         comment=comment,
         steps=steps,
+        said_first=tuple(plan.generated_from["window"].get("short", {}).get("said", ())),
+        questions=questions,
+        has_catalogue=not inputs.operations.is_empty() or not of_rbac,
     )
 
 
@@ -206,6 +227,23 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     cases = f"{counted(who, 'principal')} could defeat several layers of one subscription without an activation"
     text = f"{cases} ({counted(times, 'case')}). To split their roles, give this option; the plan says what it costs."
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
+
+
+def _window_of(options: PlanOptions) -> AnalysisOptions:
+    return AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
+
+
+def _with_questions(
+    plan: Plan, short: ShortLog | None, inputs: Inputs, findings: pl.DataFrame, owners: pl.DataFrame
+) -> tuple[Plan, tuple[Advice, ...]]:
+    """Return the plan with its questions to owners, and these; only a plan of a short log says so and asks."""
+    if short is None:
+        return plan, ()
+    questions = ask_owners(plan, inputs, findings, owners)
+    said = short.as_json() | {"said": list(say_short(short, inputs, plan.names))}
+    window = {**plan.generated_from["window"], "short": said}
+    advice = sorted({*plan.advice, *questions}, key=lambda one: (one.subject, one.text))
+    return replace(plan, generated_from={**plan.generated_from, "window": window}, advice=tuple(advice)), questions
 
 
 def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
@@ -250,13 +288,33 @@ def require_coverage(inputs: Inputs, window: Window) -> None:
     Raises:
         EvidenceError: No log of use covers any day of it.
     """
-    logs = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
+    logs = _logs_of_use(inputs)
     if not logs.filter(window.holds("day")).is_empty():
         return
     raise EvidenceError(
         f"no log of use covers any day of the window {window.first_day} to {window.last_day}",
         hint=_what_is_covered(logs),
     )
+
+
+def _has_use(inputs: Inputs) -> bool:
+    """Return whether any use is loaded, or a log that would show it: orphans and duplicates need neither."""
+    return not (inputs.usage_days.is_empty() and _logs_of_use(inputs).is_empty())
+
+
+def _short_log(inputs: Inputs, analysis: Analysis) -> ShortLog | None:
+    """Return the log of use where absence decides nothing; None where it decides.
+
+    Raises:
+        EvidenceError: Logs of use are loaded, and none covers a day of the window.
+    """
+    if not _logs_of_use(inputs).is_empty():
+        require_coverage(inputs, analysis.window)
+    return short_log(inputs, analysis.window, analysis.verdicts)
+
+
+def _logs_of_use(inputs: Inputs) -> pl.DataFrame:
+    return inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
 
 
 def _what_is_covered(logs: pl.DataFrame) -> str:

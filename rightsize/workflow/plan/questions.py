@@ -1,0 +1,146 @@
+"""Ask owners about access that no log judges: where it is wide, permanent and privileged, or has no living owner.
+
+A plan asks this where absence of use decides nothing. Each question is advice: it changes nothing by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+
+import polars as pl
+
+from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.principals import able_principals
+from rightsize.analyze.window import ShortLog
+from rightsize.model.errors import InputError
+from rightsize.model.plan import Advice, Plan, Proposal
+from rightsize.model.progress import counted
+from rightsize.rbac.assignments import ACCESS_ADMINISTRATORS
+from rightsize.rbac.scopes import parse_scope
+from rightsize.rbac.text import fold
+from rightsize.render.summary import describe_grant
+from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.workflow.data.next_command import LOGS, ROLES
+
+_WIDE = {"root": "the root, above every subscription", "management_group": "a management group"}
+_CAN_ACTIVATE = ("User", "Group")
+
+
+def ask_owners(plan: Plan, inputs: Inputs, findings: pl.DataFrame, owners: pl.DataFrame) -> tuple[Advice, ...]:
+    """Return one question for each assignment that stays and gives reason for one, the widest first.
+
+    Args:
+        plan: The plan.
+        inputs: The tables.
+        findings: As the table `findings`: `standing_privilege` says which assignments are permanent and privileged.
+        owners: As the table `object_owners`.
+    """
+    privileged = {fold(id_) for id_ in findings.filter(pl.col("control") == "standing_privilege")["subject"]}
+    dead = _without_owner(inputs, owners)
+    emergency = _emergency_access(inputs, plan.names)
+    types = dict(
+        inputs.role_assignments.drop_nulls("principal_type")
+        .select(folded(pl.col("principal_id")), "principal_type")
+        .iter_rows()
+    )
+    asked = []
+    for one in plan.proposals:
+        holder = fold(one.principal_ids[0])
+        if one.kind.changes or holder in emergency:
+            continue
+        level = _level(one.evidence["scope"])
+        is_open = fold(one.replaces[0]) in privileged or fold(one.evidence["role"]) in ACCESS_ADMINISTRATORS
+        reasons = [
+            *([f"it is at {_WIDE[level]}"] if level in _WIDE else []),
+            *([dead[holder]] if holder in dead else []),
+            *(_on_privilege(types.get(holder)) if is_open and _is_active(one) else []),
+        ]
+        if reasons:
+            asked.append((list(_WIDE).index(level) if level in _WIDE else len(_WIDE), -len(reasons), one, reasons))
+    ordered = sorted(asked, key=lambda row: (row[0], row[1], row[2].id))
+    return (*(_question(one, reasons, plan.names) for _, _, one, reasons in ordered), *_unlisted_owners(inputs, owners))
+
+
+def say_short(short: ShortLog, inputs: Inputs, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what the short log is, what follows, and which log to export first, with the command."""
+    said = [*short.lines]
+    if inputs.role_definitions.is_empty():
+        said.append(f"without role definitions no assignment is known to cover another: `{ROLES}`")
+    if short.days:
+        return (*said, f"if Azure still keeps the days before {short.first_day}, this loads them: `{LOGS}`")
+    places = [place for scope in inputs.role_assignments["scope"] if (place := _subscription(scope))]
+    first = ""
+    if places:
+        place, number = min(Counter(places).items(), key=lambda row: (-row[1], row[0]))
+        name = names.get(f"/subscriptions/{place}", place)
+        first = f", first that of subscription `{name}`, which has {counted(number, 'assignment')}"
+    return (*said, f"what would tell: the Activity Log of 90 days{first}: `{LOGS}`")
+
+
+def _question(one: Proposal, reasons: Collection[str], names: Mapping[str, str]) -> Advice:
+    role = one.evidence["role"]
+    grant = describe_grant(names.get(role, role), one.evidence["scope"], one.plane, names)
+    return Advice(one.principal_ids[0], f"is {grant} still needed? {'; '.join(reasons)}")
+
+
+def _on_privilege(principal_type: str | None) -> Iterator[str]:
+    could = "could it be eligible?" if principal_type in _CAN_ACTIVATE else "a workload cannot activate it"
+    yield f"it can give anybody rights, permanently: {could}"
+
+
+def _is_active(one: Proposal) -> bool:
+    return bool(one.evidence.get("state", "active") == "active")
+
+
+def _level(scope: str) -> str:
+    try:
+        return parse_scope(scope).kind
+    except InputError:
+        return ""
+
+
+def _subscription(scope: str) -> str | None:
+    try:
+        return parse_scope(scope).subscription_id
+    except InputError:
+        return None
+
+
+def _emergency_access(inputs: Inputs, names: Mapping[str, str]) -> frozenset[str]:
+    """Return the folded ids of the principals that are named like emergency access: these are to be permanent."""
+    users = inputs.principals.select(id="principal_id", name="user_principal_name").drop_nulls()
+    named = pl.DataFrame({"id": list(names), "name": list(names.values())}, schema=users.schema)
+    every = pl.concat([users, named]).with_columns(folded(pl.col("id")), folded(pl.col("name")))
+    return frozenset(every.filter(is_emergency_name(pl.col("name")))["id"])
+
+
+def _without_owner(inputs: Inputs, owners: pl.DataFrame) -> dict[str, str]:
+    """Return by folded id why a holder has nobody who answers for it: it may not sign in, or nobody owns it.
+
+    A listing without owners says nothing, and so does an application of another tenant.
+    """
+    people = inputs.principals.with_columns(id=folded(pl.col("principal_id")))
+    barred = people.filter(~pl.col("account_enabled").fill_null(True) & pl.col("deleted_on").is_null())
+    found = dict.fromkeys(barred["id"], "its holder is disabled and cannot sign in")
+    if owners.is_empty():
+        return found
+    living = owners.filter(folded(pl.col("owner_id")).is_in(able_principals(inputs.principals).implode()))
+    owned = pl.concat([folded(living["object_id"]), folded(living["app_id"].drop_nulls())])
+    listed = pl.concat([folded(owners["object_id"]), folded(owners["app_id"].drop_nulls())])
+    foreign = pl.col("owner_tenant_id").is_in(first_party_tenants()).fill_null(False)
+    for row in people.filter((pl.col("principal_type") == "ServicePrincipal") & ~foreign).iter_rows(named=True):
+        ids = {row["id"], fold(row["app_id"] or "")}
+        if not ids & set(owned):
+            had = "its owners are disabled or gone" if ids & set(listed) else "no loaded listing names an owner of it"
+            found.setdefault(row["id"], had)
+    return found
+
+
+def _unlisted_owners(inputs: Inputs, owners: pl.DataFrame) -> Iterator[Advice]:
+    held = inputs.role_assignments.filter(pl.col("principal_type") == "ServicePrincipal")["principal_id"].n_unique()
+    if owners.is_empty() and held:
+        command = "rightsize exports --source application_owners --source service_principal_owners"
+        text = f"no owner of an application is loaded, so which of {counted(held, 'service principal')} have no living "
+        yield Advice("owners", f"{text}owner is not known: `{command} > get.sh` writes a script that gets them")
