@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 import pytest
 
-from rightsize.ingest.files import copies as copying
 from rightsize.ingest.files import copies as joining
 from rightsize.ingest.files.copies import Copies, Digests
 from rightsize.ingest.files.readers import Batch
@@ -181,8 +180,8 @@ def test_without_room_files_are_read_by_themselves(
         patch.setattr(joining, "MOST_JOINED", 5)
         con, _ = staged(logs)
         assert told(con, dict.fromkeys(range(3), "file")) == expected
-    nowhere = Scratch(tmp_path / "nowhere")
-    monkeypatch.setattr(copying, "joined", lambda batch, _, digests: joining.joined(batch, nowhere, digests))
+    nowhere, join = Scratch(tmp_path / "nowhere"), joining.joined
+    monkeypatch.setattr(joining, "joined", lambda batch, _, digests: join(batch, nowhere, digests))
     con, _ = staged(logs)
     assert told(con, dict.fromkeys(range(3), "file")) == expected
     assert len(expected["stage_event_rows"]) == 6
