@@ -28,7 +28,7 @@ from rightsize.model.access_answers import (
 from rightsize.model.errors import InputError
 from rightsize.model.progress import counted
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, fold
 from rightsize.store.sql import folded
 
 _ROW = {
@@ -38,12 +38,11 @@ _ROW = {
 _NO_FILE = -1
 _NAMED = 5
 _LONGEST = 300
-_GUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _URL = re.compile(
     r"(?:get |--ur[il] ['\"]?)(?:https://[^/]+)?(?P<scope>/?[^'\"? ]*?)/providers/microsoft\.authorization/"
 )
 _SCOPE_OPTION = re.compile(r"--scope[= ]['\"]?(?P<scope>/[^'\" ]*)")
-_GROUP = re.compile(rf"/groups/(?P<id>{_GUID})/(?P<listing>members|transitivemembers)\b")
+_GROUP = re.compile(rf"/groups/(?P<id>{GUID})/(?P<listing>members|transitivemembers)\b")
 # A tenant without the licence for Privileged Identity Management has no eligible assignments to list.
 _UNLICENSED = re.compile(r"licen[cs]e|aadpremium", re.IGNORECASE)
 _STATES = {ROLE_ASSIGNMENTS.name: "active", ELIGIBILITY.name: "eligible"}
@@ -105,7 +104,7 @@ def _places_of(said: Vouched) -> Iterator[tuple[str, str]]:
     """Yield the kind of listing and the scope or group of what a statement is about."""
     kind, asked = BY_SOURCE[said.kind], fold(said.query or "")
     if kind is MEMBERS:
-        found = _GROUP.search(asked) or re.search(rf"(?P<id>{_GUID})", fold(said.path))
+        found = _GROUP.search(asked) or re.search(rf"(?P<id>{GUID})", fold(said.path))
         if found:
             yield _members_of(said.kind), found["id"]
         return

@@ -11,14 +11,13 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.fields import GUID
 from rightsize.ingest.entities.pages import REFUSAL
 from rightsize.ingest.files.sources import Scratch, SourceFile, address_of, open_sources
 from rightsize.ingest.logs.batches import NO_LOG, LogCounts, file_id
 from rightsize.ingest.recognise import Recognised
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.sql import UNMAPPED, folded
 

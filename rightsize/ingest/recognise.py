@@ -15,7 +15,6 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.entities.fields import GUID
 from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
 from rightsize.ingest.entities.shape import Context, Shape
 from rightsize.ingest.files.encoding import read_head
@@ -26,7 +25,7 @@ from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.ingest.logs.record_kinds import USED_LOGS
 from rightsize.ingest.logs.schemas import FAMILIES, Family, is_signal
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, fold
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
 from rightsize.store.sql import folded, literal
 

@@ -23,7 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rightsize.ingest.entities.manifests import Vouched
 from rightsize.ingest.loaded_files import LoadedFile
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 
 ACTIVITY_LOG = "activity_log"
 """The source of the Activity Log, as `load` prints it."""
@@ -178,7 +178,6 @@ _NAME = r"[a-z_][\w.]*"
 _HARMLESS = re.compile(
     rf"(order|sort) by {_NAME}( (asc|desc))?( ?, ?{_NAME}( (asc|desc))?)*|project {_NAME}( ?, ?{_NAME})*"
 )
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,7 +231,7 @@ def _read_command(words: Sequence[str]) -> Asked:
         problem = problem or _filter_of(_one(values, "-q", "--graph-query"))
     named = [text for name in ("--subscription", "-s", "--subscriptions") for text in values.get(name, ())]
     ids = frozenset(fold(text) for text in named)
-    return Asked(kind, problem, ids if all(_GUID.fullmatch(text) for text in ids) else frozenset())
+    return Asked(kind, problem, ids if all(GUID_FORM.fullmatch(text) for text in ids) else frozenset())
 
 
 def _options(words: Sequence[str], known: dict[str, int]) -> tuple[dict[str, list[str]], str]:
@@ -271,7 +270,7 @@ def _read_url(url: str) -> Asked:
     strange = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True) if fold(name) not in _PARAMETERS]
     problem = f"the request has `{strange[0][:_SHOWN]}`, which may leave something out" if strange else ""
     named = found["subscription"]
-    return Asked(_LISTED[found["listed"]], problem, frozenset({named}) if _GUID.fullmatch(named) else frozenset())
+    return Asked(_LISTED[found["listed"]], problem, frozenset({named}) if GUID_FORM.fullmatch(named) else frozenset())
 
 
 def _first_table(query: str) -> str:

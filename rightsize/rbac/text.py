@@ -7,11 +7,17 @@ sign and `k` apart, and a fold that joined them would treat two permissions as o
 
 from __future__ import annotations
 
+import re
+
 from rightsize.model.nouns import Folded
 
-__all__ = ["OPERATION_FORM", "READ", "Folded", "fold", "is_read"]
+__all__ = ["GUID", "GUID_FORM", "OPERATION_FORM", "READ", "Folded", "fold", "is_read"]
 
 _ASCII_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""The form of a folded GUID; the expression means the same in DuckDB."""
+GUID_FORM = re.compile(GUID)
 
 OPERATION_FORM = r"^[^/\s]+[.][^/\s]+/\S+$"
 """The form of an operation: a provider, which has a dot in its name, a slash, and the rest, without spaces.

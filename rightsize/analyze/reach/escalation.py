@@ -24,6 +24,7 @@ from rightsize.analyze.reach.indirect import link_delegated, link_directory, lin
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.tables import table
 from rightsize.rbac.conditions import targets
+from rightsize.rbac.text import GUID_FORM
 from rightsize.rules.attacks import escalation_rules
 
 ASSIGN = "microsoft.authorization/roleassignments/write"
@@ -33,7 +34,6 @@ _OWNED = {
     "ServicePrincipal": ("p", "owns it, and can add a credential"),
     AGENT: ("p", "owns the agent identity"),
 }
-_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ def _roles_of(condition: str | None) -> tuple[str, ...]:
     found = _ROLES.findall(condition or "")
     if not found or "guidnotequals" in (condition or "").lower():
         return ()
-    return tuple(sorted({role for text in found for role in _GUID.findall(text.lower())}))
+    return tuple(sorted({role for text in found for role in GUID_FORM.findall(text.lower())}))
 
 
 def with_assignable(holdings: Holdings, tenant: Tenant, inputs: Inputs) -> Holdings:

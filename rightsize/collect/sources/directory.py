@@ -7,17 +7,15 @@ Source: Microsoft Learn, Microsoft Graph v1.0 reference.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from rightsize.azure.wire import WireRequest
 from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units, graph
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 
 DIRECTORY_READER = "Directory Readers"
 P2 = "Microsoft Entra ID P2 or Governance"
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _GRANTS = ("role_assignments", "role_eligibility_instances", "role_assignment_instances")
 _FEW = 20
 _MOST_EXPANDED = 20
@@ -54,7 +52,7 @@ def holding_groups(known: Known) -> set[str]:
             if not isinstance(properties, dict) or fold(str(properties.get("principalType"))) != "group":
                 continue
             identifier = fold(str(properties.get("principalId")))
-            if _GUID.fullmatch(identifier):
+            if GUID_FORM.fullmatch(identifier):
                 found.add(identifier)
     return found
 
@@ -64,7 +62,7 @@ def _nested(known: Known, source: str) -> Iterator[tuple[str, str]]:
     for key, records in known.parts(source):
         for record in records:
             identifier = fold(str(record.get("id")))
-            if record.get("@odata.type") == "#microsoft.graph.group" and _GUID.fullmatch(identifier):
+            if record.get("@odata.type") == "#microsoft.graph.group" and GUID_FORM.fullmatch(identifier):
                 yield key, identifier
 
 
@@ -113,7 +111,7 @@ def _in_few(requests: list[tuple[str, WireRequest]]) -> Iterator[CollectionUnit]
 
 def _ids(known: Known, source: str, wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
     found = {fold(str(record.get("id"))) for record in known.records(source) if wanted(record)}
-    return sorted(identifier for identifier in found if _GUID.fullmatch(identifier))
+    return sorted(identifier for identifier in found if GUID_FORM.fullmatch(identifier))
 
 
 def _app_role_assignments(known: Known) -> Iterator[CollectionUnit]:
@@ -137,7 +135,7 @@ def _many_owners(known: Known) -> Iterator[CollectionUnit]:
     for source, path in _OWNED:
         for record in known.records(source):
             identifier, owners = fold(str(record.get("id"))), record.get("owners")
-            if isinstance(owners, list) and len(owners) >= _MOST_EXPANDED and _GUID.fullmatch(identifier):
+            if isinstance(owners, list) and len(owners) >= _MOST_EXPANDED and GUID_FORM.fullmatch(identifier):
                 request = graph(f"/{path}/{identifier}/owners", select="id", top="999")
                 yield CollectionUnit(f"{path}/{identifier}", (request,), label=f"{path}-owners-{identifier}")
 

@@ -24,10 +24,9 @@ from typing import Any
 from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.shape import Beside, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.rules.signals import is_dismissed
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OBJECT_IDS = ("aaduserid", "azureaduserid", "serviceprincipalobjectid", "serviceprincipalid", "objectid", "objectguid")
 _RESOURCE_IDS = ("resourceid", "azureid", "azureresourceid")
 _WITHIN = ("account", "useraccount", "vmmetadata", "loggedonusers", "storageresource")
@@ -74,7 +73,7 @@ def mentions_of(entity: Mapping[str, Any]) -> Iterator[Mention]:
 def _principal(fields: Mapping[str, Any], kind: str) -> Iterator[Mention]:
     for key in _OBJECT_IDS:
         found = fields.get(key)
-        if isinstance(found, str) and _GUID.fullmatch(fold(found)):
+        if isinstance(found, str) and GUID_FORM.fullmatch(fold(found)):
             yield Mention("principal", fold(found), principal_id=fold(found))
             return
     name = fields.get("userprincipalname")
@@ -90,7 +89,7 @@ def _principal(fields: Mapping[str, Any], kind: str) -> Iterator[Mention]:
     # Other applications are only the place of the activity, and their ids are those of a catalogue.
     if (
         isinstance(app_id, str)
-        and _GUID.fullmatch(fold(app_id))
+        and GUID_FORM.fullmatch(fold(app_id))
         and ("oauth" in kind or "serviceprincipal" in kind.replace("-", ""))
     ):
         yield Mention("principal", fold(app_id))

@@ -20,13 +20,13 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.fields import GUID, field, read_fields
+from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.graph_permissions import published_permissions
 from rightsize.ingest.entities.pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page, has_owners
 from rightsize.ingest.entities.shape import Context, Look, look_at
 from rightsize.ingest.entities.workload_identities import RELATIONS, has_trust, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, fold
 from rightsize.rules.directory import object_types
 from rightsize.store.sql import folded, literal
 

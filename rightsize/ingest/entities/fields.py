@@ -13,11 +13,11 @@ from typing import Literal
 import duckdb
 
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
+from rightsize.rbac.text import GUID
 from rightsize.store.sql import LOWER, UPPER, folded, quoted
 
 FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]
 
-GUID = "[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}"
 """The pattern of a folded object id of the directory."""
 
 # Excel writes texts of digits with an E among them as numbers, and dates in the form of its user's country.

@@ -22,14 +22,13 @@ from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.shape import Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, GUID_FORM, fold
 from rightsize.rules.signals import says_of, words_that_mean
 from rightsize.store.sql import folded
 
 _Found = Iterator[Row | Unusable]
-_GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_SUBSCRIPTION = re.compile(rf"/subscriptions/{_GUID.pattern}")
-_ASSESSMENT = re.compile(rf"/providers/microsoft\.security/assessments/({_GUID.pattern})")
+_SUBSCRIPTION = re.compile(rf"/subscriptions/{GUID}")
+_ASSESSMENT = re.compile(rf"/providers/microsoft\.security/assessments/({GUID})")
 _SUBSCRIPTIONS = "microsoft.subscriptions/subscriptions"
 _IN_USE = {"true": "used", "inuse": "used", "false": "unused", "notinuse": "unused"}
 """What app governance says of a permission: a Boolean in exports that were seen, a word in the documentation."""
@@ -92,7 +91,7 @@ def _read_assessment(record: Mapping[str, Any]) -> _Found:
     more = _members(look.inner, "additionaldata")
     state = fold(_of(status, "code"))
     named = (_of(more, "resourcename"), _of(more, "resourceid"), _of(details, "id"))
-    found = (match[-1] for text in named if (match := _GUID.findall(fold(text).rpartition("/")[2])))
+    found = (match[-1] for text in named if (match := GUID_FORM.findall(fold(text).rpartition("/")[2])))
     yield {
         "tool": "defender_ciem",
         "judgement_id": f"defender_ciem/{look.text('id')}",
@@ -117,7 +116,7 @@ def _read_recommendation(record: Mapping[str, Any]) -> _Found:
     says = says_of(key, title)
     if says is None:
         return
-    found = _GUID.fullmatch(fold(_of(look.inner, "impactedvalue")))
+    found = GUID_FORM.fullmatch(fold(_of(look.inner, "impactedvalue")))
     yield {
         "tool": "azure_advisor",
         "judgement_id": f"azure_advisor/{look.text('id')}",

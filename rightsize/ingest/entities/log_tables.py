@@ -24,6 +24,7 @@ from rightsize.ingest.files.readers import select_record_fields
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.logs.schemas import POWERSHELL_EVENT, RECORD_FAMILY
 from rightsize.ingest.logs.values import CLAIMS
+from rightsize.rbac.text import GUID
 from rightsize.store.merging.staging import DOWNLOADED, keyed, stage_events
 from rightsize.store.sql import folded, literal
 
@@ -206,7 +207,6 @@ DOWNLOAD_SHAPES = (
 )
 
 
-_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _COUNTS = ("succeeded", "failed", "started", "denied", "other")
 _TIMES = ("received", "first_seen", "last_seen")
 
@@ -251,7 +251,7 @@ class ReducedShape:
         ]
         values += [f"{self._count(name)} AS {name}" for name in self.counts]
         unknown = " OR ".join(f"{name} IS NULL" for name in ("day", *_TIMES, *self.counts))
-        wrong = " OR ".join(f"NOT regexp_full_match({name}, '{_GUID}')" for name in self.ids)
+        wrong = " OR ".join(f"NOT regexp_full_match({name}, '{GUID}')" for name in self.ids)
         con.execute(f"""
             CREATE OR REPLACE TEMP TABLE reduced_rows AS
             SELECT *, CASE

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -25,7 +24,7 @@ from rightsize.ingest.entities.shape import Context, fold_keys, look_at
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.times import read_moment
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.store.sql import named, quoted
 
 _TYPES = {
@@ -149,7 +148,6 @@ MANIFEST = "manifest"
 
 _FAMILY = "rightsize-exports/"
 _FORMAT = f"{_FAMILY}1"
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MOST_BYTES = 64 << 20
 _MOST_PATH = 1_000
 _MOST_ROWS = 1 << 53
@@ -240,10 +238,10 @@ def _read(text: str, address: str, said_in: int, kinds: frozenset[str]) -> Itera
 
 def _read_reading(document: Mapping[str, Any]) -> _Reading:
     tenant, reader = document.get("tenant_id"), document.get("reader")
-    if not isinstance(tenant, str) or not _GUID.fullmatch(fold(tenant)):
+    if not isinstance(tenant, str) or not GUID_FORM.fullmatch(fold(tenant)):
         raise InputError("`tenant_id` is not the id of a tenant")
     reader_id = fold_keys(reader).get("id") if isinstance(reader, Mapping) else None
-    if not isinstance(reader_id, str) or not _GUID.fullmatch(fold(reader_id)):
+    if not isinstance(reader_id, str) or not GUID_FORM.fullmatch(fold(reader_id)):
         raise InputError("the `id` of its `reader` is not an object id")
     started = _time(document, "started")
     finished = None if document.get("finished") is None else _time(document, "finished")
@@ -317,7 +315,7 @@ def _subscriptions(named: object) -> tuple[str, ...] | None:
     if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
         raise InputError("`subscriptions` is not a list of ids, and not `tenant`")
     ids = [fold(one).removeprefix("/subscriptions/") for one in named]
-    if not all(_GUID.fullmatch(one) for one in ids):
+    if not all(GUID_FORM.fullmatch(one) for one in ids):
         raise InputError("one of its `subscriptions` is not the id of a subscription")
     return tuple(sorted(set(ids)))
 

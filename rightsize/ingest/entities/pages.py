@@ -47,10 +47,9 @@ from rightsize.ingest.entities.shape import Context, Look, ObjectShape, Row, Unu
 from rightsize.ingest.entities.workload_identities import RELATIONS, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.rules.directory import object_types
 
-_GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _LISTINGS = {"users": "users", "groups": "groups", "serviceprincipals": "servicePrincipals"}
 _KINDS = {"users": "user", "groups": "group", "serviceprincipals": "serviceprincipal"}
 _MEMBERS = {"members": "members", "transitivemembers": "transitiveMembers"}
@@ -128,7 +127,7 @@ def _members_by_name(parts: list[str]) -> str:
         return ""
     else:
         # The outer folder describes the file only if the inner one is named after a group.
-        near = folders[-1:] + (folders[:-1] if _GUID.search("/".join(parts[-2:-1])) else [])
+        near = folders[-1:] + (folders[:-1] if GUID_FORM.search("/".join(parts[-2:-1])) else [])
         said = next((letters for letters in near if _MEMBERS_FOLDER.fullmatch(letters)), "")
     if said and any("administrativeunit" in letters for letters in (*folders, file)):
         return UNIT_MEMBERS
@@ -137,7 +136,7 @@ def _members_by_name(parts: list[str]) -> str:
 
 def _group_by_name(parts: list[str]) -> str:
     """Return the single object id in the name of a file with members, else in its folder's name."""
-    named = [set(_GUID.findall(part)) for part in parts]
+    named = [set(GUID_FORM.findall(part)) for part in parts]
     if named[-1] or len(parts) == 1:
         return named[-1].pop() if len(named[-1]) == 1 else ""
     # The folder `ID` of `ID/members.json` may be any object, even a tenant.
@@ -150,11 +149,11 @@ def _is_some_group(parts: list[str]) -> bool:
     """Return whether a file is named after a group, but not after one of its relations."""
     file, folder = _letters(parts[-1]), _letters("".join(parts[-2:-1]))
     says_group = file.startswith("group") or bool(_GROUPS_FOLDER.fullmatch(folder))
-    return bool(_GUID.search(parts[-1])) and says_group and "owner" not in file and "memberof" not in file
+    return bool(GUID_FORM.search(parts[-1])) and says_group and "owner" not in file and "memberof" not in file
 
 
 def _letters(part: str) -> str:
-    return re.sub(r"[^a-z]", "", _GUID.sub("", part))
+    return re.sub(r"[^a-z]", "", GUID_FORM.sub("", part))
 
 
 def _by_context(context: str) -> DirectoryPage | None:
@@ -204,23 +203,20 @@ def _kind(cast: str) -> str:
     return fold(object_types().get(cast, ("", ""))[1])
 
 
-_OWNER_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
 def has_owners(look: Look) -> bool:
     """Return whether a record lists the owners of a directory object."""
-    return isinstance(look.outer.get("owners"), list) and bool(_OWNER_GUID.fullmatch(look.text("id")))
+    return isinstance(look.outer.get("owners"), list) and bool(GUID_FORM.fullmatch(look.text("id")))
 
 
 def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
     look = look_at(record)
     app_id = fold(text_of(look.outer, "appid")) or None
-    if app_id is not None and not _OWNER_GUID.fullmatch(app_id):
+    if app_id is not None and not GUID_FORM.fullmatch(app_id):
         raise InputError("its `appId` is not a GUID")
     for owner in look.outer["owners"]:
         fields = fold_keys(owner) if isinstance(owner, Mapping) else {}
         owner_id = fields.get("id")
-        if isinstance(owner_id, str) and _OWNER_GUID.fullmatch(fold(owner_id)):
+        if isinstance(owner_id, str) and GUID_FORM.fullmatch(fold(owner_id)):
             yield {"object_id": look.text("id"), "owner_id": fold(owner_id), "app_id": app_id}
         else:
             yield Unusable("one of its owners has no `id`", owner)

@@ -26,7 +26,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities.azure_roles import dashed, text_of
-from rightsize.ingest.entities.fields import GUID, ROWS, field, read_fields
+from rightsize.ingest.entities.fields import ROWS, field, read_fields
 from rightsize.ingest.entities.resources import GROUP, read_tags
 from rightsize.ingest.entities.shape import (
     Beside,
@@ -41,12 +41,11 @@ from rightsize.ingest.entities.shape import (
 )
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID, GUID_FORM, fold
 from rightsize.store.sql import folded, literal
 
 _MANAGEMENT_GROUP = re.compile(r"/providers/microsoft\.management/managementgroups/[^/]+")
 _SUBSCRIPTION = re.compile(r"/subscriptions/[^/]+")
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NODE_TYPES = frozenset(
     {
         "microsoft.management/managementgroups",
@@ -113,7 +112,7 @@ def _is_subscription(look: Look) -> bool:
         return False
     if _SUBSCRIPTION.fullmatch(look.text("id").rstrip("/")):
         return look.has("subscriptionid")
-    is_guid = bool(_GUID.fullmatch(look.text("id")))
+    is_guid = bool(GUID_FORM.fullmatch(look.text("id")))
     return is_guid and look.has("tenantid", "name", "state") and (look.has("isdefault") or look.has("cloudname"))
 
 
@@ -255,7 +254,7 @@ def _roles(rule: object) -> list[str] | None:
     if not isinstance(named, list) or not all(isinstance(text, str) for text in named):
         return None
     found = sorted({dashed(text) for text in named})
-    return found if all(_GUID.fullmatch(id_) for id_ in found) else None
+    return found if all(GUID_FORM.fullmatch(id_) for id_ in found) else None
 
 
 def _updated_on(look: Look) -> str:

@@ -45,7 +45,7 @@ from rightsize.ingest.entities.shape import (
     reject_rows,
 )
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 
 
 def has_trust(look: Look) -> bool:
@@ -100,7 +100,6 @@ LISTING = "inheritablePermissions"
 RELATIONS = (("owners", "object_owners", "owner_id"), ("sponsors", "object_sponsors", "sponsor_id"))
 """The expanded relations of an object: key, table, and the table's column of the related object."""
 
-_GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _BLUEPRINT = "agentidentityblueprint"
 _CAST = rf"(?:microsoft\.)?graph\.{_BLUEPRINT}"
 _BLUEPRINTS = re.compile(rf"applications(?:\(.*\))?/{_CAST}(?:\(.*\))?(?:/\$entity|/\$delta)?")
@@ -143,7 +142,7 @@ def _read_blueprint(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusab
 def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
     """Yield the row of a blueprint, and beside it its owners, its sponsors, and the permissions that agents inherit."""
     object_id, app_id = look.text("id"), look.text("appid")
-    if not _GUID.fullmatch(object_id) or not _GUID.fullmatch(app_id):
+    if not GUID_FORM.fullmatch(object_id) or not GUID_FORM.fullmatch(app_id):
         raise InputError("its `id` or `appId` is not a GUID")
     if look.outer.get("deleteddatetime"):
         raise InputError("it is a deleted blueprint")
@@ -159,7 +158,7 @@ def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
     for key, table, column in RELATIONS:
         for one in _listed(look, key):
             other = look_at(one).text("id") if isinstance(one, Mapping) else ""
-            if _GUID.fullmatch(other):
+            if GUID_FORM.fullmatch(other):
                 yield Beside(table, {"object_id": object_id, column: other, "app_id": app_id})
             else:
                 yield Unusable(f"one of its {key} has no `id`", one)
@@ -188,7 +187,7 @@ def _read_inheritable(record: object, blueprint_id: str) -> Iterator[dict[str, A
     """Yield the rows of one API: what of its delegated permissions is inherited, and what of its application ones."""
     fields = fold_keys(record) if isinstance(record, Mapping) else {}
     resource = fold(text_of(fields, "resourceappid"))
-    if not _GUID.fullmatch(resource):
+    if not GUID_FORM.fullmatch(resource):
         raise InputError("its `resourceAppId` is not a GUID")
     for key, (access, of) in _ACCESS.items():
         said = fields.get(key)
@@ -298,10 +297,10 @@ def _blueprint_of(context: str, place: str) -> tuple[str, bool]:
         place: The names of the two folders around the file and of the file, separated by slashes.
     """
     found = _INHERITABLE.fullmatch(fold(context.partition("#")[2]))
-    if found and _GUID.fullmatch(found["id"]):
+    if found and GUID_FORM.fullmatch(found["id"]):
         return found["id"], bool(found["one"])
     for part in reversed(fold(place).split("/")[-2:]):
-        if len(named := set(_GUID.findall(part))) == 1:
+        if len(named := set(GUID_FORM.findall(part))) == 1:
             return named.pop(), bool(found and found["one"])
     return "", False
 

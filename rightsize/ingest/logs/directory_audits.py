@@ -21,6 +21,7 @@ import duckdb
 from rightsize.ingest.logs.projections import ISO_TIME, session_id, token_id
 from rightsize.ingest.logs.schemas import lowered, with_log
 from rightsize.ingest.logs.values import Fields
+from rightsize.rbac.text import GUID
 from rightsize.rules.attacks import directory_calls
 from rightsize.store.merging.staging import EVENT_KEY
 from rightsize.store.sql import UNMAPPED, folded
@@ -81,9 +82,6 @@ FROM (
 )"""
 
 
-_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-
 # In some exports, activities end in a full stop or have a long dash.
 def _activity(column: str) -> str:
     return lowered(f"trim(replace(rtrim(trim({column}), '.'), chr(8211), '-'))")
@@ -102,7 +100,7 @@ _PLACED = ("application", "serviceprincipal")
 
 def _guid(text: str) -> str:
     low = lowered(text)
-    return f"CASE WHEN regexp_full_match({low}, '{_GUID}') THEN {low} END"
+    return f"CASE WHEN regexp_full_match({low}, '{GUID}') THEN {low} END"
 
 
 AUDIT_ROWS = f"""
@@ -350,7 +348,7 @@ def stage_objects_of_requests(con: duckdb.DuckDBPyConnection, file_id: str, with
             FROM ingest_rows
             WHERE problem IS NULL AND outcome IN ('succeeded', 'started') AND NOT list_contains($without, file_no)
         ) JOIN (
-            SELECT file_no, line, regexp_extract_all(lower(split_part(uri, '?', 1)), '{_GUID}') AS ids
+            SELECT file_no, line, regexp_extract_all(lower(split_part(uri, '?', 1)), '{GUID}') AS ids
             FROM raw_graph_requests
         ) USING (file_no, line)
         WHERE list_contains($activities, activity)""",

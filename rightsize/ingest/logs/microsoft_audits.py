@@ -28,6 +28,7 @@ from rightsize.ingest.logs.values import (
     utc_time,
     values_as_columns,
 )
+from rightsize.rbac.text import GUID
 from rightsize.rules.graph import audited_workloads
 from rightsize.store.queries import query_text
 from rightsize.store.sql import outcome
@@ -122,14 +123,13 @@ def cloud_audit_rows() -> str:
 
 
 _CONTEXT = ("APIId", "ClientAppId", "UniqueTokenId", "AADSessionId")
-_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _APPLICATIONS = "'5', '6', 'application', 'serviceprincipal'"
 """User types of an application that acts as itself. Source: the same page, enum User Type."""
 
 
 def _guid(column: str) -> str:
     text = f"lower(trim({column}))"
-    return f"CASE WHEN regexp_full_match({text}, '{_GUID}') AND {text} NOT LIKE '00000000-0000-%' THEN {text} END"
+    return f"CASE WHEN regexp_full_match({text}, '{GUID}') AND {text} NOT LIKE '00000000-0000-%' THEN {text} END"
 
 
 def _word(column: str) -> str:

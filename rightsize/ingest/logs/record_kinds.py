@@ -35,18 +35,18 @@ from rightsize.ingest.logs.requests import (
     requests_to_azure_ad_graph,
 )
 from rightsize.ingest.logs.values import Fields
+from rightsize.rbac.text import GUID
 from rightsize.rules.log_source import LogSource
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.merging.staging import keyed, stage_events
 from rightsize.store.queries import query_text
 from rightsize.store.sql import folded
 
-_QUOTED_GUID = "'[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}'"
 _NOT_AGENTIC = "notagentic"
 
 
 def _guid(text: str) -> str:
-    return f"CASE WHEN regexp_full_match({folded(text)}, {_QUOTED_GUID}) THEN {folded(text)} END"
+    return f"CASE WHEN regexp_full_match({folded(text)}, '{GUID}') THEN {folded(text)} END"
 
 
 def stage_token_permissions(con: duckdb.DuckDBPyConnection, file_id: str, without: Collection[int]) -> None:

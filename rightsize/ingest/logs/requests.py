@@ -26,6 +26,7 @@ from rightsize.ingest.logs.values import (
     utc_time,
     values_as_columns,
 )
+from rightsize.rbac.text import GUID
 from rightsize.rules.log_source import LogSource, Opened
 from rightsize.rules.tables import rows_of
 from rightsize.store.sql import outcome
@@ -86,7 +87,6 @@ MAX_STEPS = 40
 UNREADABLE = "/{unreadable}"
 """The path of a request whose URI is longer than Graph accepts; it may stand for any path."""
 
-_GUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _ENCODED = {
     "27": "''",
     "28": "(",
@@ -118,7 +118,7 @@ def _listed(words: list[str]) -> str:
 def _guid(column: str) -> str:
     lowered = f"lower(trim({column}, '{{}} '))"
     return (
-        f"CASE WHEN regexp_full_match({lowered}, '{_GUID}') AND {lowered} NOT LIKE '00000000-0000-0000-0000-0000%' "
+        f"CASE WHEN regexp_full_match({lowered}, '{GUID}') AND {lowered} NOT LIKE '00000000-0000-0000-0000-0000%' "
         f"THEN {lowered} END"
     )
 

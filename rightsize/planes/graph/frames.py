@@ -129,18 +129,13 @@ def finding_rows(rows: pl.DataFrame, first_party: Collection[str]) -> pl.DataFra
     """Return findings: applications that hold a permission which leads to every other one."""
     found = rows.filter((pl.col("level") == _ESCALATES) & ~pl.col("client_id").is_in(list(first_party)))
     unused = pl.col("verdict") == Verdict.UNUSED.value
-    return (
-        found.select(
-            control=pl.lit("graph_escalation"),
-            subject="grant_id",
-            principal_id="client_id",
-            severity=pl.when(unused).then(pl.lit("high")).otherwise(pl.lit("medium")),
-            reason=pl.format("holds {}, which can give it every other permission; it is {}", "permission", "verdict"),
-        )
-        .unique(["control", "subject"], keep="first", maintain_order=True)
-        .pipe(declared, schema_of("findings"))
-        .sort("control", "subject")
-    )
+    told = found.select(
+        subject="grant_id",
+        principal_id="client_id",
+        severity=pl.when(unused).then(pl.lit("high")).otherwise(pl.lit("medium")),
+        reason=pl.format("holds {}, which can give it every other permission; it is {}", "permission", "verdict"),
+    ).unique("subject", keep="first", maintain_order=True)
+    return declared(told, schema_of("findings"), control="graph_escalation").sort("control", "subject")
 
 
 _SAID = {OWN: "holds", "inherited": "inherits", UNCERTAIN: "may inherit", "listed": "lets its agents inherit"}
