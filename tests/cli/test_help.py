@@ -56,7 +56,7 @@ def test_help_of_a_command_is_what_the_command_says(words: str, capsys: pytest.C
     assert said.startswith(f"Usage: rightsize {words} ")
 
 
-@pytest.mark.parametrize("words", ["statsu", "status nothing", "roles nothing", "can nothing"])
+@pytest.mark.parametrize("words", ["statsu", "status nothing", "roles nothing", "can nothing", "plan --all"])
 def test_help_of_no_command_is_a_mistake(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["help", *words.split()]) == 2
     out, err = capsys.readouterr()

@@ -70,7 +70,9 @@ def help_(
 ) -> None:
     """List the usual commands, or explain one."""
     root = ctx.find_root()
-    if every and not words:
+    if every and words:
+        raise UsageError("`--all` lists all commands", hint="leave out the name of the command, or `--all`")
+    if every:
         formatter = ctx.make_formatter()
         write_lines(formatter, [(_indented(one.name), one) for one in COMMANDS])
         write(formatter.getvalue())
