@@ -66,7 +66,7 @@ COMMANDS = (
     CommandEntry("report", "Ask", "Write the analysis and the proposals of a plan as one HTML file, which needs no network.", "analyze:report"),
     CommandEntry("mcp", "Ask", "Answer the questions of AI agents over stdin and stdout (Model Context Protocol); every tool only reads.", "setup:mcp", FREES_MEMORY),
     CommandEntry("propose", "Plan", "Write a plan of the smallest role assignments that would have allowed the observed use, with proof.", "propose:propose", FREES_MEMORY),
-    CommandEntry("next", "Plan", "Show which changes of a plan to make first: those that remove the most excess for their effort and risk.", "plan:next_"),
+    CommandEntry("next", "Plan", "Show what to do first in a plan: what gives the tenant away, then waves.", "plan:next_"),
     CommandEntry("logs", "Plan", "Show which missing listings, logs and settings would decide most, with price, day and command for each.", "logs:logs"),
     CommandEntry("plan", "Plan", "Write a plan as files to deploy or as a comment to review, sign it, or write its schema."),
     CommandEntry("plan files", "", "Write the new roles and assignments of a plan for other deployment tools; the files remove nothing.", "plan:files_"),
