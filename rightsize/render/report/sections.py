@@ -82,7 +82,8 @@ def step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
         "name": names[step.principal_id],
         "does": clean(describe_step(step, names)),
         "effort": clean(_why(step, names)),
-        "share": step.of_all,
+        # Beside Azure roles the steps of other planes, whose shares are of something else, stand in the wave of today.
+        "share": step.of_all if step.wave != TODAY or step.plane == AZURE_ROLES else None,
         "total": step.total_of_all,
     }
 
