@@ -130,7 +130,7 @@ def bounded(
         InternalError: A document without lists is too large.
         UsageError: `more` is not that of an answer to this question.
     """
-    values: Mapping[str, Any] = plain(dict(document))
+    values: Any = plain(document)
     starts = None if more is None else _starts(more, values)
 
     def answer(most: int, inner: int, text: int = _MOST_TEXT) -> dict[str, Any]:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.mining.biclique_kernel import bits, bitset
-from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import load_json, read_role_definitions
@@ -335,6 +334,8 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
     position = {name: index for index, name in enumerate(permissions)}
     rows = [bitset(position[name] for name in permissions_of[user]) for user in users]
     start = time.perf_counter()
+    from rightsize.mining.role_mining import minimum_cover  # noqa: PLC0415  it loads polars, and roles need none
+
     cover = minimum_cover(rows, len(permissions), solver_seconds=time_limit)
     seconds = time.perf_counter() - start
     roles = sorted(
