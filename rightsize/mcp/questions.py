@@ -130,11 +130,11 @@ def bounded(
         InternalError: A document without lists is too large.
         UsageError: `more` is not that of an answer to this question.
     """
-    values = plain(document)
+    values: Any = plain(document)
     starts = None if more is None else _starts(more, values)
 
-    def answer(*limits: int) -> dict[str, Any]:
-        cutter = _Cutter(starts, *limits)
+    def answer(most: int, inner: int, text: int = _MOST_TEXT) -> dict[str, Any]:
+        cutter = _Cutter(starts, most, inner, text)
         copied = cutter.copy(values)
         cut = [one for _, one in sorted(cutter.cut.items())]
         return {"data_notice": DATA_NOTICE, **copied, "cut": cut, "more": cutter.more()}
@@ -142,7 +142,7 @@ def bounded(
     def fits(found: dict[str, Any]) -> bool:
         return len(json.dumps(found, ensure_ascii=False).encode()) <= most_bytes
 
-    def largest(limits: Callable[[int], tuple[int, ...]]) -> dict[str, Any] | None:
+    def largest(limits: Callable[[int], tuple[int, int] | tuple[int, int, int]]) -> dict[str, Any] | None:
         most = bisect_right(range(1, rows + 1), 0, key=lambda number: 0 if fits(answer(*limits(number))) else 1)
         return answer(*limits(most)) if most else None
 

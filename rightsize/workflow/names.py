@@ -286,6 +286,17 @@ def proposals_called(plan: Plan, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def spellings_in(store: Store, scopes: Iterable[str]) -> dict[str, str]:
+    """Return one spelling of each scope that the store has, by folded scope, whatever spelling is asked for."""
+    wanted = sorted({fold(scope) for scope in scopes})
+    found = store.rows(
+        f"""SELECT lower(scope) AS place, min(scope) AS spelling FROM ({_SCOPES})
+        WHERE lower(scope) IN (SELECT unnest($wanted::VARCHAR[])) GROUP BY ALL ORDER BY ALL""",
+        {"wanted": wanted},
+    )
+    return {row["place"]: row["spelling"] for row in found}
+
+
 def names_in(db: Path | None, plan: Plan) -> dict[str, str]:
     """Return display names from the store and of the plan's roles; without a store only those of the roles."""
     found: dict[str, str] = {}

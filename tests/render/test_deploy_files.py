@@ -441,3 +441,14 @@ def test_bicep_has_no_more_parameters_than_a_template_takes() -> None:
     files = deploy_files(contents_of(Plan({}, (_proposal(1, places),), (), ()), Today()), ["bicep"])
     assert not [name for name, text in files.items() if re.search("^param ", text, re.MULTILINE)]
     assert f"principalId: '{guid(257)}'" in "".join(files.values())
+
+
+def test_a_scope_is_spelled_as_the_store_has_it() -> None:
+    """Terraform would make an assignment again where the next plan spells its scope otherwise."""
+    made = []
+    for scope in (f"{SUB}/resourceGroups/rg-web", f"{SUB}/resourcegroups/RG-WEB"):
+        plan = Plan({}, (_proposal(1, [PlannedAssignment(scope, READER, guid(5))]),), (), ())
+        today = Today(scopes={f"{SUB}/resourcegroups/rg-web": f"{SUB}/resourceGroups/RG-Web"})
+        made.append(contents_of(plan, today).assignments[0])
+    assert made[0] == made[1]
+    assert made[0].scope == f"{SUB}/resourceGroups/RG-Web"

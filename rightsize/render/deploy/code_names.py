@@ -70,7 +70,7 @@ def code_names(contents: DeployContents, taken: Collection[str]) -> CodeNames:
         contents: What it makes.
         taken: Names of files that no role may have.
     """
-    new = {role.definition.role_definition_id: role.slug for role in contents.roles}
+    new: dict[str, str] = {role.definition.role_definition_id: role.slug for role in contents.roles}
     assigned = {one.role for one in contents.assignments}
     words = {role: snake(contents.called(role)) or f"role_{role[:8]}" for role in assigned - new.keys()}
     words |= {role: snake(slug) or f"role_{role[:8]}" for role, slug in new.items()}

@@ -91,7 +91,7 @@ class DeployContents:
 
     def said(self, one: Made) -> str:
         """Return an assignment in words: who gets which role where, by display names where they are known."""
-        new = {role.definition.role_definition_id: role.definition.role_name for role in self.roles}
+        new: dict[str, str] = {role.definition.role_definition_id: role.definition.role_name for role in self.roles}
         role = new.get(one.role) or self.called(one.role) or f"role {one.role}"
         who = self.called(one.principal_id) or one.principal_id
         return f"{who}: {role} at {self.place(one.scope)}"
@@ -132,11 +132,13 @@ class Today:
         types: Type of each principal, by folded id; a missing one counts as a user.
         names: Display names of principals and roles by id, of subscriptions and management groups by scope.
         existing: Ids of the role definitions and assignments that Azure has.
+        scopes: A spelling of each scope by folded scope, since plans and stores may spell it otherwise.
     """
 
     types: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     existing: Collection[str] = ()
+    scopes: Mapping[str, str] = field(default_factory=dict)
 
 
 def contents_of(plan: Plan, today: Today, only: Collection[str] | None = None) -> DeployContents:
@@ -160,10 +162,10 @@ def contents_of(plan: Plan, today: Today, only: Collection[str] | None = None) -
                 managed.add(name)
             elif name not in made:
                 made[name] = Made(
-                    scope=spelled(one.scope),
+                    scope=spelled(one.scope, today.scopes),
                     id=name,
                     role=fold(one.role),
-                    role_path=role_path(spelled(one.scope), fold(one.role)),
+                    role_path=role_path(spelled(one.scope, today.scopes), fold(one.role)),
                     principal_id=fold(one.principal_id),
                     principal_type=arm_principal_type(today.types.get(fold(one.principal_id), "User")),
                     condition=one.condition,
@@ -174,21 +176,21 @@ def contents_of(plan: Plan, today: Today, only: Collection[str] | None = None) -
         tuple(sorted(wanted, key=lambda one: one.slug)),
         tuple(sorted(made.values())),
         len(managed),
-        _replaced(plan, only),
+        _replaced(plan, only, today.scopes),
         {fold(id_): name for id_, name in today.names.items() if name},
         frozenset(map(fold, today.existing)),
     )
 
 
-def spelled(scope: str) -> str:
-    """Return a scope with Azure's spelling of its fixed words and of the subscription's id.
+def spelled(scope: str, spellings: Mapping[str, str]) -> str:
+    """Return a scope as the store spells it, with Azure's spelling of its fixed words and of the subscription's id.
 
-    Terraform compares scopes as texts, and would make an assignment again where Azure spells its scope otherwise.
+    Terraform compares scopes as texts, and would make an assignment again where the next plan spells it otherwise.
 
     Raises:
         InputError: It is no scope.
     """
-    found = parse_scope(scope)
+    found = parse_scope(spellings.get(fold(scope), scope))
     if found.kind == "management_group":
         return f"{_GROUPS}{found.text[len(_GROUPS) :]}"
     if found.subscription_id is None:
@@ -199,7 +201,7 @@ def spelled(scope: str) -> str:
     return "/".join(("", "subscriptions", found.subscription_id, *rest))
 
 
-def _replaced(plan: Plan, only: Collection[str] | None) -> tuple[Replaced, ...]:
+def _replaced(plan: Plan, only: Collection[str] | None, spellings: Mapping[str, str]) -> tuple[Replaced, ...]:
     """Return the assignments of today that go; one that several proposals replace goes with all of them alone."""
     found: dict[str, list[Proposal]] = {}
     for proposal in plan.proposals:
@@ -214,7 +216,7 @@ def _replaced(plan: Plan, only: Collection[str] | None) -> tuple[Replaced, ...]:
         made = [place for one in proposals for place in one.assignments]
         gone.append(
             Replaced(
-                scope=spelled(str(evidence.get("scope") or "/")),
+                scope=spelled(str(evidence.get("scope") or "/"), spellings),
                 role=fold(str(evidence.get("role") or "")),
                 principal_id=fold(proposals[0].principal_ids[0]),
                 id=id_,

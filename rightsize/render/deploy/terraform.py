@@ -40,7 +40,7 @@ def plan_terraform(contents: DeployContents) -> dict[str, str]:
         InputError: A role has a condition within it.
     """
     names = code_names(contents, (_VARIABLES, _EXISTING))
-    new = {role.definition.role_definition_id: role.definition for role in contents.roles}
+    new: dict[str, RoleDefinition] = {role.definition.role_definition_id: role.definition for role in contents.roles}
     files = {}
     for role, file in names.files.items():
         made = [one for one in contents.assignments if one.role == role]
@@ -132,8 +132,8 @@ def _imports(contents: DeployContents, names: CodeNames) -> Iterator[str]:
         if one.id in contents.existing
     ]
     for kind, word, label, path in found:
-        id_ = path.partition("|")[0].rsplit("/", 1)[-1]
-        was, is_ = f"{kind}.rightsize_{word}_{id_.replace('-', '_')}", f"{kind}.{label}"
+        was_called = path.partition("|")[0].rsplit("/", 1)[-1].replace("-", "_")
+        was, is_ = f"{kind}.rightsize_{word}_{was_called}", f"{kind}.{label}"
         yield "moved {\n" + "\n".join(_aligned({"from": was, "to": is_}, "  ")) + "\n}\n"
         yield "import {\n" + "\n".join(_aligned({"to": is_, "id": _text(path)}, "  ")) + "\n}\n"
 

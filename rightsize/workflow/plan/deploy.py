@@ -25,8 +25,8 @@ from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.render.rows import write_markdown
-from rightsize.store.connection import open_store
-from rightsize.workflow.names import names_in, proposals_called
+from rightsize.store.connection import Store, open_store
+from rightsize.workflow.names import names_in, proposals_called, spellings_in
 from rightsize.workflow.plan.review import accepted_of, read_review, steps_in
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -66,10 +66,11 @@ def write_deployment(
     if COMMENT_FORM in forms:
         raise UsageError("markdown is a comment, not a form to deploy", hint="`rightsize plan comment PLAN` writes it")
     only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
+    names = names_in(db, read)
     with open_store(db, read_only=True) as store:
         tables = ("principals", "role_definitions", "role_assignments")
         inputs = Inputs.of(**{name: store.table(name) for name in tables})
-    contents = contents_of(read, today_of(inputs, names_in(db, read)), only)
+        contents = contents_of(read, today_of(store, inputs, read, names), only)
     roles = {f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition) for role in contents.roles}
     return DeployResult(write_folder({**roles, **deploy_files(contents, forms)}, out), contents)
 
@@ -94,10 +95,20 @@ def comment_on(db: Path, plan: Path, review: Path | None = None, signers: Signer
     return write_comment(read, names_in(db, read), states, steps_in(db, read))
 
 
-def today_of(inputs: Inputs, names: Mapping[str, str]) -> Today:
-    """Return what the tables of principals, roles and assignments say of today, with display names by id."""
+def today_of(store: Store, inputs: Inputs, plan: Plan, names: Mapping[str, str]) -> Today:
+    """Return what the store says of today, for the files of a plan.
+
+    Args:
+        store: The store, for the spelling of scopes.
+        inputs: Its tables of principals, roles and assignments.
+        plan: The plan.
+        names: Display names by id.
+    """
     roles, assignments = inputs.role_definitions["role_definition_id"], inputs.role_assignments["role_assignment_id"]
-    return Today(types_of(inputs.principals), names, [*roles.drop_nulls(), *assignments.drop_nulls()])
+    scopes = [place.scope for one in plan.proposals for place in one.assignments]
+    scopes += [str(one.evidence["scope"]) for one in plan.proposals if "scope" in one.evidence]
+    existing = [*roles.drop_nulls(), *assignments.drop_nulls()]
+    return Today(types_of(inputs.principals), names, existing, spellings_in(store, scopes))
 
 
 def types_of(principals: pl.DataFrame) -> dict[str, str]:

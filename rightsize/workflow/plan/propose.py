@@ -175,7 +175,7 @@ def propose_plan(
         plan, questions = _with_questions(plan, short, inputs, findings, store.table("object_owners"))
         extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:
-            extra |= deploy_files(contents_of(plan, today_of(inputs, plan.names)), forms)
+            extra |= deploy_files(contents_of(plan, today_of(store, inputs, plan, plan.names)), forms)
         names = {**plan.names, **{id_: name for part in plan.parts for id_, name in part.names.items()}}
         steps = rank_steps(plan, reached_by(plan, inputs.principals, inputs.group_closure))
         comment = write_comment(plan, names, review_states(plan) if decisions is not None else None, steps)

@@ -25,7 +25,6 @@ from rightsize.rbac.expand import Catalogue, GrantedOperation, Planes, doubtful_
 from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permissions
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.files import ROLE_FORMATS
-from rightsize.rules.operations import planes_of
 from rightsize.workflow.roles.sources import read_file, read_variables
 from rightsize.workflow.text_files import read_bytes, read_json_lines
 
@@ -53,6 +52,8 @@ def read_operations(path: Path) -> Operations:
     except UnicodeDecodeError:
         raise InputError(f"`{path}` is not UTF-8 text") from None
     said = _from_json(load_json(text)) if text.lstrip()[:1] in ("[", "{") else _from_csv(text)
+    from rightsize.rules.operations import planes_of  # noqa: PLC0415  it loads polars, and containment asks for none
+
     found = [(name, planes_of(name, is_data_action=is_data)) for name, is_data in said]
     if not found:
         raise InputError(
@@ -73,6 +74,8 @@ def stored_operations(db: Path) -> Operations:
     with open_store(db, read_only=True) as store:
         frame = store.table("operations")
     rows = frame.sort("operation").select("operation", "is_data_action", "is_guess").iter_rows()
+    from rightsize.rules.operations import planes_of  # noqa: PLC0415  as above
+
     found = [(name, planes_of(name, is_data_action=None if is_guess else is_data)) for name, is_data, is_guess in rows]
     if not found:
         raise EvidenceError(
