@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rightsize.model.nouns import Folded
 from rightsize.model.plan import AZURE_ROLES, PLANES_BEYOND, PROPOSAL_KINDS
 from rightsize.model.progress import counted
 from rightsize.rbac.text import fold
@@ -85,7 +86,7 @@ def _emergency_access(figures: Figures) -> set[str]:
     return named | {fold(one["principal_ids"][0]) for one in kept}
 
 
-def _subjects(figures: Figures, left_alone: set[str], findings: Mapping[str, str]) -> Iterator[_Subject]:
+def _subjects(figures: Figures, left_alone: set[str], findings: Mapping[Folded, str]) -> Iterator[_Subject]:
     by_holder: dict[str, list[Mapping[str, Any]]] = {}
     by_outsider: dict[str, list[Mapping[str, Any]]] = {}
     for one in _all_proposals(figures):
@@ -115,7 +116,7 @@ def _subjects(figures: Figures, left_alone: set[str], findings: Mapping[str, str
             yield _Subject(id_, figures.principal_name(id_), id_ in figures.names, worst, None, rank)
 
 
-def _worst_of(proposals: Sequence[Mapping[str, Any]], findings: Mapping[str, str]) -> Mapping[str, Any] | None:
+def _worst_of(proposals: Sequence[Mapping[str, Any]], findings: Mapping[Folded, str]) -> Mapping[str, Any] | None:
     return min(proposals, key=lambda one: _worst_first(one, findings), default=None)
 
 
@@ -123,7 +124,7 @@ def _keeps(proposal: Mapping[str, Any] | None) -> bool:
     return proposal is None or PROPOSAL_KINDS[proposal["kind"]].keeps
 
 
-def _worst_first(proposal: Mapping[str, Any], findings: Mapping[str, str]) -> tuple[Any, ...]:
+def _worst_first(proposal: Mapping[str, Any], findings: Mapping[Folded, str]) -> tuple[Any, ...]:
     severe = any(fold(id_) in findings for id_ in proposal["replaces"])
     narrow = proposal["evidence"]["scope"] != "/"
     plane = _ORDER.index(_plane_of(proposal))
@@ -134,7 +135,7 @@ def _plane_of(proposal: Mapping[str, Any]) -> str:
     return str(proposal["plane"]) if proposal["plane"] in PLANES_BEYOND else AZURE_ROLES
 
 
-def _card(one: _Subject, findings: Mapping[str, str], figures: Figures) -> dict[str, Any]:
+def _card(one: _Subject, findings: Mapping[Folded, str], figures: Figures) -> dict[str, Any]:
     held = [*(one.worst["replaces"] if one.worst else ()), one.id_]
     because = next((findings[fold(id_)] for id_ in held if fold(id_) in findings), "")
     way = next((blast["way"] for blast in figures.sources.blasts if fold(blast["subject"]) == fold(one.id_)), None)

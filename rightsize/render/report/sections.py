@@ -332,9 +332,9 @@ def job_picture(figures: Figures) -> dict[str, Any] | None:
     for principal, those in held.items():
         alike.setdefault(tuple(sorted(those)), []).append(principal)
     rows = []
-    for those, people in sorted(alike.items())[:_HOLDERS_DRAWN]:
+    for shared, people in sorted(alike.items())[:_HOLDERS_DRAWN]:
         names = sorted(figures.principal_name(one) for one in people)
-        word = {job: "alone" if any((one, job) in alone for one in people) else "shared" for job in those}
+        word = {job: "alone" if any((one, job) in alone for one in people) else "shared" for job in shared}
         rows.append(
             {
                 "name": names[0],
