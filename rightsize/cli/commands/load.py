@@ -17,8 +17,7 @@ from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
-from rightsize.workflow.data import load_spark
-from rightsize.workflow.data.load_costs import costs_of
+from rightsize.workflow.data import load_costs, load_spark
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW, _COSTS = 20, 5
@@ -178,7 +177,7 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
 def _say_costs(report: workflow.LoadReport, common: Common) -> None:
     """Say at the end what the load leaves undecided, the costliest first."""
     rejected = [row.path for row in report.rows if row.rejected]
-    costs = costs_of(common.db, rejected) if not common.quiet else []
+    costs = load_costs.costs_of(common.db, rejected) if not common.quiet else []
     for text in costs[:_COSTS]:
         say(text)
     if len(costs) > _COSTS:
