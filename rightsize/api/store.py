@@ -237,7 +237,8 @@ class Store(ReadStore):
             EvidenceWarning: A decision is on a proposal that no longer exists.
 
         Raises:
-            EvidenceError: Nothing is loaded, a log without a catalogue of operations, or no loaded log covers the window.
+            EvidenceError: Nothing is loaded, a log without a catalogue of operations, or no loaded log covers the
+                window.
             InputError: A file or the folder cannot be used.
             UsageError: Options make no sense, or the store is read-only.
 
