@@ -40,7 +40,14 @@ def figures_of(*steps: NextStep, jobs: Any = None, **more: Any) -> Figures:
         roles=pl.DataFrame(schema={"role": pl.String, "role_name": pl.String}),
         by_plane={"control": COUNTS, "data": dict.fromkeys(COUNTS, 0)},
     )
-    known = {"planned_roles": {}, "scope_names": {}, "reach": (), "blasts": (), "planes": (), "proposals": ()}
+    known: dict[str, Any] = {
+        "planned_roles": {},
+        "scope_names": {},
+        "reach": (),
+        "blasts": (),
+        "planes": (),
+        "proposals": (),
+    }
     sources = SimpleNamespace(overview=overview, jobs=jobs or {}, steps=NextSteps(steps), **known | more)
     return Figures(cast("Sources", sources))
 

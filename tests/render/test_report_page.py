@@ -303,7 +303,8 @@ def test_layers_are_shown_as_granted_used_and_proposed(page: str, demo_folder: P
 
 def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_path: Path) -> None:
     page = _written(demo_folder, tmp_path)
-    assert "No plan is given" in page
+    assert "This report has no plan" in page
+    assert "What to do on Monday" not in page
     assert 'id="proposals"' not in page
     assert _data(page)["proposals"] is None
 

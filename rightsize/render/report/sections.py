@@ -324,8 +324,8 @@ def job_picture(figures: Figures) -> dict[str, Any] | None:
             if row["alone_operations"]:
                 alone.add((row["principal_id"], place[row["job"]]))
     alike: dict[tuple[int, ...], list[str]] = {}
-    for principal, those in held.items():
-        alike.setdefault(tuple(sorted(those)), []).append(principal)
+    for principal, own in held.items():
+        alike.setdefault(tuple(sorted(own)), []).append(principal)
     rows = []
     for those, people in sorted(alike.items())[:_HOLDERS_DRAWN]:
         names = sorted(figures.principal_name(one) for one in people)
