@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -64,7 +65,10 @@ def test_the_import_loads_no_engine() -> None:
 
 def _options(command: str) -> dict[str, object]:
     """Return the options of a command with their defaults, by their first long name."""
-    params = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    found: Any = typer.main.get_command(app)
+    for word in ("status logs" if command == "logs" else command).split():
+        found = found.commands[word]
+    params = (getattr(found, "itself", None) or found).params
     names = {next((text for text in one.opts if text.startswith("--")), ""): one.default for one in params}
     return {
         name.removeprefix("--").replace("-", "_"): getattr(default, "value", default)

@@ -8,109 +8,100 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from rightsize.model.plan_totals import NextSteps
+from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.model.plan_totals import TODAY, Danger, NextStep, NextSteps, Reached
 from rightsize.render.report.danger import danger_cards
 from rightsize.render.report.figures import Figures
 from rightsize.render.report.sections import job_picture
 from rightsize.render.report.sources import Sources
 
 HOSTILE = "\u202e\x1b[2J<img src=x>"
-NO_FINDING = {"control": [], "subject": [], "principal_id": [], "severity": [], "reason": []}
 COUNTS = {"granted": 10, "used": 1, "unused": 4, "unobservable": 5, "out_of_coverage": 0}
 
 
-def proposal(id_: str, who: str, kind: str = "remove", plane: str = "control", **more: Any) -> dict[str, Any]:
-    evidence = {"role": "Owner", "scope": "/", **more.pop("evidence", {})}
-    numbers = dict.fromkeys(("excess_before", "excess_after", "risk_before", "risk_after"), 1.0)
-    return {"id": id_, "kind": kind, "plane": plane, "principal_ids": [who], "replaces": [f"a-{id_}"],
-            "reason": "it is unused", "evidence": evidence, **numbers, **more}  # fmt: skip
+def step(rank: int, who: str, kind: str = "remove", *, is_emergency: bool = False, **more: Any) -> NextStep:
+    known: dict[str, Any] = {
+        "wave": TODAY, "plane": "directory", "proposal": f"p{rank}", "also": (), "together_with": (), "role": "Owner",
+        "scope": "/", "becomes": (), "removes": 1.0, "latent": 0.0, "share": 0.1, "total": 0.1, "new_roles": (),
+        "makes_roles": (), "reached": Reached(people=1), "chance": 0.01, "bound": None, "reason": "it is unused",
+        "grant": f"a-{rank}", "state": "active", "of_all": 0.1, "total_of_all": 0.1,
+        "danger": Danger(is_emergency, 1, False, "assigns itself any role"),
+    }  # fmt: skip
+    return NextStep(rank=rank, principal_id=who, kind=PROPOSAL_KINDS[kind], **known | more)
 
 
-def reached(subject: str, steps: int, **more: Any) -> dict[str, Any]:
-    known = {"kind": "principal", "state": "active", "takes_tenant": True, "cells_used": 0, "name": subject}
-    return known | {"subject": subject, "tenant_steps": steps} | more
+def reached(subject: str, steps: int | None, **more: Any) -> dict[str, Any]:
+    return {"state": "active", "takes_tenant": True, "subject": subject, "tenant_steps": steps} | more
 
 
-def finding(subject: str, who: str, **more: Any) -> dict[str, Any]:
-    return {
-        "control": "c",
-        "subject": subject,
-        "principal_id": who,
-        "severity": "high",
-        "reason": "gives rights",
-    } | more
-
-
-def figures_of(
-    *, proposals: Any = (), beyond: Any = (), reach: Any = (), findings: Any = (), jobs: Any = None, **more: Any
-) -> Figures:
+def figures_of(*steps: NextStep, jobs: Any = None, **more: Any) -> Figures:
     overview = SimpleNamespace(
-        principals=pl.DataFrame(schema={"principal_id": pl.String, "name": pl.String}),
+        principals=pl.DataFrame({"principal_id": ["ann"], "name": [f"Ann{HOSTILE}"]}),
         roles=pl.DataFrame(schema={"role": pl.String, "role_name": pl.String}),
         by_plane={"control": COUNTS, "data": dict.fromkeys(COUNTS, 0)},
     )
-    table = pl.DataFrame(list(findings)) if findings else pl.DataFrame(NO_FINDING, schema_overrides=dict.fromkeys(
-        NO_FINDING, pl.String))  # fmt: skip
-    known = {"planned_roles": {}, "scope_names": {}, "blasts": (), "steps": NextSteps(), "planes": ()}
-    sources = SimpleNamespace(
-        overview=overview, proposals=proposals, beyond=beyond, reach=reach, findings=table, jobs=jobs or {},
-        **known | more,
-    )  # fmt: skip
+    known: dict[str, Any] = {
+        "planned_roles": {},
+        "scope_names": {},
+        "reach": (),
+        "blasts": (),
+        "planes": (),
+        "proposals": (),
+    }
+    sources = SimpleNamespace(overview=overview, jobs=jobs or {}, steps=NextSteps(steps), **known | more)
     return Figures(cast("Sources", sources))
 
 
-def names(figures: Figures) -> list[str]:
-    return [card["name"] for card in danger_cards(figures)["cards"]]
+def test_the_first_five_steps_of_today_are_cards_in_their_order() -> None:
+    """Later waves have none, and nor has a report without a plan."""
+    found = danger_cards(figures_of(*(step(rank, f"p{rank}") for rank in range(1, 8)), step(8, "later", wave=1)))
+    assert [card["name"] for card in found["cards"]] == ["p1", "p2", "p3", "p4", "p5"]
+    assert found["whole"] == 7
+    assert danger_cards(figures_of()) == {"cards": [], "whole": 0, "stays": []}
 
 
-def test_who_takes_the_tenant_in_fewer_steps_is_more_dangerous() -> None:
-    """What can be changed goes before what the plan keeps, and the severe findings of others come last."""
-    reach = [reached("far", 3), reached("kept", 1), reached("near", 1), reached("vm", 1, kind="resource")]
-    own = [proposal("1", "far"), proposal("2", "kept", "keep"), proposal("3", "near"), proposal("4", "rated")]
-    figures = figures_of(proposals=own, reach=reach, findings=[finding("a-4", "rated")])
-    assert names(figures) == ["near", "kept", "far", "rated"]
+def test_a_change_says_what_it_takes_away_its_effort_and_its_way_back() -> None:
+    (card,) = danger_cards(figures_of(step(1, "ann")))["cards"]
+    assert (card["does"], card["gives"]) == ("remove Owner at the directory", "assigns itself any role")
+    assert (card["effort"], card["back"]) == ("touches 1 person; may break 1.0 %", "assign it again")
+    assert (card["takes"], card["left"], card["kept"]) == ("", "", "")
+    assert not {"\u202e", "\x1b"} & set(card["name"])
 
 
-def test_an_outside_subject_that_is_trusted_too_widely_comes_first() -> None:
-    """It shares its step with the principal that trusts it, so the step has one card."""
-    trust = {"issuer": "https://i", "subject": "pull", "risk": "high"}
-    step = proposal("1", "app", plane="trust", evidence={"trust": trust, "role": "pull requests"})
-    reach = [reached("near", 1), reached("app", 2), reached("https://i pull", 4, kind="outsider", name="pull (i)")]
-    figures = figures_of(proposals=[proposal("2", "near")], beyond=[step], reach=reach)
-    assert names(figures) == ["pull", "near"]
+def test_only_a_principal_of_the_page_is_a_link() -> None:
+    cards = danger_cards(figures_of(step(1, "ANN"), step(2, "unlisted")))["cards"]
+    assert [card["principal_id"] for card in cards] == ["ANN", ""]
 
 
-@pytest.mark.parametrize(
-    "more",
-    [
-        {"findings": [finding("safe", "safe", control="emergency_access_account", severity="low")]},
-        {"proposals": [proposal("1", "safe", "keep", evidence={"by_design": "emergency_access"})]},
-        {"beyond": [proposal("1", "safe", "keep", "directory", reason="emergency_access: its holder is one")]},
-    ],
-)
-def test_an_emergency_access_account_is_named_and_never_a_step(more: dict[str, Any]) -> None:
-    found = danger_cards(figures_of(reach=[reached("safe", 1), reached("other", 2)], **more))
+def test_an_emergency_access_account_is_named_and_never_a_card() -> None:
+    stays = [step(rank, "safe", "keep", is_emergency=True) for rank in (2, 3)]
+    found = danger_cards(figures_of(step(1, "other"), *stays))
     assert [card["name"] for card in found["cards"]] == ["other"]
-    assert found["stays"] == ["safe"]
+    assert (found["whole"], found["stays"]) == (1, ["safe"])
 
 
 def test_what_the_plan_keeps_is_a_question_with_its_reason() -> None:
-    kept = proposal("1", "ann", "keep", reason=f"waits: 28 of 230 {HOSTILE}; what would tell: a log")
-    (card,) = danger_cards(figures_of(proposals=[kept], reach=[reached("ann", 1)]))["cards"]
-    assert card["does"].startswith("ask its owner whether Owner at / is needed; the plan keeps it: waits: 28 of 230")
-    assert "what would tell" not in card["does"]
-    assert not {"\u202e", "\x1b"} & set(card["does"])
-    assert card["back"] == "nothing changes yet"
+    """Of a long reason only the beginning, and nothing is undone."""
+    reasons = (f"waits: 28 of 230{HOSTILE} (27 on days without a log). To decide: a log", "word " * 60)
+    kept = (step(rank, "ann", "keep", reason=reason) for rank, reason in enumerate(reasons, 1))
+    first, second = danger_cards(figures_of(*kept))["cards"]
+    assert first["does"] == "ask whether Owner at the directory is needed, or whether eligible is enough"
+    assert first["kept"].startswith("waits: 28 of 230") and "27 on days" not in first["kept"]
+    assert not {"\u202e", "\x1b"} & set(first["kept"])
+    assert len(second["kept"]) <= 110 and second["kept"].endswith("word …")
+    assert first["back"] == "" and "may break" not in first["effort"]
 
 
-def test_the_worst_of_what_a_subject_holds_is_on_its_card() -> None:
-    """A severe finding first, and its reason is told."""
-    own = [proposal("1", "ann", "keep"), proposal("2", "ann", "keep", evidence={"role": "Rated", "scope": "/x"})]
-    findings = [finding("a-2", "ann", reason="it can give anybody rights")]
-    (card,) = danger_cards(figures_of(proposals=own, reach=[reached("ann", 1)], findings=findings))["cards"]
-    assert "Rated" in card["does"]
-    assert card["because"] == "it can give anybody rights"
-    assert card["takes"] == "whole tenant in 1 step"
+def test_who_takes_the_whole_tenant_is_told_for_the_state_of_the_assignment() -> None:
+    reach = [
+        reached("ann", 1, state="eligible"),
+        reached("ann", 5),
+        reached("safe", None, takes_tenant=False),
+    ]
+    steps = step(1, "ANN", state="eligible"), step(2, "ann"), step(3, "safe")
+    assert [card["takes"] for card in danger_cards(figures_of(*steps, reach=reach))["cards"]] == [
+        "whole tenant in 1 step, once activated", "whole tenant in 5 steps", ""
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -122,16 +113,12 @@ def test_the_worst_of_what_a_subject_holds_is_on_its_card() -> None:
     ],
 )
 def test_a_card_says_what_the_whole_plan_leaves(after: Any, said: str) -> None:
-    """A step that closes one way of several is no promise."""
-    way = {"to": "tenant", "today": [{"why": "is admin", "to": "tenant"}], "after": after}
-    blasts = [{"subject": "ann", "name": "ann", "way": way}]
-    (card,) = danger_cards(figures_of(reach=[reached("ann", 1)], blasts=blasts))["cards"]
-    assert (card["because"], card["left"]) == ("is admin: tenant", said)
-
-
-def test_the_first_five_of_many_are_shown() -> None:
-    found = danger_cards(figures_of(reach=[reached(f"p{number}", 1) for number in range(9)]))
-    assert (len(found["cards"]), found["whole"]) == (5, 9)
+    """A step that closes one way of several is no promise; the ways drawn are of what is active."""
+    blasts = [{"subject": "ann", "way": {"after": after}}]
+    reach = [reached("ann", 1), reached("ann", 1, state="eligible")]
+    steps = step(1, "ann"), step(2, "ann", state="eligible")
+    cards = danger_cards(figures_of(*steps, reach=reach, blasts=blasts))["cards"]
+    assert [card["left"] for card in cards] == [said, ""]
 
 
 def test_each_plane_with_grants_has_a_bar() -> None:

@@ -18,7 +18,9 @@ import pytest
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
+from rightsize.model.plan_totals import TODAY
 from rightsize.propose.verify.plan_reader import load_plan
+from rightsize.render.next_steps import describe_danger, describe_step, describe_undo, stays_for_emergency
 from rightsize.render.report.embed import to_json
 from rightsize.render.report.figures import bar
 from rightsize.render.report.page import draw_calendar
@@ -27,6 +29,7 @@ from rightsize.workflow.analysis.attack_paths import reach_from
 from rightsize.workflow.analysis.reach import show_reach
 from rightsize.workflow.answers.logs import find_missing
 from rightsize.workflow.answers.report import report_store
+from rightsize.workflow.plan.review import next_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.suite.demo import STORE, TITLE
 from tests.golden_files import stored
@@ -112,17 +115,21 @@ def test_the_ways_are_drawn_before_and_after_the_plan(page: str) -> None:
     assert "pull_request" in cut and "no way is left" in cut
 
 
-def test_the_most_dangerous_have_a_card_with_a_step_and_a_way_back(page: str) -> None:
-    """The credential that any pull request may use is the first, and a question where the plan keeps what is held."""
+def test_the_first_steps_of_today_are_cards_with_the_words_of_next(page: str, demo_folder: Path) -> None:
+    """In its order; a change has its way back and a question its reason, and emergency access is only named."""
     section = page.partition('<section class="first"')[2].partition("</section>")[0]
     cards = [html.unescape(re.sub(r"<[^>]+>", "", card)) for card in re.findall(r"<li>(.*?)</li>", section, re.S)]
-    assert len(cards) == 5
-    assert "pull_request" in cards[0] and "Remove GitHub Actions: pull requests" in cards[0]
-    assert any("Global Administrator at the directory becomes" in card for card in cards)
-    assert any("Ask its owner whether User Access Administrator at / is needed" in card for card in cards)
-    assert all("Way back:" in card for card in cards)
-    assert not any("emergency" in card for card in cards)
+    found = next_of(demo_folder / STORE, demo_folder, names_db=True)
+    steps = [step for step in found.steps.of_wave(TODAY) if not stays_for_emergency(step)]
+    assert f"the first 5 of {len(steps)} steps" in section
+    for card, step in zip(cards, steps[:5], strict=True):
+        does, undo = describe_step(step, found.names), describe_undo(step)
+        assert does[:1].upper() + does[1:] in card and describe_danger(step, found.names) in card
+        assert (f"Way back: {undo}." if undo else "The plan keeps it: ") in card
+    assert any("whole tenant in 1 step, once activated" in card for card in cards)
     assert "Emergency access stays:" in section
+    waves = page.partition('<section class="waves"')[2].partition("</section>")[0]
+    assert "Today, what gives the tenant away" in waves and '<td class="n">1</td>' not in waves
 
 
 def test_each_plane_has_its_bar(page: str) -> None:
@@ -296,7 +303,8 @@ def test_layers_are_shown_as_granted_used_and_proposed(page: str, demo_folder: P
 
 def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_path: Path) -> None:
     page = _written(demo_folder, tmp_path)
-    assert "No plan is given" in page
+    assert "This report has no plan" in page
+    assert "What to do on Monday" not in page
     assert 'id="proposals"' not in page
     assert _data(page)["proposals"] is None
 

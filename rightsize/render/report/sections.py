@@ -19,7 +19,7 @@ from typing import Any
 
 from rightsize.analyze.counting import count_unexplained
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
-from rightsize.model.plan_totals import TODAY, NextStep, latent_of, total_excess_of
+from rightsize.model.plan_totals import NextStep, latent_of, total_excess_of
 from rightsize.model.progress import counted
 from rightsize.model.tables.answers import DONE_BY
 from rightsize.rbac.text import fold
@@ -37,8 +37,8 @@ from rightsize.render.report.sources import clean, name_of
 from rightsize.render.sentences import gigabytes_text, price_text, whole_percents
 from rightsize.render.summary import plane_title
 
-_STEPS_SHOWN: Mapping[int, int] = {TODAY: 3, 1: 1, 2: 1, 3: 2, 4: 0}
-"""The most steps of each wave on the card: the first screen has room for seven."""
+_STEPS_SHOWN: Mapping[int, int] = {1: 1, 2: 1, 3: 2}
+"""The most steps of each wave in the table; those of today have cards."""
 
 
 def first_waves(figures: Figures) -> list[dict[str, Any]]:
@@ -53,8 +53,7 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
     for wave in sorted({row["wave"] for row in rows}):
         of_wave = [row for row in rows if row["wave"] == wave]
         own = [row for row in of_wave if row["plane"] == AZURE_ROLES]
-        every = wave == TODAY or not has_azure
-        shown = [one for one in steps.of_wave(wave) if every or one.plane == AZURE_ROLES][: _STEPS_SHOWN[wave]]
+        shown = [one for one in steps.of_wave(wave) if not has_azure or one.plane == AZURE_ROLES]
         others = ", ".join(f"{PLANE_NAMES[row['plane']]} {row['steps']:,}" for row in of_wave if row not in own)
         found.append(
             {
@@ -64,14 +63,17 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
                 "running_share": own[0]["running_share_of_all"] if own else None,
                 "roles": sum(row["roles_to_create"] for row in own),
                 "others": others,
-                "first": [step_row(one, figures) for one in shown],
+                "first": [step_row(one, figures) for one in shown[: _STEPS_SHOWN.get(wave, 0)]],
             }
         )
     return found
 
 
 def step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
-    """Return a step with harmless texts: what it `does`, its `effort`, its `share` and the `total` so far."""
+    """Return a step with harmless texts: what it `does`, what its role `gives` away, its `effort` and way `back`.
+
+    `share` is its own, and `total` the one so far.
+    """
     names = {step.principal_id: figures.principal_name(step.principal_id)} | dict(figures.sources.scope_names)
     names |= {owner: figures.principal_name(owner) for owner in (step.danger.owners if step.danger else ())}
     names |= {role: figures.roles[fold(role)] for role in (step.role, *step.becomes) if fold(role) in figures.roles}
@@ -81,19 +83,12 @@ def step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
         "proposal": step.proposal if step.plane == AZURE_ROLES else "",
         "name": names[step.principal_id],
         "does": clean(describe_step(step, names)),
-        "effort": clean(_why(step, names)),
-        # Beside Azure roles the steps of other planes, whose shares are of something else, stand in the wave of today.
-        "share": step.of_all if step.wave != TODAY or step.plane == AZURE_ROLES else None,
+        "gives": clean(describe_danger(step, names)),
+        "effort": clean(describe_effort(step, with_chance=step.kind.changes)),
+        "back": clean(describe_undo(step)),
+        "share": step.of_all,
         "total": step.total_of_all,
     }
-
-
-def _why(step: NextStep, names: Mapping[str, str]) -> str:
-    """Return the effort of a step; of what gives the tenant away what it does, and its way back or why it stays."""
-    if step.danger is None:
-        return describe_effort(step)
-    undo = describe_undo(step)
-    return f"{describe_danger(step, names)}; {f'undo: {undo}' if undo else step.reason}"
 
 
 _UNKNOWN_ROWS = 4
@@ -329,8 +324,8 @@ def job_picture(figures: Figures) -> dict[str, Any] | None:
             if row["alone_operations"]:
                 alone.add((row["principal_id"], place[row["job"]]))
     alike: dict[tuple[int, ...], list[str]] = {}
-    for principal, those in held.items():
-        alike.setdefault(tuple(sorted(those)), []).append(principal)
+    for principal, own in held.items():
+        alike.setdefault(tuple(sorted(own)), []).append(principal)
     rows = []
     for shared, people in sorted(alike.items())[:_HOLDERS_DRAWN]:
         names = sorted(figures.principal_name(one) for one in people)
