@@ -10,6 +10,8 @@ import pytest
 from rightsize.store.connection import open_store
 from tests.additions.tree import Registration, with_addition
 
+pytestmark = pytest.mark.slow
+
 COMMAND = '''"""`rightsize assigned`: list the role assignments of a scope."""
 
 from __future__ import annotations
@@ -45,7 +47,6 @@ SCOPE = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ASSIGNED = "30000000-0000-4000-8000-000000000000"
 
 
-@pytest.mark.slow
 def test_a_command_is_one_file_and_one_line(tmp_path: Path) -> None:
     """It stands in the help, takes the options of all commands, and its errors have the exit codes of all."""
     tree = with_addition(tmp_path / "tree", "rightsize/cli/commands/assigned.py", COMMAND, LINE)

@@ -11,6 +11,8 @@ from tests.additions.tree import Registration, with_addition
 from tests.store.control_cases import ANN, CONTRIBUTOR, assigned, base, held, merged
 from tests.store.plain import make_store
 
+pytestmark = pytest.mark.slow
+
 FILE = """-- title: Nobody holds a role at a subscription
 -- description: Assignments at a subscription, whatever their role.
 -- severity: low
@@ -36,7 +38,6 @@ print(write_controls_page(map(read_control, control_names())))
 """
 
 
-@pytest.mark.slow
 def test_a_control_is_one_file_or_one_row(tmp_path: Path) -> None:
     """A file of the folder is a control, and so is a row of the table of operations that few may hold."""
     (tmp_path / "tree").mkdir()

@@ -11,6 +11,8 @@ import pytest
 
 from tests.additions.tree import Registration, with_addition
 
+pytestmark = pytest.mark.nightly
+
 SOURCE = '''"""Declare the log of requests to box stores, which nobody sells."""
 
 from __future__ import annotations
@@ -77,7 +79,6 @@ def _records() -> list[dict[str, Any]]:
     return [*sent, refused, row]
 
 
-@pytest.mark.slow
 def test_a_log_of_another_data_plane_is_read_counted_and_judged(tmp_path: Path) -> None:
     """Its requests are events of the data plane, its days are covered, and what it shows is used or unused."""
     line = Registration("rightsize/rules/log_sources/__init__.py", '"data_stores.SQL",', '    "boxes.SOURCE",')

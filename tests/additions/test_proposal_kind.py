@@ -10,6 +10,8 @@ import pytest
 
 from tests.additions.tree import Registration, with_entry
 
+pytestmark = pytest.mark.nightly
+
 ENTRY = Registration(
     path="rightsize/model/plan.py",
     after="MAKE_ELIGIBLE,",
@@ -20,7 +22,6 @@ UNREAD = ("exports", "*.duckdb", "*.html", "chain.json", "manifest.json")
 """What stands in a plan folder and is no part of a plan that is edited by hand."""
 
 
-@pytest.mark.slow
 def test_a_kind_is_one_entry_of_a_table(tmp_path: Path, demo_folder: Path) -> None:
     """Comment, report, order, review, reading and JSON Schema take a plan that has it."""
     (tmp_path / "tree").mkdir()

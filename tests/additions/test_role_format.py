@@ -13,6 +13,8 @@ from rightsize.store.connection import open_store
 from tests.additions.tree import Registration, with_addition
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
+pytestmark = pytest.mark.slow
+
 FORM = '''"""Write and read a role definition as lines of text: its name, then its actions."""
 
 from collections.abc import Iterator
@@ -46,7 +48,6 @@ ENTRY = Registration(
 )
 
 
-@pytest.mark.slow
 def test_a_role_format_is_one_file_and_one_registration(tmp_path: Path) -> None:
     """Commands write a role and a plan in it, and read its files by their ending."""
     (tmp_path / "tree").mkdir()

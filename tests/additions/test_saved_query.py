@@ -10,6 +10,8 @@ import pytest
 from rightsize.store.connection import open_store
 from tests.additions.tree import with_addition
 
+pytestmark = pytest.mark.slow
+
 QUERY = """-- title: Principals of one type
 -- description: The number of principals of a type.
 -- parameter: type text = 'User'  type of principal
@@ -20,7 +22,6 @@ WHERE principal_type = $type
 """
 
 
-@pytest.mark.slow
 def test_a_saved_query_is_one_file(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
     tree = with_addition(tmp_path / "tree", "queries/principals-of-type.sql", QUERY)

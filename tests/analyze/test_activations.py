@@ -72,6 +72,7 @@ def controls(tiny: Tiny) -> dict[str, str]:
     return dict(found.select("control", "reason").iter_rows())
 
 
+@pytest.mark.nightly
 def test_records_of_one_activation_are_one_row(eligible: Tiny) -> None:
     """Request, write and audit record, minutes apart; the deletion says when it really ended."""
     asked(eligible)
@@ -208,6 +209,7 @@ def test_durations_are_written_as_policies_have_them(hours: float, said: str) ->
     assert duration(hours) == said
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing(eligible: Tiny) -> None:
     written(asked(asked(eligible), at(7)), "other", at(7)).use("p", START, VM, role_assignment_id="other")
     expected = eligible.analyse().activations

@@ -6,6 +6,7 @@ import functools
 import random
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -72,6 +73,7 @@ def used(analysis: Analysis) -> pl.DataFrame:
     return analysis.verdicts.filter(pl.col("verdict") == "used")
 
 
+@pytest.mark.nightly
 @given(SEEDS)
 @FEW
 def test_the_order_of_rows_changes_nothing(seed: int) -> None:
@@ -84,12 +86,14 @@ def test_the_order_of_rows_changes_nothing(seed: int) -> None:
     assert_frame_equal(find(tiny.inputs(), first), find(tiny.inputs(shuffled=seed), second))
 
 
+@pytest.mark.nightly
 @given(SEEDS)
 @FEW
 def test_coverage_never_changes_what_was_used(seed: int) -> None:
     assert_frame_equal(used(tenant(seed, coverage=False).analyse()), used(analysed(seed)))
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @FEW
 def test_use_is_credited_to_an_assignment_that_grants_it_at_its_scope(seed: int) -> None:
@@ -110,6 +114,7 @@ def test_use_is_credited_to_an_assignment_that_grants_it_at_its_scope(seed: int)
             assert is_within(parse_scope(row["scope"]), parse_scope(assignment["scope"]), tree)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @FEW
 def test_every_call_is_used_unexplained_refused_or_in_quarantine(seed: int) -> None:
@@ -132,6 +137,7 @@ def test_every_call_is_used_unexplained_refused_or_in_quarantine(seed: int) -> N
             assert not held.is_empty() or not answered.filter(*same).is_empty()
 
 
+@pytest.mark.nightly
 @given(SEEDS)
 @FEW
 def test_refused_calls_change_no_verdict(seed: int) -> None:
@@ -140,6 +146,7 @@ def test_refused_calls_change_no_verdict(seed: int) -> None:
     assert_frame_equal(analysed(seed).verdicts, tiny.analyse().verdicts)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 @FEW
 def test_every_assignment_has_a_profile_and_says_something(seed: int) -> None:

@@ -248,6 +248,7 @@ def test_a_use_of_somebody_unknown_keeps_the_operation_wherever_it_may_have_been
     assert tiny.judged("c")[START] == ("unused", "covered")
 
 
+@pytest.mark.slow
 def test_unexplained_use_keeps_the_operation_for_groups_whose_members_are_not_known(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "g", "vm", principal_type="Group").cover().use("p", START)
     assert tiny.judged("a")[START] == ("out_of_coverage", "unexplained_use")

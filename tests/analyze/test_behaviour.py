@@ -185,6 +185,7 @@ def test_who_travels_surprises_less_by_a_new_network(life: Life) -> None:
     assert "network" not in life.did(ANN, KEYS, network="203.0.113.0/24").kinds()
 
 
+@pytest.mark.slow
 def test_what_peers_do_every_day_surprises_less(life: Life) -> None:
     def score(made: Life) -> float:
         facts = read_behaviour(made.did(ANN, KEYS).inputs()).facts
@@ -297,6 +298,7 @@ def test_a_burst_is_a_fact(life: Life) -> None:
     assert "burst" in facts["kind"].to_list()
 
 
+@pytest.mark.slow
 def test_a_guest_who_seeks_at_once_what_nobody_did_at_first_is_told_above_a_hire(life: Life) -> None:
     """A hire reads the keys that others read in their first days, too; the guest also runs code and blinds logs."""
     for number in range(5):
@@ -408,6 +410,7 @@ def test_who_reads_keys_of_many_resources_now_and_then_surprises_less(life: Life
     assert bits[1] < bits[0] / 2
 
 
+@pytest.mark.slow
 def test_a_guest_surprises_more_than_a_member_who_does_the_same_at_the_same_hour(life: Life) -> None:
     """And at an hour at which nobody works more than by day."""
 
@@ -437,6 +440,7 @@ def test_resetting_passwords_is_no_habit_of_assigning_roles(life: Life) -> None:
     assert life.facts()["after_privilege"][0] == 4.0
 
 
+@pytest.mark.slow
 def test_who_gives_privilege_each_second_week_surprises_less_by_what_follows(life: Life) -> None:
     bits, _ = [], life.did(ANN, KEYS)
     for ago in (5, 19, 33):

@@ -34,6 +34,7 @@ def things(branches: list) -> int:  # type: ignore[type-arg]
     return sum(len(one.nodes) + one.hidden for one in branches)
 
 
+@pytest.mark.slow
 def test_the_grid_tells_what_falls_at_once_from_what_takes_further_steps(tenant: Tiny) -> None:
     tenant.role("ops", RUN).role("net", NSG).assign("a", "p", "ops", RG).assign("b", "mi", "net")
     (row,) = draw_grid("p:p", view(tenant), view(tenant, "used"), None)

@@ -29,6 +29,7 @@ def found(tenant: Tiny, *controls: str) -> dict[tuple[str, str], str]:
     return {(control, subject): reason for control, subject, reason in picked if control in controls}
 
 
+@pytest.mark.slow
 def test_data_actions_on_a_vault_with_access_policies_do_nothing(tiny: Tiny) -> None:
     """At the vault, and above it where no vault decides by roles."""
     tiny.assign("a", "p", "secrets", VAULT).assign("b", "p", "secrets", SUB)
@@ -78,6 +79,7 @@ def test_ways_past_every_role_are_named(tiny: Tiny, resource: str, settings: str
     assert {control for control, _ in said} == controls
 
 
+@pytest.mark.slow
 def test_traffic_by_key_is_counted_with_what_allows_it(tiny: Tiny) -> None:
     """Where it is known that keys are off, old traffic is no finding; where nothing is known, the traffic is."""
     for access, events in (("key", 3), ("sas", 2), ("roles", 9)):

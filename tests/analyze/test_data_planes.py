@@ -106,6 +106,7 @@ def test_the_lesser_audit_of_a_cluster_shows_all_but_reads(tiny: Tiny) -> None:
     assert tiny.judged("a") == {PODS: ("unobservable", "no_diagnostic_inventory"), WRITES: ("unused", "covered")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", [RG, SUB, MG, "/"])
 def test_above_resources_every_one_of_them_must_be_known_and_log(tiny: Tiny, scope: str) -> None:
     """Without a whole listing a vault may be there that nobody knows."""
@@ -220,6 +221,7 @@ def test_an_unknown_name_may_be_anybody(tiny: Tiny) -> None:
         assert tiny.judged(assignment)[SEND][0] != "unused"
 
 
+@pytest.mark.slow
 def test_a_log_that_names_the_resource_only_proves_nothing_against_what_is_inside_it(tiny: Tiny) -> None:
     """Who sent to some hub of a namespace may have sent to the one where an assignment is."""
     tiny.role("send", data=[SEND]).assign("a", "p", "send", f"{HUBS}/eventhubs/one")
@@ -240,6 +242,7 @@ def test_a_request_that_two_permissions_allow_used_the_one_that_is_granted(tiny:
     assert tiny.judged("b") == {WRITE: ("used", "elimination"), ADD: ("unused", "covered")}
 
 
+@pytest.mark.slow
 def test_what_a_vault_with_access_policies_let_through_is_use_of_no_role(tiny: Tiny) -> None:
     """Its rows prove access policies, whatever roles are assigned there."""
     tiny.assign("a", "p", "secrets", VAULT).use("p", GET, f"{VAULT}/secrets/x", plane="data")
@@ -276,6 +279,7 @@ def test_roles_of_a_service_of_its_own_are_not_replaced_by_azures(tiny: Tiny) ->
     assert tiny.judged("a") == {COSMOS: ("unobservable", "own_roles")}
 
 
+@pytest.mark.nightly
 def test_the_order_of_rows_changes_nothing(tiny: Tiny) -> None:
     """All of it at once, shuffled."""
     tiny.role("adds", data=[ADD]).role("images", PULL, data=[CONTENT])

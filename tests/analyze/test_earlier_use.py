@@ -127,6 +127,7 @@ def test_what_no_log_shows_all_of_keeps_its_profile_and_names_the_use(owner: Tin
     assert profile["verdict"].to_list() == ["unobservable"]
 
 
+@pytest.mark.slow
 def test_it_is_counted_once_and_is_no_excess(owner: Tiny) -> None:
     silent = score_assignments(owner.analyse()).row(0, named=True)
     owner.use("p", START, day=ago(93))
@@ -149,6 +150,7 @@ def test_the_window_knows_its_days() -> None:
     assert replace(window, forget_days=10**9).remembered.first_day == dt.date.min
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_say_the_same(owner: Tiny) -> None:
     owner.use("p", START, day=ago(93)).use("p", WRITE, day=ago(20)).use("p", DELETE, VM, day=ago(300), suspect=1)
     owner.assign("b", "p", "owner", RG).assign("c", "p", "owner", VM)

@@ -52,6 +52,7 @@ STORAGE = "Microsoft.Storage/storageAccounts"
 ALL = ["00000000-0000-0000-0000-000000000000"]
 
 
+@pytest.mark.slow
 def test_a_type_that_no_listing_and_no_call_shows_was_absent() -> None:
     """Complete listings and a covered log prove it; what runs on its endpoint and linked checks go, reads stay."""
     found = judged(inventoried())
@@ -63,6 +64,7 @@ def test_a_type_that_no_listing_and_no_call_shows_was_absent() -> None:
     assert state_of(inventoried(), "Microsoft.Compute/virtualMachines") == ("exists", "listed")
 
 
+@pytest.mark.slow
 def test_a_log_without_its_first_day_is_enough() -> None:
     """Retention cuts the first of 90 days, so that no export can have it; logged operations are then decided, too."""
     tenant = inventoried()
@@ -182,6 +184,7 @@ BREAKS: dict[str, tuple[Callable[[SmallTenant], None], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.many(12)
 @pytest.mark.parametrize("name", BREAKS)
 def test_each_condition_alone_breaks_the_proof(name: str) -> None:
@@ -193,6 +196,7 @@ def test_each_condition_alone_breaks_the_proof(name: str) -> None:
     assert state_of(tenant, STORAGE)[1] == reason
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     "harmless",
@@ -212,6 +216,7 @@ def test_other_events_leave_the_proof(harmless: Callable[[SmallTenant], None]) -
     assert judged(tenant)[CONTAINER_WRITE] == ABSENT
 
 
+@pytest.mark.slow
 def test_two_readers_and_a_group_prove_together() -> None:
     """Each kind may have a reader of its own, and a permanent membership of a group gives the right as well."""
     tenant = inventoried()
@@ -221,6 +226,7 @@ def test_two_readers_and_a_group_prove_together() -> None:
     assert judged(tenant)[CONTAINER_WRITE] == ABSENT
 
 
+@pytest.mark.slow
 def test_only_listed_types_are_decided() -> None:
     """A type that the rules do not have stays, whatever the listings lack."""
     tenant = inventoried()
@@ -233,6 +239,7 @@ def test_only_listed_types_are_decided() -> None:
     assert found[BLOB_WRITE] == ABSENT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("complete", "expected"), [((SUB, SUB2), ABSENT), ((SUB,), None)])
 def test_a_management_group_needs_every_subscription(complete: tuple[str, ...], expected: Any) -> None:
     """One subscription without an inventory leaves everything at the management group open."""
@@ -246,6 +253,7 @@ def test_a_management_group_needs_every_subscription(complete: tuple[str, ...], 
     assert found == expected if expected else found[0] == "unobservable"
 
 
+@pytest.mark.slow
 def test_an_unlisted_tree_leaves_a_management_group_open() -> None:
     """Without a listing of management groups nobody knows which subscriptions lie below."""
     tenant = inventoried()
@@ -256,6 +264,7 @@ def test_an_unlisted_tree_leaves_a_management_group_open() -> None:
     assert judged(tenant, guid(102))[CONTAINER_WRITE][0] == "unobservable"
 
 
+@pytest.mark.slow
 def test_a_resource_group_is_decided_by_itself() -> None:
     """Another group's deletion or resources say nothing about a group; its own do."""
     tenant = inventoried()
@@ -268,6 +277,7 @@ def test_a_resource_group_is_decided_by_itself() -> None:
     assert judged(tenant, guid(102))[CONTAINER_WRITE][0] == "unobservable"
 
 
+@pytest.mark.slow
 def test_at_a_resource_only_its_own_type_exists() -> None:
     """No inventory is needed for that; and the type itself is never taken for absent."""
     tenant = SmallTenant()
@@ -287,6 +297,7 @@ def _unlisted() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_a_provider_that_was_not_registered_had_no_resource() -> None:
     """This needs the log, and no inventory."""
     tenant = _unlisted()
@@ -296,6 +307,7 @@ def test_a_provider_that_was_not_registered_had_no_resource() -> None:
     assert judged(tenant)[JOIN][0] == "unobservable"
 
 
+@pytest.mark.slow
 @pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("row", "change"),
@@ -325,6 +337,7 @@ def test_a_registration_has_conditions_of_its_own(
     assert judged(tenant)[CONTAINER_WRITE][0] == "unobservable"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["scope", "group name", "tag", "role name"])
 def test_what_is_for_recovery_gets_no_verdict(place: str) -> None:
     """A name or a tag of the scope, or the name of the role, says that it waits for a failure elsewhere."""
@@ -341,6 +354,7 @@ def test_what_is_for_recovery_gets_no_verdict(place: str) -> None:
     assert judged(tenant, guid(102))[CONTAINER_WRITE][0] == "unobservable"
 
 
+@pytest.mark.slow
 def test_a_scope_that_waits_gets_no_verdict() -> None:
     """A complete inventory without any resource shows a scope that nobody has begun to use, not access to take away."""
     tenant = inventoried()
@@ -352,6 +366,7 @@ def test_a_scope_that_waits_gets_no_verdict() -> None:
     assert judged(tenant, guid(103))[CONTAINER_WRITE] == ABSENT
 
 
+@pytest.mark.slow
 def test_an_eligible_assignment_gets_no_verdict() -> None:
     """It is for days that may not have come yet."""
     tenant = inventoried()
@@ -359,6 +374,7 @@ def test_an_eligible_assignment_gets_no_verdict() -> None:
     assert judged(tenant, guid(102), "eligible")[CONTAINER_WRITE][0] == "unobservable"
 
 
+@pytest.mark.slow
 def test_quarantined_use_is_never_unused() -> None:
     """A suspect call of an absent type leaves it to a person."""
     tenant = inventoried()
@@ -366,6 +382,7 @@ def test_quarantined_use_is_never_unused() -> None:
     assert judged(tenant)[CONTAINER_WRITE][0] == "out_of_coverage"
 
 
+@pytest.mark.slow
 def test_order_and_kinds_of_listings_do_not_matter() -> None:
     """The same rows in another order give the same verdicts."""
     tenant = inventoried()
@@ -421,6 +438,7 @@ def _with_logged_account() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_a_vouched_listing_shows_every_resource_whose_log_counts() -> None:
     """Data actions above resources are decided without a page of Resource Manager, and by every account listed."""
     tenant = _with_logged_account()
@@ -429,6 +447,7 @@ def test_a_vouched_listing_shows_every_resource_whose_log_counts() -> None:
     assert judged(tenant, guid(102))[BLOB_READ][0] == "unobservable"
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "name",

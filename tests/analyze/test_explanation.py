@@ -28,11 +28,13 @@ def known(tiny: Tiny) -> Tiny:
     return tiny.use("other", START).sign_in("p")
 
 
+@pytest.mark.slow
 def test_groups_come_with_the_way_to_them(known: Tiny) -> None:
     ways = {group["group_id"]: group["via"] for group in explain_tiny(known)["groups"]}
     assert ways == {"inner": [], "outer": ["inner"], "far": []}
 
 
+@pytest.mark.slow
 def test_assignments_come_with_their_way_condition_and_verdicts(known: Tiny) -> None:
     found = {item["role_assignment_id"]: item for item in explain_tiny(known)["assignments"]}
     assert found["through"]["via"] == ["inner", "outer"]
@@ -42,6 +44,7 @@ def test_assignments_come_with_their_way_condition_and_verdicts(known: Tiny) -> 
     ]
 
 
+@pytest.mark.slow
 def test_use_refusals_and_unexplained_calls_are_apart(known: Tiny) -> None:
     answer = explain_tiny(known)
     assert [(row["operation"], row["events"], row["reason"]) for row in answer["used"]] == [(START, 4, "elimination")]
@@ -50,6 +53,7 @@ def test_use_refusals_and_unexplained_calls_are_apart(known: Tiny) -> None:
     assert [row["kind"] for row in answer["sign_ins"]] == ["interactive"]
 
 
+@pytest.mark.slow
 def test_verdict_counts_are_those_of_the_scores(known: Tiny) -> None:
     answer = explain_tiny(known)
     counted = sum(row["operations"] for row in answer["verdicts"])
@@ -57,12 +61,14 @@ def test_verdict_counts_are_those_of_the_scores(known: Tiny) -> None:
     assert all(row["meaning"] for row in answer["verdicts"])
 
 
+@pytest.mark.slow
 def test_the_use_of_members_is_shown_for_a_group(known: Tiny) -> None:
     known.use("p", "Microsoft.Network/networkInterfaces/write", RG)
     used = explain_tiny(known, "outer")["used"]
     assert [(row["principal_id"], row["role_assignment_id"]) for row in used] == [("p", "through")]
 
 
+@pytest.mark.slow
 def test_findings_about_its_assignments_are_its_own(known: Tiny) -> None:
     known.role("owner", "*").assign("own", "outer", "owner")
     assert ("standing_privilege", "own") in {
@@ -70,6 +76,7 @@ def test_findings_about_its_assignments_are_its_own(known: Tiny) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_principal_that_only_an_assignment_names_has_the_name_of_the_export(tiny: Tiny) -> None:
     tiny.role("vm", "*").assign("a", "x", "vm", principal_name="x@contoso.com")
     assert explain_tiny(tiny, "x")["identity"]["display_name"] == "x@contoso.com"

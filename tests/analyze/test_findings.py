@@ -170,6 +170,7 @@ def test_an_eligibility_beside_the_same_standing_assignment_is_superfluous(tiny:
     assert duplicates(tiny) == {"e": "a"}
 
 
+@pytest.mark.slow
 def test_a_principal_without_sign_in_is_found_only_under_coverage(assigned: Tiny) -> None:
     assigned.add("principals", principal_id="p", principal_type="User", listed=True)
     assert found(assigned, "no_sign_in") == set()

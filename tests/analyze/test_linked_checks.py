@@ -143,6 +143,7 @@ def test_a_refusal_and_a_reference_tie_an_operation_to_a_write(deployer: Tiny) -
     assert deployer.judged("b")[API_KEYS] == UNUSED
 
 
+@pytest.mark.slow
 def test_a_refusal_before_the_window_tells_of_writes_within(deployer: Tiny) -> None:
     """One after it tells nothing: a plan of that day could not know it."""
     for row in (deployer.rows["usage_days"][0], deployer.rows["usage_days"][2]):

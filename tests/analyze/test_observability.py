@@ -31,6 +31,8 @@ from tests.propose.small_tenant import (
     guid,
 )
 
+pytestmark = pytest.mark.slow
+
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/a"
 NOBODY = pl.Series([], dtype=pl.String)
 Change = Callable[[SmallTenant], None]

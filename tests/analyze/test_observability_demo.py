@@ -103,6 +103,7 @@ def no_principals(inputs: Inputs, _: Window) -> Inputs:
     return replace(inputs, principals=inputs.principals.clear())
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("without", "items"),
@@ -148,6 +149,7 @@ def no_inventory_and_thirty_days(inputs: Inputs, window: Window) -> Inputs:
     return no_inventory(thirty_days(inputs, window), window)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("without", "items"),
     [

@@ -66,6 +66,7 @@ def test_with_less_nothing_is_concluded(wide: Tiny) -> None:
     assert wide.judged("a")[DELETE] == PART
 
 
+@pytest.mark.slow
 def test_of_several_subscriptions_the_days_count_that_all_logs_cover(wide: Tiny) -> None:
     wide.rows["scopes"][0]["parent_scope"] = MG
     wide.add("scopes", scope=MG, kind="management_group", parent_scope="/", listed=True)
@@ -89,6 +90,7 @@ def test_a_log_of_the_whole_window_says_so(wide: Tiny) -> None:
     assert find_gaps(wide.analyse()).days.is_empty()
 
 
+@pytest.mark.slow
 def test_the_log_of_a_resource_is_evidence_of_its_days(wide: Tiny) -> None:
     """Days before the resource was made lack nothing."""
     wide.catalogue({GET: True}).role("secrets", data=[GET]).assign("a", "p", "secrets", VAULT)
@@ -111,6 +113,7 @@ def test_an_eligible_assignment_still_needs_every_day(wide: Tiny) -> None:
     assert wide.judged("a", "eligible")["Microsoft.Compute/virtualMachines/read"] == ("unobservable", "arm_read")
 
 
+@pytest.mark.slow
 def test_an_explanation_says_how_many_days_are_covered(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(25, 90)).use("p", START, VM, day=dt.date(2026, 2, 1))
     (row,) = [one for one in explain_tiny(wide)["verdicts"] if one["reason"] == "covered_in_part"]

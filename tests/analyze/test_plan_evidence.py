@@ -165,6 +165,7 @@ def test_the_hash_stays_as_it_is(tables: dict[str, pl.DataFrame]) -> None:
     assert content_hash(tables["operations"]) == "8d155d3981ae7dfbd7cd7f85a1c346cfe54b3e423a4ffee273c463873a33007b"
 
 
+@pytest.mark.nightly
 @MANY
 @given(st.lists(st.text(), min_size=1))
 def test_any_text_is_hashed_as_json_has_it(texts: list[str]) -> None:

@@ -71,6 +71,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return store
 
 
+@pytest.mark.slow
 def test_analyze_has_a_row_for_each_plane(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--min-window", "10", "-o", "json"]) == 0
     found = {row["plane"]: row for row in json.loads(capsys.readouterr().out) if row["principal_id"] == "p"}
@@ -79,12 +80,14 @@ def test_analyze_has_a_row_for_each_plane(store: FakeStore, capsys: pytest.Captu
     assert set(store.answers["verdicts"]["plane"]) == {"control", "graph"}
 
 
+@pytest.mark.nightly
 def test_analyze_by_assignment_names_the_grant(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--by", "assignment", "--min-window", "10", "-o", "json"]) == 0
     found = {row["role_assignment_id"]: row for row in json.loads(capsys.readouterr().out)}
     assert (found["grant"]["role_name"], found["grant"]["plane"]) == ("User.Read.All", "graph")
 
 
+@pytest.mark.slow
 def test_explain_shows_all_planes_of_a_principal(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "p", "--min-window", "10", "-o", "json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -109,6 +112,7 @@ def test_use_of_another_plane_is_none_of_rbac() -> None:
     assert read.coverage.equals(inputs.coverage)
 
 
+@pytest.mark.slow
 def test_proposals_of_a_plane_stand_in_the_plan_and_are_asked_of_the_plane(tmp_path: Path) -> None:
     tenant = SmallTenant()
     tenant.assign(1, tenant.principal(1), "reader", RG)

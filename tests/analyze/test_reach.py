@@ -72,6 +72,7 @@ def ways(tenant: Tiny, start: str, **more: list[dict[str, Any]]) -> dict[str, li
     return {end: [(step.end, step.certain) for step in steps] for end, steps in found.items()}
 
 
+@pytest.mark.slow
 def test_whoever_runs_commands_on_a_machine_acts_as_its_identity(tenant: Tiny) -> None:
     tenant.role("ops", RUN).role("net", NSG).assign("a", "p", "ops", RG).assign("b", "mi", "net")
     row = reach(tenant)["p", "active"]
@@ -247,6 +248,7 @@ def test_a_global_administrator_takes_the_tenant(tenant: Tiny) -> None:
     assert ("p", "active") not in rows
 
 
+@pytest.mark.slow
 def test_what_was_used_reaches_no_further_than_what_was_done(tenant: Tiny) -> None:
     tenant.role("all", "*").role("net", NSG).assign("a", "p", "all").assign("b", "mi", "net").use("p", START, VM)
     assert ("p", "active") not in reach(tenant, "used")

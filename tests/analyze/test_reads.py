@@ -76,6 +76,7 @@ def test_a_service_principal_that_no_listing_describes_may_be_a_managed_identity
     assert reader.judged("a")[READ] == UNUSED
 
 
+@pytest.mark.slow
 def test_a_group_does_not_read_where_every_member_is_known_and_none_does(reader: Tiny) -> None:
     reader.assign("a", "g", "reader", principal_type="Group").member("g", "p", "n").member("n", "q")
     reader.member("g", "q").cover_sign_ins(*USER_LOGS)

@@ -108,6 +108,7 @@ def build(grants: list[tuple[str, str, str]], used: list[str], *, covered: bool 
     return tiny.cover() if covered else tiny
 
 
+@pytest.mark.nightly
 @given(st.lists(_GRANT, min_size=1, max_size=4), _GRANT, st.lists(_USED, max_size=4, unique=True), _USED)
 @FEWEST
 def test_granting_more_never_lowers_creep_and_using_more_never_raises_it(
@@ -126,6 +127,7 @@ def test_creep_is_zero_when_everything_granted_is_used(grants: list[tuple[str, s
     assert scores(build(grants, everything))["creep"] == 0
 
 
+@pytest.mark.slow
 @given(st.lists(_GRANT, min_size=1, max_size=5), st.lists(_USED, max_size=4, unique=True), st.booleans())
 @FEW
 def test_granted_is_the_sum_of_the_verdicts(grants: list[tuple[str, str, str]], used: list[str], covered: bool) -> None:
@@ -136,6 +138,7 @@ def test_granted_is_the_sum_of_the_verdicts(grants: list[tuple[str, str, str]], 
         assert table.select((pl.col("creep").is_between(0, 100) & pl.col("risk").is_between(0, 100)).all()).item()
 
 
+@pytest.mark.slow
 @given(st.lists(_GRANT, min_size=1, max_size=5), st.lists(_USED, max_size=4, unique=True))
 @FEW
 def test_scores_do_not_depend_on_which_profiles_count_as_wide(
@@ -148,6 +151,7 @@ def test_scores_do_not_depend_on_which_profiles_count_as_wide(
     assert wide.equals(score_principals(analysis))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("wide", [0, 3, 500])
 def test_counts_over_sets_are_those_of_plain_counting(monkeypatch: pytest.MonkeyPatch, wide: int) -> None:
     monkeypatch.setattr("rightsize.analyze.counting.WIDE_PROFILE", wide)

@@ -92,6 +92,7 @@ def test_in_a_group_it_may_be_any_change_of_the_group(owner: Tiny) -> None:
     assert (owner.judged("a")[group], owner.judged("a")[START]) == (UNNAMED, UNUSED)
 
 
+@pytest.mark.slow
 def test_a_refusal_is_demand_and_a_suspect_call_is_quarantined(owner: Tiny) -> None:
     owner.use("p", LOCAL, succeeded=0, denied=2)
     assert owner.judged("a")[START] == UNUSED

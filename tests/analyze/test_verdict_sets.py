@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import polars as pl
+import pytest
 
 from rightsize.analyze.counting import name_sets
 from rightsize.analyze.verdicts.judge import Analysis
@@ -56,6 +57,7 @@ def test_the_name_depends_on_the_operations_alone() -> None:
     assert moved != first
 
 
+@pytest.mark.slow
 def test_the_view_says_why_each_operation_is_kept(tiny: Tiny, tmp_path: Path) -> None:
     """What a row of its own names comes before the set in which it would be counted."""
     analysis = tenant(tiny).analyse()

@@ -92,6 +92,7 @@ def test_rows_of_the_tenants_own_log_cover_no_subscription(owner: Tiny) -> None:
     assert owner.judged("a")[START] == ("out_of_coverage", "scope_not_covered")
 
 
+@pytest.mark.slow
 def test_an_assignment_at_a_management_group_needs_every_subscription_below(owner: Tiny) -> None:
     with_groups(owner).assign("a", "p", "owner", MG).cover()
     assert owner.judged("a")[START] == ("out_of_coverage", "scope_not_covered")

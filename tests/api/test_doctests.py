@@ -68,7 +68,7 @@ def test_an_example_without_a_store_is_true(name: str) -> None:
     _run(name)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @UNWARNED
 @pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - {*WITHOUT_STATE, *REPEATED}))
 def test_an_example_is_true(name: str, tiny: Path) -> None:
@@ -82,7 +82,7 @@ def test_an_example_of_an_answer_is_true(name: str, tiny: Path) -> None:
     _run(name)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @UNWARNED
 def test_the_how_to_is_true(tiny: Path) -> None:
     """The examples of `docs/python.md` are one session, from its first line to its last."""

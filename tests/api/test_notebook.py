@@ -42,7 +42,7 @@ def test_the_notebook_uses_what_is_public() -> None:
     ] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_draws_its_pictures(demo_folder: Path, tmp_path: Path) -> None:
     """It runs from its first cell to its last on the sample tenant, which is made already."""
     pytest.importorskip("altair", reason="needs the extra notebook")

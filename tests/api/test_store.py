@@ -49,7 +49,7 @@ def test_a_side_of_containment_has_many_forms(tmp_path: Path) -> None:
         rightsize.contains([document, document], block)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_store_says_what_it_does_not_do(tiny: Path) -> None:
     """Read-only and closed stores refuse before anything is opened; no answer is cut."""
     with rightsize.open("tenant.duckdb", read_only=True) as store:
@@ -106,7 +106,7 @@ def test_a_store_is_free_between_calls_and_says_who_has_it(tiny: Path) -> None:
     assert answers == ["yes"] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_missing_is_a_warning_or_an_error(tiny: Path) -> None:
     """Rows of files that are no export are counted; a store without a plan has no steps, and not none to take."""
     store = rightsize.open("bare.duckdb", create=True)
@@ -134,7 +134,7 @@ def test_what_is_missing_is_a_warning_or_an_error(tiny: Path) -> None:
     assert told[0].filename == __file__
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_goes_with_its_object_and_stays_where_it_was_written(tiny: Path) -> None:
     """A copy is the same byte by byte; nothing is left of an earlier plan there, and staleness is an answer."""
     store = rightsize.open("tenant.duckdb")

@@ -49,6 +49,7 @@ def test_one_list_names_what_is_public() -> None:
         _ = rightsize.opne  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_the_import_loads_no_engine() -> None:
     """Nor do roles and errors; a store does when it is opened."""
     program = (
@@ -90,7 +91,7 @@ def test_a_method_takes_the_options_of_its_command(name: str) -> None:
     assert differ == ({"out"} if name == "propose" else set())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_program_of_a_user_runs(tiny: Path) -> None:
     """What mypy checks of it, in CI's step of types, is what it gets."""
     assert typed_program.ask(tiny / "tenant.duckdb") == "yes"

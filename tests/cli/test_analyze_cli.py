@@ -41,12 +41,14 @@ def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest
     assert "unexplained operations: 1 (Azure roles 1)" in err
 
 
+@pytest.mark.slow
 def test_a_row_speaks_of_an_assignment_where_asked(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     rows, _ = answer(capsys, "--by", "assignment")
     assert {(row["role_assignment_id"], row["state"]) for row in rows} == {("a", "active")}
     assert all(set(KEYS) <= set(row) for row in rows)
 
 
+@pytest.mark.slow
 def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     answer(capsys)
     assert set(store.answers) == {
@@ -67,11 +69,13 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
     assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]
 
 
+@pytest.mark.slow
 def test_a_hostile_name_does_not_move_the_cursor(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--min-window", "10"]) == 0
     assert "\x1b" not in capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_a_longer_window_than_the_data_leaves_nothing_unused(
     store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +84,7 @@ def test_a_longer_window_than_the_data_leaves_nothing_unused(
     assert (control["unused"], control["out_of_coverage"]) == (0, 2)
 
 
+@pytest.mark.slow
 def test_an_empty_store_does_not_support_an_answer(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,11 +93,13 @@ def test_an_empty_store_does_not_support_an_answer(
     assert "neither assignments nor use are loaded" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--db", str(tmp_path / "none.duckdb")]) == 5
     assert not (tmp_path / "none.duckdb").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize("day", ["2026-01-11", "20260111", "2026-W02-7", "2026-011", "2026-01-11T18:00:00+02:00"])
 def test_the_window_ends_before_a_day_in_any_form(
@@ -101,6 +108,7 @@ def test_the_window_ends_before_a_day_in_any_form(
     assert "window 2026-01-01 to 2026-01-10, 10 days" in answer(capsys, "--as-of", day)[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", [("--as-of", "2026-02-30"), ("--as-of", "soon"), ("--forget-days", "-1")])
 def test_a_day_that_is_none_is_a_usage_error(
     store: FakeStore, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
@@ -109,6 +117,7 @@ def test_a_day_that_is_none_is_a_usage_error(
     assert arguments[1] in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_forget_days_says_how_long_use_before_the_window_counts(
     store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:

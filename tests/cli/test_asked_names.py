@@ -85,6 +85,7 @@ def ask(store: Path, capsys: pytest.CaptureFixture[str]) -> Ask:
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("name", "principal"),
@@ -105,6 +106,7 @@ def test_a_principal_is_named_by_any_unique_beginning_and_as_it_is_printed(ask: 
     assert (code, json.loads(out)["principal_id"]) == (0, principal)
 
 
+@pytest.mark.slow
 def test_an_ambiguous_beginning_tells_the_candidates(ask: Ask) -> None:
     code, out, err = ask("can", "ann", WRITE, "--at", SUB)
     assert (code, out) == (2, "")
@@ -112,6 +114,7 @@ def test_an_ambiguous_beginning_tells_the_candidates(ask: Ask) -> None:
     assert f"{ANNA} (anna.berg@contoso.example), {ANNE} (anne.dahl@contoso.example)" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["can", "explain", "reach", "contain"])
 def test_a_misspelt_principal_is_told_by_the_nearest_name(ask: Ask, command: str) -> None:
     rest = (WRITE, "--at", SUB) if command == "can" else ()
@@ -120,6 +123,7 @@ def test_a_misspelt_principal_is_told_by_the_nearest_name(ask: Ask, command: str
     assert "the nearest known are `anna.berg@contoso.example`" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["", "…", "nobody", "*", "%"])
 def test_a_name_that_begins_nothing_names_nobody(ask: Ask, name: str) -> None:
     code, _, err = ask("can", name, WRITE, "--at", SUB)
@@ -127,6 +131,7 @@ def test_a_name_that_begins_nothing_names_nobody(ask: Ask, name: str) -> None:
     assert "no loaded principal is called" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "near"),
     [
@@ -142,11 +147,13 @@ def test_an_unknown_operation_is_an_error_with_the_nearest(ask: Ask, operation: 
         assert f"the nearest known are `{near}`" in err
 
 
+@pytest.mark.slow
 def test_an_operation_that_a_role_spells_out_is_known(ask: Ask) -> None:
     code, out, _ = ask("who-can", ODD.upper(), "--at", SUB, "-o", "json")
     assert code == 0 and len(json.loads(out)) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "near"),
     [
@@ -161,6 +168,7 @@ def test_an_unknown_scope_is_an_error_with_the_nearest(ask: Ask, scope: str, nea
         assert near in err
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "scope", ["/", SUB, SUB.upper(), f"{SUB}/", GROUP, VM, f"{SUB}/resourceGroups/new", VM.replace("rg-portal", "new")]
@@ -170,6 +178,7 @@ def test_a_scope_below_a_known_subscription_needs_no_listing(ask: Ask, scope: st
     assert ask("who-can", WRITE, "--at", scope)[0] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("name", "scope"),
@@ -187,6 +196,7 @@ def test_a_scope_is_named_by_a_name_that_is_printed(ask: Ask, name: str, scope: 
     assert (code, json.loads(out)["scope"]) == (0, scope)
 
 
+@pytest.mark.slow
 def test_a_batch_answers_what_it_can_and_says_what_it_does_not_know(ask: Ask, tmp_path: Path) -> None:
     """A misspelt name is no `no`; the other questions are answered all the same."""
     questions = [
@@ -213,6 +223,7 @@ def test_a_batch_answers_what_it_can_and_says_what_it_does_not_know(ask: Ask, tm
     assert told[1].splitlines()[0].endswith(",depends_on_reading,unknown,lacks") and "next step" not in told[2]
 
 
+@pytest.mark.nightly
 def test_the_id_of_a_proposal_means_its_holder(ask: Ask) -> None:
     """By a beginning that only proposals about one holder have; a principal of the name comes first."""
     for name in ("0ab1f00d-1", "0ab1f", "graph-7"):
@@ -223,6 +234,7 @@ def test_the_id_of_a_proposal_means_its_holder(ask: Ask) -> None:
     assert "no loaded principal is called `0ab`" in err
 
 
+@pytest.mark.slow
 def test_options_of_a_plan_take_scopes_and_people_as_they_are_printed(store: Path) -> None:
     with open_store(store, read_only=True) as opened:
         inputs = Inputs.of(**{name: opened.table(name) for name in (*NAMED, "role_definitions")})
@@ -236,6 +248,7 @@ def test_options_of_a_plan_take_scopes_and_people_as_they_are_printed(store: Pat
             resolve_scopes(opened, ["rg-porta"])
 
 
+@pytest.mark.slow
 def test_a_declared_log_may_name_its_scope(store: Path, tmp_path: Path) -> None:
     copied = tmp_path / "s.duckdb"
     copied.write_bytes(store.read_bytes())
@@ -247,6 +260,7 @@ def test_a_declared_log_may_name_its_scope(store: Path, tmp_path: Path) -> None:
         assert opened.table("declared_windows")["scope"].to_list() == [SUB]
 
 
+@pytest.mark.nightly
 def test_what_who_can_prints_explain_and_can_take(ask: Ask) -> None:
     """Ids, names and scopes go round."""
     rows = json.loads(ask("who-can", WRITE, "--at", "rg-portal", "-o", "json")[1])
@@ -257,6 +271,7 @@ def test_what_who_can_prints_explain_and_can_take(ask: Ask) -> None:
             assert (code, json.loads(out)["principal_id"]) == (0, row["principal_id"])
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "words",
@@ -281,6 +296,7 @@ def test_an_empty_store_is_an_input_error(
     assert "nothing is loaded into this store" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_with_nothing_usable_is_an_input_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "f"
     folder.mkdir()

@@ -77,6 +77,7 @@ def _document(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, 
     return found
 
 
+@pytest.mark.nightly
 def test_json_has_what_other_programs_read(printed: str) -> None:
     document = json.loads(printed)
     assert set(document) >= KEYS
@@ -96,6 +97,7 @@ def test_json_has_what_other_programs_read(printed: str) -> None:
     assert "planes" not in document
 
 
+@pytest.mark.nightly
 def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Two applications shrink; one of them asks for more in the last month than its smaller set allows."""
     apps = Apps(days=120)
@@ -118,11 +120,13 @@ def test_graph_is_told_beside_the_roles(monkeypatch: pytest.MonkeyPatch, capsys:
     assert [line for line in shown.splitlines() if len(line) > 80] == []
 
 
+@pytest.mark.nightly
 def test_the_same_store_gives_the_same_bytes(store: None, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backtest", "-q", "-o", "json"]) == 0
     assert capsys.readouterr().out == printed
 
 
+@pytest.mark.nightly
 def test_options_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     """Where no role is worth it, everybody keeps today's, and who deletes what it made breaks nothing."""
     lean, costly = "reads=none,unobservable=drop", "role-worth=1000000"
@@ -136,6 +140,7 @@ def test_options_are_tried_side_by_side(store: None, capsys: pytest.CaptureFixtu
     assert document["break_rate_principals"] == 0
 
 
+@pytest.mark.nightly
 def test_folds_walk_back_through_the_history(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     document = _document(capsys, "--train-days", "40", "--test-days", "20", "--options", "reads=all")
     assert [fold["test"]["first_day"] for fold in document["folds"]] == [
@@ -148,12 +153,14 @@ def test_folds_walk_back_through_the_history(store: None, capsys: pytest.Capture
     assert document["break_rate_principals"] == 0.125
 
 
+@pytest.mark.nightly
 def test_as_of_ends_the_history(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     document = _document(capsys, "--as-of", "2026-04-01")
     assert document["history"]["last_day"] == "2026-03-31"
     assert (document["folds"][0]["train"]["days"], document["folds"][0]["test"]["days"]) == (60, 30)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ["--exclude", "--emergency-access"])
 def test_who_is_left_alone_breaks_nothing(store: None, capsys: pytest.CaptureFixture[str], option: str) -> None:
     document = _document(capsys, option, "mei@example.com", "--options", "reads=all")
@@ -176,6 +183,7 @@ def _truth(tmp_path: Path, **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_truth_shows_what_no_log_does(store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(_truth(tmp_path))
     document = _document(capsys, "--truth", path, "--options", "reads=all", "--options", "reads=none,unobservable=drop")
@@ -186,6 +194,7 @@ def test_the_truth_shows_what_no_log_does(store: None, tmp_path: Path, capsys: p
     assert document["baselines"]["used_only"]["planted_needs"]["break_rate"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"needs": [1]}', '{"needs": [{"principal_id": "x"}]}', "{"])
 def test_a_file_that_is_no_truth_is_an_input_error(
@@ -197,6 +206,7 @@ def test_a_file_that_is_no_truth_is_an_input_error(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"first_seen": "yesterday"}, {"scope": 7}])
 def test_a_truth_with_a_wrong_value_is_an_input_error(
     store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
@@ -205,6 +215,7 @@ def test_a_truth_with_a_wrong_value_is_an_input_error(
     assert "is not the truth.json of a demo tenant" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_the_page_fits_a_narrow_terminal(
     store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +230,7 @@ def test_the_page_fits_a_narrow_terminal(
     assert "fold 1 of 1" in told
 
 
+@pytest.mark.nightly
 def test_without_anything_to_take_there_is_no_calibration(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +245,7 @@ def test_without_anything_to_take_there_is_no_calibration(
     assert "there is no probability to check" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_csv_has_a_row_a_setting_and_baseline(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backtest", "--options", "reads=all", "-q", "-o", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -245,6 +258,7 @@ def test_csv_has_a_row_a_setting_and_baseline(store: None, capsys: pytest.Captur
     ]
 
 
+@pytest.mark.nightly
 def test_dials_is_the_older_name_of_options(store: None, capsys: pytest.CaptureFixture[str]) -> None:
     """Scripts with `--dials` get the same answer, in the order of the command line; the help names `--options` only."""
     new = _document(capsys, "--options", "reads=sibling", "--options", "unobservable=keep")
@@ -256,6 +270,7 @@ def test_dials_is_the_older_name_of_options(store: None, capsys: pytest.CaptureF
     assert "--options" in shown and "--dials" not in shown
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "options",
@@ -268,6 +283,7 @@ def test_options_that_make_no_sense_are_usage_errors(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_short_history_is_no_evidence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     _open(monkeypatch, _tenant())
     assert run(["backtest", "--as-of", "2026-02-01"]) == 6
@@ -276,6 +292,7 @@ def test_a_short_history_is_no_evidence(monkeypatch: pytest.MonkeyPatch, capsys:
     assert "--train-days" in told
 
 
+@pytest.mark.slow
 def test_without_a_catalogue_it_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -286,11 +303,13 @@ def test_without_a_catalogue_it_says_how_to_get_one(
     assert "az provider operation list" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["backtest", "--db", str(tmp_path / "none.duckdb")]) == 5
     assert not (tmp_path / "none.duckdb").exists()
 
 
+@pytest.mark.nightly
 def test_the_demo_tenant(demo_made: DemoResult, capsys: pytest.CaptureFixture[str]) -> None:
     """90 days to learn from and 30 to test on; careful options break fewer needs than lean ones, at a price."""
     truth = str(demo_made.folder / "truth.json")

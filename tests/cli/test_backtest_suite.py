@@ -46,6 +46,7 @@ def rows(suite: SuiteResult) -> dict[str, dict[str, Any]]:
     return {row["plan"]: row for row in suite.rows()}
 
 
+@pytest.mark.nightly
 def test_every_planted_need_is_allowed_today(rows: dict[str, dict[str, Any]], exports: Path) -> None:
     """Keeping everything loses nothing and removes nothing, and all needs of the truth are counted."""
     keep = rows["keep"]
@@ -56,6 +57,7 @@ def test_every_planted_need_is_allowed_today(rows: dict[str, dict[str, Any]], ex
     assert (keep["live_removed"], keep["latent_removed"], keep["new_roles"]) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_plan_denies_no_recorded_call(rows: dict[str, dict[str, Any]]) -> None:
     """Ours keeps what the log shows and what rules know, and removes excess of both kinds."""
     ours = rows["default"]
@@ -69,6 +71,7 @@ def test_a_plan_denies_no_recorded_call(rows: dict[str, dict[str, Any]]) -> None
     assert ours["brier"] is not None
 
 
+@pytest.mark.slow
 def test_what_stays_by_design_is_a_small_share(suite: SuiteResult, rows: dict[str, dict[str, Any]]) -> None:
     """Ours leaves every such assignment; whoever takes one has removed nothing that counts."""
     ours = rows["default"]
@@ -78,6 +81,7 @@ def test_what_stays_by_design_is_a_small_share(suite: SuiteResult, rows: dict[st
     assert 0 < ours["latent_by_design"] <= 0.1
 
 
+@pytest.mark.slow
 def test_used_only_is_the_other_end(rows: dict[str, dict[str, Any]]) -> None:
     """It removes more than ours, denies no recorded call either, and loses what no log shows."""
     used, ours = rows["used-only"], rows["default"]
@@ -88,6 +92,7 @@ def test_used_only_is_the_other_end(rows: dict[str, dict[str, Any]]) -> None:
     assert used["strings_explained"] == 1
 
 
+@pytest.mark.slow
 def test_a_plan_of_somebody_else_is_judged_on_its_tenant(rows: dict[str, dict[str, Any]]) -> None:
     """The plan takes the assignment of one who did nothing: nothing is lost, and its excess goes."""
     given = rows["given plan"]
@@ -96,6 +101,7 @@ def test_a_plan_of_somebody_else_is_judged_on_its_tenant(rows: dict[str, dict[st
     assert (given["new_roles"], given["brier"]) == (0, None)
 
 
+@pytest.mark.slow
 def test_the_page_fits_a_terminal(suite: SuiteResult, capsys: pytest.CaptureFixture[str]) -> None:
     """Each contender has a row in each table, and no line is over 80 columns."""
     show_suite(suite)
@@ -105,6 +111,7 @@ def test_the_page_fits_a_terminal(suite: SuiteResult, capsys: pytest.CaptureFixt
         assert page.count(f"\n{name} ") == 5
 
 
+@pytest.mark.slow
 def test_jobs_and_curves_are_in_page_and_document(suite: SuiteResult, capsys: pytest.CaptureFixture[str]) -> None:
     """Each tenant has its Rand index and the whole curve; each new role of the default plan stands in the document."""
     document = suite.document()
@@ -124,6 +131,7 @@ def test_jobs_and_curves_are_in_page_and_document(suite: SuiteResult, capsys: py
     assert "small-0: excess left by the number of new roles, for default" in page
 
 
+@pytest.mark.slow
 def test_the_page_quotes_what_the_suite_prints(suite: SuiteResult, capsys: pytest.CaptureFixture[str]) -> None:
     """Each line, but for the width of the columns, which depends on the plans that are shown."""
     show_suite(suite)
@@ -136,6 +144,7 @@ def test_the_page_quotes_what_the_suite_prints(suite: SuiteResult, capsys: pytes
     assert f"default plan loses {('no', 'one', 'two', 'three')[next(suite.rows())['unruled_lost']]}." in section
 
 
+@pytest.mark.slow
 def test_the_tables_of_the_page_of_figures_have_every_contender(suite: SuiteResult) -> None:
     """Each table is whole: its rows have as many cells as its head, and each contender a row in three of them."""
     tables = [part.splitlines() for part in write_figures(suite.document()).split("\n\n")[1:]]
@@ -158,6 +167,7 @@ def test_a_file_that_is_no_result_has_no_figures(tmp_path: Path, capsys: pytest.
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_rows_have_the_columns_of_the_command(rows: dict[str, dict[str, Any]]) -> None:
     """CSV and other tables have everything but the needs by kind, which JSON has."""
     assert set(SUITE_COLUMNS) | {"needs_by_kind"} == set(rows["keep"])
@@ -181,6 +191,7 @@ def test_an_option_without_effect_is_refused(arguments: tuple[str, ...], capsys:
     assert "has no effect" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_store_without_the_whole_catalogue_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A catalogue of a few operations would say little."""
     file = tmp_path / "operations.csv"
@@ -189,6 +200,7 @@ def test_a_store_without_the_whole_catalogue_is_an_error(tmp_path: Path, capsys:
     assert "the suite needs Azure's whole catalogue" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -101,6 +101,7 @@ def ask(capsys: pytest.CaptureFixture[str], db: Path, *arguments: str, code: int
     return json.loads(out) if out else None, err
 
 
+@pytest.mark.nightly
 def test_the_answer_has_the_chain_that_decides(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Keys as the contract has them; a UPN in any case names a principal."""
     row, _ = ask(capsys, db, "can", "ANN@example.com", WRITE.upper(), "--at", SCOPE.lower())
@@ -121,6 +122,7 @@ def test_the_answer_has_the_chain_that_decides(db: Path, capsys: pytest.CaptureF
     assert reason["scope"].lower() == SCOPE.lower()
 
 
+@pytest.mark.nightly
 def test_the_plane_is_that_in_which_a_role_names_the_operation(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without a catalogue, roles tell the plane, unless the user does."""
     row, _ = ask(capsys, db, "can", ANN, BLOB, "--at", SCOPE)
@@ -129,6 +131,7 @@ def test_the_plane_is_that_in_which_a_role_names_the_operation(db: Path, capsys:
     assert (row["plane"], row["allowed"]) == ("control", "no")
 
 
+@pytest.mark.slow
 def test_an_eligibility_is_no_yes_and_ends(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without `--as-of` it counts; with it, only while it lasts."""
     row, _ = ask(capsys, db, "can", BOB, WRITE, "--at", SCOPE)
@@ -139,6 +142,7 @@ def test_an_eligibility_is_no_yes_and_ends(db: Path, capsys: pytest.CaptureFixtu
         assert row["allowed"] == allowed
 
 
+@pytest.mark.slow
 def test_a_role_that_is_not_loaded_is_said(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A no is unknown when a role that would count is missing."""
     row, err = ask(capsys, db, "can", EVE, WRITE, "--at", SCOPE)
@@ -147,6 +151,7 @@ def test_a_role_that_is_not_loaded_is_said(db: Path, capsys: pytest.CaptureFixtu
     assert "00000002-aaaa" in err
 
 
+@pytest.mark.slow
 def test_who_nobody_knows_may_do_nothing_and_is_said(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An id gets an answer with a note; a name that means nobody is a mistake."""
     stranger = "99999999-0000-4000-8000-000000000000"
@@ -157,6 +162,7 @@ def test_who_nobody_knows_may_do_nothing_and_is_said(db: Path, capsys: pytest.Ca
     assert "nobody@example.com" in err
 
 
+@pytest.mark.slow
 def test_a_batch_is_answered_in_order(db: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """A list with json, a line each with jsonl, and nothing but the answers on stdout."""
     lines = [(ANN, WRITE, SCOPE), (BOB, WRITE, SCOPE), ("nobody", WRITE, "/"), (ANN, BLOB, SCOPE)]
@@ -174,7 +180,6 @@ def test_a_batch_is_answered_in_order(db: Path, capsys: pytest.CaptureFixture[st
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
 
 
-@pytest.mark.everyday
 def test_exit_code_is_0_unless_asked_for(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--exit-code` makes a gate of it."""
     question = ("can", ANN, "a/b", "--at", SCOPE, "--plane", "control")
@@ -185,6 +190,7 @@ def test_exit_code_is_0_unless_asked_for(db: Path, capsys: pytest.CaptureFixture
     ask(capsys, db, "who-can", "a/b", "--at", SCOPE, "--exit-code", code=6)
 
 
+@pytest.mark.slow
 def test_who_can_lists_groups_members_and_the_eligible(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Strongest first; whose role is not loaded is said beside."""
     rows, err = ask(capsys, db, "who-can", WRITE, "--at", SCOPE)
@@ -194,6 +200,7 @@ def test_who_can_lists_groups_members_and_the_eligible(db: Path, capsys: pytest.
     assert "00000002-aaaa" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -222,6 +229,7 @@ BAD_LINES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", BAD_LINES)
 def test_a_bad_line_of_a_batch_is_named(
     db: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str
@@ -233,6 +241,7 @@ def test_a_bad_line_of_a_batch_is_named(
     assert "line 2" in err
 
 
+@pytest.mark.slow
 def test_a_table_shows_the_chain_and_escapes_names(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What a terminal shows cannot move its cursor."""
     assert run(["who-can", WRITE, "--at", SCOPE, "--db", str(db)]) == 0

@@ -61,6 +61,7 @@ def test_status_counts_planes_and_roles(files: Path, capsys: pytest.CaptureFixtu
     }
 
 
+@pytest.mark.slow
 def test_import_prints_each_file(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["catalog", "import", str(files / "roles.json"), str(files / "table.json"), "-o", "json"]) == 0
     rows = json.loads(capsys.readouterr().out)
@@ -70,6 +71,7 @@ def test_import_prints_each_file(files: Path, capsys: pytest.CaptureFixture[str]
     ]
 
 
+@pytest.mark.nightly
 def test_the_hash_is_of_the_content_alone(
     files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,6 +85,7 @@ def test_the_hash_is_of_the_content_alone(
     assert _status(capsys)["catalogue_hash"] == together
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "said"),
     [
@@ -102,10 +105,12 @@ def test_anything_else_is_refused_and_nothing_is_kept(
     assert _status(capsys)["operations"] == 0
 
 
+@pytest.mark.slow
 def test_status_of_no_store_is_an_input_error(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["catalog", "status"]) == 5
 
 
+@pytest.mark.nightly
 def test_status_is_a_table_too(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(["catalog", "import", str(files / "roles.json")])
     capsys.readouterr()
@@ -115,6 +120,7 @@ def test_status_is_a_table_too(files: Path, capsys: pytest.CaptureFixture[str]) 
     assert "no operations are loaded" in captured.err
 
 
+@pytest.mark.nightly
 def test_the_shared_catalogue_is_imported(files: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("operations.csv", "built-in-roles.json")
     assert run(["catalog", "import", *(str(shared_data / "catalog" / name) for name in names)]) == 0

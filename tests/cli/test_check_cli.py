@@ -53,18 +53,21 @@ def _failing(text: str) -> set[tuple[str, str]]:
     }
 
 
+@pytest.mark.slow
 def test_without_a_gate_findings_are_an_answer(ask: Ask) -> None:
     code, out, err = ask("standing-owner")
     assert code == 0
     assert "Ann has Owner" in out and "others pass" in err
 
 
+@pytest.mark.nightly
 def test_a_gate_refuses_at_its_severity_and_above(ask: Ask) -> None:
     code, _, err = ask("standing-owner", "--fail-on", "high")
     assert code == 3 and "2 findings of severity high or higher, of `standing-owner`" in err
     assert ask("standing-owner", "--fail-on", "critical")[0] == 0
 
 
+@pytest.mark.nightly
 def test_an_exemption_excuses_what_it_names_and_no_more(ask: Ask, tmp_path: Path) -> None:
     file = _exempt(tmp_path, {"control": "standing-owner", "resource": "A"})
     code, out, _ = ask("standing-owner", "--fail-on", "high", "--exemptions", file, "-o", "json")
@@ -73,12 +76,14 @@ def test_an_exemption_excuses_what_it_names_and_no_more(ask: Ask, tmp_path: Path
     assert ask("standing-owner", "--fail-on", "high", "--exemptions", both)[0] == 0
 
 
+@pytest.mark.slow
 def test_an_exemption_of_a_principal_covers_its_assignments(ask: Ask, tmp_path: Path) -> None:
     file = _exempt(tmp_path, {"control": "*", "principal": ANN.upper()})
     _, out, _ = ask("standing-owner", "escalation-policy", "--exemptions", file, "-o", "json")
     assert _failing(out) == {("standing-owner", "b"), ("escalation-policy", "b")}
 
 
+@pytest.mark.slow
 def test_an_exemption_that_ended_fails_aloud_even_without_a_gate(ask: Ask, tmp_path: Path) -> None:
     """Its last day is its last day, and nobody has to ask for the gate."""
     entry = {"control": "standing-owner", "resource": "a"}
@@ -88,6 +93,7 @@ def test_an_exemption_that_ended_fails_aloud_even_without_a_gate(ask: Ask, tmp_p
     assert "Ann has Owner" in out
 
 
+@pytest.mark.slow
 def test_an_exemption_that_covers_nothing_is_said(ask: Ask, tmp_path: Path) -> None:
     code, _, err = ask(
         "standing-owner", "--exemptions", _exempt(tmp_path, {"control": "standing-owner", "resource": "x"})
@@ -110,6 +116,7 @@ def test_a_bad_exemption_is_no_exemption(ask: Ask, tmp_path: Path, entry: dict[s
     assert code == 5 and "entry 1" in err
 
 
+@pytest.mark.nightly
 def test_a_baseline_lets_only_new_findings_count(ask: Ask, tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.json"
     assert ask("standing-owner", "--write-baseline", str(baseline), "--fail-on", "high")[0] == 0
@@ -121,6 +128,7 @@ def test_a_baseline_lets_only_new_findings_count(ask: Ask, tmp_path: Path) -> No
     assert code == 3 and _failing(out) == {("standing-owner", "b")}
 
 
+@pytest.mark.slow
 def test_a_baseline_that_is_mended_says_so(ask: Ask, tmp_path: Path) -> None:
     baseline = tmp_path / "baseline.json"
     baseline.write_text(json.dumps({"findings": [{"fingerprint": "0" * 32}]}))
@@ -128,6 +136,7 @@ def test_a_baseline_that_is_mended_says_so(ask: Ask, tmp_path: Path) -> None:
     assert "1 findings of the baseline no longer fail" in err
 
 
+@pytest.mark.slow
 def test_what_json_wrote_is_a_baseline_too(ask: Ask, tmp_path: Path) -> None:
     before = tmp_path / "before.json"
     before.write_text(ask("standing-owner", "-o", "json")[1])
@@ -141,6 +150,7 @@ def test_a_file_that_is_no_baseline_is_refused(ask: Ask, tmp_path: Path, content
     assert ask("standing-owner", "--baseline", str(path))[0] == 5
 
 
+@pytest.mark.slow
 def test_unknown_refuses_where_that_is_asked_for(ask: Ask) -> None:
     """By default a missing listing of policies does not stop a pipeline; it can."""
     assert ask("activation-mfa", "standing-owner", "--fail-on", "critical")[0] == 0
@@ -155,6 +165,7 @@ def test_an_empty_store_answers_nothing(tmp_path: Path, capsys: pytest.CaptureFi
     assert "nothing is loaded into this store" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_one_run_writes_many_forms(ask: Ask, tmp_path: Path) -> None:
     files = {form: tmp_path / f"check.{form}" for form in ("sarif", "ocsf", "junit", "csv", "markdown", "jsonl", "tsv")}
     arguments = [text for form, path in files.items() for text in ("--write", f"{form}={path}")]
@@ -163,6 +174,7 @@ def test_one_run_writes_many_forms(ask: Ask, tmp_path: Path) -> None:
     assert all(path.stat().st_size for path in files.values())
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_step_is_appended(ask: Ask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     summary = tmp_path / "summary.md"
     summary.write_text("before\n")
@@ -172,6 +184,7 @@ def test_the_summary_of_a_step_is_appended(ask: Ask, tmp_path: Path, monkeypatch
     assert summary.read_text().startswith("before\n## rightsize check")
 
 
+@pytest.mark.nightly
 def test_parameters_are_given_to_one_control(ask: Ask) -> None:
     assert ask("subscription-owners-spare", "--fail-on", "low", "-p", "subscription-owners-spare.least=9")[0] == 3
     assert ask("subscription-owners-spare", "--fail-on", "low", "-p", "subscription-owners-spare.least=1")[0] == 0
@@ -197,6 +210,7 @@ def test_what_makes_no_sense_is_said(ask: Ask, arguments: tuple[str, ...], code:
     assert ask(*arguments)[0] == code
 
 
+@pytest.mark.slow
 def test_controls_are_listed_and_their_sql_runs(
     db: Path, ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,6 +222,7 @@ def test_controls_are_listed_and_their_sql_runs(
     assert {row["resource"] for row in rows if row["status"] == "fail"} == {"a", "b"}
 
 
+@pytest.mark.nightly
 def test_the_table_fits_eighty_columns(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     _, out, err = ask()

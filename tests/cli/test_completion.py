@@ -104,6 +104,7 @@ def test_powershell_takes_names_as_texts() -> None:
     assert quote_for_powershell("it's $(x) \u2019") == "'it''s $(x) \u2019\u2019'"
 
 
+@pytest.mark.slow
 def test_names_come_from_the_store_and_are_shown_in_one_line(store: Path) -> None:
     found = [value for value, _ in values_beginning(store, "principal", "N")]
     assert found == sorted(HOSTILE)
@@ -116,6 +117,7 @@ def test_names_come_from_the_store_and_are_shown_in_one_line(store: Path) -> Non
     assert ("agent-answerable", "") in values_beginning(store, "control", "agent-a")
 
 
+@pytest.mark.slow
 def test_of_many_values_the_first_and_the_last_are_offered(tmp_path: Path) -> None:
     """A shell types what all offered values begin with: that must be true of those that are not offered, too."""
     path = tmp_path / "s.duckdb"
@@ -130,6 +132,7 @@ def test_of_many_values_the_first_and_the_last_are_offered(tmp_path: Path) -> No
     assert found[-1][:8] == "Person Z"
 
 
+@pytest.mark.nightly
 def test_asking_never_writes_and_never_complains(store: Path, tmp_path: Path) -> None:
     """Neither a missing or broken store, nor one that is being written, nor nonsense says anything."""
     before = store.read_bytes()
@@ -149,6 +152,7 @@ def test_asking_never_writes_and_never_complains(store: Path, tmp_path: Path) ->
     assert ask("tcsh", "x") == ask("bash") == []
 
 
+@pytest.mark.slow
 def test_files_options_choices_and_commands_are_offered(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -215,6 +219,7 @@ def typed(child: Any, line: str) -> list[str]:
     return [re.sub(r"\r\n.*", "", one) for one in re.findall(r"<([^\r\n]*)>\r", child.before) if one != "%s"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_real_shell_completes_and_runs_nothing(shell: str, interactive: Interactive, tmp_path: Path) -> None:
     child = interactive(shell)

@@ -100,6 +100,7 @@ def test_the_nearest_source_wins(
     assert found["grace-days"] == (14, "default")
 
 
+@pytest.mark.slow
 def test_a_table_of_a_word_serves_the_commands_below_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / FILE).write_text(
         '[review]\nreview = "a.jsonl"\nplan = "p"\n[review.reject]\nplan = "q"\n', encoding="utf-8"
@@ -124,6 +125,7 @@ def test_only_a_key_of_a_word_asks_for_the_options_of_its_other_commands() -> No
         settings_of(ConfigurationFile(Path(FILE), True, {"roles": {"quiet": True}}), diff, Group())
 
 
+@pytest.mark.slow
 def test_an_output_for_all_commands_leaves_commands_with_their_own_formats(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +137,7 @@ def test_an_output_for_all_commands_leaves_commands_with_their_own_formats(
     assert shown(capsys, "watch")["output"] == ("jsonl", "default")
 
 
+@pytest.mark.slow
 def test_the_file_is_the_named_one_or_stands_beside_the_store_or_in_the_working_folder(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +163,7 @@ def test_the_file_is_the_named_one_or_stands_beside_the_store_or_in_the_working_
     assert "missing.toml" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_paths_are_relative_to_the_folder_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "sub").mkdir()
     (folder / "sub" / FILE).write_text('db = "s.duckdb"\n[propose]\nout = "plans/one"\n', encoding="utf-8")
@@ -167,6 +171,7 @@ def test_paths_are_relative_to_the_folder_of_the_file(folder: Path, capsys: pyte
     assert (found["db"][0], found["out"][0]) == ("sub/s.duckdb", "sub/plans/one")
 
 
+@pytest.mark.slow
 @pytest.mark.many(8)
 @pytest.mark.parametrize(("text", "command", "said"), MISTAKES)
 def test_a_mistake_in_the_file_is_a_usage_error(
@@ -181,6 +186,7 @@ def test_a_mistake_in_the_file_is_a_usage_error(
     assert said in err
 
 
+@pytest.mark.slow
 def test_a_mistake_does_not_keep_help_away(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / FILE).write_text("[propose", encoding="utf-8")
     assert run(["propose", "--help"]) == 0
@@ -188,6 +194,7 @@ def test_a_mistake_does_not_keep_help_away(folder: Path, capsys: pytest.CaptureF
     assert run(["config", "show"]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "command"),
     [
@@ -242,7 +249,6 @@ def test_what_confirms_a_change_is_typed(
         ('[contain]\nemergency-access = ["a"]', "contain"),
     ],
 )
-@pytest.mark.everyday
 def test_only_a_named_file_sends_trusts_writes_and_leaves_its_folder(
     text: str, command: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,6 +288,7 @@ def test_no_variable_sets_options_of_two_commands() -> None:
     assert "RIGHTSIZE_ROLLOUT_PLAN_OUT" in names
 
 
+@pytest.mark.slow
 def test_a_wrong_value_of_a_variable_names_the_variable(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,6 +298,7 @@ def test_a_wrong_value_of_a_variable_names_the_variable(
         assert "`RIGHTSIZE_PROPOSE_READS`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_show_lists_what_is_set_for_all_commands_once(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -312,6 +320,7 @@ def test_show_lists_what_is_set_for_all_commands_once(
     assert "`RIGHTSIZE_PROPOSE_SEPARATE_LAYRES` sets no option" in err
 
 
+@pytest.mark.slow
 def test_a_plan_records_options_from_wherever_they_come(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,7 +59,7 @@ def _answer(capsys: pytest.CaptureFixture[str], db: Path, *words: str, code: int
     return said.out, said.err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_defender_would_take_away_from_who_uses_it_comes_first(
     demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

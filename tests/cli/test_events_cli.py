@@ -40,6 +40,7 @@ def test_json_lines_are_events_with_the_contracts_columns(log: Path, capsys: pyt
     assert "1 record rejected: it is not valid JSON" in captured.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["csv", "tsv", "json", "markdown", "table"])
 def test_every_format_has_the_events(output: str, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same events in each."""
@@ -55,12 +56,14 @@ def test_every_format_has_the_events(output: str, log: Path, capsys: pytest.Capt
         assert "denied" in out
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only errors are told then."""
     assert run(["events", str(log), "-q", "-o", "jsonl"]) == ExitCode.OK
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_many_files_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Thousands of hours are one line of narration; `-v` tells each."""
     for number in range(50):
@@ -71,6 +74,7 @@ def test_many_files_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert len(capsys.readouterr().err.splitlines()) == 51
 
 
+@pytest.mark.slow
 def test_an_unknown_file_is_an_input_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 5, nothing on stdout, and no control character of the file on the terminal."""
     path = tmp_path / "x"
@@ -82,6 +86,7 @@ def test_an_unknown_file_is_an_input_error(tmp_path: Path, capsys: pytest.Captur
     assert "hint: expected a log" in captured.err
 
 
+@pytest.mark.nightly
 def test_a_filter_reads_stdin(log: Path) -> None:
     """`-` is stdin; the bytes are the same as for the file."""
     command = [sys.executable, "-m", "rightsize", "events", "-o", "jsonl", "-q"]
@@ -91,6 +96,7 @@ def test_a_filter_reads_stdin(log: Path) -> None:
     assert piped.stderr == b""
 
 
+@pytest.mark.nightly
 def test_every_real_log_can_be_parsed(shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each alone: exit 0, and valid JSON lines or nothing."""
     for path in sorted((shared_data / "logs").iterdir()):

@@ -31,6 +31,7 @@ def shown(capsys: pytest.CaptureFixture[str], output: str) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_json_has_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(shown(capsys, "json"))
     assert answer["window"] == {"first_day": "2026-01-01", "last_day": "2026-01-10"}
@@ -46,6 +47,7 @@ def test_json_has_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     } in (answer["denied"])
 
 
+@pytest.mark.slow
 def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "table")
     assert "\x1b" not in text
@@ -61,17 +63,20 @@ def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[
         assert f"\n{title}\n" in text
 
 
+@pytest.mark.slow
 def test_flat_formats_name_the_section_of_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(shown(capsys, "csv"))))
     assert {row["section"] for row in rows} >= {"identity", "assignments", "verdicts", "used", "denied", "unexplained"}
     assert [row["what"] for row in rows if row["section"] == "unexplained"] == ["'=1+1/x"]
 
 
+@pytest.mark.slow
 def test_a_name_that_nothing_bears_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["explain", "nobody"]) == 2
     assert "is called `nobody`" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_each_score_says_how_high_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """The number goes with its bucket, in JSON as on the terminal."""
     scores = json.loads(shown(capsys, "json"))["scores"]
@@ -79,6 +84,7 @@ def test_each_score_says_how_high_it_is(capsys: pytest.CaptureFixture[str]) -> N
     assert f"({scores[0]['bucket']})" in shown(capsys, "table")
 
 
+@pytest.mark.slow
 def test_use_that_is_counted_and_not_named_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

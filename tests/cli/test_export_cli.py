@@ -47,6 +47,7 @@ def test_csv_has_every_table_whole(store: Path, tmp_path: Path, capsys: pytest.C
     )
 
 
+@pytest.mark.nightly
 def test_no_cell_of_a_csv_file_is_a_formula(store: Path, tmp_path: Path) -> None:
     assert run(_export(store, tmp_path, "-q")) == 0
     cells = []
@@ -70,6 +71,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
+@pytest.mark.nightly
 def test_a_workbook_has_a_sheet_a_table_and_only_texts_and_numbers(store: Path, tmp_path: Path) -> None:
     """Twice the same bytes; no formula, no link."""
     assert run(_export(store, tmp_path, "--format", "xlsx", "-q")) == 0
@@ -86,6 +88,7 @@ def test_a_workbook_has_a_sheet_a_table_and_only_texts_and_numbers(store: Path, 
     assert any("\\u202e" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_without_a_plan_there_are_no_proposals(store: Path, tmp_path: Path) -> None:
     assert run(["export", "--db", str(store), "--out", str(tmp_path), "-q"]) == 0
     assert {path.stem for path in tmp_path.iterdir()} == set(TABLES[:-2])

@@ -84,6 +84,7 @@ def _holds(code: int, said: str) -> bool:
     return code != INTERNAL and "Traceback" not in said and "internal" not in said
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", SHORT_ROUNDS)
 @pytest.mark.parametrize("command", QUICK)
 def test_no_value_of_a_plan_breaks_a_command(ask: Ask, plan: Path, command: str, seed: int) -> None:
@@ -97,7 +98,7 @@ def test_no_value_of_a_plan_breaks_a_command(ask: Ask, plan: Path, command: str,
         assert _holds(code, said), written(foreign)[:2000]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("command", [one for one in COMMANDS if one not in QUICK])
 def test_no_value_of_a_plan_breaks_a_command_that_analyses(ask: Ask, plan: Path, command: str, seed: int) -> None:
@@ -110,6 +111,7 @@ def test_no_value_of_a_plan_breaks_a_command_that_analyses(ask: Ask, plan: Path,
         assert _holds(code, said), written(foreign)[:2000]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("command", ["next", pytest.param("verify", marks=pytest.mark.slow)])
 def test_no_other_text_in_place_of_a_plan_breaks_a_command(ask: Ask, plan: Path, command: str) -> None:
     """Other encodings, deep nesting, huge numbers, repeated keys, no JSON at all."""
@@ -119,6 +121,7 @@ def test_no_other_text_in_place_of_a_plan_breaks_a_command(ask: Ask, plan: Path,
         assert _holds(code, said), text[:200]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("pattern", ["roles/*.json", "evidence/*.json"])
 def test_no_value_of_a_role_file_breaks_a_command(ask: Ask, plan: Path, pattern: str, seed: int) -> None:
@@ -132,6 +135,7 @@ def test_no_value_of_a_role_file_breaks_a_command(ask: Ask, plan: Path, pattern:
         assert _holds(code, said), foreign[:2000]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_edited_plan_is_refused_by_every_command(ask: Ask, plan: Path, demo_folder: Path, command: str) -> None:
     """By its chain, which every command reads; without its chain, by the manifest that names one."""
@@ -167,6 +171,7 @@ def key(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "command",
     [pytest.param(one, marks=() if one in ("next", "rollout plan") else pytest.mark.slow) for one in COMMANDS],
@@ -195,6 +200,7 @@ def test_a_signature_is_checked_by_every_command(
         monkeypatch.delenv("RIGHTSIZE_SIGNERS", raising=False)
 
 
+@pytest.mark.slow
 @pytest.mark.many(6)
 @pytest.mark.parametrize("name", ["plan.json", "roles", "chain.json", "chain.json.sig"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
@@ -213,6 +219,7 @@ def test_only_regular_files_of_a_plan_folder_are_read(ask: Ask, plan: Path, name
     assert name == "chain.json.sig" or "not a regular file" in said or "a link" in said
 
 
+@pytest.mark.slow
 def test_a_typed_plan_may_be_a_link_or_a_pipe(ask: Ask, plan: Path, tmp_path: Path) -> None:
     """What a person types is meant: a link to the folder, a link to the file beside its roles."""
     (tmp_path / "elsewhere").symlink_to(plan)

@@ -19,6 +19,7 @@ def titles(lines: list[str]) -> list[str]:
     return [line[:-1] for line in lines if line[:1].isalpha() and line.endswith(":") and line != "Options:"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 120])
 @pytest.mark.parametrize("words", [["--help"], ["help"]])
 def test_the_help_lists_the_usual_commands_in_five_groups(
@@ -37,6 +38,7 @@ def test_the_help_lists_the_usual_commands_in_five_groups(
     assert "`rightsize help --all`" in " ".join(lines)
 
 
+@pytest.mark.slow
 def test_the_whole_list_has_every_command_in_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -47,6 +49,7 @@ def test_the_whole_list_has_every_command_in_a_line(
     assert titles(lines) == GROUPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["reach", "status logs", "plan", "roles no-new-access"])
 def test_help_of_a_command_is_what_the_command_says(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([*words.split(), "--help"]) == 0
@@ -56,6 +59,7 @@ def test_help_of_a_command_is_what_the_command_says(words: str, capsys: pytest.C
     assert said.startswith(f"Usage: rightsize {words} ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["statsu", "status nothing", "roles nothing", "can nothing", "plan --all"])
 def test_help_of_no_command_is_a_mistake(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["help", *words.split()]) == 2
@@ -75,12 +79,14 @@ def test_the_line_in_the_help_is_the_first_sentence_of_a_command(entry: CommandE
     assert entry.function or entries_below(entry.name)
 
 
+@pytest.mark.slow
 def test_a_word_that_is_a_command_names_those_below_it(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["status", "--help"]) == 0
     listed = capsys.readouterr().out.partition("Commands:\n")[2].splitlines()[:2]
     assert [line.split()[0] for line in listed] == ["logs", "sources"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [[], ["plan"], ["roles"]])
 def test_a_line_without_a_command_shows_the_help(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     code = run(words)
@@ -90,6 +96,7 @@ def test_a_line_without_a_command_shows_the_help(words: list[str], capsys: pytes
     assert shown.startswith(f"Usage: {' '.join(['rightsize', *words])} ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", FIRST_GUESSES)
 def test_a_first_guess_names_the_right_command(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The table names only commands that there are, and no word that is one."""
@@ -104,11 +111,13 @@ def test_a_first_guess_names_the_right_command(word: str, capsys: pytest.Capture
     )
 
 
+@pytest.mark.slow
 def test_a_misspelt_command_has_the_nearest_ones(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["statsu"]) == 2
     assert "`status`" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("old", "new"), OLD_NAMES.items())
 def test_an_earlier_name_calls_the_command(old: str, new: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert new in {one.name for one in COMMANDS if one.function}
@@ -118,6 +127,7 @@ def test_an_earlier_name_calls_the_command(old: str, new: str, capsys: pytest.Ca
     assert capsys.readouterr().out == said
 
 
+@pytest.mark.slow
 def test_an_earlier_name_says_the_new_one_once_and_answers_the_same(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,7 @@ def answer(capsys: pytest.CaptureFixture[str], store: Path, *words: str) -> Any:
     return json.loads(said(capsys, store, *words, "-o", "json"))
 
 
+@pytest.mark.nightly
 def test_every_job_has_holders_who_used_its_operations(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """At least two share each job; who did what is what the days of use have."""
     rows = answer(capsys, store, "jobs")
@@ -57,6 +58,7 @@ def test_every_job_has_holders_who_used_its_operations(store: Path, capsys: pyte
             assert [who for who in row["holders"] if (who, operation.lower()) in used], (row["name"], operation)
 
 
+@pytest.mark.slow
 def test_one_job_shows_who_does_what_alone(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By a part of its name; shares add up, and what is alone is used by exactly one of its holders."""
     job = answer(capsys, store, "jobs", "web app dep")
@@ -70,6 +72,7 @@ def test_one_job_shows_who_does_what_alone(store: Path, capsys: pytest.CaptureFi
     assert other["own_operations"] == other["alone_operations"] == ["Microsoft.Insights/components/Write"]
 
 
+@pytest.mark.nightly
 def test_a_job_is_found_by_one_meaning_only(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "one of Role Assignment Editor, " in said(capsys, store, "jobs", "editor", code=2)
     assert "no job has the name `juggler`" in said(capsys, store, "jobs", "juggler", code=2)
@@ -77,6 +80,7 @@ def test_a_job_is_found_by_one_meaning_only(store: Path, capsys: pytest.CaptureF
     assert answer(capsys, store, "jobs", first["job"])["name"] == first["name"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_the_terminal(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
@@ -88,6 +92,7 @@ def test_tables_fit_the_terminal(
         assert max(map(len, text.splitlines())) <= width
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", ["csv", "tsv", "jsonl", "markdown"])
 def test_every_form_has_the_jobs_and_their_details(store: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
     assert "Web App Deployer" in said(capsys, store, "jobs", "-o", form)
@@ -98,6 +103,7 @@ def test_every_form_has_the_jobs_and_their_details(store: Path, capsys: pytest.C
         assert set(sections) == {"operations", "holders"}
 
 
+@pytest.mark.nightly
 def test_propose_stores_what_the_command_says(demo: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With the id of the new role: it is a file of the plan, and has what its job does."""
     rows = {row["job"]: row for row in answer(capsys, store, "jobs")}
@@ -117,6 +123,7 @@ def test_propose_stores_what_the_command_says(demo: Path, store: Path, capsys: p
         assert {one["operation"].lower() for one in given} & held
 
 
+@pytest.mark.nightly
 def test_python_gives_the_same_as_frames(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with rightsize.open(store, read_only=True) as opened:
         found = opened.jobs()
@@ -128,12 +135,14 @@ def test_python_gives_the_same_as_frames(store: Path, capsys: pytest.CaptureFixt
     assert found.operations["share"].is_between(0, 1, closed="right").all()
 
 
+@pytest.mark.nightly
 def test_an_agent_gets_the_same(demo: Path, store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     questions = Questions(store, demo, 50, 60)
     assert questions.jobs(None).document["jobs"] == answer(capsys, store, "jobs")
     assert questions.jobs("Web App Deployer").document["jobs"] == [answer(capsys, store, "jobs", "Web App Deployer")]
 
 
+@pytest.mark.slow
 def test_the_report_says_who_shares_what(demo: Path) -> None:
     page = (demo / "report.html").read_text(encoding="utf-8")
     section = page.partition('<section id="jobs">')[2].partition("</section>")[0]
@@ -141,6 +150,7 @@ def test_the_report_says_who_shares_what(demo: Path) -> None:
     assert "ravi.menon@" in section and "Microsoft.Insights/components/Write" in section
 
 
+@pytest.mark.nightly
 def test_without_a_log_there_is_no_answer(
     tmp_path: Path, demo_exports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

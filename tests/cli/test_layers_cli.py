@@ -36,6 +36,7 @@ def one(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
     return next(row for row in rows if row["name"].startswith(name) and row["state"] == "active")
 
 
+@pytest.mark.slow
 def test_an_owner_of_everything_comes_first_and_can_defeat_every_layer(rows: list[dict[str, Any]]) -> None:
     owner = one(rows, "amelia.hartley@")
     assert owner["granted"] == sorted(LAYERS)
@@ -44,6 +45,7 @@ def test_an_owner_of_everything_comes_first_and_can_defeat_every_layer(rows: lis
     assert rows == sorted(rows, key=lambda row: -row["reach"])
 
 
+@pytest.mark.slow
 def test_the_plan_ends_what_nobody_used(rows: list[dict[str, Any]]) -> None:
     """The orphan's Owner goes, and the idle bridge loses what a log would have shown."""
     orphan = next(row for row in rows if row["name"] == row["principal_id"] and row["state"] == "active")
@@ -51,10 +53,12 @@ def test_the_plan_ends_what_nobody_used(rows: list[dict[str, Any]]) -> None:
     assert sum(len(row["proposed"]) for row in rows) < sum(len(row["granted"]) for row in rows)
 
 
+@pytest.mark.slow
 def test_readers_defeat_nothing(rows: list[dict[str, Any]]) -> None:
     assert not [row for row in rows if row["name"].startswith(("grace.", "martin.", "noor."))]
 
 
+@pytest.mark.slow
 def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,6 +81,7 @@ def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     assert not any(set().union(*some) == wanted for some in fewer)
 
 
+@pytest.mark.slow
 def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, demo, "reach", "layers", "Lucas Brandt")
     granted = {row["layer"] for row in found if row["basis"] == "granted" and row["at"] == "Connectivity"}
@@ -85,6 +90,7 @@ def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.Ca
     assert all(row["operation"] and row["effect"] and row["control"] for row in found)
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_letters_within_80_columns(
     demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -96,6 +102,7 @@ def test_the_terminal_shows_letters_within_80_columns(
     assert "H host integrity" in shown.err
 
 
+@pytest.mark.slow
 def test_the_picture_is_xml_with_a_row_a_principal(demo: Path, tmp_path: Path) -> None:
     target = tmp_path / "layers.svg"
     assert run(["reach", "layers", "--picture", str(target), "--db", str(demo / "demo.duckdb"), "-q"]) == 0
@@ -105,6 +112,7 @@ def test_the_picture_is_xml_with_a_row_a_principal(demo: Path, tmp_path: Path) -
     assert target.read_text(encoding="utf-8") in (demo / "summary.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.nightly
 def test_an_analysis_without_a_plan_keeps_what_the_last_plan_leaves(
     demo: Path, capsys: pytest.CaptureFixture[str], rows: list[dict[str, Any]]
 ) -> None:
@@ -112,6 +120,7 @@ def test_an_analysis_without_a_plan_keeps_what_the_last_plan_leaves(
     assert answer(capsys, demo, "reach", "layers") == rows
 
 
+@pytest.mark.nightly
 def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,6 +169,7 @@ def policy_of(number: int, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_a_store_without_an_analysis_says_what_to_do(
     demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +179,7 @@ def test_a_store_without_an_analysis_says_what_to_do(
     assert "rightsize analyze" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["independence-violations", "operations-by-layer"])
 def test_the_saved_questions_of_layers_have_answers(
     demo: Path, capsys: pytest.CaptureFixture[str], question: str
@@ -176,6 +187,7 @@ def test_the_saved_questions_of_layers_have_answers(
     assert answer(capsys, demo, "queries", "run", question)
 
 
+@pytest.mark.slow
 def test_sql_sees_the_matrix(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "SELECT count(*) AS n FROM layer_matrix WHERE basis = 'granted' AND monitoring AND identity_control"
     assert answer(capsys, demo, "sql", text)[0]["n"] > 10

@@ -51,6 +51,7 @@ def _digest(path: Path) -> list[Any]:
         ]
 
 
+@pytest.mark.nightly
 def test_each_file_is_counted(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = _loaded(capsys, str(exports))
     assert [list(row) for row in rows] == [
@@ -67,6 +68,7 @@ def test_each_file_is_counted(db: Path, exports: Path, capsys: pytest.CaptureFix
     }
 
 
+@pytest.mark.nightly
 def test_loading_again_changes_nothing(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _loaded(capsys, str(exports))
     before = _digest(db)
@@ -75,6 +77,7 @@ def test_loading_again_changes_nothing(db: Path, exports: Path, capsys: pytest.C
     assert _digest(db) == before
 
 
+@pytest.mark.nightly
 def test_the_order_of_files_does_not_matter(
     db: Path, exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -86,6 +89,7 @@ def test_the_order_of_files_does_not_matter(
     assert _digest(other) == _digest(db)
 
 
+@pytest.mark.nightly
 def test_the_table_has_a_row_a_source_and_stderr_the_rest(
     db: Path, exports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -98,17 +102,20 @@ def test_the_table_has_a_row_a_source_and_stderr_the_rest(
     assert "FROM rejects" in captured.err
 
 
+@pytest.mark.nightly
 def test_quiet_says_nothing(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["load", str(exports), "-q"]) == 0
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.nightly
 def test_verbose_shows_each_file(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["load", str(exports), "-v"]) == 0
     assert "duplicate" in (out := capsys.readouterr().out)
     assert "".join(out.split()).count("exports/") >= 1
 
 
+@pytest.mark.nightly
 def test_a_hostile_file_name_does_not_reach_the_terminal(
     db: Path, exports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +126,7 @@ def test_a_hostile_file_name_does_not_reach_the_terminal(
     assert "\u202e" not in captured.out + captured.err
 
 
+@pytest.mark.nightly
 def test_a_named_file_of_unknown_content_leaves_no_store(
     db: Path, exports: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -132,6 +140,7 @@ def test_a_named_file_of_unknown_content_leaves_no_store(
     assert not db.exists()
 
 
+@pytest.mark.nightly
 def test_a_failed_load_leaves_the_store_as_it_was(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _loaded(capsys, str(exports / "roles.json"))
     before = _digest(db)
@@ -141,6 +150,7 @@ def test_a_failed_load_leaves_the_store_as_it_was(db: Path, exports: Path, capsy
     assert _digest(db) == before
 
 
+@pytest.mark.slow
 def test_stdin_is_read(db: Path, exports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     with (exports / "users.json").open("rb") as file:
         monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": file})())
@@ -148,6 +158,7 @@ def test_stdin_is_read(db: Path, exports: Path, capsys: pytest.CaptureFixture[st
     assert (row["path"], row["source"], row["new"]) == ("stdin", "users", 1)
 
 
+@pytest.mark.nightly
 def test_a_declared_window_is_kept(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     declare = ["--covers", "2026-01-01..2026-01-31", "--source", "activity_log", "--scope", SUB + "/"]
     _loaded(capsys, str(exports), *declare)
@@ -159,6 +170,7 @@ def test_a_declared_window_is_kept(db: Path, exports: Path, capsys: pytest.Captu
     assert days == 31
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "options",
@@ -181,6 +193,7 @@ def test_a_declaration_that_makes_no_sense_is_a_usage_error(
     assert not db.exists()
 
 
+@pytest.mark.nightly
 def test_lines_of_rejects_are_those_of_the_file(db: Path, exports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     records = [json.dumps(FLAT_ASSIGNMENT | {"name": guid(number)}) for number in range(5000)]
     records[4321] = records[4321].replace(SUB + '"', 'nowhere"')
@@ -191,6 +204,7 @@ def test_lines_of_rejects_are_those_of_the_file(db: Path, exports: Path, capsys:
         assert store.table("rejects").select("line", "path").rows() == [(4322, str(path))]
 
 
+@pytest.mark.nightly
 def test_the_shared_exports_load(db: Path, shared_data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = _loaded(capsys, str(shared_data / "logs"), str(shared_data / "arm"))
     parts = ("new", "duplicate", "rejected", "unused_record")

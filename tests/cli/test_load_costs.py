@@ -47,6 +47,7 @@ def test_a_refused_log_is_said_by_the_assignments_that_it_leaves_undecided(
     assert [line for line in told if "next step" in line] == told[-1:]
 
 
+@pytest.mark.slow
 def test_a_rejected_assignment_is_said_to_be_judged_by_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +56,7 @@ def test_a_rejected_assignment_is_said_to_be_judged_by_nothing(
     assert "1 role assignment was rejected: no command judges them" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_without_any_log_only_the_next_step_speaks_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +64,7 @@ def test_without_any_log_only_the_next_step_speaks_of_it(
     assert "undecided" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

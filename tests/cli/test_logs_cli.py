@@ -53,6 +53,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
     return found
 
 
+@pytest.mark.slow
 def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     """Each has its bound, price, day and commands; the table in the store has the same rows."""
     found = answer(capsys)
@@ -74,6 +75,7 @@ def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: p
     assert store.answers["observability_options"]["item"].to_list() == [row["item"] for row in options]
 
 
+@pytest.mark.slow
 def test_a_table_shows_no_hostile_text_and_says_what_to_do_next(
     store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -87,6 +89,7 @@ def test_a_table_shows_no_hostile_text_and_says_what_to_do_next(
     assert store.answers
 
 
+@pytest.mark.slow
 def test_a_budget_chooses_what_fits_and_counts_shared_promises_once(
     store: FakeStore, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -101,6 +104,7 @@ def test_a_budget_chooses_what_fits_and_counts_shared_promises_once(
     assert store.answers["observability_options"]["chosen"].null_count() == 0
 
 
+@pytest.mark.slow
 def test_prices_of_a_file_take_the_place_of_known_ones(
     store: FakeStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -117,6 +121,7 @@ def test_prices_of_a_file_take_the_place_of_known_ones(
     assert store.answers
 
 
+@pytest.mark.slow
 def test_volume_and_price_follow_the_rows_of_like_sources(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -135,6 +140,7 @@ def test_volume_and_price_follow_the_rows_of_like_sources(
     assert row["price_per_month"] == 60
 
 
+@pytest.mark.slow
 def test_templates_switch_on_what_is_no_listing(
     store: FakeStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -162,6 +168,7 @@ def two_subscriptions() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.nightly
 def test_a_budget_picks_the_subscription_that_matters(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -192,6 +199,7 @@ def test_a_budget_picks_the_subscription_that_matters(
         assert "the volume of sign_ins:service_principal, " + STORAGE + " is assumed" in err
 
 
+@pytest.mark.slow
 def test_parts_are_written_to_the_store(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One row each missing thing and scope; of what is missing for the whole tenant there is none."""
     store = FakeStore(two_subscriptions().inputs())
@@ -212,6 +220,7 @@ def test_a_command_fetches_what_is_missing_of_one_subscription() -> None:
         assert requests_of(names)
 
 
+@pytest.mark.slow
 def test_policies_are_told_beside_settings(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     """The built-in ones for each service of an account, at its subscription; of a listing there is none."""
     options = {one["item"]: one for one in answer(capsys)["options"]}
@@ -222,6 +231,7 @@ def test_policies_are_told_beside_settings(store: FakeStore, capsys: pytest.Capt
     assert store.answers
 
 
+@pytest.mark.slow
 def test_every_template_is_bicep_that_sends_the_categories_of_its_log() -> None:
     """A parser of Bicep reads each: every setting stands at a known part of a resource and sends what is needed."""
     for kind in logged_kinds():
@@ -246,6 +256,7 @@ def test_every_template_is_bicep_that_sends_the_categories_of_its_log() -> None:
         BicepParser().parse(text=text.replace("= [", "= [["))
 
 
+@pytest.mark.slow
 def test_templates_of_the_directory_are_bicep_of_the_tenant() -> None:
     for item in ("sign_ins:user", "sign_ins:service_principal", "sign_ins:managed_identity", "graph_log"):
         ((_, text),) = template_files([item]).items()
@@ -257,6 +268,7 @@ def test_templates_of_the_directory_are_bicep_of_the_tenant() -> None:
         assert setting["config"]["properties"]["workspaceId"] == "workspaceId"
 
 
+@pytest.mark.nightly
 def test_what_came_is_held_against_what_was_promised(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +288,7 @@ def test_what_came_is_held_against_what_was_promised(
     assert "for inventory:" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_store_that_cannot_name_operations_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -306,6 +319,7 @@ def test_no_digest_contains_what_logs_writes() -> None:
     assert {"observability_options", "observability_promises"}.isdisjoint(DIGESTED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
@@ -324,6 +338,7 @@ def test_wrong_options_are_errors(
     assert not store.answers
 
 
+@pytest.mark.slow
 def test_a_file_of_prices_that_is_no_text_is_an_error(
     store: FakeStore, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -36,16 +36,19 @@ def test_what_plans_a_tenant_soon_gives_memory_back() -> None:
     assert "dirty_decay_ms:10," in os.environ[SETTING]
 
 
+@pytest.mark.slow
 def test_a_short_answer_keeps_its_memory() -> None:
     run("explain", "--help")
     assert SETTING not in os.environ
 
 
+@pytest.mark.slow
 def test_small_steps_are_taken_by_one_thread() -> None:
     run("can", "--help")
     assert os.environ[THREADS] == "1"
 
 
+@pytest.mark.slow
 def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SETTING, "dirty_decay_ms:5000")
     run("propose", "--help")
@@ -53,6 +56,7 @@ def test_what_somebody_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert THREADS not in os.environ
 
 
+@pytest.mark.slow
 def test_cycles_are_looked_for_seldom_and_not_when_the_process_ends() -> None:
     run("explain", "--help")
     assert gc.get_threshold()[0] > 10_000

@@ -59,6 +59,7 @@ def ids_of(document: dict[str, Any]) -> list[str]:
     return [id_ for step in steps for id_ in (step["proposal"], *step["also"])]
 
 
+@pytest.mark.slow
 def test_programs_get_every_change_once_in_the_order_that_sql_has(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path
 ) -> None:
@@ -93,6 +94,7 @@ def test_programs_get_every_change_once_in_the_order_that_sql_has(
     assert (code, len(out.splitlines()) - 1) == (0, sum(step["wave"] == 1 for step in steps))
 
 
+@pytest.mark.nightly
 def test_the_command_that_looks_closer_runs_as_it_is_printed(ask: Ask, document: dict[str, Any]) -> None:
     for wave in (1, 3):
         step = next(one for one in document["steps"] if one["wave"] == wave)
@@ -102,6 +104,7 @@ def test_the_command_that_looks_closer_runs_as_it_is_printed(ask: Ask, document:
         assert code == 0 and step["principal_id"] in out
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_table_fits_the_terminal_and_says_what_it_cuts(
     ask: Ask, demo_folder: Path, store: Path, width: int, monkeypatch: pytest.MonkeyPatch
@@ -123,6 +126,7 @@ def test_the_table_fits_the_terminal_and_says_what_it_cuts(
     assert shown == list(range(1, len(shown) + 1))
 
 
+@pytest.mark.slow
 def test_today_is_what_gives_the_tenant_away_with_its_way_back(document: dict[str, Any], demo_folder: Path) -> None:
     """Global Administrator, pull requests of the deployer and User Access Administrator at the root are among it."""
     today = [step for step in document["steps"] if step["wave"] == 0]
@@ -141,6 +145,7 @@ def test_today_is_what_gives_the_tenant_away_with_its_way_back(document: dict[st
     assert emergency == today[-len(emergency) :] and {step["kind"] for step in emergency} == {"keep"}
 
 
+@pytest.mark.slow
 def test_propose_ends_with_it_and_the_comment_begins_with_it(demo_folder: Path, document: dict[str, Any]) -> None:
     comment = (demo_folder / "comment.md").read_text(encoding="utf-8").splitlines()
     assert comment[2].startswith("What to do first")
@@ -153,6 +158,7 @@ def test_propose_ends_with_it_and_the_comment_begins_with_it(demo_folder: Path, 
     assert first is not None and "What to do first" in first[0]
 
 
+@pytest.mark.nightly
 def test_a_rollout_of_a_wave_takes_its_changes_of_azure_roles_alone(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +181,7 @@ def test_a_rollout_of_a_wave_takes_its_changes_of_azure_roles_alone(
     assert code == 2 and "is not a change of an Azure role in wave 3" in err
 
 
+@pytest.mark.nightly
 def test_a_wave_takes_what_is_accepted_of_it(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +196,7 @@ def test_a_wave_takes_what_is_accepted_of_it(
     assert code == 6 and "no proposal of wave 2 is accepted" in err
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("waves", [(0,), (1,), (2,), (3,), (4,), (3, 4), (0, 1, 2, 3)])
 def test_no_wave_needs_an_earlier_one(demo_folder: Path, store: Path, waves: tuple[int, ...]) -> None:
@@ -213,6 +221,7 @@ def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: As
     assert json.loads(ask("next", tmp_path / "plan", "--db", none, "-o", "json")[1])["steps"] == []
 
 
+@pytest.mark.slow
 def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path: Path) -> None:
     """Of 51 equal operations one is unused; with eleven unused, there is a role. The two do different jobs."""
     tenant = SmallTenant()
@@ -236,6 +245,7 @@ def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path
     assert "Not worth a role" not in ask(*words, "--wave", 3)[1]
 
 
+@pytest.mark.nightly
 def test_review_lists_open_proposals_in_its_order(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path
 ) -> None:
@@ -244,12 +254,14 @@ def test_review_lists_open_proposals_in_its_order(
     assert code == 0 and [row["proposal"] for row in json.loads(out)] == expected
 
 
+@pytest.mark.slow
 def test_names_that_attackers_chose_are_harmless(ask: Ask, hostile_planned: Path) -> None:
     code, out, _ = ask("next", hostile_planned / "plan", "--db", hostile_planned / "store.duckdb", "--all")
     assert code == 0 and "rightsize explain" in out
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069]", out)
 
 
+@pytest.mark.slow
 def test_a_plan_without_a_store_is_ranked_by_what_is_in_it(ask: Ask, demo_folder: Path, tmp_path: Path) -> None:
     """Names and members are not known then; a plan that does not exist is an error."""
     code, out, _ = ask("next", demo_folder, "--db", tmp_path / "none.duckdb", "-o", "json")

@@ -72,6 +72,7 @@ def ask(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "step"),
     [
@@ -103,6 +104,7 @@ def test_a_command_ends_with_one_next_step(ask: Ask, words: tuple[str, ...], ste
     assert quiet[0] == code and quiet[2] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("output", ["json", "jsonl", "csv", "tsv", "markdown"])
 def test_programs_get_no_next_step(ask: Ask, output: str) -> None:
     for words in (("can", "anna", WRITE, "--at", SUB), ("status",), ("roles", "expand", "role.json")):
@@ -112,10 +114,12 @@ def test_programs_get_no_next_step(ask: Ask, output: str) -> None:
     assert OutputFormat(output) is not OutputFormat.TABLE
 
 
+@pytest.mark.slow
 def test_sql_has_no_next_step(ask: Ask) -> None:
     assert ask("sql", "SELECT 1 AS n")[2] == []
 
 
+@pytest.mark.nightly
 def test_what_is_missing_comes_before_what_it_stops(tmp_path: Path) -> None:
     db, plan = tmp_path / "s.duckdb", tmp_path / "plan"
     assert command_after(db, plan) == EXPORTS
@@ -162,6 +166,7 @@ def test_a_review_leads_to_what_is_left_and_then_to_the_rollout() -> None:
     assert command_after_review({"rejected": 3}, plan, usual, usual) == "rightsize propose --review review.jsonl"
 
 
+@pytest.mark.nightly
 def test_words_of_a_terminal_stay_whole_and_the_next_step_stays_one_line(
     ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

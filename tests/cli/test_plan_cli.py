@@ -8,6 +8,8 @@ import pytest
 
 from rightsize.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 
 def test_files_of_a_plan_stand_beside_one_another(
     demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

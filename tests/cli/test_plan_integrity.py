@@ -50,6 +50,7 @@ def _link(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
+@pytest.mark.nightly
 def test_a_chain_stands_beside_the_plan_and_verify_reads_it(ask: Ask, plan: Path) -> None:
     """It names every file of the folder and every load; the plan itself names no file."""
     document = _chain(plan)
@@ -70,6 +71,7 @@ def test_a_chain_stands_beside_the_plan_and_verify_reads_it(ask: Ask, plan: Path
     assert "the store has not changed" in err
 
 
+@pytest.mark.nightly
 def test_without_a_chain_a_plan_is_still_verified(ask: Ask, plan: Path) -> None:
     """As a plan that another program wrote; of a folder of `propose` the manifest says that the chain is missing."""
     (plan / "chain.json").unlink()
@@ -87,6 +89,7 @@ def _edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("change", "said"),
@@ -117,6 +120,7 @@ def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Call
 OPERATIONS = "evidence/operations.parquet"
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("change", "said"),
@@ -143,6 +147,7 @@ def test_evidence_is_bound_to_the_plan_without_a_chain(
     assert said in err
 
 
+@pytest.mark.slow
 def test_a_forged_chain_must_fit_the_plan_and_its_lists(ask: Ask, plan: Path) -> None:
     """Links that were made anew do not help where the plan says what it was made from."""
     document = _chain(plan)
@@ -163,6 +168,7 @@ def _key(folder: Path, name: str) -> Path:
     return path
 
 
+@pytest.mark.nightly
 def test_a_plan_is_signed_with_openssh(ask: Ask, plan: Path, tmp_path: Path) -> None:
     """Signed by whom the file of signers allows, else exit code 3; a change afterwards is found before."""
     mine, theirs = _key(tmp_path, "mine"), _key(tmp_path, "theirs")
@@ -185,6 +191,7 @@ def test_a_plan_is_signed_with_openssh(ask: Ask, plan: Path, tmp_path: Path) -> 
     assert ask("plan", "sign", plan, "--key", tmp_path / "none")[0] == 5
 
 
+@pytest.mark.nightly
 def test_a_plan_is_signed_with_minisign(ask: Ask, plan: Path, tmp_path: Path) -> None:
     if shutil.which("minisign") is None:
         pytest.skip("needs minisign")
@@ -199,6 +206,7 @@ def test_a_plan_is_signed_with_minisign(ask: Ask, plan: Path, tmp_path: Path) ->
     assert (code, "does not hold" in err) == (3, True)
 
 
+@pytest.mark.slow
 def test_a_tool_that_is_absent_is_named(ask: Ask, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_text("untrusted comment: minisign encrypted secret key\n")
     monkeypatch.setenv("PATH", str(tmp_path))

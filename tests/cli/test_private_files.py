@@ -34,11 +34,13 @@ def written(folder: Path, *first: str) -> None:
     assert run([*first, "propose", "--out", str(folder / "plan"), "--db", str(store)]) in {0, 6}
 
 
+@pytest.mark.slow
 def test_nobody_else_reads_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "here")
     assert modes(tmp_path / "here") == {(True, "0o700"), (False, "0o600")}
 
 
+@pytest.mark.nightly
 def test_shared_leaves_it_to_the_umask(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """But for the store, which is always private."""
     written(tmp_path / "here", "--shared")

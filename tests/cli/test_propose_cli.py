@@ -71,6 +71,7 @@ def _kinds(document: dict[str, Any]) -> dict[str, str]:
     return {one["replaces"][0]: one["kind"] for one in document["proposals"]}
 
 
+@pytest.mark.nightly
 def test_json_is_the_plan_that_was_written(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +82,7 @@ def test_json_is_the_plan_that_was_written(
     assert "1 distinct calls stay allowed, 0 need an activation, 0 are denied" in told
 
 
+@pytest.mark.nightly
 def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """SQL users find the last plan, each proposal of `plan.json` as a whole."""
     _document(tmp_path, capsys)
@@ -109,6 +111,7 @@ def test_the_answer_tables_are_written(store: FakeStore, tmp_path: Path, capsys:
     assert stored == {one["id"]: one for one in document["proposals"]}
 
 
+@pytest.mark.nightly
 def test_the_table_fits_a_narrow_terminal(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +123,7 @@ def test_the_table_fits_a_narrow_terminal(
     assert "custom" in shown
 
 
+@pytest.mark.nightly
 def test_the_table_has_changes_by_benefit_with_id_reason_and_chance(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +152,7 @@ def test_the_table_has_changes_by_benefit_with_id_reason_and_chance(
     assert "next step: rightsize review" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH, "-o", "csv"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -155,6 +160,7 @@ def test_csv_has_one_row_a_proposal(store: FakeStore, tmp_path: Path, capsys: py
     assert lines[0].startswith("id,principal_id,principal,kind,role_assignment_id")
 
 
+@pytest.mark.nightly
 def test_defaults_of_the_command_are_those_of_a_plan(plain: dict[str, Any]) -> None:
     """The command line repeats them, since to read them elsewhere would load an engine for `--help`."""
     usual = PlanOptions()
@@ -163,6 +169,7 @@ def test_defaults_of_the_command_are_those_of_a_plan(plain: dict[str, Any]) -> N
     assert told | {"role_worth": usual.role_worth} == usual.as_json(told["min_window"])
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("arguments", "changed"),
     [
@@ -179,6 +186,7 @@ def test_options_reach_the_plan(
     assert _kinds(document)[guid(101)] == changed
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -203,6 +211,7 @@ def test_options_are_recorded_and_change_the_plan(
     assert plain["proposals"] != turned["proposals"]
 
 
+@pytest.mark.nightly
 def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A mistyped emergency access account must not pass in silence."""
     document, told = _document(tmp_path, capsys, "--emergency-access", "glass@example.com")
@@ -210,6 +219,7 @@ def test_a_name_that_nobody_has_is_told(store: FakeStore, tmp_path: Path, capsys
     assert document["advice"][0]["subject"] == "--emergency-access"
 
 
+@pytest.mark.slow
 def test_without_a_catalogue_it_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -223,6 +233,7 @@ def test_without_a_catalogue_it_says_how_to_get_one(
     assert not (tmp_path / "plan").exists()
 
 
+@pytest.mark.slow
 def test_a_window_without_logs_says_what_is_covered(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,6 +244,7 @@ def test_a_window_without_logs_says_what_is_covered(
     assert not (tmp_path / "plan").exists()
 
 
+@pytest.mark.slow
 def test_without_a_covered_day_loaded_use_counts_and_absence_takes_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -250,6 +262,7 @@ def test_without_a_covered_day_loaded_use_counts_and_absence_takes_nothing(
     assert document["generated_from"]["window"]["short"]["days"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments", [["--reads", "some"], ["--role-worth", "-1"], ["--min-window", "0"], ["--as-of", "yesterday"]]
 )
@@ -258,6 +271,7 @@ def test_options_that_make_no_sense_are_usage_errors(arguments: list[str], capsy
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.slow
 def test_a_folder_that_cannot_be_written_is_an_input_error(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -266,6 +280,7 @@ def test_a_folder_that_cannot_be_written_is_an_input_error(
     assert "proposals" not in store.answers
 
 
+@pytest.mark.nightly
 def test_the_newest_covered_day_ends_the_window(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +291,7 @@ def test_the_newest_covered_day_ends_the_window(
     assert dt.date.fromisoformat(window["last_day"]).year == 2026
 
 
+@pytest.mark.nightly
 def test_a_file_of_exclusions_reaches_the_plan(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -293,6 +309,7 @@ def test_a_file_of_exclusions_reaches_the_plan(
     assert "the exclusion of role `Reader` ended on 2026-01-01" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "text"), [("keep.yaml", ""), ("keep.toml", "[[exclude]]\n"), ("missing.json", None)])
 def test_a_file_that_is_no_list_of_exclusions_is_an_input_error(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, text: str | None
@@ -306,6 +323,7 @@ def test_a_file_that_is_no_list_of_exclusions_is_an_input_error(
     assert not (tmp_path / "plan").exists()
 
 
+@pytest.mark.nightly
 def test_forms_stand_beside_the_plan_and_go_again(store: FakeStore, tmp_path: Path) -> None:
     """`--format` adds files; a run without it takes them away, and the plan itself is the same bytes."""
     arguments = ["propose", "--out", str(tmp_path), "--as-of", END, *ANY_WORTH, "-q"]
@@ -318,6 +336,7 @@ def test_forms_stand_beside_the_plan_and_go_again(store: FakeStore, tmp_path: Pa
     assert not list((tmp_path / "bicep").iterdir())
 
 
+@pytest.mark.nightly
 def test_markdown_is_a_comment_on_a_pull_request(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -342,6 +361,7 @@ def test_markdown_is_a_comment_on_a_pull_request(
     assert (tmp_path / "comment.md").read_text(encoding="utf-8") == out
 
 
+@pytest.mark.nightly
 def test_what_is_rejected_is_kept_the_next_time(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

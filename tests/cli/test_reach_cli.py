@@ -24,6 +24,7 @@ def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.slow
 def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By assigning roles at the root, or as Global Administrator."""
     rows = answer(capsys, demo, "reach")
@@ -39,6 +40,7 @@ def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.Capture
     assert (direct["tenant_steps"], bridge["tenant_steps"]) == (1, 3)
 
 
+@pytest.mark.slow
 def test_the_plan_leaves_less(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An idle bridge that may add credentials to every application falls alone once that is taken from it."""
     rows = answer(capsys, demo, "reach")
@@ -49,6 +51,7 @@ def test_the_plan_leaves_less(demo: Path, capsys: pytest.CaptureFixture[str]) ->
     assert sum(row["cells_proposed"] for row in rows) < sum(row["cells"] for row in rows)
 
 
+@pytest.mark.slow
 def test_the_ways_of_a_machine_go_through_its_identity(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, demo, "reach", "vm-records-01")
     assert (found["kind"], found["own_cells"]) == ("resource", 0)
@@ -57,18 +60,21 @@ def test_the_ways_of_a_machine_go_through_its_identity(demo: Path, capsys: pytes
     assert vault["certain"] is True
 
 
+@pytest.mark.slow
 def test_what_can_be_activated_adds_to_the_reach(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     standing = answer(capsys, demo, "reach", "Priya Raman")
     awake = answer(capsys, demo, "reach", "Priya Raman", "--eligible")
     assert awake["identities"] > standing["identities"]
 
 
+@pytest.mark.slow
 def test_explain_shows_what_falls_with_a_principal(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, demo, "explain", "Mei Lin")["reach"]
     assert found["identities"] == 4
     assert {way["name"] for way in found["ways"] if way["kind"] == "identity"} >= {"portal-api", "aks-portal"}
 
 
+@pytest.mark.nightly
 def test_the_pages_fit_80_columns(
     demo: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,10 +87,12 @@ def test_the_pages_fit_80_columns(
     assert "what an attacker gains" in text
 
 
+@pytest.mark.slow
 def test_a_name_that_nothing_bears_is_a_usage_error(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["reach", "nobody at all", "--db", str(demo / "demo.duckdb")]) == 2
 
 
+@pytest.mark.nightly
 def test_a_store_without_an_analysis_says_what_to_do(
     demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -94,6 +102,7 @@ def test_a_store_without_an_analysis_says_what_to_do(
     assert "rightsize analyze" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("question", ["escalations-by-target", "machines-by-reach"])
 def test_the_saved_questions_of_reach_have_answers(
     demo: Path, capsys: pytest.CaptureFixture[str], question: str
@@ -101,6 +110,7 @@ def test_the_saved_questions_of_reach_have_answers(
     assert answer(capsys, demo, "queries", "run", question)
 
 
+@pytest.mark.slow
 def test_the_plan_of_the_directory_counts_too(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A Global Administrator who becomes User Administrator takes the tenant by more steps, through groups."""
     text = (
@@ -115,12 +125,14 @@ def test_the_plan_of_the_directory_counts_too(demo: Path, capsys: pytest.Capture
     }
 
 
+@pytest.mark.slow
 def test_no_subject_stands_twice_in_one_state(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = answer(capsys, demo, "reach")
     keys = [(row["subject"], row["kind"], row["state"]) for row in rows]
     assert len(keys) == len(set(keys))
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("subject", "words", "steps"),
@@ -142,6 +154,7 @@ def test_each_way_through_the_directory_is_in_the_demo(
     assert any(all(any(end in step for step in way) for end in steps) for way in told), told[:5]
 
 
+@pytest.mark.nightly
 def test_a_picture_shows_before_and_after_the_plan(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,11 +171,13 @@ def test_a_picture_shows_before_and_after_the_plan(
     assert again == found and (tmp_path / "b.svg").read_bytes() == (tmp_path / "a.svg").read_bytes()
 
 
+@pytest.mark.slow
 def test_everybody_has_a_picture_too(demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = answer(capsys, demo, "reach", "--picture", str(tmp_path / "all.svg"))[0]["name"].split("@")[0]
     assert first in "".join(ET.fromstring((tmp_path / "all.svg").read_bytes()).itertext())  # noqa: S314
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [["Mei Lin", "--picture", "x.png"], ["--plan", "."], ["--picture", "x.html"]], ids=["png", "plan", "page"]
 )

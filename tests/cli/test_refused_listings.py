@@ -56,7 +56,7 @@ def ask(capsys: pytest.CaptureFixture[str], db: Path, *arguments: str, code: int
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_a_no_where_the_listing_was_refused_is_unknown(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """With the listing, its reason and the command; elsewhere a no stands, and so does a yes."""
     db = loaded(documents())
@@ -70,7 +70,7 @@ def test_a_no_where_the_listing_was_refused_is_unknown(loaded: Loaded, capsys: p
     assert ask(capsys, db, "can", "ann@example.com", WRITE, "--at", f"{LISTED}{MACHINE}")["allowed"] == "yes"
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_the_exit_code_tells_a_certain_no_from_an_unknown_one(
     loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +90,7 @@ def test_the_exit_code_tells_a_certain_no_from_an_unknown_one(
     ask(capsys, db, "who-can", WRITE, "--at", LISTED, "--exit-code")
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_who_else_can_is_a_row_of_its_own(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """Certain rows stand beside it."""
     files = documents()
@@ -104,7 +104,7 @@ def test_who_else_can_is_a_row_of_its_own(loaded: Loaded, capsys: pytest.Capture
     assert [row["allowed"] for row in ask(capsys, db, "who-can", WRITE, "--at", LISTED)] == ["yes", "yes"]
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_members_that_no_listing_shows_make_a_no_unknown(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """Of what the group may do, and of nothing else."""
     db = loaded(documents(members=False))
@@ -114,6 +114,7 @@ def test_members_that_no_listing_shows_make_a_no_unknown(loaded: Loaded, capsys:
     assert ask(capsys, db, "can", BOB, "Microsoft.Network/virtualNetworks/write", "--at", LISTED)["allowed"] == "no"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", ["error", "reject", "next", "none"])
 def test_whatever_speaks_against_a_listing_counts(
     loaded: Loaded, capsys: pytest.CaptureFixture[str], form: str
@@ -136,6 +137,7 @@ def test_whatever_speaks_against_a_listing_counts(
     assert ask(capsys, db, "can", BOB, WRITE, "--at", LISTED)["allowed"] == "no"
 
 
+@pytest.mark.nightly
 def test_a_listing_that_comes_later_mends_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In any order: what is whole once is whole."""
     for number, order in enumerate(((True, False), (False, True))):
@@ -146,6 +148,7 @@ def test_a_listing_that_comes_later_mends_it(tmp_path: Path, capsys: pytest.Capt
         assert ask(capsys, db, "can", BOB, WRITE, "--at", REFUSED)["allowed"] == "no"
 
 
+@pytest.mark.nightly
 def test_load_says_refused_assignments_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """However many other files of the manifest are refused."""
     files = documents()
@@ -157,6 +160,7 @@ def test_load_says_refused_assignments_first(tmp_path: Path, capsys: pytest.Capt
     assert f"`{REFUSED}`" in notes[0]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("more", [[], ["-v"]])
 def test_status_names_the_listing_and_the_command(
     loaded: Loaded, capsys: pytest.CaptureFixture[str], more: list[str]
@@ -170,6 +174,7 @@ def test_status_names_the_listing_and_the_command(
     assert [(one["listing"], one["of"], one["command"]) for one in found] == [("role_assignments", REFUSED, COMMAND)]
 
 
+@pytest.mark.slow
 def test_a_deny_that_may_not_be_listed_is_a_note_on_a_yes(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """A no stands without one."""
     db = loaded(documents())
@@ -179,6 +184,7 @@ def test_a_deny_that_may_not_be_listed_is_a_note_on_a_yes(loaded: Loaded, capsys
         assert ("no listing of deny assignments" in capsys.readouterr().err) is says
 
 
+@pytest.mark.nightly
 def test_a_scope_needs_no_listing(loaded: Loaded, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """In a batch neither; only a subscription or management group that nothing names does."""
     files = documents()
@@ -195,6 +201,7 @@ def test_a_scope_needs_no_listing(loaded: Loaded, tmp_path: Path, capsys: pytest
     assert run(["can", ANN, WRITE, "--at", stranger, "--db", str(db)]) == 5
 
 
+@pytest.mark.slow
 def test_sql_has_the_listings(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     db = loaded(documents())
     statement = "SELECT of, complete, command FROM listings WHERE listing = 'role_assignments' ORDER BY of"
@@ -205,6 +212,7 @@ def test_sql_has_the_listings(loaded: Loaded, capsys: pytest.CaptureFixture[str]
     ]
 
 
+@pytest.mark.nightly
 def test_a_gate_that_may_not_hold_ends_with_6(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """A finding that is known ends it with 3, whatever is not listed."""
     db = loaded(documents())
@@ -218,6 +226,7 @@ def test_a_gate_that_may_not_hold_ends_with_6(loaded: Loaded, capsys: pytest.Cap
     assert run(["check", "root-assignments", "--fail-on", "low", "--db", str(whole)]) == 0
 
 
+@pytest.mark.nightly
 def test_reach_says_what_is_not_known(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """Whatever is not shown as reached may be."""
     db = loaded(documents())

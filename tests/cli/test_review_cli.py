@@ -44,6 +44,7 @@ def changes(demo_folder: Path) -> list[dict[str, Any]]:
     return [one for one in document["proposals"] if one["kind"] == "custom"]
 
 
+@pytest.mark.nightly
 def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict[str, Any]], demo_folder: Path) -> None:
     one, two, three = (found["id"] for found in changes[:3])
     by = ("--by", "Mei", "--as-of", "2026-10-01")
@@ -63,6 +64,7 @@ def test_decisions_are_written_shown_and_taken_back(ask: Ask, changes: list[dict
     assert Path("review.jsonl").read_text(encoding="utf-8") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("words", "said"),
@@ -93,6 +95,7 @@ def test_what_cannot_be_decided_is_said(
     assert not Path("review.jsonl").exists()
 
 
+@pytest.mark.nightly
 def test_a_rollout_takes_only_what_is_accepted(
     ask: Ask, changes: list[dict[str, Any]], demo_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,6 +122,7 @@ def test_a_rollout_takes_only_what_is_accepted(
     assert "decides twice" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_files_and_comments_know_the_decisions(
     ask: Ask, changes: list[dict[str, Any]], demo_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,6 +193,7 @@ def terminal(ask: Ask, demo_folder: Path) -> Iterator[Terminal]:
     opened.close()
 
 
+@pytest.mark.nightly
 def test_somebody_walks_through_with_keys(terminal: Terminal) -> None:
     """Evidence on demand, search, reasons, the effect of each decision at once, and the file written at each key."""
     terminal.expect("q leave")
@@ -229,6 +234,7 @@ def test_somebody_walks_through_with_keys(terminal: Terminal) -> None:
     assert Path("review.jsonl").read_text(encoding="utf-8") == ""
 
 
+@pytest.mark.slow
 def test_nobody_is_asked_where_nobody_is(ask: Ask, demo_folder: Path) -> None:
     """Without a terminal, or with `--no-input`, the commands that do not ask are named."""
     code, _, err = ask(str(demo_folder), "--no-input")

@@ -339,6 +339,7 @@ def test_a_new_file_is_a_new_role(ask: Ask, repository: Path) -> None:
     assert code == 3 and _operations(out) == {("new role", START, "control")}
 
 
+@pytest.mark.slow
 def test_a_file_of_variables_decides_what_a_gate_sees(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -360,6 +361,7 @@ def test_a_file_of_variables_decides_what_a_gate_sees(
     assert run(["roles", "convert", "main.tf", "--to", "json", "--var-file", "env/prod.tfvars"]) == 0
 
 
+@pytest.mark.slow
 def test_a_gate_stays_shut_over_a_file_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -375,6 +377,7 @@ def test_a_gate_stays_shut_over_a_file_that_cannot_be_read(
     assert "`roles/b.json`: no valid JSON" in said and "the roles of all other files pass" in said
 
 
+@pytest.mark.slow
 def test_a_changed_file_of_variables_or_module_is_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

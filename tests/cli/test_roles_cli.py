@@ -36,6 +36,7 @@ def test_contains_answers_yes_without_a_witness(folder: Path, capsys: pytest.Cap
     assert answer(capsys, "contains", "both.json#Reader", "reader.json") == {"contains": True, "witness": None}
 
 
+@pytest.mark.slow
 def test_contains_answers_no_with_a_witness_and_exit_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The witness is granted by the small side and not by the big one."""
     said = answer(capsys, "contains", "reader.json", "both.json", "--small-role", "WRITER", code=3)
@@ -46,6 +47,7 @@ def test_contains_answers_no_with_a_witness_and_exit_3(folder: Path, capsys: pyt
     assert not said["witness"]["operation"].endswith("/read")
 
 
+@pytest.mark.slow
 def test_pairs_are_answered_in_order(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Paths, names behind `#`, and lists of blocks, mixed; one JSON object a line with jsonl."""
     pairs = [
@@ -63,6 +65,7 @@ def test_pairs_are_answered_in_order(folder: Path, capsys: pytest.CaptureFixture
     assert len(answer(capsys, "contains", "--pairs", "pairs.jsonl")) == 1
 
 
+@pytest.mark.slow
 def test_paths_in_pairs_may_be_relative_to_their_file(folder: Path, capsys: pytest.CaptureFixture[str],
                                                       monkeypatch: pytest.MonkeyPatch) -> None:  # fmt: skip
     """A folder of roles with its file of pairs can be moved."""
@@ -72,6 +75,7 @@ def test_paths_in_pairs_may_be_relative_to_their_file(folder: Path, capsys: pyte
     assert answer(capsys, "contains", "--pairs", "../pairs.jsonl") == [{"contains": True, "witness": None}]
 
 
+@pytest.mark.slow
 @pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
@@ -100,6 +104,7 @@ def test_mistakes_are_explained(
     assert said in err
 
 
+@pytest.mark.slow
 def test_diff_shows_both_directions(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Witnesses over all strings always, the catalogue's operations where there is one."""
     said = answer(capsys, "diff", "both.json#Writer", "reader.json")
@@ -111,6 +116,7 @@ def test_diff_shows_both_directions(folder: Path, capsys: pytest.CaptureFixture[
     assert said["only_b"]["operations"] == [{"operation": "N.B/t/read"} | certain]
 
 
+@pytest.mark.slow
 def test_expand_lists_what_a_role_grants(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From a CSV, and from what `az provider operation list` prints."""
     wanted = [
@@ -125,6 +131,7 @@ def test_expand_lists_what_a_role_grants(folder: Path, capsys: pytest.CaptureFix
     assert answer(capsys, "expand", "both.json#Writer", "--operations", "providers.json") == wanted
 
 
+@pytest.mark.slow
 def test_a_table_escapes_what_a_role_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A string of a role cannot move the cursor."""
     (folder / "hostile.json").write_text(json.dumps([{"actions": ["N/\x1b[2J\u202e/read"]}]))
@@ -134,6 +141,7 @@ def test_a_table_escapes_what_a_role_says(folder: Path, capsys: pytest.CaptureFi
     assert "\u202e" not in out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "name"), [("bicep", "x.bicep"), ("terraform", "x.tf"), ("json", "x.json")])
 def test_convert_writes_what_is_read_again(
     folder: Path, capsys: pytest.CaptureFixture[str], form: str, name: str
@@ -145,12 +153,14 @@ def test_convert_writes_what_is_read_again(
     assert answer(capsys, "contains", name, "both.json#Writer") == {"contains": True, "witness": None}
 
 
+@pytest.mark.slow
 def test_convert_refuses_what_a_form_cannot_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "two.json").write_text(json.dumps([{"actions": ["N.A/t/read"]}, {"actions": ["N.A/t/write"]}]))
     assert run(["roles", "convert", "two.json", "--to", "az"]) == 5
     assert "cannot express" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         run(["roles", "diff", "reader.json", "both.json#Writer", "-o", "markdown", "--operations", "operations.csv"])
@@ -161,6 +171,7 @@ def test_a_difference_in_markdown_is_a_comment(folder: Path, capsys: pytest.Capt
     assert "| added | <code>N.A/t/write</code> | control | the catalogue |" in out
 
 
+@pytest.mark.slow
 def test_what_one_reading_alone_decides_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

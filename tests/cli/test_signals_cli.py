@@ -47,12 +47,14 @@ def answer(capsys: pytest.CaptureFixture[str], db: Path, *words: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
+@pytest.mark.nightly
 def test_a_signal_says_whom_it_names_and_what_it_holds(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = answer(capsys, db)
     assert (row["signal_id"], row["state"], row["who"]) == ("risk_detection/1", "stands", ANN)
     assert (row["calls"], row["operations"]) == (3, 2)
 
 
+@pytest.mark.nightly
 def test_only_what_has_no_other_evidence_waits_for_a_person(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rows = answer(capsys, db, "--show", "quarantine")
     assert [(row["operation"].rsplit("/", 1)[-1], row["only_evidence"], row["other_calls"]) for row in rows] == [
@@ -61,6 +63,7 @@ def test_only_what_has_no_other_evidence_waits_for_a_person(db: Path, capsys: py
     ]
 
 
+@pytest.mark.slow
 def test_the_table_fits_a_terminal(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in ([], ["--show", "quarantine"]):
         assert run(["signals", *words, "--db", str(db)]) == 0
@@ -75,6 +78,7 @@ def decide(folder: Path, *entries: dict[str, Any]) -> str:
     return str(path)
 
 
+@pytest.mark.nightly
 def test_trust_gives_free_and_ends_with_its_last_day(
     db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +87,7 @@ def test_trust_gives_free_and_ends_with_its_last_day(
         assert (row["state"], row["calls"]) == (state, calls_)
 
 
+@pytest.mark.nightly
 def test_the_file_that_is_given_last_is_all_that_is_decided(
     db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -91,6 +96,7 @@ def test_the_file_that_is_given_last_is_all_that_is_decided(
     assert (row["state"], row["calls"]) == ("stands", 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("decision", "calls_"), [("quarantine", 7), ("trust", 1)])
 def test_a_time_of_a_principal_is_decided_by_itself(
     decision: str, calls_: int, db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -104,6 +110,7 @@ def test_a_time_of_a_principal_is_decided_by_itself(
     assert sum(row["calls"] for row in rows) == calls_
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [{"decision": "maybe"}, {"principal": "x"}, {"reason": ""}, {"expires": "soon"}, {"from": "now"}, {"sigal": "x"}],

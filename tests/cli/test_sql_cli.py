@@ -43,11 +43,13 @@ def test_json_is_a_list_of_row_objects(store: Path, capsys: pytest.CaptureFixtur
     ]
 
 
+@pytest.mark.slow
 def test_a_value_may_hold_an_equals_sign(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only the first one ends the name, and a dollar sign before the name does no harm."""
     assert _json(capsys, "sql", "SELECT $x AS x", "-p", "$x=a=b") == [{"x": "a=b"}]
 
 
+@pytest.mark.slow
 def test_a_statement_comes_from_stdin(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,6 +58,7 @@ def test_a_statement_comes_from_stdin(
     assert _json(capsys, "sql", "-") == [{"n": 5}]
 
 
+@pytest.mark.nightly
 def test_a_cut_is_said_on_stderr(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only rows go to stdout; with -q nothing is said."""
     assert run(["sql", "FROM analysed.t ORDER BY a", "--max-rows", "2", "-o", "csv"]) == 0
@@ -66,6 +69,7 @@ def test_a_cut_is_said_on_stderr(store: Path, capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 @pytest.mark.many(6)
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
@@ -93,6 +97,7 @@ def test_a_mistake_ends_in_its_exit_code(
     assert "Traceback" not in captured.err
 
 
+@pytest.mark.slow
 def test_every_question_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """The list needs no store, and says what each question takes and gives."""
     rows = _json(capsys, "queries", "list")
@@ -100,12 +105,14 @@ def test_every_question_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(row["title"] and row["description"] and row["columns"] for row in rows)
 
 
+@pytest.mark.slow
 def test_a_question_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) -> None:
     """What is shown can be changed and given to `sql`."""
     assert run(["queries", "show", "most-over-granted"]) == 0
     assert capsys.readouterr().out == query_text("most-over-granted")
 
 
+@pytest.mark.slow
 def test_a_question_answers_like_its_sql(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +123,7 @@ def test_a_question_answers_like_its_sql(
     assert _json(capsys, "sql", "-") == rows
 
 
+@pytest.mark.nightly
 def test_names_cannot_drive_the_terminal_or_a_spreadsheet(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A hostile name is shown harmless, in a table, in records and in CSV."""
     for arguments in (
@@ -130,6 +138,7 @@ def test_names_cannot_drive_the_terminal_or_a_spreadsheet(store: Path, capsys: p
     assert "'=cmd|" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", ["60", "80"])
 def test_wide_rows_stand_below_each_other(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: str
@@ -142,6 +151,7 @@ def test_wide_rows_stand_below_each_other(
     assert any(line.endswith("/subscriptions/10000000-0000-0000-0000-000000000000") for line in lines)
 
 
+@pytest.mark.slow
 def test_no_rows_are_an_empty_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An answer without rows shows its columns, and is no error."""
     assert run(["sql", "FROM analysed.t WHERE false"]) == 0

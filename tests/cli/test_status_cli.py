@@ -42,6 +42,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [60, 80])
 def test_the_page_fits_the_terminal(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
@@ -62,6 +63,7 @@ def test_the_page_fits_the_terminal(
     assert "catalogue" in captured.err
 
 
+@pytest.mark.slow
 def test_the_window_ends_with_the_log_of_use(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is the one that an analysis would use: sign-in logs do not move it."""
     assert run(["status", "-o", "json"]) == 0
@@ -69,6 +71,7 @@ def test_the_window_ends_with_the_log_of_use(store: Path, capsys: pytest.Capture
     assert window == {"first_day": "2025-10-13", "last_day": "2026-01-10", "days": 90}
 
 
+@pytest.mark.nightly
 def test_many_scopes_alike_are_counted_and_named_on_demand(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tenant has hundreds of subscriptions: the page names a few, and all with -v."""
     assert run(["status"]) == 0
@@ -79,6 +82,7 @@ def test_many_scopes_alike_are_counted_and_named_on_demand(store: Path, capsys: 
     assert (SUB.format(5) in every, "more" in every) == (True, False)
 
 
+@pytest.mark.slow
 def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A program finds every section, and the coverage of every scope."""
     assert run(["status", "-o", "json"]) == 0
@@ -105,6 +109,7 @@ def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixt
     assert document["unknown_operations"] == {"operations": 0, "events": 0}
 
 
+@pytest.mark.nightly
 def test_the_page_ends_with_what_is_missing_and_what_that_blocks(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +126,7 @@ def test_the_page_ends_with_what_is_missing_and_what_that_blocks(
     assert [f"  {one['what']}: {one['blocks']}" for one in missing] == last
 
 
+@pytest.mark.slow
 def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same numbers, one a row."""
     assert run(["status", "-o", "csv"]) == 0
@@ -129,6 +135,7 @@ def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) 
     assert {row["section"] for row in rows} >= {"contents", "window", "coverage", "rejects"}
 
 
+@pytest.mark.slow
 def test_a_store_without_anything_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +152,7 @@ def test_a_store_without_anything_says_what_to_do(
     assert (captured.out, "rightsize load" in captured.err, path.exists()) == ("", True, False)
 
 
+@pytest.mark.nightly
 def test_the_inventories_say_whether_they_are_whole(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The newest reading of each kind counts; a listed subscription without an inventory is named as well."""
     with open_store(store, read_only=False) as opened:

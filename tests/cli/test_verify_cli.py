@@ -56,11 +56,13 @@ def test_a_plan_that_stands_ends_in_zero(today: SmallTenant, folder: Path, capsy
     assert "verified: 1 changes proved, 1 calls of 2025-02-25 to 2026-03-31 allowed" in told
 
 
+@pytest.mark.slow
 def test_plan_json_may_be_named_itself(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer, _ = _answer(folder / "plan.json", capsys, 0)
     assert answer["verified"]
 
 
+@pytest.mark.slow
 def test_a_stale_plan_ends_in_six_and_names_everything(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -78,6 +80,7 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     assert "rightsize propose" in told
 
 
+@pytest.mark.slow
 def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hostile names do not reach the terminal, and what is cut is counted."""
     for number in range(210):
@@ -92,6 +95,7 @@ def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytes
     assert f"  allowed by assignments that the plan removes: {guid(101)}\n" in shown
 
 
+@pytest.mark.slow
 def test_a_plan_that_grants_more_ends_in_three(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,6 +109,7 @@ def test_a_plan_that_grants_more_ends_in_three(
     assert "nothing is granted today at /" in told
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("damage", ["missing", "altered", "linked", "another reason", "no plan", "no folder"])
 def test_what_cannot_be_read_ends_in_five(
@@ -135,6 +140,7 @@ def test_what_cannot_be_read_ends_in_five(
     assert told.startswith("error: ")
 
 
+@pytest.mark.slow
 def test_csv_has_one_row_for_each_thing_that_is_wrong(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,6 +151,7 @@ def test_csv_has_one_row_for_each_thing_that_is_wrong(
     assert len(rows) == 1
 
 
+@pytest.mark.slow
 def test_a_solver_agrees_with_the_proofs(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", "verify", str(folder), "--prover", "smt", "-o", "json"]) == 0
     written, told = capsys.readouterr()
@@ -154,6 +161,7 @@ def test_a_solver_agrees_with_the_proofs(today: SmallTenant, folder: Path, capsy
     assert f"agrees on {certificate['claims']} of {certificate['claims']} claims" in told
 
 
+@pytest.mark.slow
 def test_a_solver_that_disagrees_is_an_error_with_both_answers(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +175,7 @@ def test_a_solver_that_disagrees_is_an_error_with_both_answers(
     assert "that it holds" in told
 
 
+@pytest.mark.slow
 def test_a_prover_that_is_not_installed_is_named(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,7 @@ def _id(number: int) -> str:
     return f"{number:08d}-aaaa-4000-8000-000000000000"
 
 
+@pytest.mark.nightly
 def test_on_the_store_that_it_was_made_of_a_plan_stands(verify: Callable[..., dict[str, Any]]) -> None:
     answer = verify(0)
     assert answer["verified"]
@@ -168,6 +169,7 @@ def test_on_the_store_that_it_was_made_of_a_plan_stands(verify: Callable[..., di
     }
 
 
+@pytest.mark.nightly
 def test_one_more_day_of_the_same_work_leaves_it_standing(verify: Callable[..., dict[str, Any]]) -> None:
     """And so does the same export, loaded again."""
     more = {"records": [call(9, ANN, OPEN, DAYS), call(10, BOB, CLOSE, DAYS)]}
@@ -175,6 +177,7 @@ def test_one_more_day_of_the_same_work_leaves_it_standing(verify: Callable[..., 
     assert answer["window"]["last_day"] == str(FIRST + dt.timedelta(days=DAYS))
 
 
+@pytest.mark.slow
 def test_one_more_day_of_other_work_makes_it_stale(verify: Callable[..., dict[str, Any]]) -> None:
     answer = verify(6, more={"records": [call(9, ANN, DELETE, DAYS), call(10, BOB, CLOSE, DAYS)]})
     (change,) = answer["changes"]
@@ -183,6 +186,7 @@ def test_one_more_day_of_other_work_makes_it_stale(verify: Callable[..., dict[st
     assert change["role_assignment_ids"] == [_id(1)]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("export", "change"),
     [
@@ -205,11 +209,13 @@ def test_each_change_of_the_tenant_makes_it_stale(
     assert _named(answer) == [change]
 
 
+@pytest.mark.nightly
 def test_a_new_assignment_is_counted_and_leaves_it_standing(verify: Callable[..., dict[str, Any]]) -> None:
     answer = verify(0, more=[assignment(9, EVE)])
     assert answer["unread"] == {"role_assignments": 1, "eligible_assignments": 0, "deny_assignments": 0}
 
 
+@pytest.mark.nightly
 def test_the_same_plan_comes_of_the_same_exports_in_another_order(planned: Path, tmp_path: Path) -> None:
     """What it rests on, too: no number of the store's own reaches a plan."""
     db = tmp_path / "store.duckdb"

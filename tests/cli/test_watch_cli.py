@@ -36,6 +36,7 @@ def watch(folder: Path, *words: str) -> int:
     return run(["watch", str(folder), "--db", str(folder.parent / "w.duckdb"), *words])
 
 
+@pytest.mark.nightly
 def test_the_second_pass_tells_what_came_and_a_gate_stops_on_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -52,6 +53,7 @@ def test_the_second_pass_tells_what_came_and_a_gate_stops_on_it(
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.nightly
 def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each change is a workflow command of GitHub."""
     watch(folder, "-q")
@@ -60,6 +62,7 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("::warning title=rightsize watch%3A grant_outside::user2@example.com")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "what"),
     [
@@ -77,6 +80,7 @@ def test_what_makes_no_sense_is_said_before_anything_is_told(
     assert what in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nothing_to_watch_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No folder, no collection, no store."""
     assert run(["watch", "--db", str(tmp_path / "w.duckdb")]) == 2

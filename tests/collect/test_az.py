@@ -30,6 +30,8 @@ from tests.loopback.az import Az, az_environment, sign_in_az
 from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback, Options
 
+pytestmark = pytest.mark.external
+
 FEW = 1
 """Roles of each kind that are written: `az` takes two seconds for each."""
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)

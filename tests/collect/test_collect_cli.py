@@ -32,6 +32,7 @@ def command(loopback: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 COLLECT = ("collect", "--until", "2026-10-01T00:00:00", "--source", "users", "--source", "groups")
 
 
+@pytest.mark.nightly
 def test_collect_loads_what_it_collected(command: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert command(*COLLECT, "-o", "json") == 0
     captured = capsys.readouterr()
@@ -45,11 +46,13 @@ def test_collect_loads_what_it_collected(command: Run, capsys: pytest.CaptureFix
     assert run(["status", "-o", "json"]) == 0
 
 
+@pytest.mark.slow
 def test_collect_without_loading_makes_no_store(command: Run, tmp_path: Path) -> None:
     assert command(*COLLECT, "--no-load", "-q") == 0
     assert not list(tmp_path.glob("*.duckdb"))
 
 
+@pytest.mark.nightly
 def test_an_incomplete_run_exits_7_and_the_same_command_goes_on(
     loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +64,7 @@ def test_an_incomplete_run_exits_7_and_the_same_command_goes_on(
     assert "continued" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_resume_starts_anew(loopback: Loopback, command: Run, tmp_path: Path) -> None:
     loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
     assert command(*COLLECT, "--no-load") == 7
@@ -68,30 +72,35 @@ def test_no_resume_starts_anew(loopback: Loopback, command: Run, tmp_path: Path)
     assert len(list((tmp_path / "rightsize-collected").iterdir())) == 2
 
 
+@pytest.mark.nightly
 def test_a_refusal_names_the_right(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     loopback.faults.add("forbidden", "/v1.0/groups", times=None)
     assert command(*COLLECT) == 0
     assert "groups: access refused, it needs Group.Read.All (role `Directory Readers`)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_nothing_that_may_be_read_exits_4(loopback: Loopback, command: Run, capsys: pytest.CaptureFixture[str]) -> None:
     loopback.faults.add("forbidden", "", times=None)
     assert command(*COLLECT) == 4
     assert "status sources" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_service_that_is_down_exits_7(loopback: Loopback, command: Run, tmp_path: Path) -> None:
     loopback.faults.add("throttle", "", times=None, retry_after="3600")
     assert command(*COLLECT) == 7
     assert not list(tmp_path.glob("*.duckdb"))
 
 
+@pytest.mark.slow
 def test_a_sign_in_that_wants_an_hour_exits_7_at_once(loopback: Loopback, command: Run, tmp_path: Path) -> None:
     loopback.faults.add("throttle", "oauth2", times=None, retry_after="3600")
     assert command(*COLLECT) == 7
     assert not (tmp_path / "rightsize-collected").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -118,6 +127,7 @@ def refresh(loopback: Loopback, command: Run) -> Run:
     return lambda *arguments: command(*arguments, "--graph-map", f"{loopback.url}{GRAPH_MAP}")
 
 
+@pytest.mark.nightly
 def test_the_catalogue_is_refreshed(refresh: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert refresh("catalog", "refresh", "-o", "json") == 0
     read = {row["source"]: row["read"] for row in json.loads(capsys.readouterr().out)}
@@ -128,6 +138,7 @@ def test_the_catalogue_is_refreshed(refresh: Run, capsys: pytest.CaptureFixture[
     assert status["built_in_roles"] > 0
 
 
+@pytest.mark.nightly
 def test_a_catalogue_that_shrank_is_refused_without_force(
     loopback: Loopback, refresh: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,12 +151,14 @@ def test_a_catalogue_that_shrank_is_refused_without_force(
     assert refresh("catalog", "refresh", "-q", "--force") == 0
 
 
+@pytest.mark.slow
 def test_an_incomplete_catalogue_is_not_loaded(loopback: Loopback, refresh: Run, tmp_path: Path) -> None:
     loopback.faults.add("throttle", "provideroperations", retry_after="3600")
     assert refresh("catalog", "refresh", "-q") == 7
     assert not list(tmp_path.glob("*.duckdb"))
 
 
+@pytest.mark.nightly
 def test_the_map_of_graph_is_loaded_and_asked_after(
     loopback: Loopback, refresh: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +173,7 @@ def test_the_map_of_graph_is_loaded_and_asked_after(
     assert status["refreshed_at"] == status["graph_map_refreshed_at"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("published", [{"permissions": {}}, {"permissions": {"User.Read.All": {}}}, {"sorry": True}])
 def test_a_map_of_graph_that_shrank_is_refused(
     loopback: Loopback,
@@ -175,6 +189,7 @@ def test_a_map_of_graph_that_shrank_is_refused(
     assert "Graph permissions, and 4 are loaded" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_a_map_of_graph_that_cannot_be_had_leaves_the_store(
     loopback: Loopback, refresh: Run, command: Run, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

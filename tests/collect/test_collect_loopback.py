@@ -65,6 +65,7 @@ def states(report: CollectReport) -> Counter[str]:
     return Counter(row.state for row in report.rows)
 
 
+@pytest.mark.nightly
 def test_a_clean_run_is_whole_and_asks_nothing_twice(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     report = collect(db=tmp_path / "clean.duckdb")
     assert report.is_whole
@@ -113,6 +114,7 @@ def test_faults_change_nothing(
     assert contents(tmp_path / "faults.duckdb") == clean
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("after", [pytest.param(20, marks=pytest.mark.nightly), 110])
 def test_a_run_that_is_killed_goes_on_where_it_was(
     loopback: Loopback, collect: Collect, tmp_path: Path, clean: dict[str, list[tuple[Any, ...]]], after: int,
@@ -144,6 +146,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(
     assert len(loopback.requests) - before < 240 - after // 2
 
 
+@pytest.mark.nightly
 def test_a_second_run_fetches_only_what_is_new(loopback: Loopback, collect: Collect) -> None:
     first = collect(sources=["activity_log", "sign_ins"], until=UNTIL - dt.timedelta(days=2))
     loopback.forget()
@@ -155,6 +158,7 @@ def test_a_second_run_fetches_only_what_is_new(loopback: Loopback, collect: Coll
     assert row_of(second, "activity_log").rows < row_of(first, "activity_log").rows / 5
 
 
+@pytest.mark.nightly
 def test_both_runs_together_are_the_whole(collect: Collect, tmp_path: Path) -> None:
     sources = ["activity_log", "sign_ins", "role_assignments"]
     collect(sources=sources, until=UNTIL - dt.timedelta(days=2))
@@ -169,6 +173,7 @@ def test_both_runs_together_are_the_whole(collect: Collect, tmp_path: Path) -> N
     assert both["coverage"]
 
 
+@pytest.mark.slow
 def test_a_refusal_in_one_subscription_of_many_stops_nothing_else(loopback: Loopback, collect: Collect) -> None:
     everything = ids(collect("all", sources=FEW), "role_assignments")
     subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
@@ -186,6 +191,7 @@ def test_a_refusal_in_one_subscription_of_many_stops_nothing_else(loopback: Loop
     assert states(report)["complete"] == len(report.rows) - 1
 
 
+@pytest.mark.slow
 def test_a_refusal_with_a_retry_after_is_still_a_refusal(loopback: Loopback, collect: Collect) -> None:
     loopback.faults.add("forbidden", "roleassignments", times=None, retry_after="1")
     clock = Hurried()
@@ -194,6 +200,7 @@ def test_a_refusal_with_a_retry_after_is_still_a_refusal(loopback: Loopback, col
     assert report.tally.requests == len(loopback.requests) - sum(_is_sign_in(e.path) for e in loopback.requests)
 
 
+@pytest.mark.slow
 def test_a_subscription_that_vanishes_between_two_calls_stops_nothing_else(
     loopback: Loopback, collect: Collect
 ) -> None:
@@ -205,6 +212,7 @@ def test_a_subscription_that_vanishes_between_two_calls_stops_nothing_else(
     assert row_of(report, "users").state == "complete"
 
 
+@pytest.mark.slow
 def test_a_token_that_expires_in_the_middle_is_renewed(loopback: Loopback, collect: Collect) -> None:
     loopback.faults.add("expire", "roleassignments", skip=3)
     loopback.faults.add("expire", "/v1.0/groups", skip=1)
@@ -214,6 +222,7 @@ def test_a_token_that_expires_in_the_middle_is_renewed(loopback: Loopback, colle
     assert loopback.login.issued > 2
 
 
+@pytest.mark.slow
 def test_a_claims_challenge_is_answered_by_the_clients(loopback: Loopback, collect: Collect) -> None:
     loopback.faults.add("claims", "roleassignments")
     loopback.faults.add("claims", "/v1.0/users")
@@ -222,6 +231,7 @@ def test_a_claims_challenge_is_answered_by_the_clients(loopback: Loopback, colle
     assert {entry.fault for entry in loopback.requests} == {"", "claims"}
 
 
+@pytest.mark.slow
 def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
     loopback: Loopback, collect: Collect, tmp_path: Path
 ) -> None:
@@ -236,6 +246,7 @@ def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
     assert len(find_runs(tmp_path / "runs")) == 1
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_collects_nothing(collect: Collect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("AZURE_CLIENT_SECRET", "guess")
     with pytest.raises(AccessError, match="sign-in failed") as caught:
@@ -244,6 +255,7 @@ def test_a_wrong_secret_collects_nothing(collect: Collect, monkeypatch: pytest.M
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["role_assignments", "users"])
 def test_no_link_to_another_host_is_followed_and_no_token_goes_there(
     loopback: Loopback, collect: Collect, source: str
@@ -256,6 +268,7 @@ def test_no_link_to_another_host_is_followed_and_no_token_goes_there(
     assert not [entry for entry in loopback.requests if entry.foreign]
 
 
+@pytest.mark.slow
 def test_an_hour_of_waiting_ends_its_source_and_the_run_can_go_on(loopback: Loopback, collect: Collect) -> None:
     loopback.faults.add("throttle", "/v1.0/groups", retry_after="3600")
     report = collect(sources=["groups", "users"])
@@ -266,6 +279,7 @@ def test_an_hour_of_waiting_ends_its_source_and_the_run_can_go_on(loopback: Loop
     assert not [entry for entry in loopback.requests if entry.path == "/v1.0/users"]
 
 
+@pytest.mark.slow
 @pytest.mark.many(6)
 @pytest.mark.parametrize("kind", ["500", "502", "503", "504", "drop", "cut", "truncate", "html", "not_json", "loop"])
 @pytest.mark.parametrize("source", ["deny_assignments", "groups"])
@@ -281,6 +295,7 @@ def test_a_source_that_never_answers_is_incomplete_and_nothing_else(
     assert row_of(report, source).reason
 
 
+@pytest.mark.nightly
 def test_an_incomplete_listing_is_not_loaded_as_a_complete_one(
     loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +313,7 @@ def test_an_incomplete_listing_is_not_loaded_as_a_complete_one(
     assert any("users" in note and "incomplete" in note for note in report.loaded.notes)
 
 
+@pytest.mark.nightly
 def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(
     loopback: Loopback, collect: Collect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +327,7 @@ def test_a_partial_answer_of_a_workspace_is_asked_for_in_halves(
     assert row_of(report, "SigninLogs").pages > whole.pages
 
 
+@pytest.mark.nightly
 def test_use_that_is_reduced_in_the_workspace_is_the_use_of_its_rows(
     loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -337,6 +354,7 @@ def test_use_that_is_reduced_in_the_workspace_is_the_use_of_its_rows(
     assert found["sign_ins"] == expected["sign_ins"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["504", "partial"])
 def test_a_reduction_that_takes_too_long_is_asked_for_in_halves_of_whole_hours(
     loopback: Loopback, collect: Collect, kind: str
@@ -349,6 +367,7 @@ def test_a_reduction_that_takes_too_long_is_asked_for_in_halves_of_whole_hours(
     assert parts.pages > whole.pages
 
 
+@pytest.mark.slow
 def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, collect: Collect) -> None:
     """Sign-in activity takes a licence of its own."""
     loopback.faults.add("forbidden", r"/v1.0/users\?.*signInActivity", times=None)
@@ -358,6 +377,7 @@ def test_users_without_their_sign_ins_are_better_than_none(loopback: Loopback, c
     assert "without the refused part" in row.reason
 
 
+@pytest.mark.slow
 def test_subscriptions_that_are_named_are_the_only_ones(loopback: Loopback, collect: Collect) -> None:
     wanted = loopback.content.subscriptions[1].scope.rsplit("/", 1)[-1]
     collect(sources=["role_assignments", "activity_log"], subscriptions=[wanted.upper()])
@@ -366,6 +386,7 @@ def test_subscriptions_that_are_named_are_the_only_ones(loopback: Loopback, coll
     assert all(wanted in path.lower() for path in below)
 
 
+@pytest.mark.slow
 def test_what_a_listing_lacks_against_resource_graph_is_told(loopback: Loopback, collect: Collect) -> None:
     subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
     loopback.faults.add("forbidden", SOME_SUBSCRIPTION.format(subscription), times=None)
@@ -373,6 +394,7 @@ def test_what_a_listing_lacks_against_resource_graph_is_told(loopback: Loopback,
     assert any(subscription in note and "Resource Graph counts" in note for note in report.notes)
 
 
+@pytest.mark.nightly
 def test_an_assignment_that_the_next_collection_lacks_is_granted_no_more(
     loopback: Loopback, collect: Collect, tmp_path: Path
 ) -> None:
@@ -410,6 +432,7 @@ def test_an_assignment_that_the_next_collection_lacks_is_granted_no_more(
     assert granted() == 1
 
 
+@pytest.mark.nightly
 def test_flexible_credentials_are_asked_for_in_the_version_that_shows_them(
     loopback: Loopback, collect: Collect, tmp_path: Path
 ) -> None:

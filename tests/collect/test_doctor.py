@@ -37,6 +37,7 @@ def signed_in(loopback: Loopback, monkeypatch: pytest.MonkeyPatch) -> Iterator[E
     loopback.faults.clear()
 
 
+@pytest.mark.nightly
 def test_everything_is_readable_where_nothing_is_refused(loopback: Loopback, signed_in: Examine) -> None:
     found = signed_in()
     assert {row.reach for row in found.rows} == {"readable"}
@@ -46,12 +47,14 @@ def test_everything_is_readable_where_nothing_is_refused(loopback: Loopback, sig
     assert {entry.method for entry in loopback.requests} <= {"GET", "POST"}
 
 
+@pytest.mark.slow
 def test_each_scope_is_asked_once(loopback: Loopback, signed_in: Examine) -> None:
     (row,) = [row for row in signed_in(sources=["role_assignments"]).rows if row.source == "role_assignments"]
     scopes = len(loopback.content.subscriptions) + len(loopback.content.management_groups)
     assert (row.scopes, row.readable) == (scopes, scopes)
 
 
+@pytest.mark.slow
 def test_what_is_refused_is_named_with_the_least_that_gives_it(loopback: Loopback, signed_in: Examine) -> None:
     subscription = loopback.content.subscriptions[0].scope.lower()
     loopback.faults.add("forbidden", rf"^GET {subscription}/providers/microsoft\.authorization/roleassig", times=None)
@@ -67,12 +70,14 @@ def test_what_is_refused_is_named_with_the_least_that_gives_it(loopback: Loopbac
     assert found.permissions == ("AuditLog.Read.All",)
 
 
+@pytest.mark.slow
 def test_a_service_that_does_not_answer_is_told_from_a_refusal(loopback: Loopback, signed_in: Examine) -> None:
     loopback.faults.add("503", "/v1.0/users", times=None)
     (row,) = [row for row in signed_in(sources=["users"]).rows if row.source == "users"]
     assert (row.reach, row.permission) == ("unreachable", "")
 
 
+@pytest.mark.slow
 def test_the_role_for_itself_reads_and_does_nothing_else(loopback: Loopback, signed_in: Examine) -> None:
     role = signed_in(sources=SOME).role
     (read,) = read_role_definitions([role])
@@ -99,6 +104,7 @@ def test_a_role_with_nowhere_to_be_assigned_is_not_written(tmp_path: Path) -> No
     assert not (tmp_path / "role.json").exists()
 
 
+@pytest.mark.slow
 def test_every_right_is_one_that_azure_has(shared_data: Path) -> None:
     """An action that the catalogue lacks would make Azure refuse the role."""
     with (shared_data / "catalog" / "operations.csv").open(newline="") as file:
@@ -113,6 +119,7 @@ def test_every_right_is_one_that_azure_has(shared_data: Path) -> None:
         assert source.right.role in names
 
 
+@pytest.mark.nightly
 def test_every_graph_permission_reads_what_its_source_asks_for(
     signed_in: Examine, shared_data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -186,6 +193,7 @@ def test_names_of_sources_are_unique_and_rest_on_earlier_ones() -> None:
     assert all(source.name.replace("_", "").isalnum() for source in SOURCES), "they are names of folders"
 
 
+@pytest.mark.slow
 def test_the_command_exits_4_where_something_is_refused(
     loopback: Loopback, signed_in: Examine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,6 +21,8 @@ from tests.loopback.azurite import ACCOUNT, Azurite, run_azurite
 from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
+pytestmark = pytest.mark.external
+
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 CONTAINER = "insights-activity-logs"
 TABLES = ("events", "usage_days", "coverage", "rejects")

@@ -21,6 +21,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.nightly
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4), st.sampled_from([None, 2]))
 @MANY
 def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], indent: int | None) -> None:
@@ -35,6 +36,7 @@ def test_a_page_is_kept_as_it_came_on_one_line(records: list[dict[str, Any]], in
     assert json.loads(page.envelope) == {**document, "value": []}
 
 
+@pytest.mark.slow
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), max_size=4))
 @MANY
 def test_records_of_logs_become_a_line_each(records: list[dict[str, Any]]) -> None:
@@ -116,6 +118,7 @@ def test_an_answer_that_is_read_in_parts_says_what_it_says_whole(
     assert whole.is_partial == has_error
 
 
+@pytest.mark.slow
 def test_a_long_answer_is_never_there_as_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken beside the answer and the lines made of it is a part of the rows, not all of them."""
     content = tables([[f"2026-01-01T00:00:{number % 60:02}Z", "value " * 5] for number in range(20_000)])

@@ -23,6 +23,7 @@ def inventories(db: Path) -> list[dict[str, Any]]:
         return store.frame("FROM inventories ORDER BY scope, kind").to_dicts()
 
 
+@pytest.mark.nightly
 def test_a_collection_vouches_for_each_subscription(
     loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_a_collection_vouches_for_each_subscription(
     assert inventories(tmp_path / "again.duckdb") == found
 
 
+@pytest.mark.slow
 def test_a_refused_subscription_is_not_complete(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     scope = loopback.content.subscriptions[0].scope.lower()
     loopback.faults.add("forbidden", rf"(?i){scope}/providers\?", times=None)
@@ -59,6 +61,7 @@ def test_a_refused_subscription_is_not_complete(loopback: Loopback, collect: Col
     assert all(row["complete"] for row in found.values())
 
 
+@pytest.mark.nightly
 def test_a_collection_by_two_principals_proves_nothing(
     loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,10 +39,12 @@ def test_every_text_is_a_reduction() -> None:
     assert {path.stem for path in TEXTS} == set(REDUCTIONS)
 
 
+@pytest.mark.external
 def test_the_language_service_has_nothing_to_say(tmp_path: Path) -> None:
     assert diagnose(tmp_path, *TEXTS) == {str(path): [] for path in TEXTS}
 
 
+@pytest.mark.external
 def test_the_language_service_knows_the_tables(tmp_path: Path) -> None:
     """A column that the table has not is found, so the schemas count."""
     wrong = tmp_path / "wrong.kql"

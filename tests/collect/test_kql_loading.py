@@ -91,6 +91,7 @@ def loaded(exported: tuple[list[Path], list[Path]], tmp_path_factory: pytest.Tem
     return folder
 
 
+@pytest.mark.nightly
 def test_reduced_logs_make_the_same_store(loaded: Path) -> None:
     by_whole, by_reduced = content_of(loaded / "whole.duckdb"), content_of(loaded / "reduced.duckdb")
     assert len(by_whole["usage_days"]) > 100
@@ -99,6 +100,7 @@ def test_reduced_logs_make_the_same_store(loaded: Path) -> None:
         assert by_reduced[name] == by_whole[name]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "table", "make"),
     [("azure_activity", "AzureActivity", activity_row), ("storage_logs", "StorageBlobLogs", storage_row)],
@@ -120,6 +122,7 @@ def test_odd_logs_make_the_same_store_reduced_and_beside_it(name: str, table: st
     assert content_of(tmp_path / "reduced.duckdb") == expected
 
 
+@pytest.mark.nightly
 def test_what_both_show_counts_once(exported: tuple[list[Path], list[Path]], loaded: Path, tmp_path: Path) -> None:
     """Whole records and their reduction, in any order and again, are what the records alone are."""
     whole, reduced = exported
@@ -194,6 +197,7 @@ def counts_after(folder: Path, *files: Sequence[Row]) -> list[tuple[str | None, 
 A, B = "0000000a-0000-4000-8000-000000000000", "0000000b-0000-4000-8000-000000000000"
 
 
+@pytest.mark.nightly
 def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path: Path) -> None:
     """A call that had only begun has ended since, under an assignment that its first row did not name."""
     early, late = [use(succeeded=0, started=1)], [use(role_assignment_id=A)]
@@ -201,6 +205,7 @@ def test_a_later_answer_takes_the_place_of_an_earlier_one(tmp_path: Path) -> Non
         assert counts_after(tmp_path, *files) == [(A, 1, 0)]
 
 
+@pytest.mark.nightly
 def test_an_answer_says_more_than_one_of_an_older_query(tmp_path: Path) -> None:
     """Rows once came without what let requests through, and without those that are no use."""
     asked = {"log": "storage_log", "category": "StorageRead", "plane": "data", "scope": f"/subscriptions/s{ACCOUNT}"}
@@ -214,6 +219,7 @@ def test_an_answer_says_more_than_one_of_an_older_query(tmp_path: Path) -> None:
         assert len(found["usage_days"]) == 1
 
 
+@pytest.mark.nightly
 def test_a_record_without_its_assignment_is_not_another_use(tmp_path: Path) -> None:
     """What the export of the Azure CLI leaves out, the workspace knows."""
     reduced, whole = [use(role_assignment_id=A)], [record()]
@@ -221,6 +227,7 @@ def test_a_record_without_its_assignment_is_not_another_use(tmp_path: Path) -> N
         assert counts_after(tmp_path, *files) == [(A, 1, 0)]
 
 
+@pytest.mark.nightly
 def test_calls_that_name_no_assignment_stay_beside_those_that_do(tmp_path: Path) -> None:
     reduced = [use(role_assignment_id=A, succeeded=2), use(succeeded=3)]
     whole = [record(CorrelationId=f"c{number}") for number in range(4)]
@@ -228,6 +235,7 @@ def test_calls_that_name_no_assignment_stay_beside_those_that_do(tmp_path: Path)
         assert counts_after(tmp_path, *files) == [(None, 3, 0), (A, 2, 0)]
 
 
+@pytest.mark.nightly
 def test_no_use_is_lost_that_only_one_side_shows(tmp_path: Path) -> None:
     evidence = {"action": "Microsoft.Web/sites/write", "scope": "/subscriptions/s", "evidence": {"roleAssignmentId": B}}
     reduced, whole = [use(role_assignment_id=A, succeeded=2)], [record(Authorization_d=evidence)]
@@ -235,6 +243,7 @@ def test_no_use_is_lost_that_only_one_side_shows(tmp_path: Path) -> None:
         assert counts_after(tmp_path, *files) == [(A, 2, 0), (B, 1, 0)]
 
 
+@pytest.mark.slow
 def test_a_row_of_no_use_is_rejected(tmp_path: Path) -> None:
     """Each with what is wrong with it, and the row beside them is taken."""
     rows: list[tuple[dict[str, Any], str]] = [
@@ -287,6 +296,7 @@ snapshots = st.lists(
 )
 
 
+@pytest.mark.nightly
 @FEWEST
 @given(st.lists(snapshots, min_size=1, max_size=3), st.randoms(use_true_random=False))
 def test_any_order_and_repetition_of_answers_gives_the_same_use(files: list[list[Row]], random: Any) -> None:

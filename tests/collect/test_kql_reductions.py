@@ -56,6 +56,7 @@ def check_same(con: duckdb.DuckDBPyConnection, name: str, table: str, folder: Pa
     return len(by_sql)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("name", "table"), [("azure_activity", "AzureActivity"), ("storage_logs", "StorageBlobLogs")])
 def test_the_tenants_logs_reduce_to_the_same_use(
     logs: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, table: str
@@ -63,6 +64,7 @@ def test_the_tenants_logs_reduce_to_the_same_use(
     assert check_same(logs, name, table, tmp_path) > 500
 
 
+@pytest.mark.slow
 def test_the_tenants_sign_ins_reduce_to_the_same_days(logs: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     paths = [export(logs, table, tmp_path / f"{table}.jsonl") for table in SIGN_INS]
     found = sign_ins_by_kql(reduced_by_kql(logs, "sign_ins"))
@@ -70,6 +72,7 @@ def test_the_tenants_sign_ins_reduce_to_the_same_days(logs: duckdb.DuckDBPyConne
     assert len(found) > 500
 
 
+@pytest.mark.nightly
 def test_slices_together_are_the_whole(logs: duckdb.DuckDBPyConnection) -> None:
     """However the time is cut at whole hours, the rows are the same, those of calls over a bound among them."""
     first = dt.datetime(2026, 9, 7, tzinfo=dt.UTC)
@@ -84,6 +87,7 @@ def test_slices_together_are_the_whole(logs: duckdb.DuckDBPyConnection) -> None:
     assert sorted(parts) == sorted(whole)
 
 
+@pytest.mark.nightly
 def test_a_call_over_midnight_is_one_call() -> None:
     """Its begin and its end stand in two slices, and count in the first of them."""
     con = workspace()
@@ -111,6 +115,7 @@ def test_a_slice_has_whole_hours() -> None:
         reduction_text("../reduce/reduce", *EVER)
 
 
+@pytest.mark.nightly
 def test_the_loopback_workspace_answers_a_reduction(loopback: Loopback) -> None:
     text = reduction_text(
         "azure_activity", dt.datetime(2026, 9, 29, tzinfo=dt.UTC), dt.datetime(2026, 9, 30, tzinfo=dt.UTC)
@@ -127,6 +132,7 @@ def test_the_loopback_workspace_answers_a_reduction(loopback: Loopback) -> None:
     assert {row[names.index("received")][:10] for row in table["rows"]} == {"2026-09-29"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "table", "make"),
     [("azure_activity", "AzureActivity", activity_row), ("storage_logs", "StorageBlobLogs", storage_row)],

@@ -50,6 +50,7 @@ def client(loopback: Loopback) -> Iterator[Client]:
         yield made
 
 
+@pytest.mark.slow
 def test_a_wrong_secret_gets_no_token(loopback: Loopback) -> None:
     with httpx.Client(base_url=loopback.url, verify=loopback.context()) as http:
         form = {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": "guess", "scope": "x"}
@@ -63,6 +64,7 @@ def test_a_wrong_secret_gets_no_token(loopback: Loopback) -> None:
         assert http.get("/msi/token?resource=x", headers=header).json()["token_type"] == "Bearer"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["/subscriptions?api-version=1", "/v1.0/users", "/v1/workspaces/x/query?query=y"])
 def test_nothing_is_answered_without_a_token(loopback: Loopback, target: str) -> None:
     with httpx.Client(base_url=loopback.url, verify=loopback.context()) as http:
@@ -72,10 +74,12 @@ def test_nothing_is_answered_without_a_token(loopback: Loopback, target: str) ->
     assert [(entry.status, entry.token) for entry in loopback.requests] == [(401, False)]
 
 
+@pytest.mark.slow
 def test_a_version_is_required(client: Client) -> None:
     assert client.http.get("/subscriptions").json()["error"]["code"] == "MissingApiVersionParameter"
 
 
+@pytest.mark.slow
 def test_at_scope_leaves_out_what_is_below(client: Client) -> None:
     """A subscription's listing has what is above, at and below it; `atScope()` what is above and at."""
     subscription = client.service.content.subscriptions[1].scope
@@ -88,6 +92,7 @@ def test_at_scope_leaves_out_what_is_below(client: Client) -> None:
     assert not any(scope.startswith("/subscriptions/") and not scope.startswith(subscription) for scope in whole)
 
 
+@pytest.mark.slow
 def test_listings_of_all_subscriptions_hold_every_standing_assignment(client: Client) -> None:
     tenant = client.service.tenant
     found = set()
@@ -100,6 +105,7 @@ def test_listings_of_all_subscriptions_hold_every_standing_assignment(client: Cl
     assert found == {grant.grant_id for grant in tenant.grants if grant.listed and grant.state != "eligible"}
 
 
+@pytest.mark.slow
 def test_members_name_their_group_only_where_properties_are_selected(client: Client) -> None:
     group = next(iter(client.service.tenant.members))
     plain = client.http.get(f"/v1.0/groups/{group}/members").json()
@@ -109,18 +115,21 @@ def test_members_name_their_group_only_where_properties_are_selected(client: Cli
     assert {member["id"] for member in plain["value"]} == set(client.service.tenant.members[group])
 
 
+@pytest.mark.slow
 def test_a_page_of_a_listing_links_to_the_next_one(client: Client) -> None:
     pages = list(client.pages("/v1.0/users?$top=10"))
     assert [len(page["value"]) for page in pages] == [10, 10, 8]
     assert len({record["id"] for page in pages for record in page["value"]}) == 28
 
 
+@pytest.mark.slow
 def test_sign_in_activity_is_shown_where_it_is_asked_for(client: Client) -> None:
     assert all("signInActivity" not in user for user in client.all("/v1.0/users"))
     assert any("signInActivity" in user for user in client.all("/v1.0/users?$select=id,signInActivity"))
     assert client.http.get("/v1.0/users?$select=signInActivity&$top=999").status_code == 400
 
 
+@pytest.mark.slow
 def test_a_batch_answers_each_of_its_requests(client: Client) -> None:
     asked = [
         {"id": str(number), "method": "GET", "url": url} for number, url in enumerate(("/users?$top=1", "/nothing"))
@@ -130,6 +139,7 @@ def test_a_batch_answers_each_of_its_requests(client: Client) -> None:
     assert client.http.post("/v1.0/$batch", json={"requests": asked * 11}).status_code == 400
 
 
+@pytest.mark.slow
 def test_objects_are_found_by_their_ids(client: Client) -> None:
     tenant = client.service.tenant
     there = {p.principal_id for p in tenant.principals if not p.options & {"gone", "soft_deleted"}}
@@ -138,6 +148,7 @@ def test_objects_are_found_by_their_ids(client: Client) -> None:
     assert {record["id"] for record in found} == there
 
 
+@pytest.mark.slow
 def test_the_activity_log_wants_a_time_that_it_still_has(client: Client) -> None:
     path = f"{client.service.content.subscriptions[0].scope}/providers/Microsoft.Insights/eventtypes/management/values"
     version = "?api-version=2015-04-01"
@@ -150,6 +161,7 @@ def test_the_activity_log_wants_a_time_that_it_still_has(client: Client) -> None
     assert {record["eventTimestamp"][:10] for record in records} == {"2026-09-20"}
 
 
+@pytest.mark.slow
 def test_resource_graph_counts(client: Client) -> None:
     query = (
         "authorizationresources | where type =~ 'microsoft.authorization/roleassignments' | summarize total = count()"
@@ -165,6 +177,7 @@ def query(client: Client, text: str, **options: Any) -> httpx.Response:
     return client.http.post(path, json={"query": text, **options})
 
 
+@pytest.mark.slow
 def test_log_analytics_answers_with_types_within_a_timespan(client: Client) -> None:
     text = "AzureActivity | summarize Calls = count(), Newest = max(TimeGenerated), Any = take_any(Authorization_d)"
     table = query(client, text, timespan="P1D").json()["tables"][0]
@@ -174,6 +187,7 @@ def test_log_analytics_answers_with_types_within_a_timespan(client: Client) -> N
     assert 0 < table["rows"][0][0] < everything
 
 
+@pytest.mark.slow
 def test_log_analytics_refuses_what_it_does_not_understand(client: Client) -> None:
     for text in ("NoSuchTable | take 1", "AzureActivity | | take"):
         answer = query(client, text)
@@ -181,6 +195,7 @@ def test_log_analytics_refuses_what_it_does_not_understand(client: Client) -> No
         assert answer.json()["error"]["code"] == "BadArgumentError"
 
 
+@pytest.mark.nightly
 def test_log_analytics_says_that_an_answer_is_partial() -> None:
     with Loopback(options=Options(record_limit=10)) as service, Client(service) as client:
         answer = query(client, "SigninLogs | project TimeGenerated").json()
@@ -189,6 +204,7 @@ def test_log_analytics_says_that_an_answer_is_partial() -> None:
     assert "E_QUERY_RESULT_SET_TOO_LARGE" in json.dumps(answer["error"])
 
 
+@pytest.mark.slow
 def test_a_throttled_request_says_when_to_come_back(client: Client) -> None:
     client.service.faults.add("throttle", "v1.0/users", times=2, skip=1, retry_after="soon")
     statuses = [client.http.get("/v1.0/users").status_code for _ in range(4)]
@@ -196,6 +212,7 @@ def test_a_throttled_request_says_when_to_come_back(client: Client) -> None:
     assert [entry.fault for entry in client.service.requests] == ["", "throttle", "throttle", ""]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["drop", "cut"])
 def test_a_connection_can_break(client: Client, kind: str) -> None:
     client.service.faults.add(kind, "v1.0/users")
@@ -204,6 +221,7 @@ def test_a_connection_can_break(client: Client, kind: str) -> None:
     assert client.http.get("/v1.0/users").status_code == 200
 
 
+@pytest.mark.slow
 def test_an_empty_page_and_a_duplicate_page_lose_nothing(client: Client) -> None:
     for kind, times in (("empty_page", 1), ("duplicate_page", 2)):
         client.service.faults.add(kind, "v1.0/users")
@@ -212,6 +230,7 @@ def test_an_empty_page_and_a_duplicate_page_lose_nothing(client: Client) -> None
         assert ids.count(ids[0]) == times
 
 
+@pytest.mark.slow
 def test_a_link_to_another_host_is_heard_there(client: Client) -> None:
     client.service.faults.add("foreign_link", "roleAssignments")
     path = (
@@ -223,6 +242,7 @@ def test_a_link_to_another_host_is_heard_there(client: Client) -> None:
     assert [(entry.foreign, entry.token) for entry in client.service.requests] == [(False, True), (True, True)]
 
 
+@pytest.mark.slow
 def test_tokens_can_run_out(client: Client) -> None:
     client.service.faults.add("expire", "v1.0/users", skip=1)
     assert [client.http.get("/v1.0/users").status_code for _ in range(3)] == [200, 401, 401]
@@ -230,12 +250,14 @@ def test_tokens_can_run_out(client: Client) -> None:
         assert again.http.get("/v1.0/users").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_claims_challenge_asks_for_claims(client: Client) -> None:
     client.service.faults.add("claims", "v1.0/users")
     assert "insufficient_claims" in client.http.get("/v1.0/users").headers["WWW-Authenticate"]
     assert client.http.get("/v1.0/users").status_code == 200
 
 
+@pytest.mark.slow
 def test_a_subscription_vanishes_for_good(client: Client) -> None:
     scope = client.service.content.subscriptions[2].scope
     client.service.faults.add("vanish", f"{scope}/.*roleAssignments", skip=1)
@@ -243,6 +265,7 @@ def test_a_subscription_vanishes_for_good(client: Client) -> None:
     assert [client.http.get(path).status_code for _ in range(3)] == [200, 404, 404]
 
 
+@pytest.mark.slow
 def test_every_nth_request_meets_a_fault_whose_retry_succeeds(client: Client) -> None:
     client.service.faults.every = 3
     for _ in range(3 * len(ROTATION)):
@@ -264,6 +287,7 @@ def test_every_kind_of_fault_is_described() -> None:
     assert {rule["kind"] for rule in ROTATION} <= set(KINDS)
 
 
+@pytest.mark.slow
 def test_writing_has_the_limits_of_azure() -> None:
     with Loopback(options=Options(writes=True)) as service, Client(service) as client:
         subscription = service.content.subscriptions[0].scope
@@ -294,6 +318,7 @@ def test_writing_has_the_limits_of_azure() -> None:
         assert client.http.delete(role).status_code == 204
 
 
+@pytest.mark.slow
 def test_the_tenant_may_only_be_read_where_nobody_asked_for_more(client: Client) -> None:
     path = f"{client.service.content.subscriptions[0].scope}/providers/Microsoft.Authorization/roleAssignments"
     assert client.http.delete(f"{path}/00000000-0000-4000-8000-00000000000b?{VERSION}").status_code == 403

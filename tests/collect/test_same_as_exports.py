@@ -23,6 +23,8 @@ from tests.collect.served import write_served
 from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
+pytestmark = pytest.mark.nightly
+
 # The service serves no attacks.
 SPEC = TenantSpec(days=120, events=4000, attacks=())
 TIMES_KILLED = 4

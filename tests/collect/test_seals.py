@@ -47,11 +47,13 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "other"))
 
 
+@pytest.mark.slow
 def test_a_collection_of_this_machine_is_believed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert covered(folder) > 0
     assert "did not collect" not in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 @pytest.mark.usefixtures("elsewhere")
 def test_a_collection_of_another_machine_is_believed_when_a_person_says_so(
     folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]

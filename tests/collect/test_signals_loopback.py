@@ -63,6 +63,7 @@ def signals(db: Path) -> dict[str, Any]:
     return {row["source"]: row for row in rows}
 
 
+@pytest.mark.nightly
 def test_each_source_gives_its_signal(collect: Collect, tmp_path: Path) -> None:
     report = collect()
     assert {row.source: row.rows for row in report.rows if row.source in SOURCES} == dict.fromkeys(SOURCES, 1)
@@ -82,6 +83,7 @@ def test_faults_on_the_way_change_nothing(fault: str, loopback: Loopback, collec
     assert len(signals(tmp_path / "store.duckdb")) == 6
 
 
+@pytest.mark.nightly
 def test_a_later_state_of_an_alert_is_collected(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     """The next run asks for what changed since, and an alert that was dismissed meanwhile is dismissed."""
     collect()
@@ -95,6 +97,7 @@ def test_a_later_state_of_an_alert_is_collected(loopback: Loopback, collect: Col
     assert found["defender_alert"]["dismissed"], "the same alert in another export"
 
 
+@pytest.mark.slow
 def test_a_source_that_is_refused_loses_no_other(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     loopback.faults.add("forbidden", "/identityProtection/riskDetections", times=None)
     report = collect()
@@ -102,6 +105,7 @@ def test_a_source_that_is_refused_loses_no_other(loopback: Loopback, collect: Co
     assert set(signals(tmp_path / "store.duckdb")) >= {"graph_alert", "risky_user", "defender_alert"}
 
 
+@pytest.mark.nightly
 def test_a_watch_collects_tells_what_is_new_and_what_it_could_not_read(
     loopback: Loopback, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

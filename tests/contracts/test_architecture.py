@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 from tests.docs.blocks import prose
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -81,6 +83,7 @@ def test_every_package_is_on_the_page() -> None:
     assert [name for name in stages if f"`{name}`" not in text] == []
 
 
+@pytest.mark.slow
 def test_every_step_names_a_function_of_its_room() -> None:
     """A row that begins with a room and a function names one that a module of this room defines."""
     steps = re.findall(r"^\| `([\w/]+)` \| `(\w+)` \| ", PAGE.read_text(encoding="utf-8"), flags=re.MULTILINE)
@@ -118,6 +121,7 @@ def _arrows() -> dict[str, set[str]]:
     return {name: ones - {far for one in ones for far in below(one)} for name, ones in found.items() if ones}
 
 
+@pytest.mark.nightly
 def test_the_picture_has_the_imports_of_the_code() -> None:
     """Whoever changes what a package imports draws its line anew; a circle would never end here."""
     lines = [f"    {name} --> {' & '.join(sorted(ones))}" for name, ones in sorted(_arrows().items())]

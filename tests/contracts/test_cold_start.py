@@ -46,12 +46,14 @@ def test_help_loads_no_engine() -> None:
     assert not _modules_after(("--help",)) & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_help_imports_no_command() -> None:
     """The lines of `rightsize --help` and of `rightsize roles --help` come from the registry."""
     modules = {f"rightsize.cli.commands.{entry.function.partition(':')[0]}" for entry in COMMANDS if entry.function}
     assert not _modules_after(("--help",), ("roles", "--help")) & modules
 
 
+@pytest.mark.slow
 def test_help_of_no_command_loads_an_engine() -> None:
     """A command imports its workflow at the top of its file, and Python loads it when the command runs."""
     loaded = _modules_after(*((*entry.name.split(), "--help") for entry in COMMANDS))
@@ -59,11 +61,13 @@ def test_help_of_no_command_loads_an_engine() -> None:
     assert not loaded & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_version_loads_no_engine() -> None:
     """`rightsize --version` imports none of the heavy packages."""
     assert not _modules_after(("--version",)) & set(HEAVY)
 
 
+@pytest.mark.slow
 def test_a_statement_of_sql_loads_no_frames(tmp_path: Path) -> None:
     """`rightsize sql` answers without polars, which takes longer to import than most statements to run."""
     db = tmp_path / "any.duckdb"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 from tests.examples import FEW, FEWEST, MANY, SOME
@@ -24,6 +25,7 @@ def _numbers_given(path: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 def test_no_test_gives_a_number_of_examples() -> None:
     """A test uses `FEWEST`, `FEW`, `SOME` or `MANY`; only the files that define them give numbers."""
     assert all(_numbers_given(path) for path in HOME)

@@ -41,6 +41,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     assert "no-such-command" in captured.err
 
 
+@pytest.mark.slow
 def test_an_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     """So does an option that no command has."""
     assert run(["--no-such-option"]) == ExitCode.USAGE

@@ -20,6 +20,8 @@ from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.suite.demo import STORE, DemoResult
 
+pytestmark = pytest.mark.slow
+
 PAGES = {"report": "report.html", "summary": "summary.html"}
 NUMBER = r"(\d[\d,]*)"
 

@@ -58,6 +58,7 @@ def foreign_private_names(text: str) -> Iterator[tuple[int, str]]:
         yield from ((node.lineno, name) for name in _taken(node) if _is_private(name) and name not in defined)
 
 
+@pytest.mark.slow
 def test_no_private_name_of_another_module_is_used() -> None:
     """A test that needs a private name needs a public one; the few exceptions have a reason beside them."""
     used = {

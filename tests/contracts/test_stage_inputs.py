@@ -6,6 +6,10 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 PROPOSE = Path(__file__).parents[2] / "rightsize" / "propose"
 PIPELINES = {"pipeline.py", "drafts/reading.py", "backtest.py", "risk/breakage.py"}
 """The files that make readings, or decide by all of one; beside them `assembly` writes what was decided."""

@@ -24,6 +24,7 @@ def _tracked_files() -> list[Path]:
     return [ROOT / name for name in listing.stdout.decode().split("\0") if name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", sorted(FORBIDDEN))
 def test_no_file_contains(what: str) -> None:
     """No tracked text file contains what the project keeps out of its tree."""

@@ -40,6 +40,7 @@ def keys(calls: list[Call]) -> set[tuple[str, str, str]]:
     return {(call["principal_id"], fold(call["operation"]), fold(call["scope"])) for call in calls}
 
 
+@pytest.mark.slow
 def test_exactly_the_calls_of_the_session_are_in_quarantine(store: Store, calls: list[Call]) -> None:
     held = store.frame("SELECT DISTINCT principal_id, operation, scope, time FROM quarantine").rows()
     assert {(who, fold(name), fold(scope)) for who, name, scope, _ in held} == keys(calls)
@@ -48,6 +49,7 @@ def test_exactly_the_calls_of_the_session_are_in_quarantine(store: Store, calls:
     assert sorted(bases) == ["address", "token"]
 
 
+@pytest.mark.slow
 def test_nothing_seen_only_in_the_session_is_learnt(store: Store, calls: list[Call]) -> None:
     """A naive baseline would have learnt them all; one is part of the user's own work, and is learnt from that."""
     used = store.frame("SELECT principal_id, operation, scope FROM verdicts WHERE verdict = 'used'").rows()
@@ -55,6 +57,7 @@ def test_nothing_seen_only_in_the_session_is_learnt(store: Store, calls: list[Ca
     assert [name.rsplit("/", 2)[-2] for _, name, _ in learnt] == ["restart"]
 
 
+@pytest.mark.slow
 def test_what_waits_for_a_person_is_kept_by_the_plan_and_listed_in_it(demo_folder: Path, calls: list[Call]) -> None:
     plan = load_plan((demo_folder / "plan.json").read_bytes())
     (advice,) = (item["text"] for item in plan["advice"] if item["subject"] == calls[0]["principal_id"]
@@ -63,12 +66,14 @@ def test_what_waits_for_a_person_is_kept_by_the_plan_and_listed_in_it(demo_folde
     assert all(operation.lower() in advice.lower() for operation in waiting)
 
 
+@pytest.mark.slow
 def test_the_session_is_told_by_its_behaviour_alone(store: Store, calls: list[Call]) -> None:
     assert first_told(all_rows(store), calls, calls) == 1
     found = store.table("behaviour_findings").filter(pl.col("principal_id") == calls[0]["principal_id"])
     assert "192.0.2.0/24" in found["sentence"][0]
 
 
+@pytest.mark.slow
 def test_a_week_gives_a_handful_to_look_at(store: Store) -> None:
     weeks = store.table("behaviour_findings")["day"].dt.truncate("1w").value_counts()
     assert weeks["count"].max() <= 3
@@ -80,6 +85,7 @@ def test_attacks_have_names() -> None:
         TenantSpec(attacks=("flood",))
 
 
+@pytest.mark.nightly
 def test_a_role_that_is_handed_on_and_a_night_of_activating_are_read_with_their_past(tmp_path: Path) -> None:
     """Who was given the role, and eight mornings with a reason before the night without one."""
     spec = TenantSpec(attacks=("role_handed_on", "night_activation"))

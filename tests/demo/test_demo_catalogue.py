@@ -6,6 +6,8 @@ import csv
 import json
 from pathlib import Path
 
+import pytest
+
 from rightsize.demo.catalogue import built_in_roles, operations, provider_operations
 from rightsize.demo.generator import generate
 from rightsize.demo.truth import is_of_data_plane
@@ -31,6 +33,7 @@ def test_what_roles_name_is_in_the_catalogue() -> None:
                     assert planes[string.lower()] is is_data_action, (role.role_name, string)
 
 
+@pytest.mark.slow
 def test_habits_use_operations_of_the_catalogue_on_their_plane() -> None:
     """Spelt as the catalogue spells them."""
     planes = {operation.name: operation.is_data_action for operation in operations()}
@@ -50,6 +53,7 @@ def test_the_cli_listing_holds_every_operation_once() -> None:
     assert len({provider["name"].lower() for provider in provider_operations()}) == len(provider_operations())
 
 
+@pytest.mark.slow
 def test_the_catalogue_is_true(shared_data: Path) -> None:
     """Names, planes, ids and contents agree with a dump of the real ones."""
     with (shared_data / "catalog/operations.csv").open(encoding="utf-8", newline="") as stream:

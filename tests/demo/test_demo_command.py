@@ -40,6 +40,7 @@ def _plan_files(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+@pytest.mark.slow
 def test_it_makes_everything_in_one_folder(folder: Path) -> None:
     """Exports, truth, store, plan, roles, page."""
     assert {path.name for path in folder.iterdir()} >= {
@@ -75,6 +76,7 @@ def test_a_second_run_replaces_it_byte_for_byte(folder: Path, tmp_path: Path) ->
     assert _plan_files(tmp_path / "demo") == before
 
 
+@pytest.mark.slow
 def test_the_store_holds_what_the_truth_counts(made: DemoResult) -> None:
     """Calls by outcome, records and rejects a file, days without a log: counted by two that share no code."""
     truth = json.loads((made.folder / "truth.json").read_text(encoding="utf-8"))
@@ -100,17 +102,20 @@ def test_the_store_holds_what_the_truth_counts(made: DemoResult) -> None:
     assert days == {scope: (gap["first_day"], gap["last_day"]) for scope, gap in truth["missing_days"].items()}
 
 
+@pytest.mark.slow
 def test_replay_denies_no_call(made: DemoResult) -> None:
     """What the logs show stays allowed, and so do all other needs that they show in the window."""
     assert made.plan.replay["denied"] == 0
     assert [need for need in made.truth.denied if need["kind"] == "used"] == []
 
 
+@pytest.mark.slow
 def test_the_plan_takes_nothing_that_is_needed(made: DemoResult) -> None:
     """The planted reads, linked checks and unlogged data actions stay allowed as well."""
     assert made.truth.denied == []
 
 
+@pytest.mark.slow
 def test_what_no_rule_knows_is_counted_apart(made: DemoResult) -> None:
     """Such needs are in no other figure, and the plan denies some: what it cannot know, it cannot keep."""
     assert "unruled_check" not in made.truth.needs
@@ -120,6 +125,7 @@ def test_what_no_rule_knows_is_counted_apart(made: DemoResult) -> None:
     assert told == made.truth.unruled
 
 
+@pytest.mark.slow
 def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
     """What the truth says of whole assignments, the plan says too."""
     truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
@@ -137,17 +143,20 @@ def test_orphans_go_and_emergency_access_stays(folder: Path) -> None:
             assert assignment["never_used"]
 
 
+@pytest.mark.slow
 def test_the_story_has_a_proposal_of_every_telling_kind(made: DemoResult) -> None:
     """Something goes, something is a duplicate, somebody is gone, something is narrowed, something stays."""
     assert {"remove", "remove_duplicate", "remove_orphan", "custom", "keep"} <= set(made.kinds)
 
 
+@pytest.mark.slow
 def test_every_proposal_is_proved(folder: Path) -> None:
     """Used within proposed, proposed within granted."""
     plan = load_plan((folder / "plan.json").read_bytes())
     assert all(one["proof"]["used_subset"] and one["proof"]["granted_superset"] for one in plan["proposals"])
 
 
+@pytest.mark.slow
 def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
     """The verdicts, the proposals, three examples, and what to do next."""
     page = "\n".join(write_page(made))
@@ -164,6 +173,7 @@ def test_the_page_on_the_terminal_says_what_was_found(made: DemoResult) -> None:
     assert max(map(len, page.splitlines())) < 250
 
 
+@pytest.mark.slow
 def test_rows_hold_every_number(made: DemoResult) -> None:
     """As the other formats write them."""
     rows = {(row["section"], row["measure"]): row["value"] for row in made.rows()}
@@ -180,6 +190,7 @@ def test_a_folder_with_something_else_is_left_alone(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+@pytest.mark.nightly
 def test_an_interrupted_demo_can_be_made_again(tmp_path: Path) -> None:
     """The marker is written first."""
     (tmp_path / "exports").mkdir()

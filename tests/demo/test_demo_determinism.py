@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 
 from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.hashing import guid, guids, mixed, number
@@ -22,6 +23,7 @@ def _digest(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in paths}
 
 
+@pytest.mark.slow
 def test_two_runs_write_the_same_bytes(demo_exports: Path, demo_truth: dict[str, Any], tmp_path: Path) -> None:
     """Files and truth alike."""
     again = write_exports(generate(), tmp_path / "again")
@@ -29,6 +31,7 @@ def test_two_runs_write_the_same_bytes(demo_exports: Path, demo_truth: dict[str,
     assert json.loads(json.dumps(again)) == demo_truth
 
 
+@pytest.mark.nightly
 def test_string_hashing_has_no_say(demo_exports: Path, tmp_path: Path) -> None:
     """Another process with another PYTHONHASHSEED, and more threads, writes the same bytes."""
     program = (
@@ -40,6 +43,7 @@ def test_string_hashing_has_no_say(demo_exports: Path, tmp_path: Path) -> None:
     assert _digest(tmp_path / "other") == _digest(demo_exports)
 
 
+@pytest.mark.slow
 def test_the_seed_changes_ids_and_not_the_story() -> None:
     """Another seed is another tenant of the same shape."""
     one, other = generate(TenantSpec(seed=1)), generate(TenantSpec(seed=2))

@@ -38,6 +38,7 @@ def analysis(store: Path) -> DirectoryAnalysis:
     return analyse_directory(tables, directory_window(tables, None, 90))
 
 
+@pytest.mark.nightly
 def test_a_plane_says_the_same_beside_what_is_read_of_azure(store: Path) -> None:
     """Then the tables of Azure are not read again, and of its use nothing but the newest day."""
     with open_store(store, read_only=True) as opened:
@@ -51,6 +52,7 @@ def test_a_plane_says_the_same_beside_what_is_read_of_azure(store: Path) -> None
     assert not all(one.analysis.verdicts.is_empty() for one in alone)
 
 
+@pytest.mark.slow
 def test_every_planted_use_is_credited_to_the_role_that_allowed_it(
     analysis: DirectoryAnalysis, demo_truth: dict[str, Any]
 ) -> None:
@@ -63,6 +65,7 @@ def test_every_planted_use_is_credited_to_the_role_that_allowed_it(
     assert {(*row[:3], fold(row[3])) for row in rows} == planted
 
 
+@pytest.mark.slow
 def test_every_role_becomes_what_was_planted_and_no_need_is_taken(
     analysis: DirectoryAnalysis, demo_truth: dict[str, Any]
 ) -> None:
@@ -73,6 +76,7 @@ def test_every_role_becomes_what_was_planted_and_no_need_is_taken(
     assert part.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_every_planted_activation_is_found_once(analysis: DirectoryAnalysis, demo_truth: dict[str, Any]) -> None:
     found = analysis.activations
     assert len(found) == demo_truth["directory"]["activations"]
@@ -80,6 +84,7 @@ def test_every_planted_activation_is_found_once(analysis: DirectoryAnalysis, dem
     assert sorted(found["justified"]) == [False, True]
 
 
+@pytest.mark.nightly
 def test_overlapping_shapes_and_a_second_load_change_nothing(demo_exports: Path, store: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.duckdb"
     shutil.copy(store, again)
@@ -89,6 +94,7 @@ def test_overlapping_shapes_and_a_second_load_change_nothing(demo_exports: Path,
             assert one.table(name).sort(pl.all()).equals(other.table(name).sort(pl.all()))
 
 
+@pytest.mark.slow
 def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnalysis, store: Path) -> None:
     part = plan_directory(analysis, PlanOptions())
     proposals = tuple(

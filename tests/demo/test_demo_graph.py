@@ -38,6 +38,7 @@ def _after(part: PlanePart) -> dict[tuple[str, str], set[str]]:
     return after
 
 
+@pytest.mark.nightly
 def test_no_application_loses_what_it_needs_and_few_keep_more(part: PlanePart, demo_truth: dict[str, Any]) -> None:
     after = _after(part)
     more = set()
@@ -50,11 +51,13 @@ def test_no_application_loses_what_it_needs_and_few_keep_more(part: PlanePart, d
     assert more == {"Device.Read.All", "Calendars.Read", "Mail.ReadWrite", "full_access_as_app"}
 
 
+@pytest.mark.slow
 def test_every_proposal_is_proved_and_every_explained_request_allowed(part: PlanePart) -> None:
     assert all(one.proof.holds for one in part.proposals)
     assert part.replay == {"allowed": 18, "needs_activation": 0, "denied": 0, "unknown": 2}
 
 
+@pytest.mark.slow
 def test_both_shapes_of_the_log_overlap_and_count_once(store: Path) -> None:
     with open_store(store, read_only=True) as opened:
         counted = opened.frame(

@@ -13,6 +13,7 @@ from tests.tenants.oracle import Oracle
 from tests.tenants.records import activity, members, records
 
 
+@pytest.mark.slow
 def test_every_file_is_still_what_it_was(hostile_exports: Path, hostile_truth: dict[str, Any]) -> None:
     """Names break no JSON, no CSV and no line, and reach no file name."""
     for name, counts in hostile_truth["files"].items():
@@ -22,6 +23,7 @@ def test_every_file_is_still_what_it_was(hostile_exports: Path, hostile_truth: d
         assert all(letter.isascii() and letter.isprintable() for letter in path.name)
 
 
+@pytest.mark.slow
 def test_names_arrive_letter_by_letter(hostile_exports: Path) -> None:
     """In the directory as in the claims of the log."""
     listed = {user["displayName"] for user in records(hostile_exports / "directory/users.json")}
@@ -34,6 +36,7 @@ def test_names_arrive_letter_by_letter(hostile_exports: Path) -> None:
     assert told <= {*NAMES, None}
 
 
+@pytest.mark.slow
 def test_the_scope_of_a_refused_call_is_what_was_asked_for(
     hostile_exports: Path, hostile_truth: dict[str, Any]
 ) -> None:
@@ -44,6 +47,7 @@ def test_the_scope_of_a_refused_call_is_what_was_asked_for(
     assert seen == asked
 
 
+@pytest.mark.slow
 def test_slots_of_templates_in_names_are_text(hostile_exports: Path) -> None:
     """A name that looks like a slot of the generator is not filled."""
     listed = [app["displayName"] for app in records(hostile_exports / "directory/servicePrincipals.json")]
@@ -51,6 +55,7 @@ def test_slots_of_templates_in_names_are_text(hostile_exports: Path) -> None:
     assert SLOTS in listed
 
 
+@pytest.mark.slow
 def test_the_story_stays_true(hostile_exports: Path, hostile_truth: dict[str, Any]) -> None:
     """Names decide nothing: replaying the truth denies nothing."""
     oracle = Oracle(hostile_exports)

@@ -14,6 +14,8 @@ import pytest
 
 from tests.tenants.records import activity, records
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def blobs(demo_exports: Path) -> list[Path]:

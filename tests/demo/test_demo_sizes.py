@@ -27,6 +27,7 @@ def test_a_size_in_which_the_story_would_not_fit_is_refused(sizes: dict[str, int
         TenantSpec(**sizes)
 
 
+@pytest.mark.nightly
 def test_a_larger_tenant_has_the_size_that_was_asked_for(tmp_path: Path) -> None:
     """Principals, subscriptions and days exactly, calls about."""
     spec = TenantSpec(principals=300, subscriptions=9, days=130, events=20_000)
@@ -47,6 +48,7 @@ def test_a_larger_tenant_has_the_size_that_was_asked_for(tmp_path: Path) -> None
     assert refused == []
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 2**32),
     principals=st.integers(60, 200),
@@ -69,6 +71,7 @@ def test_every_tenant_is_whole(seed: int, principals: int, days: int, events: in
     assert dates.to_series().all()
 
 
+@pytest.mark.slow
 def test_habits_of_one_bundle_are_one_request() -> None:
     """They happen within seconds of each other, on the same days."""
     tenant = generate()
@@ -83,6 +86,7 @@ def test_habits_of_one_bundle_are_one_request() -> None:
     assert calls["apart"].max() < 20  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_what_happens_at_all_happens_in_the_window() -> None:
     """However few calls are asked for, each habit of today keeps one near the end of its days."""
     spec = TenantSpec(events=1)

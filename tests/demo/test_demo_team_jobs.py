@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
+import pytest
+
 from rightsize.demo.catalogue import operations
 from rightsize.demo.generator import generate
 from rightsize.demo.spec import MIN_PRINCIPALS, TenantSpec
@@ -11,6 +13,7 @@ from rightsize.demo.teams import job_of, team_jobs
 from rightsize.rbac.text import fold
 
 
+@pytest.mark.slow
 def test_members_do_the_job_of_their_team() -> None:
     """All that a group's members use is of one job; several members share most parts of it."""
     spec = TenantSpec(principals=MIN_PRINCIPALS + 600)

@@ -44,6 +44,7 @@ def _day(row: Row) -> dt.date:
     return dt.date.fromisoformat(row.time[:10])
 
 
+@pytest.mark.slow
 def test_every_used_need_is_in_a_log_of_the_window(
     demo_exports: Path, demo_truth: Truth, rows: list[Row], callers: dict[str, str]
 ) -> None:
@@ -74,6 +75,7 @@ def _is_asked(need: dict[str, Any], resources: tuple[str, ...]) -> bool:
     return is_asked and need["scope"].startswith(resources) and "/storageAccounts/" not in need["scope"]
 
 
+@pytest.mark.slow
 def test_every_need_at_a_resource_that_logs_requests_is_in_its_log(demo_exports: Path, demo_truth: Truth) -> None:
     """Some record names who, by object or application id, and where."""
     texts = list(requests(demo_exports))
@@ -91,6 +93,7 @@ def test_every_need_at_a_resource_that_logs_requests_is_in_its_log(demo_exports:
         assert any(where in text and any(name in text for name in names) for text in texts), need
 
 
+@pytest.mark.nightly
 def test_the_logs_of_requests_have_a_shape_each_and_none_is_rejected(demo_exports: Path, demo_truth: Truth) -> None:
     """Lines, an answer of a query, an envelope of Event Hubs, the portal's CSV and AzureDiagnostics."""
     _, report = staged(demo_exports / "requests")
@@ -102,6 +105,7 @@ def test_the_logs_of_requests_have_a_shape_each_and_none_is_rejected(demo_export
     assert demo_truth["events"]["request_logs"] <= sum(read for read, _ in found.values())
 
 
+@pytest.mark.slow
 def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:
     """Reads, linked checks and unlogged data actions stand in the truth only."""
     silent = {
@@ -117,6 +121,7 @@ def test_silent_needs_are_in_no_log(demo_truth: Truth, rows: list[Row]) -> None:
     assert {(row.principal_id, row.operation) for row in rows if row.category == "Administrative"} & silent == set()
 
 
+@pytest.mark.slow
 def test_no_rule_knows_the_checks_that_are_made_up(demo_truth: Truth, rows: list[Row]) -> None:
     """Nor do the rules name what their holders wrote as a cause; of the other logged checks they do."""
     made: dict[str, set[str]] = defaultdict(set)
@@ -131,6 +136,7 @@ def test_no_rule_knows_the_checks_that_are_made_up(demo_truth: Truth, rows: list
     assert sum(known["linked"]) == 4
 
 
+@pytest.mark.slow
 def test_every_need_is_granted_by_the_assignment_that_it_is_credited_to(demo_truth: Truth, oracle: Oracle) -> None:
     """Replaying the truth over today's grants denies nothing."""
     refused = [
@@ -143,6 +149,7 @@ def test_every_need_is_granted_by_the_assignment_that_it_is_credited_to(demo_tru
     assert refused == []
 
 
+@pytest.mark.slow
 def test_unexplained_use_is_granted_by_nothing(demo_truth: Truth, oracle: Oracle) -> None:
     """What the truth calls unexplained, no assignment of today allows."""
     assert demo_truth["unexplained"]
@@ -152,6 +159,7 @@ def test_unexplained_use_is_granted_by_nothing(demo_truth: Truth, oracle: Oracle
         assert not any(oracle.grants(name, *keys) or oracle.grants(name, *data) for name in oracle.assignments)
 
 
+@pytest.mark.slow
 def test_evidence_names_an_assignment_that_the_truth_knows(demo_truth: Truth, rows: list[Row]) -> None:
     """Evidence has ids without dashes, of today's assignments or of those that the truth says are gone."""
     known = {a["role_assignment_id"].replace("-", "") for a in demo_truth["assignments"]}
@@ -164,11 +172,13 @@ def test_evidence_names_an_assignment_that_the_truth_knows(demo_truth: Truth, ro
     )
 
 
+@pytest.mark.slow
 def test_the_truth_lists_exactly_todays_assignments(demo_truth: Truth, oracle: Oracle) -> None:
     """Standing, eligible and activated ones; nothing that is gone."""
     assert {a["role_assignment_id"] for a in demo_truth["assignments"]} == set(oracle.assignments)
 
 
+@pytest.mark.slow
 def test_duplicates_are_contained_in_what_they_duplicate(demo_truth: Truth, oracle: Oracle) -> None:
     """A duplicate has the same principal or a group of it, at the same scope or above."""
     by_id = {a["role_assignment_id"]: a for a in demo_truth["assignments"]}
@@ -180,6 +190,7 @@ def test_duplicates_are_contained_in_what_they_duplicate(demo_truth: Truth, orac
         assert oracle.within(one["scope"], other["scope"])
 
 
+@pytest.mark.slow
 def test_never_used_assignments_have_no_use_in_the_window(demo_truth: Truth, rows: list[Row]) -> None:
     """Evidence of the window names none of them."""
     first = dt.date.fromisoformat(demo_truth["window"]["first_day"])
@@ -188,6 +199,7 @@ def test_never_used_assignments_have_no_use_in_the_window(demo_truth: Truth, row
     assert {row.evidence["roleAssignmentId"] for row in rows if row.evidence and _day(row) >= first} & never == set()
 
 
+@pytest.mark.slow
 def test_orphans_are_in_no_listing(demo_exports: Path, demo_truth: Truth) -> None:
     """Their assignments have no name, and no page of the directory knows them."""
     orphans = {a["principal_id"] for a in demo_truth["assignments"] if a["orphan"]}
@@ -200,6 +212,7 @@ def test_orphans_are_in_no_listing(demo_exports: Path, demo_truth: Truth) -> Non
     assert not orphans & listed
 
 
+@pytest.mark.slow
 def test_counts_of_records_are_those_of_the_files(demo_exports: Path, demo_truth: Truth) -> None:
     """The truth knows each file, and how many records a reader finds in it."""
     paths = {str(path.relative_to(demo_exports)) for path in demo_exports.rglob("*") if path.is_file()}
@@ -212,6 +225,7 @@ def test_counts_of_records_are_those_of_the_files(demo_exports: Path, demo_truth
             assert len(list(records(demo_exports / name))) == counts["records"], name
 
 
+@pytest.mark.slow
 def test_counts_of_calls_are_those_of_the_logs(demo_truth: Truth, rows: list[Row]) -> None:
     """One call is one event, however many rows and files show it."""
     usable = [row for row in rows if row.time and row.time[0].isdigit() and row.category == "Administrative"]
@@ -222,6 +236,7 @@ def test_counts_of_calls_are_those_of_the_logs(demo_truth: Truth, rows: list[Row
     assert {"Started", "Start", "Accept", "Accepted", "Success", "Succeeded", "Failure", "Failed"} <= set(begun)
 
 
+@pytest.mark.slow
 def test_days_without_a_log_are_really_without(demo_truth: Truth, rows: list[Row]) -> None:
     """The silent subscription shows rows before and after, and none between."""
     ((scope, days),) = demo_truth["missing_days"].items()
@@ -232,6 +247,7 @@ def test_days_without_a_log_are_really_without(demo_truth: Truth, rows: list[Row
     assert last + dt.timedelta(days=1) in seen
 
 
+@pytest.mark.slow
 def test_every_other_subscription_has_rows_on_every_day(demo_truth: Truth, rows: list[Row]) -> None:
     """So that what was not seen there was not done."""
     days: dict[str, set[dt.date]] = {}

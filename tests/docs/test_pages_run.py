@@ -13,7 +13,7 @@ from tests.docs.kinds import NIGHTLY, pages_to_run
 from tests.docs.session import differences, run_blocks, run_here, write_quotes
 from tests.golden_files import WRITES
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 @pytest.fixture

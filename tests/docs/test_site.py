@@ -16,7 +16,6 @@ from tests.docs.kinds import nav, pages_below
 from tests.render.browser import visit
 
 pytest.importorskip("material", reason='needs pip install -e ".[docs]"')
-pytestmark = pytest.mark.slow
 
 FITS = "document.documentElement.scrollWidth <= innerWidth"
 FOUND = "[...document.querySelectorAll('.md-search-result__link')].map((one) => one.getAttribute('href'))"
@@ -37,6 +36,7 @@ def site(made_once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     return made_once("site", build)
 
 
+@pytest.mark.slow
 def test_it_has_every_page_and_asks_nothing_of_a_network(site: Path) -> None:
     """No page loads a script, a style, a font or a picture from elsewhere; links that a reader follows may."""
     pages = {page.relative_to(site).as_posix(): page.read_text(encoding="utf-8") for page in site.rglob("*.html")}
@@ -52,6 +52,7 @@ def test_it_has_every_page_and_asks_nothing_of_a_network(site: Path) -> None:
     assert [found for style in styles for found in re.findall(r"url\([\"']?(?:https?:)?//[^)]*", style)] == []
 
 
+@pytest.mark.slow
 def test_pages_read_as_on_a_code_host(site: Path) -> None:
     """No list or table is taken for a paragraph, and no escaped bar is shown in the code of a table."""
     strange = re.compile(r"<p>[^<]*\n[-*] [^\n]*|<p>\|[^\n]*|<td>[^\n]*<code>[^<\n]*(?:\\\||&amp;#124;)[^<\n]*</code>")
@@ -63,6 +64,7 @@ def test_pages_read_as_on_a_code_host(site: Path) -> None:
     assert wrong == {}
 
 
+@pytest.mark.slow
 def test_it_has_texts_for_language_models(site: Path) -> None:
     """`llms.txt` lists each page once, with its Markdown beside the page and what the reader gets from it."""
     text = (site / "llms.txt").read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ QUICK = [target for target in TARGETS if target.name not in ("logs", "listings")
 """Those of the others stage files, which takes longer."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", QUICK, ids=lambda target: target.name)
 def test_kept_inputs_and_some_changed_ones_are_read_or_refused(target: Target) -> None:
     for path in target.kept():
@@ -28,8 +29,8 @@ def test_kept_inputs_and_some_changed_ones_are_read_or_refused(target: Target) -
             check(target, mutate(seed, drawn))
 
 
-@pytest.mark.parametrize("target", [one for one in TARGETS if one not in QUICK], ids=lambda target: target.name)
 @pytest.mark.slow
+@pytest.mark.parametrize("target", [one for one in TARGETS if one not in QUICK], ids=lambda target: target.name)
 def test_changed_files_are_read_or_refused(target: Target) -> None:
     drawn = random.Random(7)  # noqa: S311  the same in each run
     for data in [path.read_bytes() for path in target.kept()] + list(target.seeds())[::3]:

@@ -38,6 +38,7 @@ def kept(found: Containment) -> set[str]:
     return {name for role in roles for name in strings(found.plan, role)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{"created_on": LATER}, {"end_on": LATER - dt.timedelta(days=38)}])
 def test_a_suspect_assignment_keeps_no_call_from_when_it_did_not_exist(more: dict[str, Any]) -> None:
     """Neither from before it was made nor from after it ended; the plan verifies, and the call is reported."""
@@ -50,6 +51,7 @@ def test_a_suspect_assignment_keeps_no_call_from_when_it_did_not_exist(more: dic
     assert checked.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_what_it_allowed_while_it_existed_stays() -> None:
     tenant, who = caller(created_on=LATER)
     tenant.use(who, RESTART, VM, start=50)
@@ -58,12 +60,14 @@ def test_what_it_allowed_while_it_existed_stays() -> None:
     assert found.forgone["operation"].to_list() == [START]
 
 
+@pytest.mark.nightly
 def test_an_assignment_that_only_leads_on_keeps_the_use_under_its_predecessor() -> None:
     found = contained(*caller(created_on=LATER)).found
     assert kept(found) == {START}
     assert found.forgone.is_empty()
 
 
+@pytest.mark.slow
 def test_a_call_that_another_assignment_allows_that_stays_is_kept_by_that_one() -> None:
     """Though both are younger than the call."""
     tenant, who = caller(created_on=LATER)
@@ -75,6 +79,7 @@ def test_a_call_that_another_assignment_allows_that_stays_is_kept_by_that_one() 
     assert found.forgone.is_empty()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_suspect", [False, True])
 def test_a_call_through_a_group_that_the_caller_has_left_stays_by_an_assignment_of_that_time(is_suspect: bool) -> None:
     tenant, who = caller()
@@ -86,6 +91,7 @@ def test_a_call_through_a_group_that_the_caller_has_left_stays_by_an_assignment_
     assert found.forgone.is_empty()
 
 
+@pytest.mark.nightly
 def test_a_suspect_keeps_no_role_for_being_nearly_what_it_needs() -> None:
     """An ordinary plan leaves a built-in role that has hardly more than the need; here the rest was not earned."""
     tenant, who = caller()

@@ -11,6 +11,8 @@ from tests.guard.contained import contained
 from tests.propose.needs.test_privileged import policy
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
 
+pytestmark = pytest.mark.slow
+
 WRITE = "Microsoft.Compute/virtualMachines/write"
 ENDS = dt.datetime(2026, 4, 1, 8)
 ADMIN = "62e90394-69f5-4237-9190-012177145e10"

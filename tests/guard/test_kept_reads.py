@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rightsize.guard.containment_plan import Containment
 from tests.guard.contained import contained
 from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, READER, SUB, VM, SmallTenant, strings
@@ -42,6 +44,7 @@ def test_without_the_option_no_read_stays_and_the_price_of_the_option_is_known()
     assert reads.operations > 0
 
 
+@pytest.mark.slow
 def test_with_the_option_the_reads_of_what_is_written_stay_without_those_that_show_scripts() -> None:
     """The status and the outcome of a deployment stay, and are counted as what they show."""
     tenant, who = deployer()
@@ -55,6 +58,7 @@ def test_with_the_option_the_reads_of_what_is_written_stay_without_those_that_sh
     assert found.reads.sensitive == 2
 
 
+@pytest.mark.nightly
 def test_who_may_read_by_another_assignment_needs_nothing_kept() -> None:
     """Reader of the subscription stays, since it leads nowhere."""
     tenant, who = deployer()
@@ -62,6 +66,7 @@ def test_who_may_read_by_another_assignment_needs_nothing_kept() -> None:
     assert contained(tenant, who, "ServicePrincipal").found.reads.operations == 0
 
 
+@pytest.mark.slow
 def test_who_only_starts_machines_does_not_deploy() -> None:
     tenant = SmallTenant()
     who = tenant.principal(1)

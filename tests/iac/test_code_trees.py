@@ -198,6 +198,7 @@ def written(draw: random.Random, language: str, depth: int) -> str:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", [BICEP, HCL])
 def test_each_part_of_an_expression_keeps_its_place_and_reads_alone_as_it_does_within(language: str) -> None:
     """Over 300 drawn expressions: the text of a part is what stands there, and brackets around it change nothing."""

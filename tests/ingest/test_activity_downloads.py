@@ -64,6 +64,7 @@ def _portal_saved(quoting: int, start: bytes) -> Callable[[list[Call]], bytes]:
     return lambda calls: start + table(PORTAL_COLUMNS, [portal_row(call) for call in calls], ";", quoting)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "form", [portal_csv, _portal_saved(csv.QUOTE_MINIMAL, b"\xef\xbb\xbf"), _portal_saved(csv.QUOTE_ALL, b"sep=;\r\n")]
 )
@@ -86,6 +87,7 @@ def test_the_portal_shows_the_events_of_the_api(form: Callable[[list[Call]], byt
             )
 
 
+@pytest.mark.slow
 def test_a_row_that_was_accepted_shows_that_a_failure_was_no_refusal(tmp_path: Path) -> None:
     begun, refused = ("started", "accepted", "failed"), ("started", "failed")
     calls = [Call(2, status) for status in begun] + [Call(4, status) for status in refused]
@@ -93,6 +95,7 @@ def test_a_row_that_was_accepted_shows_that_a_failure_was_no_refusal(tmp_path: P
     assert [event["outcome"] for event in events] == ["failed", "other"]
 
 
+@pytest.mark.nightly
 def test_a_row_without_a_caller_or_of_another_category_is_no_use(tmp_path: Path) -> None:
     nobody = portal_row(CALLS[2])
     nobody[7] = ""
@@ -113,6 +116,7 @@ FORMS: dict[str, Callable[[list[Call]], bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_powershell_shows_the_events_of_the_api(form: str, tmp_path: Path) -> None:
     """It has claims, the permission and the code of an error; of a table the codes in its texts are read, too."""
@@ -120,6 +124,7 @@ def test_powershell_shows_the_events_of_the_api(form: str, tmp_path: Path) -> No
     assert _told(found, WHOLE) == _told(events_of(_api(tmp_path, CALLS)), WHOLE)
 
 
+@pytest.mark.slow
 def test_powershell_without_details_has_the_permission(tmp_path: Path) -> None:
     """Words with translations, values that a small depth cut off, and no claims."""
     event = powershell_event(CALLS[2])
@@ -151,6 +156,7 @@ def test_times_and_ids_that_excel_changed_are_rejected_with_their_form(tmp_path:
     assert reason.startswith("`EventTimestamp` is a date in a local form (0/0/0000 0:00:00 PM)") and "3/4/2025" in raw
 
 
+@pytest.mark.nightly
 def test_the_order_of_loads_does_not_matter(tmp_path: Path) -> None:
     """A call is the same as in the API's record, also where the catalogue comes last."""
     calls = [call for call in CALLS if call.is_user and call.status in ("started", "accepted", "succeeded")]
@@ -170,6 +176,7 @@ def test_the_order_of_loads_does_not_matter(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.nightly
 def test_a_name_of_two_operations_or_of_none_stays_a_name(tmp_path: Path) -> None:
     """The notes count them; a name of the provider that only one operation has is that operation's."""
     vm = "Microsoft.Compute/virtualMachines"
@@ -186,6 +193,7 @@ def test_a_name_of_two_operations_or_of_none_stays_a_name(tmp_path: Path) -> Non
     assert "1 record has only the display name of an operation, and it may mean more than one" in notes
 
 
+@pytest.mark.nightly
 def test_a_download_covers_no_day(tmp_path: Path) -> None:
     """A row on each of forty days is use, and no absence of it: nothing is judged unused."""
     first = dt.datetime(2025, 3, 4, 5, 6, 7)
@@ -219,6 +227,7 @@ def test_a_download_covers_no_day(tmp_path: Path) -> None:
     assert (row["used"], row["unused"]) == (1, 0) and row["out_of_coverage"] > 0
 
 
+@pytest.mark.slow
 def test_a_download_in_another_language_is_refused_with_what_to_do(tmp_path: Path) -> None:
     """Its columns and words are translated, and nobody can list all languages."""
     columns = ["ID de Correlação", "Nome da operação", "Status", "Categoria do evento", "Nível", "Hora", "Assinatura",

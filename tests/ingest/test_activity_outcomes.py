@@ -87,6 +87,7 @@ def test_the_outcome_is_told_by_meaning(outcomes: list[str], number: int) -> Non
     assert outcomes[number] == OUTCOMES[number][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stringify", [True, False])
 def test_a_refusal_in_stringified_properties_is_a_refusal(stringify: bool, tmp_path: Path) -> None:
     """A `properties` that is a string with JSON in it says what it says: never use where access was refused."""
@@ -110,6 +111,7 @@ LINKED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["LinkedAuthorizationFailed", "LinkedAccessCheckFailed"])
 @pytest.mark.parametrize("render", [diagnostic, rest])
 def test_a_linked_refusal_is_demand_for_what_is_linked(code: str, render: Any, tmp_path: Path) -> None:
@@ -123,6 +125,7 @@ def test_a_linked_refusal_is_demand_for_what_is_linked(code: str, render: Any, t
     assert event["scope"].endswith("/virtualNetworks/v/subnets/one")
 
 
+@pytest.mark.slow
 def test_several_linked_actions_give_the_first(tmp_path: Path) -> None:
     """Newer messages list actions and scopes, one for the other."""
     message = (
@@ -135,6 +138,7 @@ def test_several_linked_actions_give_the_first(tmp_path: Path) -> None:
     assert (event["operation"], event["scope"]) == ("A.B/c/join/action", "/subscriptions/s/one")
 
 
+@pytest.mark.slow
 def test_a_linked_refusal_in_the_words_of_a_direct_one_names_what_is_linked(tmp_path: Path) -> None:
     """Azure words it as "does not have authorization … over scope", too: Azure/mpf, issue 44."""
     message = (
@@ -149,6 +153,7 @@ def test_a_linked_refusal_in_the_words_of_a_direct_one_names_what_is_linked(tmp_
     assert event["scope"].endswith("/virtualNetworks/v")
 
 
+@pytest.mark.slow
 def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path: Path) -> None:
     """The parent was not refused, and what was is not known."""
     record = diagnostic(Call(1, "denied"))
@@ -157,6 +162,7 @@ def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path
     assert event["outcome"] == "other"
 
 
+@pytest.mark.slow
 @pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("caller", "claims", "expected"),
@@ -181,6 +187,7 @@ def test_the_principal_comes_from_claims_before_the_caller(
     assert (event["principal_id"], event["principal_type"], event["principal_name"]) == expected
 
 
+@pytest.mark.slow
 def test_the_client_application_is_no_principal(tmp_path: Path) -> None:
     """`appid` alone says which client was used; who acted stays unknown."""
     record = diagnostic(Call(1, has_evidence=False))
@@ -189,6 +196,7 @@ def test_the_client_application_is_no_principal(tmp_path: Path) -> None:
     assert (event["app_id"], event["principal_id"]) == (GUID, None)
 
 
+@pytest.mark.slow
 def test_evidence_of_a_group_does_not_type_the_principal(tmp_path: Path) -> None:
     """The holder of the assignment may be a group; the caller is still a user."""
     record = diagnostic(Call(2))
@@ -198,6 +206,7 @@ def test_evidence_of_a_group_does_not_type_the_principal(tmp_path: Path) -> None
     assert event["principal_type"] == "User"
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
@@ -218,6 +227,7 @@ def test_evidence_ids_are_dashed(written: str, read: str | None, tmp_path: Path)
     assert event["role_assignment_id"] == read
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
@@ -238,6 +248,7 @@ def test_an_address_has_no_port(written: str, read: str | None, tmp_path: Path) 
     assert event["ip"] == read
 
 
+@pytest.mark.slow
 def test_authorization_wins_over_the_operation_and_the_resource(tmp_path: Path) -> None:
     """The permission that was checked is the evidence; the operation is only what was called."""
     record = diagnostic(Call(1))
@@ -246,6 +257,7 @@ def test_authorization_wins_over_the_operation_and_the_resource(tmp_path: Path) 
     assert (event["operation"], event["scope"]) == ("Microsoft.Compute/disks/write", "/subscriptions/s/x")
 
 
+@pytest.mark.slow
 def test_without_authorization_operation_and_resource_stand(tmp_path: Path) -> None:
     """Not every exporter keeps the authorization."""
     record = diagnostic(Call(1))
@@ -254,6 +266,7 @@ def test_without_authorization_operation_and_resource_stand(tmp_path: Path) -> N
     assert (event["operation"], event["scope"]) == (record["operationName"], record["resourceId"])
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("written", "read"),
@@ -272,6 +285,7 @@ def test_times_are_utc(written: str, read: dt.datetime, tmp_path: Path) -> None:
     assert event["time"] == read
 
 
+@pytest.mark.slow
 def test_log_analytics_cannot_move_an_event_behind_its_submission(tmp_path: Path) -> None:
     """TimeGenerated of replayed rows is rewritten to when they came; they were submitted before."""
     row = table_row(Call(1)) | {
@@ -328,6 +342,7 @@ def test_what_cannot_be_used_is_rejected_with_its_line_and_text(unusable: Any, n
     assert events == [1, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["Virtuellen Computer erstellen", "Create/Update Virtual Machine", "仮想マシンの開始"])
 def test_a_call_whose_log_shows_a_display_name_is_a_call(text: str, tmp_path: Path) -> None:
     """It was made, whatever its operation is called; what it may have been is for the analysis to say."""
@@ -335,6 +350,7 @@ def test_a_call_whose_log_shows_a_display_name_is_a_call(text: str, tmp_path: Pa
     assert (event["operation"], event["outcome"]) == (text, "succeeded")
 
 
+@pytest.mark.slow
 def test_unknown_statuses_are_told(tmp_path: Path) -> None:
     """A spelling that no rule has is counted, whether or not a code decides the outcome."""
     path = write_lines(
@@ -344,6 +360,7 @@ def test_unknown_statuses_are_told(tmp_path: Path) -> None:
     assert report.notes == ("3 records of the Activity Log have the unknown status `Erfolgreich`",)
 
 
+@pytest.mark.slow
 def test_calls_without_a_correlation_id_stay_apart(tmp_path: Path) -> None:
     """Two calls are not one because neither has an id, and one call seen twice is not two."""
     records = [diagnostic(Call(n, time=dt.datetime(2025, 3, 4, 5, n))) | {"correlationId": None} for n in (1, 2, 2)]

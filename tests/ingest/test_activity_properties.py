@@ -8,6 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +40,7 @@ def write_as(folder: Path, name: str, records: list[Any]) -> Path:
     return path
 
 
+@pytest.mark.nightly
 @quick
 @given(calls, st.randoms(use_true_random=False))
 def test_order_repetition_and_cuts_change_nothing(tmp_path: Path, drawn: list[Call], chance: random.Random) -> None:
@@ -60,6 +62,7 @@ def test_order_repetition_and_cuts_change_nothing(tmp_path: Path, drawn: list[Ca
     assert events_of(*paths) == expected
 
 
+@pytest.mark.slow
 @quick
 @given(calls, st.randoms(use_true_random=False))
 def test_the_case_of_ids_changes_nothing(tmp_path: Path, drawn: list[Call], chance: random.Random) -> None:
@@ -88,6 +91,7 @@ def test_the_case_of_ids_changes_nothing(tmp_path: Path, drawn: list[Call], chan
     )
 
 
+@pytest.mark.nightly
 @quick
 @given(calls)
 def test_all_shapes_agree(tmp_path: Path, drawn: list[Call]) -> None:

@@ -65,6 +65,7 @@ def test_raw_columns_and_staging_columns_are_all_there() -> None:
         assert taken <= given_columns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", ["activity", "storage"])
 def test_what_a_log_never_has_is_null_among_its_raw_columns(log: str) -> None:
     """The two logs that one query normalises come to the same columns, each once."""
@@ -79,6 +80,7 @@ def test_what_a_log_never_has_is_null_among_its_raw_columns(log: str) -> None:
 _WORDS = st.sampled_from([None, "Write", "AzureActivity", "StorageRead", "/tenants/t/providers/microsoft.aadiam", "x"])
 
 
+@pytest.mark.nightly
 @given(
     record=st.dictionaries(st.sampled_from(FIELDS), _WORDS, max_size=8),
     place=st.sampled_from(["/subscriptions/s", "/SUBSCRIPTIONS/S", "/tenants/t/providers/microsoft.aadiam", None]),
@@ -127,6 +129,7 @@ _ROW = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @FEW
 @given(st.lists(_ROW, min_size=1, max_size=5))
 def test_the_merge_is_commutative_and_idempotent(rows: list[dict[str, Any]]) -> None:
@@ -136,6 +139,7 @@ def test_the_merge_is_commutative_and_idempotent(rows: list[dict[str, Any]]) -> 
     assert _collapse(rows[::-1] + rows[:2]) == expected
 
 
+@pytest.mark.slow
 def test_a_field_comes_from_the_highest_row_that_has_it() -> None:
     """The end row decides; what it lacks comes from the begin row; the earliest row spells."""
     base = {"key_correlation": "c", "key_operation": "o", "key_scope": "s", "scope": "/s"}

@@ -12,6 +12,8 @@ import pytest
 from rightsize.ingest.pipeline import normalised_events
 from tests.ingest.renderings import SHAPES, STATUSES, Call, diagnostic, write
 
+pytestmark = pytest.mark.slow
+
 OUTCOMES = {
     "started": "started",
     "accepted": "started",

@@ -83,6 +83,7 @@ def _alike(rows: Sequence[dict[str, str | None]]) -> tuple[dict[int, tuple[Any, 
     return {number: tuple(more) for number, *more in found if number not in problems}, problems
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("seed", "least"), [(0, 0), (1, 0), (2, 0), (0, 1 << 40)])
 def test_hostile_rows_say_what_they_say_by_themselves(seed: int, least: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every column of every row, other categories left out, and the same rows have problems; few rows or many."""
@@ -98,6 +99,7 @@ def test_hostile_rows_say_what_they_say_by_themselves(seed: int, least: int, mon
     assert _alike(rows) == (each, problems)
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("least", [0, 1 << 40])
 @pytest.mark.parametrize("column", [name for names in alike.PACKED.values() for name in names])
@@ -145,6 +147,7 @@ ODD = {
 }  # fmt: skip
 
 
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("name", ODD)
 def test_a_file_says_the_same_read_packed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,6 +163,7 @@ def test_a_file_says_the_same_read_packed(name: str, tmp_path: Path, monkeypatch
     assert any("Policy" in note for note in found[0][1])
 
 
+@pytest.mark.slow
 def test_numbers_go_on_from_batch_to_batch(packed_always: None, tmp_path: Path) -> None:
     """Files of two forms are two batches; the same texts are the same operations and places."""
     first = write_lines(tmp_path, [diagnostic(Call(number)) for number in range(4)], "lines")

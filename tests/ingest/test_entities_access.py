@@ -48,21 +48,25 @@ def test_flat_and_nested_assignments_give_the_same_grant(tmp_path: Path) -> None
         assert staged.rows("role_assignments", *_GRANT_COLUMNS) == [(guid(1), "active", guid(2), guid(3), SUB)]
 
 
+@pytest.mark.slow
 def test_times_lose_their_offset_by_conversion(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [FLAT_ASSIGNMENT])
     assert staged.rows("role_assignments", "created_on") == [dt.datetime(2025, 3, 1, 8)]
 
 
+@pytest.mark.slow
 def test_a_time_that_cannot_be_read_is_unknown(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [FLAT_ASSIGNMENT | {"createdOn": "some day"}])
     assert staged.rows("role_assignments", "created_on") == [None]
 
 
+@pytest.mark.slow
 def test_an_empty_name_stays_empty_and_an_absent_one_null(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [FLAT_ASSIGNMENT | {"principalName": ""}, {"id": "x", **GRANT}])
     assert staged.rows("role_assignments", "principal_name") == ["", None]
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("written", "kept"),
@@ -73,6 +77,7 @@ def test_scopes_keep_their_spelling_without_a_slash_at_the_end(written: str, kep
     assert staged.rows("role_assignments", "scope") == [kept]
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("written", "kept"),
@@ -88,6 +93,7 @@ def test_ids_are_folded_and_guids_dashed(written: str, kept: str, tmp_path: Path
     assert staged.rows("role_assignments", "principal_id") == [kept]
 
 
+@pytest.mark.slow
 @pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -114,6 +120,7 @@ def test_an_assignment_that_lacks_something_is_rejected(change: Any, reason: str
     assert [(file.read, file.rejected) for file in staged.report.files] == [(3, 1)]
 
 
+@pytest.mark.slow
 def test_a_rejected_record_is_kept_as_text(tmp_path: Path) -> None:
     bad = FLAT_ASSIGNMENT | {"scope": None, "description": "x" * 100_000}
     staged = stage_document(tmp_path, [FLAT_ASSIGNMENT, bad])
@@ -121,12 +128,14 @@ def test_a_rejected_record_is_kept_as_text(tmp_path: Path) -> None:
     assert raw.startswith("{") and len(raw) == 65_536
 
 
+@pytest.mark.slow
 def test_an_eligibility_goes_by_the_name_of_its_instance(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, {"value": [ELIGIBILITY]})
     assert staged.rows("role_assignments", *_GRANT_COLUMNS) == [(guid(6), "eligible", guid(2), guid(3), SUB)]
     assert staged.rows("role_assignments", "start_on", "end_on") == [(dt.datetime(2025, 1, 1), None)]
 
 
+@pytest.mark.slow
 def test_an_activation_goes_by_its_assignment_and_names_its_eligibility(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, {"value": [ACTIVATION]})
     columns = ("role_assignment_id", "state", "eligibility_id", "end_on", "member_type")
@@ -135,6 +144,7 @@ def test_an_activation_goes_by_its_assignment_and_names_its_eligibility(tmp_path
     ]
 
 
+@pytest.mark.slow
 def test_an_instance_of_a_standing_assignment_is_active(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, {"value": [_changed(ACTIVATION, assignmentType="assigned")]})
     assert staged.rows("role_assignments", "role_assignment_id", "state", "eligibility_id") == [
@@ -142,6 +152,7 @@ def test_an_instance_of_a_standing_assignment_is_active(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -156,6 +167,7 @@ def test_an_instance_that_could_be_misread_is_rejected(change: Any, reason: str,
     assert len(staged.rows("role_assignments", "line")) == 1
 
 
+@pytest.mark.slow
 def test_role_definitions_of_all_forms_have_canonical_blocks(tmp_path: Path) -> None:
     nested = arm("roleDefinitions", guid(3), {"roleName": "Reader", "type": "BuiltInRole", "permissions": [BLOCK]})
     expected = json.dumps([{**BLOCK, "condition": None, "conditionVersion": None}], separators=(",", ":"))
@@ -167,6 +179,7 @@ def test_role_definitions_of_all_forms_have_canonical_blocks(tmp_path: Path) -> 
     assert staged.rows("role_definitions", *columns) == [(guid(4), "Mine", "CustomRole", expected)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -184,6 +197,7 @@ def test_a_damaged_definition_is_rejected_alone(change: Any, reason: str, tmp_pa
     assert staged.rows("role_definitions", "role_definition_id") == [guid(3)]
 
 
+@pytest.mark.slow
 def test_a_deny_assignment_has_sorted_principals(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, {"value": [DENY]})
     columns = ("deny_assignment_id", "scope", "principal_ids", "exclude_principal_ids")
@@ -192,6 +206,7 @@ def test_a_deny_assignment_has_sorted_principals(tmp_path: Path) -> None:
     assert staged.rows("deny_assignments", *flags) == [(True, False, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -210,6 +225,7 @@ def test_a_damaged_deny_is_rejected(change: Any, reason: str, tmp_path: Path) ->
     assert line == 2 and reason in said
 
 
+@pytest.mark.slow
 def test_hostile_names_are_only_text(tmp_path: Path) -> None:
     name = '\'); DROP TABLE stage_principals; --\u0000\u202e<script>\n"$.x"'
     documents = [
@@ -232,6 +248,7 @@ _JSON = st.recursive(
 _RECORDS = [record for _, _, document in DOCUMENTS.values() for record in [document] if isinstance(document, list)]
 
 
+@pytest.mark.nightly
 @given(data=st.data())
 @FEW
 def test_no_value_of_any_field_crashes_and_none_vanishes(data: st.DataObject, tmp_path_factory: Any) -> None:
@@ -254,6 +271,7 @@ def test_no_value_of_any_field_crashes_and_none_vanishes(data: st.DataObject, tm
     assert not [line for line, _ in staged.rejects if line == 1]
 
 
+@pytest.mark.slow
 def test_real_access_files_are_read_whole(shared_data: Path) -> None:
     staged = stage_files(shared_data / "arm", shared_data / "catalog" / "built-in-roles.json")
     assert staged.rejects == []

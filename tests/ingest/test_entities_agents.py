@@ -57,12 +57,14 @@ def test_agents_in_a_listing_of_service_principals_are_service_principals(tmp_pa
     assert staged.rows("listings", "listing", "complete", "rejected") == [("servicePrincipals", True, 0)]
 
 
+@pytest.mark.slow
 def test_an_agent_user_is_a_user(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("users", USER, typed("agentUser", AGENT_USER)))
     assert staged.rejects == []
     assert staged.rows("principals", *COLUMNS)[1] == (guid(63), "User", "agentUser", None, guid(60), True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", ["", "(owners())", "(id,displayName,owners())", "(id,displayName)"])
 def test_a_page_with_a_cast_lists_principals_of_one_type(more: str, tmp_path: Path) -> None:
     """Such a page used to be read as a catalogue of Microsoft's applications, or for its owners alone."""
@@ -75,6 +77,7 @@ def test_a_page_with_a_cast_lists_principals_of_one_type(more: str, tmp_path: Pa
     assert staged.rows("listings", "listing", "of", "complete") == [*of_owners, ("servicePrincipals", "", False)]
 
 
+@pytest.mark.slow
 def test_owners_on_a_page_with_a_cast_are_owners(tmp_path: Path) -> None:
     owned = AGENT | {"owners": [{"id": guid(10)}, {"displayName": "nobody"}]}
     staged = stage_document(tmp_path, agents_page(owned, more="(owners())"))
@@ -83,6 +86,7 @@ def test_owners_on_a_page_with_a_cast_are_owners(tmp_path: Path) -> None:
     assert staged.rejects == [(1, "one of its owners has no `id`")]
 
 
+@pytest.mark.slow
 def test_owners_of_all_service_principals_are_no_listing_of_them(tmp_path: Path) -> None:
     owned = {"id": guid(12), "appId": guid(13), "owners": [{"id": guid(10)}]}
     staged = stage_document(tmp_path, page("servicePrincipals(id,appId,owners())", owned))
@@ -90,6 +94,7 @@ def test_owners_of_all_service_principals_are_no_listing_of_them(tmp_path: Path)
     assert staged.rows("principals", "principal_id") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "kind", "listed"),
     [
@@ -110,6 +115,7 @@ def test_a_type_that_no_rule_knows_is_a_principal_of_unknown_kind(
         assert (guid(70), None) in staged.rows("group_members", "member_id", "member_type")
 
 
+@pytest.mark.slow
 def test_members_of_a_type_that_no_rule_knows_do_not_end_the_list_of_all(tmp_path: Path) -> None:
     cast = f"groups('{guid(11)}')/members/microsoft.graph.quantumAgent"
     staged = stage_document(tmp_path, page(cast, {"id": guid(70)}))
@@ -117,6 +123,7 @@ def test_members_of_a_type_that_no_rule_knows_do_not_end_the_list_of_all(tmp_pat
     assert staged.rows("group_members", "member_id") == [guid(70)]
 
 
+@pytest.mark.slow
 def test_a_list_of_objects_of_another_part_of_graph_is_no_list_of_principals(tmp_path: Path) -> None:
     place = {"@odata.type": "#microsoft.graph.ipNamedLocation", "id": guid(71), "displayName": "office"}
     for document in ([place], page("identity/conditionalAccess/namedLocations", place)):
@@ -164,6 +171,7 @@ def holders_of(folder: Path, *documents: Any) -> dict[str, str]:
         return dict(classify_holders(Inputs.read(store.table)).select("principal_id", "holder").iter_rows())
 
 
+@pytest.mark.nightly
 def test_an_agent_is_no_orphan_and_who_is_absent_is_one_only_by_a_listing_without_rejects(tmp_path: Path) -> None:
     agent = typed("agentIdentity", AGENT)
     assert holders_of(tmp_path / "1", page("servicePrincipals", APP, agent)) == {guid(60): "known", guid(80): "orphan"}
@@ -178,6 +186,7 @@ def test_an_agent_is_no_orphan_and_who_is_absent_is_one_only_by_a_listing_withou
     assert holders_of(tmp_path / "5", page("servicePrincipals", APP), lost)[guid(60)] == "unresolved"
 
 
+@pytest.mark.slow
 def test_no_type_however_odd_makes_a_principal_absent(tmp_path: Path) -> None:
     """A record with an id is a principal, of no kind that holds access, or a reject: it never vanishes."""
     said = random.Random(7)  # noqa: S311  odd types, not secrets

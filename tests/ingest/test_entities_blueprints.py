@@ -54,6 +54,7 @@ def test_a_blueprint_is_an_application_and_no_principal(document: Any, tmp_path:
     assert staged.rows("principals", "principal_id") == []
 
 
+@pytest.mark.slow
 def test_owners_and_sponsors_stand_beside_blueprints_and_agents(tmp_path: Path) -> None:
     people = {"owners": [{"id": guid(10)}], "sponsors": [{"id": guid(11).upper()}, {"displayName": "nobody"}]}
     blueprint = write_pages(tmp_path, "b.json", page(f"{CAST}(owners())", BLUEPRINT_APP | people))
@@ -67,6 +68,7 @@ def test_owners_and_sponsors_stand_beside_blueprints_and_agents(tmp_path: Path) 
     assert staged.rejects == [(1, "one of its sponsors has no `id`")] * 2
 
 
+@pytest.mark.slow
 def test_the_page_says_whose_permissions_are_inherited(tmp_path: Path) -> None:
     """The records themselves name the API only."""
     staged = stage_document(
@@ -82,6 +84,7 @@ def test_the_page_says_whose_permissions_are_inherited(tmp_path: Path) -> None:
     assert staged.rows("listings", "listing", "of", "complete") == [("inheritablePermissions", guid(65), True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "context",
     [
@@ -95,12 +98,14 @@ def test_a_blueprint_that_lets_nothing_be_inherited_is_listed_wholly(context: st
     assert staged.rows("inheritable_permissions", "mode") == []
 
 
+@pytest.mark.slow
 def test_a_list_without_a_page_is_named_after_its_blueprint(tmp_path: Path) -> None:
     assert stage_document(tmp_path, [api({"kind": "none"})]).rejects[0][1].startswith("the blueprint of these")
     named = stage_document(tmp_path, [api({"kind": "none"})], f"inheritablePermissions-{guid(65)}.json")
     assert set(named.rows("inheritable_permissions", "blueprint_id")) == {guid(65)}
 
 
+@pytest.mark.slow
 def test_scopes_and_roles_of_every_documented_form(tmp_path: Path) -> None:
     graph = "#microsoft.graph."
     by_type = modes(tmp_path, scopes={"@odata.type": f"{graph}noScopes"}, roles={"@odata.type": f"{graph}noRoles"})
@@ -119,11 +124,13 @@ def test_scopes_and_roles_of_every_documented_form(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_mode_that_no_document_knows_stays_as_it_is_written(tmp_path: Path) -> None:
     found = modes(tmp_path, scopes={"kind": "unknownFutureValue"}, roles={"@odata.type": "#microsoft.graph.someRoles"})
     assert found == {"delegated": ("unknownFutureValue", []), "application": ("some", [])}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [{"resourceAppId": "graph"}, {"inheritableScopes": [1]}])
 def test_a_damaged_record_leaves_its_listing_open(broken: dict[str, Any], tmp_path: Path) -> None:
     good = api({"kind": "none"}, of=guid(91))
@@ -133,6 +140,7 @@ def test_a_damaged_record_leaves_its_listing_open(broken: dict[str, Any], tmp_pa
     assert staged.rows("inheritable_permissions", "resource_app_id") == [guid(91)] * 2
 
 
+@pytest.mark.slow
 def test_permissions_may_stand_within_their_blueprint(tmp_path: Path) -> None:
     nested = BLUEPRINT_APP | {"inheritablePermissions": [api({"kind": "allAllowed"}), {"resourceAppId": "x"}]}
     staged = stage_document(tmp_path, page(CAST, nested))
@@ -153,6 +161,7 @@ CREDENTIAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("context", "record", "source"),
     [

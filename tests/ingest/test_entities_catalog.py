@@ -33,6 +33,7 @@ def test_a_tree_gives_every_node_its_parent(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_tree_as_arm_answers_it_gives_the_same(tmp_path: Path) -> None:
     nested = {key: TREE[key] for key in ("id", "name", "type")}
     nested["properties"] = {key: TREE[key] for key in ("displayName", "details", "children")}
@@ -40,6 +41,7 @@ def test_a_tree_as_arm_answers_it_gives_the_same(tmp_path: Path) -> None:
     assert sorted(stage_document(tmp_path, nested).rows("scope_listings", *_SCOPE_COLUMNS)) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "node",
     [
@@ -59,6 +61,7 @@ def test_lists_of_nodes_name_the_parent(node: dict[str, Any], tmp_path: Path) ->
     assert staged.rows("scope_listings", *_SCOPE_COLUMNS) == [(SUB, "subscription", GROUP_SCOPE, "Production")]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -77,18 +80,21 @@ def test_a_damaged_tree_is_rejected_whole(change: dict[str, Any], reason: str, t
     assert len(staged.rows("scope_listings", "scope")) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [ACCOUNT, ARM_SUBSCRIPTION], ids=["az", "arm"])
 def test_subscriptions_of_both_forms_are_the_same_scope(record: dict[str, Any], tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [record])
     assert staged.rows("scope_listings", *_SCOPE_COLUMNS) == [(SUB, "subscription", None, "Production")]
 
 
+@pytest.mark.slow
 def test_a_tenant_without_subscriptions_is_none(tmp_path: Path) -> None:
     empty = ACCOUNT | {"id": guid(99), "name": "N/A(tenant level account)"}
     staged = stage_document(tmp_path, [ACCOUNT, empty])
     assert [line for line, _ in staged.rejects] == [2]
 
 
+@pytest.mark.slow
 def test_operations_of_a_provider_are_flattened(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [PROVIDER])
     assert sorted(staged.rows("operations", "operation", "is_data_action", "is_guess")) == [
@@ -98,6 +104,7 @@ def test_operations_of_a_provider_are_flattened(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_single_provider_and_a_page_are_the_same(tmp_path: Path) -> None:
     expected = stage_document(tmp_path, [PROVIDER]).rows("operations", "operation", "is_data_action", "description")
     for document in (PROVIDER, {"value": [PROVIDER]}):
@@ -105,6 +112,7 @@ def test_a_single_provider_and_a_page_are_the_same(tmp_path: Path) -> None:
         assert staged.rows("operations", "operation", "is_data_action", "description") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "reason"),
     [
@@ -121,6 +129,7 @@ def test_a_damaged_operation_is_rejected_and_its_neighbours_stay(
     assert len(staged.rows("operations", "operation")) == 2
 
 
+@pytest.mark.slow
 def test_an_operation_of_unknown_plane_stays_unknown(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [PROVIDER | {"operations": [{"name": "A/b/read"}], "resourceTypes": []}])
     assert staged.rows("operations", "is_data_action", "is_data_action_source") == [(None, None)]
@@ -152,6 +161,7 @@ def test_guessed_planes_of_the_table_are_marked(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_real_table_is_read_whole(shared_data: Path) -> None:
     path = shared_data / "catalog" / "operations.csv"
     staged = stage_files(path)

@@ -31,6 +31,7 @@ def write_pages(folder: Path, name: str, *documents: Any) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_user_has_its_latest_sign_in(tmp_path: Path) -> None:
     activity = {
         "lastSignInDateTime": "2025-01-01T00:00:00Z",
@@ -44,12 +45,14 @@ def test_a_user_has_its_latest_sign_in(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_year_one_means_never(tmp_path: Path) -> None:
     activity = {"lastSignInDateTime": "0001-01-01T00:00:00Z"}
     staged = stage_document(tmp_path, page("users", USER | {"signInActivity": activity}))
     assert staged.rows("principals", "last_sign_in") == [None]
 
 
+@pytest.mark.slow
 def test_managed_identities_are_told_from_applications(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("servicePrincipals", APP, IDENTITY))
     columns = ("principal_id", "principal_type", "app_id", "owner_tenant_id", "alternative_names")
@@ -59,11 +62,13 @@ def test_managed_identities_are_told_from_applications(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_service_principal_of_unknown_type_has_none(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("servicePrincipals(id,displayName)", {"id": guid(1), "displayName": "x"}))
     assert staged.rows("principals", "principal_type", "listed") == [(None, True)]
 
 
+@pytest.mark.slow
 def test_groups_keep_their_types(tmp_path: Path) -> None:
     dynamic = GROUP | {"groupTypes": ["DynamicMembership"], "isAssignableToRole": True, "onPremisesSyncEnabled": True}
     staged = stage_document(tmp_path, page("groups", dynamic))
@@ -71,6 +76,7 @@ def test_groups_keep_their_types(tmp_path: Path) -> None:
     assert staged.rows("principals", *columns) == [("Group", ["DynamicMembership"], True, True)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("name", "context", "listing"),
@@ -97,6 +103,7 @@ def test_members_name_their_group_in_the_context_or_the_file(
     assert staged.rows("principals", "principal_id", "listed") == [(guid(10), False), (guid(11), False)]
 
 
+@pytest.mark.slow
 def test_members_of_nobody_knows_what_are_rejected(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("directoryObjects", typed("user", USER)), "team-members.json")
     ((line, reason),) = staged.rejects
@@ -104,12 +111,14 @@ def test_members_of_nobody_knows_what_are_rejected(tmp_path: Path) -> None:
     assert staged.rows("principals", "principal_id") == []
 
 
+@pytest.mark.slow
 def test_members_of_one_type_do_not_end_a_listing(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("users", typed("user", USER)), f"members-{guid(11)}.json")
     assert staged.rows("listings", "listing", "of", "complete") == [("members", guid(11), False)]
     assert staged.rows("group_members", "member_id") == [guid(10)]
 
 
+@pytest.mark.slow
 def test_a_listing_is_complete_with_the_page_that_has_no_next_link(tmp_path: Path) -> None:
     first = write_pages(tmp_path, "1.json", page("users", USER, more=True))
     last = write_pages(tmp_path, "2.json", page("users", USER | {"id": guid(30)}))
@@ -124,6 +133,7 @@ def test_pages_one_after_another_in_a_file_count_each(tmp_path: Path) -> None:
     assert staged.rows("listings", "complete") == [False, True]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("context", "listing", "of"),
@@ -141,6 +151,7 @@ def test_an_empty_page_completes_its_listing(context: str, listing: str, of: str
     assert [(file.read, file.rejected) for file in staged.report.files] == [(0, 0)]
 
 
+@pytest.mark.slow
 def test_empty_pages_beside_full_ones_are_each_counted_once(tmp_path: Path) -> None:
     paths = [
         write_pages(tmp_path, "1.json", page(f"groups('{guid(1)}')/members")),
@@ -157,6 +168,7 @@ def test_empty_pages_beside_full_ones_are_each_counted_once(tmp_path: Path) -> N
     ]
 
 
+@pytest.mark.slow
 def test_lists_without_an_envelope_complete_nothing(tmp_path: Path) -> None:
     for document in ([USER], [GROUP], [APP]):
         staged = stage_document(tmp_path, document)
@@ -164,6 +176,7 @@ def test_lists_without_an_envelope_complete_nothing(tmp_path: Path) -> None:
         assert staged.rows("principals", "listed") == [True]
 
 
+@pytest.mark.slow
 def test_deleted_items_are_not_listed_and_get_their_name_back(tmp_path: Path) -> None:
     gone = USER | {
         "userPrincipalName": guid(10).replace("-", "") + "ada@contoso.com",
@@ -175,6 +188,7 @@ def test_deleted_items_are_not_listed_and_get_their_name_back(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.slow
 def test_deleted_items_that_come_as_users_complete_no_users(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("users", USER | {"deletedDateTime": "2025-01-05T00:00:00Z"}))
     assert staged.rows("listings", "listing", "complete") == [("deletedItems", True)]
@@ -182,6 +196,7 @@ def test_deleted_items_that_come_as_users_complete_no_users(tmp_path: Path) -> N
     assert staged.rows("listings", "listing", "complete") == [("deletedItems", True)]
 
 
+@pytest.mark.slow
 def test_answers_to_get_by_ids_are_listed_by_their_type(tmp_path: Path) -> None:
     other = {"@odata.type": "#microsoft.graph.application", "id": guid(40), "displayName": "app"}
     answer = page("directoryObjects", typed("user", USER), typed("group", GROUP), typed("servicePrincipal", APP), other)
@@ -195,6 +210,7 @@ def test_answers_to_get_by_ids_are_listed_by_their_type(tmp_path: Path) -> None:
     assert staged.rows("listings", "listing") == []
 
 
+@pytest.mark.slow
 def test_what_a_difference_removed_is_rejected(tmp_path: Path) -> None:
     removed = {"id": guid(50), "@removed": {"reason": "deleted"}}
     staged = stage_document(tmp_path, page("users/$delta", USER, removed))
@@ -202,6 +218,7 @@ def test_what_a_difference_removed_is_rejected(tmp_path: Path) -> None:
     assert staged.rows("listings", "listing") == []
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),

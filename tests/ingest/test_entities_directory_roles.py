@@ -40,6 +40,7 @@ def test_an_assignment_says_its_state_and_keeps_the_capitals_of_its_id(
     assert rows == [(state, identifier, guid(2), "/")]
 
 
+@pytest.mark.slow
 def test_actions_that_hold_of_some_objects_only_are_kept_apart(tmp_path: Path) -> None:
     columns = "directory_role_id, actions, conditional_actions, inherits, is_enabled"
     assert _rows(tmp_path, "directory roles", "directory_roles", columns) == [
@@ -53,6 +54,7 @@ def test_actions_that_hold_of_some_objects_only_are_kept_apart(tmp_path: Path) -
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("form", "plane", "asks_for", "scope"),
@@ -74,6 +76,7 @@ def test_a_request_says_what_it_asks_for_and_how_long(
     assert lasts.total_seconds() == 4 * 3600
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("duration", "hours"),
@@ -89,6 +92,7 @@ def test_durations_are_read_as_iso_8601_writes_them(tmp_path: Path, duration: st
     )
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "broken",
@@ -106,6 +110,7 @@ def test_a_record_of_no_use_is_rejected(tmp_path: Path, broken: dict[str, Any]) 
     assert len(stage_document(tmp_path, [broken]).con.execute("SELECT * FROM stage_rejects").fetchall()) == 1
 
 
+@pytest.mark.slow
 def test_the_published_roles_are_all_read(shared_data: Path, tmp_path: Path) -> None:
     con = stage_document(tmp_path, json.loads((shared_data / "entra" / "directory-roles.json").read_text())).con
     assert con.execute("SELECT count(*), count(DISTINCT directory_role_id) FROM stage_directory_roles").fetchall() == [

@@ -45,6 +45,7 @@ def test_a_machine_has_the_identities_that_its_listing_attaches(tmp_path: Path) 
     assert staged.rejects == []
 
 
+@pytest.mark.slow
 def test_a_resource_refers_to_what_its_record_names(tmp_path: Path) -> None:
     """Properties, identities and the manager; not itself, its children, or text that holds an id."""
     nic = f"{GROUP}/providers/Microsoft.Network/networkInterfaces/NIC1"
@@ -75,6 +76,7 @@ def test_a_resource_refers_to_what_its_record_names(tmp_path: Path) -> None:
     assert staged.rejects == []
 
 
+@pytest.mark.slow
 def test_nodes_of_a_cluster_have_an_identity_of_their_own(tmp_path: Path) -> None:
     cluster = f"{GROUP}/providers/Microsoft.ContainerService/managedClusters/aks"
     profile = {"kubeletidentity": {"resourceId": IDENTITY, "objectId": guid(2), "clientId": guid(3)}}
@@ -83,12 +85,14 @@ def test_nodes_of_a_cluster_have_an_identity_of_their_own(tmp_path: Path) -> Non
     assert staged.rows("resource_identities", *COLUMNS) == [(cluster, "user", IDENTITY.lower(), guid(2))]
 
 
+@pytest.mark.slow
 def test_a_user_assigned_identity_names_its_principal(tmp_path: Path) -> None:
     kind = "Microsoft.ManagedIdentity/userAssignedIdentities"
     staged = stage_document(tmp_path, [resource(IDENTITY, kind, properties={"principalId": guid(2)})])
     assert staged.rows("resource_identities", *COLUMNS) == [(IDENTITY, "self", IDENTITY.lower(), guid(2))]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("identity", [None, {}, {"type": "None"}, {"userAssignedIdentities": None}, "text", [1]])
 def test_odd_identities_are_no_identities_and_lose_no_resource(identity: object, tmp_path: Path) -> None:
@@ -97,6 +101,7 @@ def test_odd_identities_are_no_identities_and_lose_no_resource(identity: object,
     assert staged.rows("resources", "scope") == [MACHINE]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listing", ["applications(id,appId,owners(id))", "servicePrincipals(id,owners(id))"])
 def test_owners_stand_beside_what_they_own(listing: str, tmp_path: Path) -> None:
     record = {"id": guid(20), "appId": guid(13), "owners": [{"id": guid(10)}, {"id": guid(11).upper()}, {"x": 1}]}
@@ -108,6 +113,7 @@ def test_owners_stand_beside_what_they_own(listing: str, tmp_path: Path) -> None
     assert [reject[1] for reject in staged.rejects] == ["one of its owners has no `id`"]
 
 
+@pytest.mark.slow
 def test_a_listing_of_owners_is_no_listing_of_service_principals(tmp_path: Path) -> None:
     """Taken for one, its end would prove that whoever is not on it is gone."""
     staged = stage_document(tmp_path, page("servicePrincipals(id,owners(id))", {"id": guid(20), "owners": []}))
@@ -118,6 +124,7 @@ def test_a_listing_of_owners_is_no_listing_of_service_principals(tmp_path: Path)
 TRUST = ("object_id", "app_id", "name", "issuer", "subject", "is_expression")
 
 
+@pytest.mark.slow
 def test_an_application_trusts_the_subjects_of_its_credentials(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, TRUSTING_APPS)
     assert staged.rows("federated_credentials", *TRUST) == [
@@ -126,6 +133,7 @@ def test_an_application_trusts_the_subjects_of_its_credentials(tmp_path: Path) -
     assert (staged.rejects, staged.rows("listings", "listing")) == ([], [])
 
 
+@pytest.mark.slow
 def test_a_credential_may_match_an_expression(tmp_path: Path) -> None:
     said = "claims['sub'] matches 'repo:contoso/*'"
     flexible = CREDENTIAL | {"subject": None, "claimsMatchingExpression": {"value": said, "languageVersion": 1}}
@@ -136,6 +144,7 @@ def test_a_credential_may_match_an_expression(tmp_path: Path) -> None:
     assert len(staged.rejects) == len(broken)
 
 
+@pytest.mark.slow
 def test_all_that_makes_a_credential_again_is_kept(tmp_path: Path) -> None:
     """An older version of the interface hides an expression: then the subject is not known."""
     said = {"value": "claims['sub'] matches 'repo:contoso/*'", "languageVersion": 1}
@@ -155,6 +164,7 @@ def test_all_that_makes_a_credential_again_is_kept(tmp_path: Path) -> None:
 OBSERVED = {"iss": "https://gitlab.com/", "sub": "project_path:g/p:ref_type:branch:ref:main", "aud": "api://x"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [OBSERVED, {"issuer": OBSERVED["iss"], "subject": OBSERVED["sub"]}])
 def test_subjects_of_runs_are_read(record: dict[str, object], tmp_path: Path) -> None:
     """The claims of a token, or a table; a row without a time is no observation."""
@@ -168,6 +178,7 @@ def test_subjects_of_runs_are_read(record: dict[str, object], tmp_path: Path) ->
     assert len(staged.rejects) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [TRUSTED_POD, FLAT_TRUST])
 def test_an_identity_trusts_what_stands_below_it(record: dict[str, object], tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [record])
@@ -177,6 +188,7 @@ def test_an_identity_trusts_what_stands_below_it(record: dict[str, object], tmp_
     ]
 
 
+@pytest.mark.slow
 def test_a_unit_says_whether_its_members_are_restricted(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("directory/administrativeUnits", UNIT))
     assert staged.rows("administrative_units", "unit_id", "display_name", "is_restricted") == [
@@ -184,6 +196,7 @@ def test_a_unit_says_whether_its_members_are_restricted(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["unit members", "unit members by file"])
 def test_members_of_a_unit_are_members_of_no_group(form: str, tmp_path: Path) -> None:
     name, _, document = DOCUMENTS[form]
@@ -195,6 +208,7 @@ def test_members_of_a_unit_are_members_of_no_group(form: str, tmp_path: Path) ->
     assert staged.rows("listings", "listing", "of", "complete") == [("unitMembers", guid(30), True)]
 
 
+@pytest.mark.slow
 def test_a_device_in_a_unit_is_no_principal(tmp_path: Path) -> None:
     device = typed("device", {"id": guid(31)})
     context = f"directory/administrativeUnits('{guid(30)}')/members"

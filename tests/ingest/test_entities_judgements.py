@@ -52,6 +52,7 @@ def loaded(tmp_path: Path, *records: dict[str, Any]) -> list[dict[str, Any]]:
         return store.frame("SELECT * FROM tool_judgements ORDER BY tool, judgement_id").rows(named=True)
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("part", "says"),
@@ -73,6 +74,7 @@ def test_permissions_of_an_application(tmp_path: Path, part: Any, says: str, tab
     assert (row["principal_name"], str(row["last_used"])[:10]) == ("HR", "2026-01-19")
 
 
+@pytest.mark.nightly
 def test_the_newest_record_of_an_application_counts_in_any_order(tmp_path: Path) -> None:
     old = application([permission("Mail.Send")])
     new = application([permission("Mail.Send", InUse=True)], Timestamp="2026-01-25T00:00:00Z")
@@ -82,6 +84,7 @@ def test_the_newest_record_of_an_application_counts_in_any_order(tmp_path: Path)
         assert (row["says"], str(row["read_on"])[:10]) == ("used", "2026-01-25")
 
 
+@pytest.mark.slow
 def test_identities_of_defender_by_key_or_title(tmp_path: Path) -> None:
     """Other assessments are about no access; of a healthy one only that the identity acted is known."""
     healthy = {"code": "Healthy", "statusChangeDate": "2026-01-21T00:00:00Z"}
@@ -98,6 +101,7 @@ def test_identities_of_defender_by_key_or_title(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_a_recommendation_of_advisor_that_comes_from_defender(tmp_path: Path) -> None:
     source = f"{SUB}/providers/Microsoft.Security/assessments/{INACTIVE}"
     properties = {
@@ -114,6 +118,7 @@ def test_a_recommendation_of_advisor_that_comes_from_defender(tmp_path: Path) ->
     assert (row["tool"], row["says"], row["principal_id"], row["scope"]) == ("azure_advisor", "inactive", None, SUB)
 
 
+@pytest.mark.slow
 def test_a_permission_without_a_name_is_rejected_and_the_others_count(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     path.write_text(json.dumps(application([{"InUse": True}, permission("Mail.Read")])), encoding="utf-8")

@@ -88,6 +88,7 @@ def test_a_file_is_the_same_from_within_its_folder(tmp_path: Path, monkeypatch: 
     assert stage_files(Path(path.name)).rows("group_members", "group_id") == [guid(11)]
 
 
+@pytest.mark.slow
 def test_no_name_of_a_file_names_two_groups_or_breaks_a_load() -> None:
     said = random.Random(11)  # noqa: S311  odd names, not secrets
     words = [

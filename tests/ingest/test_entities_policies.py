@@ -84,6 +84,7 @@ def test_an_assignment_of_a_policy_says_role_scope_and_rules(tmp_path: Path) -> 
 GRAPH_POLICY = f"DirectoryRole_{guid(1)}_{guid(5)}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope_type", "scope_id", "role", "found"),
     [
@@ -109,6 +110,7 @@ def test_policies_of_graph_hold_for_directory_roles_and_for_groups(
     assert staged.rejects == alone.rejects == []
 
 
+@pytest.mark.slow
 def test_a_policy_has_the_same_rules_and_no_role(tmp_path: Path) -> None:
     """Its `rules` in any order are the `effectiveRules` of its assignment."""
     one = stage_document(tmp_path, {"value": [policy(list(reversed(RULES)))]}, "b.json")
@@ -119,11 +121,13 @@ def test_a_policy_has_the_same_rules_and_no_role(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_assignment_without_rules_says_nothing_of_them(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, {"value": [assignment(effectiveRules=[])]})
     assert staged.rows("role_management_policies", *SETTINGS, "rules") == [(None,) * (len(SETTINGS) + 1)]
 
 
+@pytest.mark.slow
 def test_a_policy_that_asks_for_nothing_is_known_to_ask_for_nothing(tmp_path: Path) -> None:
     rules = [{"id": "Notification_Admin_Admin_Eligibility"}]
     staged = stage_document(tmp_path, {"value": [assignment(effectiveRules=rules)]})
@@ -132,6 +136,7 @@ def test_a_policy_that_asks_for_nothing_is_known_to_ask_for_nothing(tmp_path: Pa
     assert json.loads(staged.rows("role_management_policies", "rules")[0]) == rules
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "reason"),

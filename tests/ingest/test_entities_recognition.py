@@ -172,12 +172,14 @@ def _shared_records(folder: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield "operations.csv", next(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_real_exports_have_one_shape_each(shared_data: Path) -> None:
     found = {name: _recognising(record, Context(name)) for name, record in _shared_records(shared_data)}
     assert {len(shapes) for shapes in found.values()} == {1}
     assert len(found) == 7
 
 
+@pytest.mark.slow
 def test_the_catalogue_of_graph_is_known_by_its_records(shared_data: Path) -> None:
     for name, shape in (
         ("graph/GraphAppRoles.json", "graph_app_roles"),

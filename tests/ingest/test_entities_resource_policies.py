@@ -90,6 +90,7 @@ def test_an_assignment_says_who_remediates_for_what(form: Any, tmp_path: Path) -
     assert staged.rejects == []
 
 
+@pytest.mark.slow
 def test_user_assigned_identities_remediate_too(tmp_path: Path) -> None:
     given = {GIVEN: {"principalId": guid(7), "clientId": guid(8)}, "/x": {}}
     record = assignment() | {"identity": {"type": "UserAssigned", "userAssignedIdentities": given}}
@@ -99,6 +100,7 @@ def test_user_assigned_identities_remediate_too(tmp_path: Path) -> None:
     assert staged.rows("policy_assignments", "principal_ids") == [[guid(7)], [], None]
 
 
+@pytest.mark.slow
 @FORMS
 def test_a_definition_names_the_roles_of_who_remediates(form: Any, tmp_path: Path) -> None:
     """Once each, by their GUID."""
@@ -107,6 +109,7 @@ def test_a_definition_names_the_roles_of_who_remediates(form: Any, tmp_path: Pat
     assert staged.rows("policy_definitions", *columns) == [(CUSTOM.lower(), False, "1.2.0", [guid(3)])]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("then", "roles"),
@@ -124,6 +127,7 @@ def test_what_is_no_list_of_roles_is_not_known(then: Any, roles: Any, tmp_path: 
     assert staged.rows("policy_definitions", "role_definition_ids") == [roles]
 
 
+@pytest.mark.slow
 def test_a_definition_without_its_rule_is_not_known(tmp_path: Path) -> None:
     record = definition()
     del record["properties"]["policyRule"]
@@ -131,6 +135,7 @@ def test_a_definition_without_its_rule_is_not_known(tmp_path: Path) -> None:
     assert staged.rows("policy_definitions", "is_set", "role_definition_ids") == [(None, None)]
 
 
+@pytest.mark.slow
 @FORMS
 def test_a_set_has_its_definitions_each_once(form: Any, tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [form(SETS)])
@@ -143,6 +148,7 @@ def _set(held: Any) -> dict[str, Any]:
     return SETS | {"properties": {"policyDefinitions": held}}
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("record", "reason"),

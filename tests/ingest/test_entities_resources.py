@@ -48,6 +48,7 @@ def test_settings_are_known_where_properties_are_listed(more: Any, settings: Any
     assert staged.rejects == []
 
 
+@pytest.mark.slow
 def test_nested_settings_are_found_in_any_capitals(tmp_path: Path) -> None:
     """The Azure CLI prints `enableAzureRbac` beside the id, Resource Manager `enableAzureRBAC` in properties."""
     cluster = f"{SUB}/resourceGroups/rg/providers/Microsoft.ContainerService/managedClusters/aks"
@@ -58,6 +59,7 @@ def test_nested_settings_are_found_in_any_capitals(tmp_path: Path) -> None:
     assert json.loads(found) == {"aadProfile/enableAzureRBAC": "true", "disableLocalAccounts": "true"}
 
 
+@pytest.mark.slow
 def test_a_listing_is_whole_where_its_last_page_says_so_and_nothing_of_it_was_lost(tmp_path: Path) -> None:
     """It speaks for the types that it has; a bare list may have been filtered."""
     page = {
@@ -74,6 +76,7 @@ def test_a_listing_is_whole_where_its_last_page_says_so_and_nothing_of_it_was_lo
     assert stage_document(tmp_path, damaged).rows("listings", "of") == []
 
 
+@pytest.mark.slow
 def test_diagnostic_settings_name_categories_and_groups_of_them(tmp_path: Path) -> None:
     """Those of a storage account stand at each of its services."""
     service = f"{ACCOUNT}/blobServices/default"
@@ -95,6 +98,7 @@ def test_diagnostic_settings_name_categories_and_groups_of_them(tmp_path: Path) 
     ]
 
 
+@pytest.mark.slow
 def test_a_log_without_a_name_is_rejected_and_the_others_are_kept(tmp_path: Path) -> None:
     """One odd entry must not hide that the rest is sent."""
     odd = setting(VAULT, {"category": "AuditEvent", "enabled": True}, {"category": 7, "enabled": "yes"})

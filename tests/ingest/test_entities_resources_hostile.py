@@ -7,12 +7,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.examples import FEW
 from tests.ingest.entity_records import SUB, Staged, stage_document
 from tests.ingest.test_entities_resources import VAULT, resource, setting
+
+pytestmark = pytest.mark.slow
 
 LOG = {"category": "AuditEvent", "enabled": True, "retentionPolicy": {"days": 0}}
 HOSTILE = st.sampled_from(

@@ -42,6 +42,7 @@ def test_exactly_one_shape_and_no_log_takes_a_record(form: str) -> None:
     assert not any(family.recognises(record) for family in FAMILIES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["rows of alerts", "alerts of ARM", "alerts of Graph"])
 def test_an_alert_says_the_same_in_every_export(form: str, tmp_path: Path) -> None:
     """Entities as text or as objects, an account within a session, and evidence that is only context."""
@@ -55,6 +56,7 @@ def test_an_alert_says_the_same_in_every_export(form: str, tmp_path: Path) -> No
     assert sorted(named) == sorted([ADA, ADDRESS, SESSION, MACHINE])
 
 
+@pytest.mark.slow
 def test_a_detection_names_who_where_from_and_which_sign_in(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, records.SIGNALS["detections"][1])
     columns = ("signal_id", "name", "severity", "status", "dismissed")
@@ -64,12 +66,14 @@ def test_a_detection_names_who_where_from_and_which_sign_in(tmp_path: Path) -> N
     assert sorted(staged.rows("signal_entities", *ENTITIES)) == sorted([ADA, ADDRESS, SIGN_IN])
 
 
+@pytest.mark.slow
 def test_a_detection_without_an_object_id_names_the_user_by_name(tmp_path: Path) -> None:
     record = records.RISK_DETECTION | {"userId": None, "ipAddress": "", "requestId": None}
     staged = stage_document(tmp_path, records.listing("x", record))
     assert staged.rows("signal_entities", *ENTITIES) == [("principal", "ada@contoso.com", None, None)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("state", "detail", "dismissed"),
@@ -88,6 +92,7 @@ def test_what_people_judged_of_a_risk(state: str, detail: str, dismissed: bool |
     assert stage_document(tmp_path, records.listing("x", record)).rows("signals", "dismissed") == [dismissed]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("status", "classification", "dismissed"),
@@ -107,6 +112,7 @@ def test_what_people_judged_of_an_alert(
     assert stage_document(tmp_path, records.listing("x", record)).rows("signals", "dismissed") == [dismissed]
 
 
+@pytest.mark.slow
 def test_an_incident_names_its_alerts(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, records.SIGNALS["incidents of a query"][1])
     assert staged.rows("signals", "kind", "dismissed") == [("incident", True)]
@@ -126,6 +132,7 @@ def test_the_portals_table_with_its_own_times(tmp_path: Path) -> None:
     assert sorted(staged.rows("signal_entities", *ENTITIES)) == sorted([ADA, ADDRESS, SESSION, MACHINE])
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("entities", ["{broken", '{"Type": "ip"}', '"text"', "[1, null]", '[[{"Type": "ip"}]]'])
 def test_odd_entities_lose_no_alert_in_silence(entities: str, tmp_path: Path) -> None:
@@ -135,6 +142,7 @@ def test_odd_entities_lose_no_alert_in_silence(entities: str, tmp_path: Path) ->
     assert staged.rejects
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("record", [records.GRAPH_ALERT, records.ARM_ALERT, records.SECURITY_ALERT])
 def test_an_alert_without_an_id_is_rejected(record: dict[str, Any], tmp_path: Path) -> None:
     text = json.dumps(record)

@@ -31,18 +31,21 @@ def test_names_of_tags_are_folded_and_values_are_not(tmp_path: Path) -> None:
     assert _tags(stage_document(tmp_path, [RESOURCE_GROUP])) == TAGS
 
 
+@pytest.mark.slow
 def test_resources_have_their_own(tmp_path: Path) -> None:
     assert _tags(stage_document(tmp_path, [RESOURCE, RESOURCE | {"tags": None}, RESOURCE | {"tags": {}}])) == [
         (RESOURCE["id"], "criticality", "low")
     ]
 
 
+@pytest.mark.slow
 def test_subscriptions_have_tags_beside_their_listing(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [ARM_SUBSCRIPTION | {"tags": {"Owner": "Team A"}}, ARM_SUBSCRIPTION])
     assert _tags(staged) == [(SUB, "owner", "Team A")]
     assert staged.rows("scope_listings", "scope") == [SUB, SUB]
 
 
+@pytest.mark.slow
 def test_a_graph_query_lists_both_kinds_of_containers(tmp_path: Path) -> None:
     """Its answer is an object with the rows in `data`, and its types are in lower case."""
     subscription = {
@@ -70,6 +73,7 @@ def test_a_table_has_the_tags_as_text(tmp_path: Path) -> None:
     assert _tags(stage_files(path)) == [(GROUP + "/providers/a.b/c/d", "criticality", "High")]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -87,12 +91,14 @@ def test_what_cannot_be_used_is_rejected(change: dict[str, Any], reason: str, tm
     assert _tags(staged) == TAGS
 
 
+@pytest.mark.slow
 def test_damaged_tags_of_a_subscription_leave_its_listing(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [ARM_SUBSCRIPTION | {"tags": {"a": 1}}])
     assert staged.rejects == [(1, "`tags` is not an object of strings")]
     assert staged.rows("scope_listings", "scope") == [SUB]
 
 
+@pytest.mark.slow
 def test_hostile_names_of_tags_are_only_names(tmp_path: Path) -> None:
     """Quotes, dots, brackets and line ends address nothing; a tag without a name or a value is none."""
     names = ['a"b', "$.x", "c[0]", "d\ne", "'; DROP TABLE x; --", "é\u202e"]
@@ -102,6 +108,7 @@ def test_hostile_names_of_tags_are_only_names(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_record_with_data_of_its_own_is_no_page(tmp_path: Path) -> None:
     """Only an answer that counts its rows has them in `data`."""
     staged = stage_document(tmp_path, RESOURCE_GROUP | {"data": [RESOURCE]})

@@ -89,12 +89,14 @@ def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str
     assert operations(tmp_path, uri) == [SPELLINGS[uri]]
 
 
+@pytest.mark.slow
 def test_nothing_that_names_somebody_reaches_an_operation(tmp_path: Path) -> None:
     text = " ".join(operations(tmp_path, *SPELLINGS))
     for name in ("contoso", "ann", "Secret", "Pay", "token", USER):
         assert name not in text
 
 
+@pytest.mark.slow
 @pytest.mark.many(5)
 @pytest.mark.parametrize(
     ("status", "outcome"),
@@ -108,6 +110,7 @@ def test_the_answer_says_whether_it_was_use(status: object, outcome: str, tmp_pa
     assert event["outcome"] == outcome
 
 
+@pytest.mark.slow
 def test_a_delegated_request_is_the_users_and_another_one_the_applications(tmp_path: Path) -> None:
     (event,) = events(tmp_path, json.dumps(row()))
     assert (event["principal_id"], event["principal_type"], event["app_id"]) == (USER, "User", APP)
@@ -184,6 +187,7 @@ ACTORS: dict[str, tuple[str, str, str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("actor", ACTORS)
 def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str, tmp_path: Path) -> None:
@@ -192,6 +196,7 @@ def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str,
     assert (event["principal_id"], event["principal_type"]) == (principal, kind)
 
 
+@pytest.mark.slow
 def test_what_an_application_asks_of_its_own_is_application_access_in_the_store(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(
         _token() + "\n" + _token(C_Idtyp="user", UserPrincipalObjectID=USER, requestId="r2")
@@ -224,6 +229,7 @@ SHAPES: dict[str, Callable[[Row], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_of_the_log_says_the_same(shape: str, tmp_path: Path) -> None:
@@ -235,6 +241,7 @@ def test_every_shape_of_the_log_says_the_same(shape: str, tmp_path: Path) -> Non
     assert event["time"].isoformat().startswith("2026-01-05T10:00:00.123")
 
 
+@pytest.mark.slow
 def test_parquet_says_the_same(tmp_path: Path) -> None:
     one = row()
     names = ", ".join(f"'{value}' AS {name}" for name, value in one.items() if name not in {"ResponseStatusCode"})
@@ -244,11 +251,13 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     assert (event["operation"], event["outcome"], event["principal_id"]) == ("GET /users", "succeeded", USER)
 
 
+@pytest.mark.slow
 def test_the_same_request_of_two_shapes_is_one_event(tmp_path: Path) -> None:
     text = json.dumps(_diagnostic(row())) + "\n" + json.dumps(_of_2024(row()))
     assert len(events(tmp_path, text)) == 1
 
 
+@pytest.mark.slow
 def test_requests_stand_beside_other_logs_of_one_file(tmp_path: Path) -> None:
     sign_in = {"TimeGenerated": "2026-01-05T10:00:00Z", "Type": "SigninLogs", "UserId": USER, "AppId": APP, "Id": "s"}
     file = tmp_path / "mixed.jsonl"
@@ -260,6 +269,7 @@ def test_requests_stand_beside_other_logs_of_one_file(tmp_path: Path) -> None:
     assert len([event for chunk in chunks for event in chunk]) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("change", "reason"),
@@ -279,11 +289,13 @@ def test_rows_that_cannot_be_used_are_counted(change: Row, reason: str, tmp_path
     assert len([event for chunk in chunks for event in chunk]) == 1
 
 
+@pytest.mark.slow
 def test_enormous_uris_are_kept_as_what_nobody_can_read(tmp_path: Path) -> None:
     deep, long = "/v1.0" + "/users" * 60, "/v1.0/users?$filter=" + "x" * 20_000
     assert operations(tmp_path, deep, long) == ["GET /{unreadable}", "GET /{unreadable}"]
 
 
+@pytest.mark.nightly
 @settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=64))
 def test_hostile_paths_are_read_and_give_only_words_of_a_schema(tmp_path: Path, texts: list[str]) -> None:

@@ -51,6 +51,7 @@ def test_damage_beyond_single_records_is_a_clear_error(content: bytes, said: str
         events_of(path)
 
 
+@pytest.mark.slow
 def test_zeros_after_a_gzip_stream_are_padding(tmp_path: Path) -> None:
     """The tool itself takes them for the end."""
     path = tmp_path / "x"
@@ -103,6 +104,7 @@ def broken_lines(tmp_path_factory: pytest.TempPathFactory) -> dict[Packed, tuple
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "number", range(len(BROKEN)), ids=[f"{line[:20].decode('latin-1')}-{reason}" for line, reason in BROKEN]
 )
@@ -120,6 +122,7 @@ def test_a_broken_line_is_a_reject_among_good_ones(
     assert events == 2
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "change",
@@ -141,6 +144,7 @@ def test_what_is_odd_but_beside_the_point_is_no_loss(change: Callable[[bytes], b
     assert len(events_of(path)) == len(CALLS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", [0, 1])
 def test_an_error_that_quotes_half_a_character_is_survived(before: int, tmp_path: Path) -> None:
     """The reader's message quotes the value that it did not expect, and may cut it within a character."""
@@ -150,6 +154,7 @@ def test_an_error_that_quotes_half_a_character_is_survived(before: int, tmp_path
     assert len(events_of(path)) == 1
 
 
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("change", "events", "rejected"),
@@ -172,6 +177,7 @@ def test_faulty_rows_of_a_table_are_rejects(
     assert (len(events_of(path)), report.files[0].rejected) == (events, rejected)
 
 
+@pytest.mark.nightly
 def test_values_of_a_list_that_are_no_records_are_rejects(tmp_path: Path) -> None:
     """With their place in the list."""
     path = tmp_path / "x"
@@ -182,6 +188,7 @@ def test_values_of_a_list_that_are_no_records_are_rejects(tmp_path: Path) -> Non
     assert len(events_of(path)) == len(CALLS)
 
 
+@pytest.mark.nightly
 def test_one_damaged_file_among_many_costs_only_itself(tmp_path: Path) -> None:
     """Files are read together; a broken line in one is found there."""
     for number in range(9):
@@ -191,6 +198,7 @@ def test_one_damaged_file_among_many_costs_only_itself(tmp_path: Path) -> None:
     assert [(file.read, file.rejected) for file in report.files] == [(1 + (n == 4), int(n == 4)) for n in range(9)]
 
 
+@pytest.mark.slow
 def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
     """Log Analytics answers 200 with an error beside the rows that it has."""
     path = tmp_path / "x"
@@ -200,6 +208,7 @@ def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
     assert any("failed in part: too large" in note for note in report.notes)
 
 
+@pytest.mark.nightly
 @settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject) -> None:
@@ -221,6 +230,7 @@ def test_no_damage_to_a_line_loses_a_record(tmp_path: Path, data: st.DataObject)
     assert kept >= len(lines) - 1
 
 
+@pytest.mark.nightly
 @settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(shape=st.sampled_from([name for name in SHAPES if name != "portal-csv"]), data=st.data())
 def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObject) -> None:
@@ -237,6 +247,7 @@ def test_no_bytes_crash_the_reader(tmp_path: Path, shape: str, data: st.DataObje
         assert str(path) in error.message
 
 
+@pytest.mark.nightly
 @settings(FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     record=st.dictionaries(
@@ -259,6 +270,7 @@ def test_no_record_crashes_the_reader(tmp_path: Path, record: dict[str, object])
     assert sum(file.read for file in report.files) == 2
 
 
+@pytest.mark.nightly
 @pytest.mark.many(2)
 @pytest.mark.parametrize("bad", [b"\\ud800", b"\\udc00", b"\\udc00\\ud800", b"a\xffb", b"\\\\\\ud800"])
 @pytest.mark.parametrize("shape", ["az-list", "rest-pages"])

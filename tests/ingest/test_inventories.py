@@ -112,6 +112,7 @@ def whole(folder: Path) -> Path:
     return write(folder, **files, manifest=manifest(entry(LISTED), entry(GRAPH), entry(PROVIDERS)))
 
 
+@pytest.mark.nightly
 def test_a_manifest_makes_its_listings_complete(loaded: Loaded, tmp_path: Path) -> None:
     loaded.load(whole(tmp_path / "exports"))
     assert loaded.problems == {"resource_list": None, "resource_graph": None, "providers": None}
@@ -128,12 +129,14 @@ def test_a_manifest_makes_its_listings_complete(loaded: Loaded, tmp_path: Path) 
     assert loaded.report.notes == ()
 
 
+@pytest.mark.nightly
 def test_files_without_a_manifest_prove_presence_only(loaded: Loaded, tmp_path: Path) -> None:
     loaded.load(write(tmp_path / "exports", resources=RESOURCES, graph=answer(*RESOURCES, total=2)))
     assert loaded.rows("FROM inventories") == []
     assert loaded.rows("SELECT count(*) FROM resources") == [(2,)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("more", "document", "problem"),
@@ -167,6 +170,7 @@ def test_whatever_speaks_against_a_list_is_said(
     assert problem in str(loaded.problems["resource_list"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
@@ -183,6 +187,7 @@ def test_an_answer_of_resource_graph_says_whether_it_is_whole(
     assert problem in str(loaded.problems["resource_graph"])
 
 
+@pytest.mark.slow
 def test_pages_of_one_query_are_one_listing(loaded: Loaded, tmp_path: Path) -> None:
     """Their rows are added up; one of them alone is not whole."""
     pages = {"one": answer(resource(1), total=2, token="next"), "two": answer(resource(2), total=2)}
@@ -192,6 +197,7 @@ def test_pages_of_one_query_are_one_listing(loaded: Loaded, tmp_path: Path) -> N
     assert loaded.rows("SELECT rows FROM inventories") == [(2,)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("base", "document", "kind", "problem"),
@@ -212,6 +218,7 @@ def test_an_empty_subscription_is_listed_too(
     assert loaded.problems == {kind: problem}
 
 
+@pytest.mark.slow
 def test_a_query_of_the_whole_tenant_shows_only_the_subscriptions_that_it_found(loaded: Loaded, tmp_path: Path) -> None:
     """The Azure CLI asks the subscriptions that it knows, at most 1,000, so nothing is proved of others."""
     document = answer(resource(1), resource(2, OTHER), total=2)
@@ -221,6 +228,7 @@ def test_a_query_of_the_whole_tenant_shows_only_the_subscriptions_that_it_found(
     ]  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_the_order_of_loads_does_not_matter(tmp_path: Path) -> None:
     """The manifest before, after, alone or with its files, twice, and in an archive."""
     folder = whole(tmp_path / "exports")
@@ -239,6 +247,7 @@ def test_the_order_of_loads_does_not_matter(tmp_path: Path) -> None:
     assert Loaded(tmp_path / "zip").load(tmp_path / "exports.zip").content[:3] == expected.content[:3]
 
 
+@pytest.mark.nightly
 def test_a_file_that_comes_later_makes_the_listing_complete(loaded: Loaded, tmp_path: Path) -> None:
     folder = write(tmp_path / "exports", manifest=manifest(entry(LISTED)))
     loaded.load(folder)
@@ -252,6 +261,7 @@ def test_a_file_that_comes_later_makes_the_listing_complete(loaded: Loaded, tmp_
     assert loaded.load(folder).problems == {"resource_list": None}
 
 
+@pytest.mark.nightly
 def test_a_newer_reading_stands_beside_the_older_one(tmp_path: Path) -> None:
     """Both inventories stay; of a registration the newest state counts, whatever is loaded first."""
     folders = [
@@ -268,6 +278,7 @@ def test_a_newer_reading_stands_beside_the_older_one(tmp_path: Path) -> None:
     assert one.rows("SELECT count(*), any_value(problem) FROM inventories") == [(2, "the reading was not finished")]
 
 
+@pytest.mark.nightly
 def test_only_a_difference_from_the_manifest_is_said_of_other_files(loaded: Loaded, tmp_path: Path) -> None:
     users = {"path": "users.json", "kind": "users", "query": "az ad user list", "rows": 3, "subscriptions": "tenant"}
     user = {"id": guid(1), "displayName": "Ada", "userPrincipalName": "ada@contoso.com"}
@@ -278,6 +289,7 @@ def test_only_a_difference_from_the_manifest_is_said_of_other_files(loaded: Load
     assert loaded.rows("FROM inventories") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", [[provider("Microsoft.Web")], {"value": [provider("Microsoft.Web")]}])
 def test_a_record_of_a_provider_names_its_subscription(document: Any, loaded: Loaded, tmp_path: Path) -> None:
     loaded.load(write(tmp_path / "exports", anything=document))
@@ -286,6 +298,7 @@ def test_a_record_of_a_provider_names_its_subscription(document: Any, loaded: Lo
     ]
 
 
+@pytest.mark.nightly
 def test_else_the_manifest_or_the_name_of_its_file_does(tmp_path: Path) -> None:
     bare = [provider("Microsoft.Web", subscription=None)]
     by_name = Loaded(tmp_path / "a").load(write(tmp_path / "one" / "providers", **{ID: bare}))
@@ -300,6 +313,7 @@ def test_else_the_manifest_or_the_name_of_its_file_does(tmp_path: Path) -> None:
     assert reason.startswith("the subscription of this provider is unknown")
 
 
+@pytest.mark.slow
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("more", "reason"),
@@ -319,6 +333,7 @@ def test_an_unusable_provider_is_rejected(more: dict[str, Any], reason: str, loa
 _DEEP = "[" * 3_000 + "]" * 3_000
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("document", "reason"),
@@ -366,6 +381,7 @@ def test_a_hostile_manifest_is_a_counted_reject(
     assert not any("secret" in row.path for row in loaded.report.rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [_DEEP, '{"a": ' * 3_000 + "1" + "}" * 3_000, "9" * 10_000])
 def test_a_manifest_that_cannot_be_parsed_is_a_counted_reject(text: str, loaded: Loaded, tmp_path: Path) -> None:
     document = json.dumps(manifest())[:-1] + f', "more": {text}}}'
@@ -374,6 +390,7 @@ def test_a_manifest_that_cannot_be_parsed_is_a_counted_reject(text: str, loaded:
     assert loaded.rows("FROM inventories") == []
 
 
+@pytest.mark.slow
 def test_a_link_out_of_the_folder_is_not_followed(loaded: Loaded, tmp_path: Path) -> None:
     """A manifest that is loaded alone reads the files that it names, but only those below its folder."""
     write(tmp_path / "outside", resources=RESOURCES)
@@ -385,6 +402,7 @@ def test_a_link_out_of_the_folder_is_not_followed(loaded: Loaded, tmp_path: Path
     assert "there is no file" in str(loaded.problems["resource_list"])
 
 
+@pytest.mark.nightly
 def test_a_manifest_of_another_tenant_is_rejected(loaded: Loaded, tmp_path: Path) -> None:
     """The root management group has the id of its tenant as its name."""
     group = "/providers/Microsoft.Management/managementGroups"
@@ -397,6 +415,7 @@ def test_a_manifest_of_another_tenant_is_rejected(loaded: Loaded, tmp_path: Path
     assert reason == "its `tenant_id` is not the tenant of the management groups"
 
 
+@pytest.mark.slow
 def test_packed_files_are_named_as_they_are(loaded: Loaded, tmp_path: Path) -> None:
     folder = write(tmp_path / "exports", manifest=manifest(entry(LISTED, path="resources.json.gz")))
     (folder / "resources.json.gz").write_bytes(gzip.compress(json.dumps(RESOURCES).encode()))
@@ -410,6 +429,7 @@ def declared(loaded: Loaded, *paths: Path, reader: str = READER) -> Loaded:
     return loaded.load(*paths, inventory_by=reader, inventory_on="2026-10-02T00:00:00Z")
 
 
+@pytest.mark.nightly
 def test_a_user_vouches_for_files_without_a_manifest(loaded: Loaded, tmp_path: Path) -> None:
     listings = {"resources": RESOURCES, "graph": answer(*RESOURCES, total=2)}
     declared(loaded, write(tmp_path / "exports", **listings, providers=[provider("Microsoft.Web")]))
@@ -420,6 +440,7 @@ def test_a_user_vouches_for_files_without_a_manifest(loaded: Loaded, tmp_path: P
     assert loaded.rows("SELECT reader_id FROM provider_registrations") == [(READER,)]
 
 
+@pytest.mark.slow
 def test_two_lists_of_one_subscription_are_not_each_whole(loaded: Loaded, tmp_path: Path) -> None:
     """`az keyvault list` prints resources as well."""
     vaults = [resource(3, kind="Microsoft.KeyVault/vaults")]
@@ -427,11 +448,13 @@ def test_two_lists_of_one_subscription_are_not_each_whole(loaded: Loaded, tmp_pa
     assert "several files list this subscription" in str(loaded.problems["resource_list"])
 
 
+@pytest.mark.nightly
 def test_a_manifest_is_believed_before_the_user(loaded: Loaded, tmp_path: Path) -> None:
     declared(loaded, whole(tmp_path / "exports"))
     assert loaded.rows("SELECT DISTINCT vouched_by FROM inventories") == [("manifest",)]
 
 
+@pytest.mark.nightly
 def test_a_reader_is_named_by_id_upn_or_name(loaded: Loaded, tmp_path: Path) -> None:
     users = [
         {"id": guid(1), "displayName": "Ada", "userPrincipalName": "ada@contoso.com"},
@@ -448,6 +471,7 @@ def test_a_reader_is_named_by_id_upn_or_name(loaded: Loaded, tmp_path: Path) -> 
         declared(loaded, folder, reader="nobody")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -461,6 +485,7 @@ def test_a_user_says_who_and_when(options: dict[str, str], message: str, loaded:
         loaded.load(write(tmp_path / "exports", resources=RESOURCES), **options)
 
 
+@pytest.mark.slow
 def test_projected_rows_of_resource_graph_are_resources(loaded: Loaded, tmp_path: Path) -> None:
     """A query may choose the columns that say what a resource is."""
     chosen = [{key: record[key] for key in ("id", "type")} for record in RESOURCES]

@@ -51,6 +51,7 @@ def test_sign_ins_of_microsofts_applications_cover_no_other_log(tmp_path: Path) 
     assert coverage_of(tmp_path, OF_MICROSOFT) == {("sign_in_log", "microsoft_service_principal")}
 
 
+@pytest.mark.slow
 def test_sign_ins_of_microsofts_applications_are_sign_ins(tmp_path: Path) -> None:
     row = {
         "Type": "MicrosoftServicePrincipalSignInLogs",
@@ -66,6 +67,7 @@ def test_sign_ins_of_microsofts_applications_are_sign_ins(tmp_path: Path) -> Non
         assert found == [("microsoft_service_principal", SERVICE, APP)]
 
 
+@pytest.mark.nightly
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     "category", ["ProvisioningLogs", "ADFSSignInLogs", "NetworkAccessTrafficLogs", "B2CRequestLogs", "NeverHeardOf"]
@@ -90,16 +92,19 @@ def test_a_log_of_the_tenant_that_no_rule_knows_is_read_and_covers_nothing(categ
         assert any("recognised and not used" in note for note in report.notes)
 
 
+@pytest.mark.slow
 def test_a_record_of_the_tenant_without_a_category_is_rejected(tmp_path: Path) -> None:
     path = write_lines(tmp_path, [OF_MICROSOFT, of_tenant(None)])
     assert [(line, reason) for line, reason, _ in rejects_of(path)] == [(2, "it is not a record of a known log")]
 
 
+@pytest.mark.nightly
 def test_what_an_audit_record_is_about_counts_as_its_category(tmp_path: Path) -> None:
     record = of_tenant("UserManagement", loggedByService="Core Directory") | {"operationName": "Delete user"}
     assert coverage_of(tmp_path, record) == {("entra_audit_log", "AuditLogs")}
 
 
+@pytest.mark.slow
 def test_no_category_however_odd_loses_a_record_or_covers_the_audit_log(tmp_path: Path) -> None:
     said = random.Random(3)  # noqa: S311  odd words, not secrets
     words = ["AuditLog", "s", "SignIn", "Logs", "Microsoft", "ServicePrincipal", "\u0130", "'", "%", " ", "Other2"]

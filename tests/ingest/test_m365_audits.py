@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from tests.ingest.parsing import events_of_records, rejects_of, write_lines
@@ -49,11 +51,13 @@ def test_what_an_application_did_as_itself_is_its_use_of_an_api(tmp_path: Path) 
     assert event["outcome"] == "succeeded"
 
 
+@pytest.mark.slow
 def test_what_it_did_for_a_user_names_the_user(tmp_path: Path) -> None:
     (event,) = events_of_records(tmp_path, audit(UserType=0, AppAccessContext={"ClientAppId": APP}))
     assert (event["principal_type"], event["principal_name"], event["operation"]) == ("User", USER, "Exchange/Send")
 
 
+@pytest.mark.slow
 def test_a_row_of_log_analytics_is_the_same_event(tmp_path: Path) -> None:
     row = {
         "TimeGenerated": "2026-01-05T10:00:00Z", "Type": "OfficeActivity", "OfficeWorkload": "Exchange",
@@ -67,6 +71,7 @@ def test_a_row_of_log_analytics_is_the_same_event(tmp_path: Path) -> None:
     assert other["ip"] == "203.0.113.5"
 
 
+@pytest.mark.slow
 def test_people_failures_and_the_directory_are_counted_and_show_no_use(tmp_path: Path) -> None:
     person = audit(AppAccessContext={}, ClientAppId="", AppId="", UserType=0, Id="1")
     failed = audit(ResultStatus="Failed", Id="2")
@@ -74,6 +79,7 @@ def test_people_failures_and_the_directory_are_counted_and_show_no_use(tmp_path:
     assert {event["outcome"] for event in events_of_records(tmp_path, person, failed, directory)} == {"other"}
 
 
+@pytest.mark.nightly
 def test_hostile_words_are_no_operations_and_a_record_without_time_is_rejected(tmp_path: Path) -> None:
     (event,) = events_of_records(tmp_path, audit(Operation="Send?api=x\u202e<b>", Workload="a/b" * 100))
     assert event["operation"] == f"unnamed/unnamed?api={GRAPH}"
@@ -81,6 +87,7 @@ def test_hostile_words_are_no_operations_and_a_record_without_time_is_rejected(t
     assert [reason for _, reason, _ in rejects_of(lines)] == ["its time cannot be read"]
 
 
+@pytest.mark.nightly
 def test_the_store_counts_them_apart_from_requests_to_graph(tmp_path: Path) -> None:
     """A user's name is resolved when it is read, and each workload has days of its own."""
     db = tmp_path / "s.duckdb"

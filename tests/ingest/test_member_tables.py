@@ -55,6 +55,7 @@ def _loaded(path: Path, content: bytes) -> dict[str, Any]:
         }
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "Graph.json"])
 def test_members_are_those_of_graph(form: str, tmp_path: Path) -> None:
     """The file's name has the group; a device is a member and no principal."""
@@ -64,6 +65,7 @@ def test_members_are_those_of_graph(form: str, tmp_path: Path) -> None:
     assert [member for _, member, *_ in found["members"]] == list(KINDS) and len(found["principals"]) == 3
 
 
+@pytest.mark.slow
 def test_a_table_of_powershell_has_the_ids_of_members(tmp_path: Path) -> None:
     rows = [["", one["Id"], _TYPE_NAME] for one in _POWERSHELL]
     found = _loaded(tmp_path / "a" / f"members-{GROUP}.csv", table(_POWERSHELL[0], rows))
@@ -78,6 +80,7 @@ def test_members_of_no_named_group_are_rejected(form: str, tmp_path: Path) -> No
     assert len(reasons) == 1 and "name the file members-ID" in reasons.pop()
 
 
+@pytest.mark.slow
 def test_ids_and_times_that_excel_changed_are_rejected(tmp_path: Path) -> None:
     path = tmp_path / f"members-{GROUP}.csv"
     path.write_bytes(table(["Object ID", "Member type"], [["1,23E+35", "User"], [ANNA, "User"]], ";", 0))
@@ -92,6 +95,7 @@ def test_ids_and_times_that_excel_changed_are_rejected(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_definitions_are_read_from_json_and_refused_in_a_table(tmp_path: Path) -> None:
     """Windows PowerShell wraps a list in an object with its length; a table has the types of lists in their place."""
     role = {
@@ -116,6 +120,7 @@ def test_definitions_are_read_from_json_and_refused_in_a_table(tmp_path: Path) -
     assert "ConvertTo-Json" in reason
 
 
+@pytest.mark.slow
 def test_an_answer_of_resource_graph_and_its_rows_are_the_same_resources(tmp_path: Path) -> None:
     """`az graph query` has its rows under `data`; with `--query data` it has the rows alone."""
     sub = "/subscriptions/60000000-0000-4000-8000-000000000000/resourceGroups/rg/providers"

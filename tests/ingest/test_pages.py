@@ -67,6 +67,7 @@ def told_of(path: Path) -> dict[str, list[Any]]:
     return {**told(con, {0: path.name}), "notes": list(report.notes)}
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("name", [*PLAIN, *ODD])
 def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +82,7 @@ def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monk
     assert read["stage_event_rows"] or read["stage_sign_in_rows"]
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("name", PLAIN)
 def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +93,7 @@ def test_plain_pages_are_read_once(name: str, tmp_path: Path, monkeypatch: pytes
     assert told_of(path)["stage_files"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("records", [CALLS, [*CALLS, SIGN_IN]])
 def test_a_page_longer_than_a_record_may_be(
     records: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

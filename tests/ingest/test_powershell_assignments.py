@@ -14,6 +14,8 @@ from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
+pytestmark = pytest.mark.slow
+
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ID = "c0000000-0000-4000-8000-00000000000{}"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"

@@ -224,6 +224,7 @@ def parsed(tmp_path_factory: pytest.TempPathFactory) -> tuple[duckdb.DuckDBPyCon
     return con, {shown: by_path[str(path)] for shown, path in zip(TABLE, paths, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", TABLE)
 def test_a_record_becomes_what_its_publisher_means(
     shown: str, parsed: tuple[duckdb.DuckDBPyConnection, dict[str, StagedFile]]
@@ -257,6 +258,7 @@ def _table(*events: Record) -> str:
     return text.getvalue()
 
 
+@pytest.mark.nightly
 def test_every_form_of_cloud_audit_events_gives_the_same_events(tmp_path: Path) -> None:
     paths = [tmp_path / name for name in ("graph", "defender", "hub", "portal")]
     for path, write in zip(paths, (_page, _answer, _hub, _table), strict=True):
@@ -267,6 +269,7 @@ def test_every_form_of_cloud_audit_events_gives_the_same_events(tmp_path: Path) 
         assert con.execute(_AS_USER.format(f"file_id = {part}")).fetchall() == _EVENTS
 
 
+@pytest.mark.slow
 def test_tables_of_the_portal_are_calls_and_assignments(tmp_path: Path) -> None:
     """The Activity Log blade has display names of operations, the IAM blade the columns of PowerShell."""
     calls = dict.fromkeys(PORTAL_COLUMNS, "") | {
@@ -292,6 +295,7 @@ def test_tables_of_the_portal_are_calls_and_assignments(tmp_path: Path) -> None:
     assert con.execute(assigned).fetchall() == [(guid(31), USER, guid(32), SUB)]
 
 
+@pytest.mark.slow
 def test_pages_of_signals_load_with_the_type_on_each_record(tmp_path: Path) -> None:
     listed = {
         "riskDetection": (RISK_DETECTION, "risk_detections"),
@@ -321,6 +325,7 @@ LISTED = {"id": guid(20), "displayName": "Global Administrator", "roleTemplateId
 ASSIGNED = {"id": "lAPpYvVpN0KRkAEhdxReEA", "principalId": USER, "roleDefinitionId": ROLE, "directoryScopeId": "/"}
 
 
+@pytest.mark.nightly
 def test_the_older_listing_of_roles_gives_active_assignments_at_the_tenant_and_no_listing(tmp_path: Path) -> None:
     """It is left out where the newer listing has the same, and proves nothing of what it lacks."""
     old, new = write_lines(tmp_path, [LISTED], "old"), write_lines(tmp_path, [ASSIGNED], "new")
@@ -336,6 +341,7 @@ def test_the_older_listing_of_roles_gives_active_assignments_at_the_tenant_and_n
         assert store.frame(held).rows() == [(ASSIGNED["id"], "active", USER, ROLE, "/")]
 
 
+@pytest.mark.nightly
 def test_records_of_unknown_files_are_counted(tmp_path: Path) -> None:
     """A folder may hold anything: what is not known is a number of the summary, and a row of `loads`."""
     folder = tmp_path / "exports"
@@ -353,6 +359,7 @@ def test_records_of_unknown_files_are_counted(tmp_path: Path) -> None:
         assert store.frame(kept).rows() == [(5, 5)]
 
 
+@pytest.mark.nightly
 def test_an_audit_without_a_rule_is_an_unmapped_operation(tmp_path: Path) -> None:
     store, _ = _loaded(tmp_path, write_lines(tmp_path, [audit("Tidy the shelf"), audit("Add user")]))
     with store:
@@ -360,6 +367,7 @@ def test_an_audit_without_a_rule_is_an_unmapped_operation(tmp_path: Path) -> Non
     assert found == [("entra_audit_log", "Core Directory/Tidy the shelf", 1, 0)]
 
 
+@pytest.mark.slow
 def test_azure_ad_graph_covers_nothing(tmp_path: Path) -> None:
     """Neither its own days nor those of Microsoft Graph, so no window rests on it."""
     store, report = _loaded(tmp_path, write_lines(tmp_path, [OLDER_GRAPH]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import duckdb
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,7 @@ def _guid(text: str | None) -> str | None:
     return found[1].lower() if found else None
 
 
+@pytest.mark.slow
 @given(st.lists(_TEXTS, min_size=1, max_size=30))
 @MANY
 def test_the_guid_in_an_id_is_read_by_one_rule_whatever_stands_around_it(texts: list[str | None]) -> None:

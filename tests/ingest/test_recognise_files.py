@@ -38,6 +38,7 @@ def test_a_named_file_of_unknown_content_is_an_error(content: bytes, said: str, 
     assert "Activity Log" in str(caught.value.hint)
 
 
+@pytest.mark.slow
 def test_unknown_files_of_a_folder_are_listed(tmp_path: Path) -> None:
     """A folder holds what it holds."""
     (tmp_path / "readme.txt").write_text("hello")
@@ -49,6 +50,7 @@ def test_unknown_files_of_a_folder_are_listed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "content",
@@ -71,6 +73,7 @@ def test_what_is_empty_is_no_error(content: bytes, tmp_path: Path) -> None:
     assert [(file.source, file.read) for file in report.files] == [("empty", 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("content", [b"[] x", b'{"value":[}', b'{"value":' + b"[" * 100_000, b"[" * 100_000, b"[,]"])
 def test_what_cannot_be_read_is_not_empty(content: bytes, tmp_path: Path) -> None:
@@ -81,6 +84,7 @@ def test_what_cannot_be_read_is_not_empty(content: bytes, tmp_path: Path) -> Non
         events_of(path)
 
 
+@pytest.mark.slow
 def test_an_empty_first_page_does_not_hide_the_second(tmp_path: Path) -> None:
     """Pages stand one behind the other, with or without a line between them."""
     path = tmp_path / "x"
@@ -88,6 +92,7 @@ def test_an_empty_first_page_does_not_hide_the_second(tmp_path: Path) -> None:
     assert len(events_of(path)) == 2
 
 
+@pytest.mark.nightly
 def test_a_first_record_beyond_the_first_look_is_found(tmp_path: Path) -> None:
     """Claims can be long: a user in hundreds of groups."""
     record = rest(Call(1))
@@ -128,6 +133,7 @@ def test_the_form_is_told_by_the_head(text: str, form: str) -> None:
     assert sniff(text.encode()).form == form
 
 
+@pytest.mark.slow
 def test_times_of_the_portal_in_a_local_zone_are_refused(tmp_path: Path) -> None:
     """A local time says no instant: guessing it would move events over day borders."""
     text = SHAPES["portal-csv"]([Call(1)]).replace(b"[UTC]", b"[Europe/Berlin]")
@@ -137,6 +143,7 @@ def test_times_of_the_portal_in_a_local_zone_are_refused(tmp_path: Path) -> None
         events_of(path)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_real_log_is_recognised(count: int, shared_data: Path) -> None:
     """Real exports, each alone and all together, give a count for every record."""

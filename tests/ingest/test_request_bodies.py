@@ -45,6 +45,7 @@ def staged(*paths: Path) -> list[tuple[Any, ...]]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_shape_shows_what_was_asked_for(shape: str, tmp_path: Path) -> None:
@@ -58,6 +59,7 @@ def test_every_shape_shows_what_was_asked_for(shape: str, tmp_path: Path) -> Non
     assert staged(path) == [(fold(ASSIGNMENT), READER, "ServicePrincipal", SOMEBODY)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spelling", "as_text"), [("requestBody", True), ("responseBody", False), ("responseBody", True)]
 )
@@ -80,6 +82,7 @@ def test_only_a_request_names_the_type_that_a_condition_looks_at(tmp_path: Path)
     assert sorted(rows, key=str) == [("ServicePrincipal", "ServicePrincipal"), ("User", None)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("text", "shown"),
@@ -109,6 +112,7 @@ def test_a_body_that_is_no_object_is_no_harm(text: str, tmp_path: Path) -> None:
     assert len(rows.rows("event_rows", "operation")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.many(1)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_answers_show_the_identity_of_a_resource(shape: str, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def write_tables(folder: Path, row: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("source", SERVICES)
 def test_every_shape_of_a_record_is_the_same_call(source: str, tmp_path: Path) -> None:
     """Portal CSV, the answer of a query, lines of diagnostic settings and an envelope of Event Hubs: one event."""
@@ -112,6 +112,7 @@ def test_a_secret_that_was_read_is_use_of_its_data_action_at_the_secret(tmp_path
     assert (event["outcome"], event["role_assignment_id"], event["plane"]) == ("succeeded", ASSIGNMENT, "data")
 
 
+@pytest.mark.slow
 def test_the_question_without_a_token_is_part_of_the_call_and_by_itself_nothing(tmp_path: Path) -> None:
     """A client asks once without a token to learn whom to ask for one; that is no refusal."""
     challenge = vault_diagnostic(
@@ -122,6 +123,7 @@ def test_the_question_without_a_token_is_part_of_the_call_and_by_itself_nothing(
     assert accesses(tmp_path, challenge) == [(f"{SECRETS}/getSecret/action", "other", "none", "data")]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "outcome", "access"),
@@ -138,6 +140,7 @@ def test_what_a_vault_answers_decides(changes: dict[str, Any], outcome: str, acc
     assert accesses(tmp_path, vault_row(**changes)) == [(f"{SECRETS}/getSecret/action", outcome, access, "data")]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("operation", "action", "scope", "access"),
@@ -157,6 +160,7 @@ def test_operations_of_a_vault(operation: str, action: str, scope: str, access: 
     assert accesses(tmp_path, record)[0][2] == access
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "operation", "action"),
     [
@@ -172,6 +176,7 @@ def test_messages_name_an_application(resource: str, operation: str, action: str
     assert (event["principal_id"], event["principal_name"]) == (None, APP)
 
 
+@pytest.mark.slow
 def test_a_connection_uses_no_permission_and_a_policy_is_a_key(tmp_path: Path) -> None:
     """Shared access policies prove use of their key, and nobody's role."""
     rows = [
@@ -185,11 +190,13 @@ def test_a_connection_uses_no_permission_and_a_policy_is_a_key(tmp_path: Path) -
     assert all(event["principal_name"] != "RootManageSharedAccessKey" for event in events_of_records(tmp_path, *rows))
 
 
+@pytest.mark.slow
 def test_the_failure_of_a_message_says_nothing(tmp_path: Path) -> None:
     """Runtime audit logs do not tell a refusal from another failure: neither use nor demand."""
     assert accesses(tmp_path, message_row(Status="Failure"))[0][1] == "other"
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("event", "action", "scope"),
@@ -233,6 +240,7 @@ def test_verbs_of_kubernetes_are_data_actions(event: dict[str, Any], action: str
     assert (found["role_assignment_id"], found["principal_id"]) == (ASSIGNMENT, OID)
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "outcome", "access"),
@@ -256,6 +264,7 @@ def test_only_what_azure_decides_in_a_cluster_is_use_of_a_role(
     assert [row[1:3] for row in accesses(tmp_path, cluster_diagnostic(audit_event(**changes)))] == [(outcome, access)]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "operation", "outcome", "access"),
@@ -279,6 +288,7 @@ def test_a_registry_names_who_pulled_by_an_id_of_unknown_kind(
     assert event["principal_name"] == (changes.get("Identity", OID) if access == "roles" else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("identity", "access"), [(OID, "none"), (UPN, "none"), ("acr-admin", "key")])
 def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_account(
     identity: str, access: str, tmp_path: Path
@@ -288,6 +298,7 @@ def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_acco
     assert accesses(tmp_path, login) == [("Login", "other", access, "data")]
 
 
+@pytest.mark.slow
 def test_databases_have_roles_of_their_own(tmp_path: Path) -> None:
     """They are flagged and not mapped: no Azure role let these through."""
     assert accesses(tmp_path, item_row(), statement_row(), item_row(AuthTokenType="PrimaryMasterKey")) == [
@@ -299,6 +310,7 @@ def test_databases_have_roles_of_their_own(tmp_path: Path) -> None:
     assert (event["scope"], event["principal_id"], event["correlation_id"]) == (COSMOS, OID, CALL)
 
 
+@pytest.mark.slow
 def test_one_id_for_many_requests_does_not_make_them_one(tmp_path: Path) -> None:
     """What was asked for tells them apart."""
     other = vault_row(RequestUri="https://kv.vault.azure.net/secrets/other?api-version=7.4")

@@ -78,6 +78,7 @@ def mutants(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return record | draw(st.dictionaries(st.text("XyZ_", min_size=3, max_size=8), HOSTILE, max_size=2))
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("name", RENDERS)
 # Each example reads files, so shrinking a failure would take minutes and its records are small anyway.
@@ -114,6 +115,7 @@ def test_every_record_is_an_event_or_a_reject(name: str, data: st.DataObject) ->
 _TOLD = ("resource_log", "m365_audit_log", "graph_activity_log", "entra_audit_log", "sign_in_log", "activity_log")
 
 
+@pytest.mark.nightly
 def test_an_enormous_path_is_no_scope_of_its_own(tmp_path: Path) -> None:
     """Names of secrets have at most 127 letters, digits and dashes; anything else counts at the vault."""
     for path in ("a" * 200_000, "..", "x%2F..%2Fy", "x'; drop", "\u202esecret"):
@@ -122,6 +124,7 @@ def test_an_enormous_path_is_no_scope_of_its_own(tmp_path: Path) -> None:
         assert event["scope"] == VAULT
 
 
+@pytest.mark.slow
 def test_an_enormous_operation_or_resource_is_rejected(tmp_path: Path) -> None:
     """No name of Azure is so long; the row is kept among the rejects."""
     rows = [
@@ -136,6 +139,7 @@ def test_an_enormous_operation_or_resource_is_rejected(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_spellings_of_two_years_are_one_column(tmp_path: Path) -> None:
     """AzureDiagnostics has had the object id under two names, and AuthKey became AuthId."""
     old = records.vault_diagnostics_row()
@@ -147,6 +151,7 @@ def test_spellings_of_two_years_are_one_column(tmp_path: Path) -> None:
     assert names == {records.APP}
 
 
+@pytest.mark.slow
 def test_columns_in_other_capitals_are_found(tmp_path: Path) -> None:
     """Exports do not keep to one spelling; what the fast way misses is read again."""
     row = {key.upper(): value for key, value in records.cluster_row().items()}

@@ -21,6 +21,8 @@ from tests.ingest.signal_records import (
 )
 from tests.ingest.test_sign_in_logs import diagnostic_record
 
+pytestmark = pytest.mark.slow
+
 SIGNALS = {
     "UserRiskEvents": RISK_DETECTION,
     "ServicePrincipalRiskEvents": WORKLOAD_DETECTION,

@@ -165,6 +165,7 @@ def test_large_files_are_read_by_themselves(tmp_path: Path, monkeypatch: pytest.
     assert list(together(batch, tmp_path)) == [batch]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_without_room_files_are_read_by_themselves(
     pack: Callable[[bytes], bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -188,6 +189,7 @@ def test_without_room_files_are_read_by_themselves(
     assert len(expected["stage_event_rows"]) == 6
 
 
+@pytest.mark.slow
 def test_a_damaged_file_among_many_is_named(tmp_path: Path) -> None:
     """The error speaks of the file, not of the copy."""
     for number in range(3):

@@ -33,6 +33,7 @@ def paths_in(report: object) -> list[str]:
     return [file.path for file in report.files]  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_files_folders_archives_and_stdin_in_one_call(tmp_path: Path) -> None:
     """Whatever is given is read, each file once."""
     (tmp_path / "folder" / "deep").mkdir(parents=True)
@@ -48,6 +49,7 @@ def test_files_folders_archives_and_stdin_in_one_call(tmp_path: Path) -> None:
     assert [file.read for file in report.files] == [1] * 5
 
 
+@pytest.mark.slow
 def test_compression_is_told_by_content(tmp_path: Path) -> None:
     """A name that lies about it does no harm."""
     (tmp_path / "plain.gz").write_bytes(LINES([Call(1)]))
@@ -55,6 +57,7 @@ def test_compression_is_told_by_content(tmp_path: Path) -> None:
     assert len(events_of(tmp_path / "plain.gz", tmp_path / "packed.json")) == 3
 
 
+@pytest.mark.slow
 def test_hidden_files_of_folders_are_skipped(tmp_path: Path) -> None:
     """What an operating system leaves behind is no export; a hidden file that is named is read."""
     (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
@@ -67,6 +70,7 @@ def test_hidden_files_of_folders_are_skipped(tmp_path: Path) -> None:
     assert len(events_of(tmp_path / ".named")) == 1
 
 
+@pytest.mark.slow
 def test_the_folders_of_a_diagnostic_export_do_not_speak_for_its_records(tmp_path: Path) -> None:
     """`resourceId=` in a folder's name is not the record's resource, though engines read it so."""
     folder = tmp_path / "insights-activity-logs" / "resourceId=" / "SUBSCRIPTIONS" / "X" / "y=2020" / "m=01" / "d=01"
@@ -77,6 +81,7 @@ def test_the_folders_of_a_diagnostic_export_do_not_speak_for_its_records(tmp_pat
     assert event["scope"] == call.resource
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     "name", ["a*.json", "a?.json", "[ab].json", "{a,b}.json", "s3:", "it's.json", 'a"b.json', "a\nb.json"]
@@ -88,6 +93,7 @@ def test_names_are_no_patterns(name: str, tmp_path: Path) -> None:
     assert [event["correlation_id"] for event in events_of(tmp_path / name)] == [Call(3).correlation]
 
 
+@pytest.mark.slow
 def test_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
     """File names are bytes; DuckDB wants text."""
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
@@ -95,6 +101,7 @@ def test_a_name_that_is_no_text_is_read(tmp_path: Path) -> None:
     assert len(events_of(path)) == 1
 
 
+@pytest.mark.slow
 def test_members_of_archives_never_choose_where_they_go(tmp_path: Path) -> None:
     """Absolute names and names that climb are names, nothing more."""
     evil = tmp_path / "evil.json"
@@ -111,6 +118,7 @@ def test_members_of_archives_never_choose_where_they_go(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What unpacks to hundreds of times its size is made for that."""
     monkeypatch.setattr(sources, "UNPACKED_AT_LEAST", 1 << 20)
@@ -120,6 +128,7 @@ def test_an_archive_that_would_fill_the_disk_is_refused(tmp_path: Path, monkeypa
         events_of(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut", "content", "encrypted"])
 def test_a_damaged_archive_is_an_error(damage: str, tmp_path: Path) -> None:
     """A checksum that fails, a directory that is gone, a member that needs a password."""
@@ -137,6 +146,7 @@ def test_a_damaged_archive_is_an_error(damage: str, tmp_path: Path) -> None:
         events_of(path)
 
 
+@pytest.mark.slow
 def test_archives_within_archives_end_somewhere(tmp_path: Path) -> None:
     """One within another is read, a deeper one refused."""
     inner = archive(("x", LINES([Call(1)])))
@@ -147,6 +157,7 @@ def test_archives_within_archives_end_somewhere(tmp_path: Path) -> None:
         events_of(tmp_path / "three.zip")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["nothing-here", "nul\0byte"])
 def test_a_path_that_cannot_be_opened_is_an_error(name: str, tmp_path: Path) -> None:
     """The message names it."""
@@ -154,6 +165,7 @@ def test_a_path_that_cannot_be_opened_is_an_error(name: str, tmp_path: Path) -> 
         events_of(tmp_path / name)
 
 
+@pytest.mark.slow
 def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     """Process substitution gives a pipe, which can be read only once."""
     path = tmp_path / "pipe"
@@ -166,6 +178,7 @@ def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
     os.waitpid(writer, 0)
 
 
+@pytest.mark.slow
 def test_files_are_known_by_the_hash_of_their_bytes(tmp_path: Path) -> None:
     """As stored, so compressed where they are compressed; a member's are its own."""
     packed = gzip.compress(LINES([Call(1)]))
@@ -179,6 +192,7 @@ def test_files_are_known_by_the_hash_of_their_bytes(tmp_path: Path) -> None:
     assert found == {name: hashlib.sha256(content).hexdigest() for name, content in expected.items()}
 
 
+@pytest.mark.slow
 def test_an_empty_folder_gives_nothing(tmp_path: Path) -> None:
     """No file, no error."""
     _, report = staged(tmp_path)

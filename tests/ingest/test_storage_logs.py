@@ -100,6 +100,7 @@ def test_a_read_blob_is_use_of_the_data_action_at_its_container(render: Any, tmp
     ]
 
 
+@pytest.mark.slow
 def test_each_authorisation_of_a_request_is_an_event(tmp_path: Path) -> None:
     """Renaming needs two actions; both were used."""
     identity = record()["identity"] | {"authorization": [GRANT, GRANT | {"action": f"{BLOBS}/move/action"}]}
@@ -113,6 +114,7 @@ def test_each_authorisation_of_a_request_is_an_event(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("grant", "status", "outcome"),
@@ -132,7 +134,6 @@ def test_a_denied_authorisation_is_demand_and_a_failed_request_is_use(
     assert event["outcome"] == outcome
 
 
-@pytest.mark.everyday
 @pytest.mark.parametrize("kind", ["SAS Key", "Account Key", "Anonymous", "AccountKey", "SAS"])
 def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None:
     """A request by key or signature is use of the key, whoever held it."""
@@ -140,6 +141,7 @@ def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None
     assert (event["outcome"], event["principal_id"], event["app_id"]) == ("other", None, None)
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("operation", "action", "plane", "scope"),
@@ -162,6 +164,7 @@ def test_without_details_the_operation_is_mapped(
     assert (event["operation"], event["plane"], event["scope"]) == (action, plane, ACCOUNT + scope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "service", "key", "operation", "scope", "action"),
     [
@@ -187,6 +190,7 @@ def test_other_services_have_scopes_of_their_own(
     assert event["operation"].endswith(action)
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "access"),
@@ -205,12 +209,14 @@ def test_what_let_a_request_through_is_said(changes: dict[str, Any], access: str
     assert con.execute("SELECT access FROM stage_event_rows").fetchall() == [(access,)]
 
 
+@pytest.mark.slow
 def test_objects_and_operations_of_one_request_are_calls_of_their_own(tmp_path: Path) -> None:
     """A copy touches two objects under one correlation id; the same row twice is one call."""
     rows = [row(), row(), row(OperationCount=1), row(ObjectKey='"/acct/data/other"')]
     assert len(events_of_records(tmp_path, *rows)) == 3
 
 
+@pytest.mark.slow
 def test_logs_mix_in_one_file(tmp_path: Path, shared_call: dict[str, Any]) -> None:
     """A container of diagnostic logs holds what its settings send to it."""
     sign_in = {

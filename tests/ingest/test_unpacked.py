@@ -46,8 +46,8 @@ def packed(folder: Path, *contents: bytes) -> Batch:
     return Batch("lines", "gzip", tuple(files))
 
 
+@pytest.mark.nightly
 @pytest.mark.many(1)
-@pytest.mark.slow
 def test_a_packed_file_says_what_it_says_unpacked(parts: int, tmp_path: Path) -> None:
     """Rows, rejects with their lines, counts; damaged, odd and foreign lines among them, whatever their ends."""
     record = lines_of(9).strip()
@@ -108,6 +108,7 @@ def test_parts_end_where_lines_do_and_are_written_over(parts: int, tmp_path: Pat
     assert most <= 2 * len(contents)
 
 
+@pytest.mark.slow
 def test_nothing_is_left_where_reading_ends_early(parts: int, tmp_path: Path) -> None:
     """Parts that were unpacked ahead go, too."""
     batch = packed(tmp_path, lines_of(*range(25)), lines_of(*range(60)))
@@ -119,6 +120,7 @@ def test_nothing_is_left_where_reading_ends_early(parts: int, tmp_path: Path) ->
     assert not list(scratch.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("damage", ["checksum", "cut", "followed"])
 def test_a_damaged_file_is_named(damage: str, parts: int, tmp_path: Path) -> None:
@@ -132,6 +134,7 @@ def test_a_damaged_file_is_named(damage: str, parts: int, tmp_path: Path) -> Non
         staged(good, path)
 
 
+@pytest.mark.slow
 def test_without_room_the_file_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the room ends after some parts were read: no record is lost or read twice."""
     path = tmp_path / "logs.json.gz"
@@ -155,6 +158,7 @@ def test_without_room_the_file_is_read_as_it_is(tmp_path: Path, monkeypatch: pyt
     assert not any(path.exists() for path in made)
 
 
+@pytest.mark.slow
 def test_who_watches_is_told_of_bytes_as_they_are_stored(tmp_path: Path) -> None:
     """What is done never goes back, and ends with all."""
     path = tmp_path / "logs.json.gz"

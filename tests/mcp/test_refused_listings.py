@@ -18,7 +18,7 @@ def questions(tmp_path: Path, *, members: bool = True) -> Questions:
     return Questions(db, tmp_path / "plan", 10, 1)
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_a_no_is_unknown_where_the_listing_was_refused(tmp_path: Path) -> None:
     asked = questions(tmp_path)
     found = asked.can(BOB, WRITE, REFUSED, None).document
@@ -33,6 +33,7 @@ def test_a_no_is_unknown_where_the_listing_was_refused(tmp_path: Path) -> None:
     assert asked.who_can(WRITE, LISTED, None).document["is_complete"]
 
 
+@pytest.mark.slow
 def test_members_that_are_not_listed_make_a_no_unknown(tmp_path: Path) -> None:
     """As on the command line."""
     asked = questions(tmp_path, members=False)

@@ -125,6 +125,7 @@ def told(folder: Path) -> tuple[list[Tool], dict[str, CallToolResult], str]:
 Told = tuple[list[Tool], dict[str, CallToolResult], str]
 
 
+@pytest.mark.nightly
 def test_the_tools_say_that_they_only_read(told: Told) -> None:
     """Each tool is described, read-only and closed, refuses further arguments, and declares its answer."""
     tools = told[0]
@@ -137,6 +138,7 @@ def test_the_tools_say_that_they_only_read(told: Told) -> None:
         assert {"data_notice", "cut", "more"} < set((tool.output_schema or {})["properties"])
 
 
+@pytest.mark.slow
 def test_every_answer_is_of_its_schema_in_both_forms(told: Told) -> None:
     """Structured content passes the declared schema, and the text has the same data between the marks."""
     schemas = {tool.name: tool.output_schema for tool in told[0]}
@@ -148,6 +150,7 @@ def test_every_answer_is_of_its_schema_in_both_forms(told: Told) -> None:
         assert text_of(answer).split("\n")[1] == BEGIN and text_of(answer).endswith(END)
 
 
+@pytest.mark.slow
 def test_can_is_honest(told: Told) -> None:
     """What nothing loaded knows is unknown with the reason, never a no."""
     said = {name: told[1][name].structured_content for name in ("yes", "no", "eligible")}
@@ -158,6 +161,7 @@ def test_can_is_honest(told: Told) -> None:
         assert found["answer"] == "unknown" and why in found["why_unknown"][0]
 
 
+@pytest.mark.slow
 def test_a_drafted_role_is_measured(told: Told) -> None:
     """A role in any JSON form, also as a text, gets a verdict with witnesses."""
     wide = told[1]["wide"].structured_content
@@ -169,6 +173,7 @@ def test_a_drafted_role_is_measured(told: Told) -> None:
     assert told[1]["blocks"].structured_content["cut"]
 
 
+@pytest.mark.slow
 def test_an_error_is_a_tool_error_with_a_hint(told: Told) -> None:
     """A refusal names what is wrong, and no stack trace; standard input is never read as a statement."""
     messages = {name: text_of(told[1][name]) for name in ("write", "stdin", "no_role", "no_principal", "typo")}
@@ -180,6 +185,7 @@ def test_an_error_is_a_tool_error_with_a_hint(told: Told) -> None:
     assert not [text for text in messages.values() if "Traceback" in text]
 
 
+@pytest.mark.slow
 def test_plan_and_logs_are_shown(told: Told) -> None:
     """The plan's proposals and steps, and what is missing, come with what a person needs to weigh them."""
     proposal = told[1]["proposals"].structured_content["proposals"][0]
@@ -192,12 +198,14 @@ def test_plan_and_logs_are_shown(told: Told) -> None:
     assert told[1]["sql"].structured_content["rows"][0]["n"] > 0
 
 
+@pytest.mark.slow
 def test_jobs_are_shared(told: Told) -> None:
     """Each has holders by id, and the operations that they share."""
     jobs = told[1]["jobs"].structured_content["jobs"]
     assert jobs and all(len(job["holders"]) > 1 and job["operations"] for job in jobs)
 
 
+@pytest.mark.slow
 def test_the_skill_is_a_resource_that_names_only_tools_there_are(told: Told) -> None:
     """An agent reads the same page that `--skill` prints."""
     assert told[2] == read_skill()
@@ -212,6 +220,7 @@ def test_the_skill_is_a_resource_that_names_only_tools_there_are(told: Told) -> 
     }
 
 
+@pytest.mark.nightly
 def test_an_analysis_in_memory_is_not_kept(folder: Path, told: Told, tmp_path: Path) -> None:
     """Without a stored analysis the answer is the same and says what would make it quick; the store stays as it was."""
     store = Path(shutil.copy(folder / STORE, tmp_path / "bare.duckdb"))
@@ -241,6 +250,7 @@ def test_clients_of_every_age_get_the_same(tmp_path: Path, mode: str) -> None:
     assert tuple(tools) == NAMES and is_error
 
 
+@pytest.mark.slow
 def test_a_slow_answer_ends(folder: Path) -> None:
     """Who asks gets an error with the way out, and the next question is answered or refused in its turn."""
     server = server_for(folder, folder / STORE, seconds=0.01)
@@ -248,6 +258,7 @@ def test_a_slow_answer_ends(folder: Path) -> None:
     assert answers["slow"].is_error and "no answer within" in text_of(answers["slow"])
 
 
+@pytest.mark.slow
 def test_without_a_store_or_a_plan_the_answer_says_so(folder: Path, tmp_path: Path) -> None:
     """Nothing is made where nothing is."""
     server = server_for(tmp_path / "plan", tmp_path / "none.duckdb")

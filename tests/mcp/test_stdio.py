@@ -36,6 +36,7 @@ main(sys.argv[1:])
 """The command where the SDK is not installed."""
 
 
+@pytest.mark.slow
 def test_stdout_is_the_protocol_and_the_page_quotes_the_session(demo_folder: Path, tmp_path: Path) -> None:
     """A client of the SDK asks over pipes; each line of stdout is a message, and strays go to stderr."""
     pytest.importorskip("mcp", reason="needs the extra `mcp`")
@@ -74,6 +75,7 @@ def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     assert 'pip install "rightsize-azure[mcp]"' in done.stderr
 
 
+@pytest.mark.slow
 def test_the_skill_is_printed_without_the_extra(capsys: pytest.CaptureFixture[str]) -> None:
     """The page is what an agent's folder of skills takes."""
     assert run(["mcp", "--skill"]) == 0

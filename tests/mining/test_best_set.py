@@ -25,6 +25,7 @@ def best_by_trying(goals: list[Goal], prices: dict[str, float], budget: float, m
     return max(covered(goals, one, met) for one in sets if sum(prices[item] for item in one) <= budget + 1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_no_other_set_covers_more_for_the_money(seed: int) -> None:
     """The set fits the budget, covers as much as any, and nothing in it could be left out."""
@@ -57,6 +58,7 @@ def test_what_has_no_price_or_costs_too_much_is_not_chosen() -> None:
     assert choose_under_budget([], {}, 10.0, {}) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(20))
 def test_a_need_that_several_things_meet_is_met_by_the_best_of_them(seed: int) -> None:
     """As above, where each need of a way is met by any of some things."""

@@ -86,6 +86,7 @@ def test_rows_make_a_program() -> None:
     assert solve(rows, [1.0, 3.0, 1.0]) == solve(triangle(), [1.0, 3.0, 1.0])
 
 
+@pytest.mark.slow
 def test_a_search_that_is_cut_short_ends_at_the_same_place() -> None:
     """What limits it is counted, not timed: the same answer and bound however busy the machine is."""
     chance = random.Random(3)  # noqa: S311  any program will do that is not solved at once

@@ -63,6 +63,7 @@ def test_the_cover_is_exact_and_as_small_as_brute_force_finds(case: tuple[list[i
     assert cover.optimal
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(st.integers(0, 2**14 - 1), min_size=8, max_size=16))
 def test_the_bound_never_passes_the_cover(rows: list[int]) -> None:
@@ -72,6 +73,7 @@ def test_the_bound_never_passes_the_cover(rows: list[int]) -> None:
     assert cover.lower_bound <= len(cover.roles) <= len({row for row in rows if row})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flipped", [0.01, 0.05])
 def test_noisy_tables_are_covered_in_the_time_given(flipped: float) -> None:
     """Planted roles with some bits flipped, which leaves no structure to reduce: exact, sound, and soon at an end."""
@@ -94,6 +96,7 @@ def _planted(users: int, permissions: int, roles: int, seed: int = 7) -> list[in
     return [reduce(or_, lot.sample(planted, lot.randint(2, 9))) for _ in range(users)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kernel_edges", [0, 30_000])
 def test_planted_roles_are_found_with_and_without_a_search(kernel_edges: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The known constructions find 60 roles of 400 users where each row and each column has several of them."""
@@ -120,6 +123,7 @@ def test_known_constructions_are_exact_and_bounded(case: tuple[list[int], int], 
     assert cover.lower_bound <= _fewest_by_brute_force(rows, width) <= len(cover.roles)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("looks", [1, 20, 300])
 @pytest.mark.parametrize("kernel_edges", [0, 30_000])
 def test_every_step_ends_soon_after_the_time_limit(
@@ -145,6 +149,7 @@ def test_what_was_taken_out_of_the_search_comes_back_into_the_cover() -> None:
     assert (len(cover.roles), cover.lower_bound) == (5, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "roles"), [("healthcare", 14), ("domino", 20), ("firewall2", 10), ("apj", 453)])
 def test_known_minimum(name: str, roles: int, shared_data, capfd: pytest.CaptureFixture[str]) -> None:
     """The published sets are solved to their known minimum, and the solver says nothing on stdout."""
@@ -167,6 +172,7 @@ def test_a_line_that_is_no_pair_is_named(tmp_path, capsys: pytest.CaptureFixture
     assert "line 2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_roles_are_written_with_their_users(tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--out` has one role a line."""
     from rightsize.cli.main import run  # noqa: PLC0415

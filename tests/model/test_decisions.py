@@ -27,6 +27,7 @@ def _read(text: str) -> dict[str, ReviewDecision]:
     return read_decisions(text.encode(), "review.jsonl")
 
 
+@pytest.mark.slow
 @SOME
 @given(
     st.lists(st.builds(replace, st.just(TWO), proposal=TEXTS, by=TEXTS, reason=TEXTS), unique_by=lambda d: d.proposal)

@@ -26,6 +26,7 @@ def _takes(document: Any) -> str | None:
     return None
 
 
+@pytest.mark.slow
 def test_the_checks_refuse_what_the_published_schema_refuses() -> None:
     """Each of many changes of a plan; of what the schema leaves open, we refuse what no program could use."""
     document = json.loads(EXAMPLE.read_bytes())

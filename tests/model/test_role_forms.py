@@ -189,6 +189,7 @@ def test_any_json_is_read_or_explained(document: object) -> None:
         assert error.message
 
 
+@pytest.mark.slow
 def test_all_built_in_roles_are_read(shared_data: Path) -> None:
     """928 roles, 946 permission blocks, 31 of them conditional."""
     found = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))

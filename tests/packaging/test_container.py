@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.packaging.container import PROJECT, read_instructions
 
 INSTRUCTIONS = read_instructions((PROJECT / "Containerfile").read_text(encoding="utf-8"))
@@ -32,6 +34,7 @@ def test_the_base_of_the_container_cannot_change() -> None:
     assert [rest.split()[0] for word, rest in INSTRUCTIONS if word == "FROM"] == ["${BASE}", "${BASE}"]
 
 
+@pytest.mark.slow
 def test_the_program_writes_nowhere_but_where_it_is_told(tmp_path: Path) -> None:
     """A file system that is read-only but for the store's folder is enough: nothing is put into a home or a cache."""
     home = tmp_path / "no-home"

@@ -154,6 +154,7 @@ def build_release(tmp_path: Path, tag: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.external
 def test_a_release_has_packages_notes_and_an_sbom_of_all_that_is_locked(tmp_path: Path) -> None:
     """As the job of the workflow builds it; the wheel is the same, byte for byte, from the source distribution."""
     version = METADATA["project"]["version"]
@@ -180,6 +181,7 @@ def test_a_release_has_packages_notes_and_an_sbom_of_all_that_is_locked(tmp_path
     assert tops == {"rightsize", *(f"rightsize_azure-{version}.{part}" for part in ("data", "dist-info"))}
 
 
+@pytest.mark.external
 def test_a_tag_of_another_version_releases_nothing(tmp_path: Path) -> None:
     done = build_release(tmp_path, "v9.9.9")
     assert done.returncode == 1

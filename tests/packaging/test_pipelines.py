@@ -62,6 +62,7 @@ def _commands(record: Path) -> list[list[str]]:
     return [line.removesuffix("\0").split("\0") for line in record.read_text().split("\0\n") if line]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("host", HOSTS)
 def test_every_pipeline_runs_the_same_commands_and_no_input_in_a_script(host: str, tmp_path: Path) -> None:
     """Whatever inputs, branches and answers hold: it reaches the commands as it is, and the log without commands."""
@@ -159,6 +160,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.nightly
 def test_the_gate_fails_and_writes_what_people_and_code_scanning_read(folder: Path) -> None:
     done = _run(folder)
     assert done.returncode == 3, done.stderr
@@ -168,10 +170,12 @@ def test_the_gate_fails_and_writes_what_people_and_code_scanning_read(folder: Pa
     assert "rightsize.sarif" in (folder / "output").read_text()
 
 
+@pytest.mark.nightly
 def test_the_gate_passes_where_nothing_is_asked(folder: Path) -> None:
     assert _run(folder, FAIL_ON="").returncode == 0
 
 
+@pytest.mark.slow
 def test_the_gate_compares_role_definitions_with_the_base(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         subprocess.run([*GIT, *arguments], cwd=tmp_path, check=True, capture_output=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
@@ -94,6 +95,7 @@ def test_a_string_with_many_stars_has_one_looser_form_that_matches_them_all() ->
     assert not form.matches("x/b")
 
 
+@pytest.mark.nightly
 @given(roles, roles)
 @MANY
 def test_containment_is_that_of_automata(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
@@ -102,6 +104,7 @@ def test_containment_is_that_of_automata(big: list[PermissionBlock], small: list
     assert (algebra.contains(big, small) is None) == naive.contains(big, small, ALPHABET)
 
 
+@pytest.mark.slow
 @given(roles, roles)
 @MANY
 def test_a_witness_is_granted_by_small_only(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
@@ -132,6 +135,7 @@ def _only_small(
     return granted(block) and not any(map(granted, naive.usable(big, block.condition)))
 
 
+@pytest.mark.nightly
 @given(roles, st.sampled_from(["control", "data"]))
 @MANY
 def test_the_readings_are_the_bounds_of_what_azure_may_mean(role: list[PermissionBlock], plane: str) -> None:
@@ -226,6 +230,7 @@ def test_what_is_contained_holds_for_every_short_string(
                     assert all(naive.grants(against, text, plane, most=most) for text in granted)
 
 
+@pytest.mark.nightly
 @given(roles, roles)
 @MANY
 def test_intersection_and_emptiness_are_those_of_automata(
@@ -251,6 +256,7 @@ def test_every_role_contains_itself(role: list[PermissionBlock]) -> None:
     assert algebra.contains(role, role) is None
 
 
+@pytest.mark.slow
 @given(roles, roles, roles)
 @MANY
 def test_containment_is_transitive(
@@ -266,6 +272,7 @@ def test_containment_is_transitive(
         assert algebra.contains(one, three) is None
 
 
+@pytest.mark.slow
 @given(roles, roles, st.randoms(use_true_random=False))
 @MANY
 def test_order_and_case_change_nothing(
@@ -307,6 +314,7 @@ def test_the_search_finds_a_shortest_string(required: list[str], guards: list[tu
     assert not any(map(fits, shorter))
 
 
+@pytest.mark.slow
 @given(simple_pattern, simple_pattern)
 @MANY
 def test_the_intersection_of_two_patterns_is_the_union_of_its_parts(left: str, right: str) -> None:
@@ -317,6 +325,7 @@ def test_the_intersection_of_two_patterns_is_the_union_of_its_parts(left: str, r
         assert both == any(naive.matches(part, text) for part in parts)
 
 
+@pytest.mark.nightly
 @given(roles, pattern, pattern)
 @MANY
 def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: str, excluded: str) -> None:

@@ -35,7 +35,7 @@ def test_the_solver_agrees_on_random_roles(big: list[PermissionBlock], small: li
     assert (refute(claim) is None) == (claim.witness is None)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_solver_agrees_on_built_in_roles(shared_data: Path) -> None:
     """In the nightly run, on each pair where one contains the other; `re` checks the witness of each other pair."""
     known = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))

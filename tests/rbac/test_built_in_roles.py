@@ -70,6 +70,7 @@ def test_expansion_agrees_with_re_everywhere(roles: tuple[RoleDefinition, ...], 
             assert under_condition == sets[1] - sets[0], role.role_name
 
 
+@pytest.mark.nightly
 def test_single_answers_agree_with_expansion(roles: tuple[RoleDefinition, ...], operations: list[str]) -> None:
     """`grants` says of one operation what expansion says of all, here for every 97th pair."""
     catalogue = Catalogue(operations)
@@ -101,6 +102,7 @@ def loose(roles: tuple[RoleDefinition, ...], operations: list[str]) -> list[tupl
     ]
 
 
+@pytest.mark.slow
 def test_151_strings_of_128_built_in_roles_rest_on_the_reading(loose: list[tuple[bool, Pattern]]) -> None:
     """As counted by hand; one of them is that of Managed Identity Operator."""
     assert len({text.lower() for _, (_, _, text, _) in loose}) == 151
@@ -110,6 +112,7 @@ def test_151_strings_of_128_built_in_roles_rest_on_the_reading(loose: list[tuple
     }
 
 
+@pytest.mark.slow
 def test_each_of_them_may_be_granted_and_its_own_role_contains_it(loose: list[tuple[bool, Pattern]]) -> None:
     """Both readings are the oracle's; a role contains itself and its string, which grants nothing for certain."""
     for excludes, (role, plane, text, operation) in loose:
@@ -128,6 +131,7 @@ def test_each_of_them_may_be_granted_and_its_own_role_contains_it(loose: list[tu
             assert contains([kept], [_named(operation, plane)]) is not None
 
 
+@pytest.mark.slow
 def test_the_least_is_inside_the_most_of_every_role(roles: tuple[RoleDefinition, ...], operations: list[str]) -> None:
     """And they differ on the operations alone that `expand_roles` names."""
     catalogue = Catalogue(operations)
@@ -167,6 +171,7 @@ def test_all_pairs_are_decided_and_1215_hold_over_the_catalogue_only(
     assert over_catalogue_only == 1215
 
 
+@pytest.mark.nightly
 def test_each_witness_between_built_in_roles_holds(roles: tuple[RoleDefinition, ...]) -> None:
     """Witnesses of a sample of pairs are granted by small and not by big, by regular expressions."""
     for number, big in enumerate(roles[::9]):
@@ -184,6 +189,7 @@ def test_each_witness_between_built_in_roles_holds(roles: tuple[RoleDefinition, 
             )
 
 
+@pytest.mark.slow
 def test_reader_and_owner_beside_contributor(roles: tuple[RoleDefinition, ...]) -> None:
     """Contributor grants all of Reader; Owner may do what Contributor's not-actions exclude."""
     by_name = {role.role_name: role.permissions for role in roles}

@@ -98,6 +98,7 @@ def test_any_text_gives_an_answer(condition: str) -> None:
     assert truth_of(condition, "x") in (True, False, None)
 
 
+@pytest.mark.slow
 def test_conditions_of_built_in_roles_spare_other_operations(shared_data: Path) -> None:
     """Conditions that name their actions do not concern reading a virtual machine; the others concern all."""
     text = (shared_data / "catalog" / "built-in-roles.json").read_bytes()

@@ -8,6 +8,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
 from markdown_it import MarkdownIt
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
@@ -66,6 +67,7 @@ def _plan(names: tuple[str, ...] = HOSTILE) -> Plan:
     return tenant.plan()
 
 
+@pytest.mark.slow
 def test_names_are_text_and_every_row_is_whole() -> None:
     """No name makes a tag, a cell, a link or a mention: each stands as code, with what is invisible shown."""
     plan = _plan()
@@ -84,6 +86,7 @@ def test_names_are_text_and_every_row_is_whole() -> None:
     assert not re.search(r"@\w|https?:|www\.", text)
 
 
+@pytest.mark.slow
 def test_a_reviewer_sees_what_goes_what_comes_and_how_sure_that_is() -> None:
     plan = _plan(("Mei",))
     text = write_comment(plan, plan.names)
@@ -100,12 +103,14 @@ def test_a_reviewer_sees_what_goes_what_comes_and_how_sure_that_is() -> None:
     assert "**0 are denied**" in text
 
 
+@pytest.mark.slow
 def test_how_proposals_stand_is_shown_where_somebody_reviews() -> None:
     plan = _plan(("Mei",))
     (one,) = plan.proposals
     assert " | accepted |" in write_comment(plan, plan.names, {one.id: "accepted"})
 
 
+@pytest.mark.nightly
 def test_a_long_plan_is_cut_at_a_row_and_says_so_first() -> None:
     """Those that remove the most excess stay; nothing is longer than a host takes, in characters or bytes."""
     (one,) = _plan(("Å" * 300,)).proposals
@@ -120,6 +125,7 @@ def test_a_long_plan_is_cut_at_a_row_and_says_so_first() -> None:
     assert text.rstrip().endswith(".")
 
 
+@pytest.mark.slow
 def test_the_example_is_the_demos_comment(demo_folder: Path) -> None:
     """The comment of the sample tenant is the one that the demo writes; RIGHTSIZE_WRITE_GOLDEN=1 writes it."""
     text = (demo_folder / "comment.md").read_text(encoding="utf-8")

@@ -279,6 +279,7 @@ def test_bash_takes_the_script(tmp_path: Path) -> None:
     assert CONDITION in called
 
 
+@pytest.mark.external
 def test_checkov_reads_every_template(tmp_path: Path) -> None:
     """It parses all of them, sees the roles, and finds nothing to say against them."""
     if not CHECKOV.exists():

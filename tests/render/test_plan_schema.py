@@ -51,6 +51,7 @@ def test_the_schema_names_the_version_and_the_tables() -> None:
     assert listed == [table.name for table in EVIDENCE_TABLES]
 
 
+@pytest.mark.slow
 def test_a_plan_has_a_line_for_each_proposal_and_role(text: str) -> None:
     """Plans are compared in pull requests."""
     document, lines = json.loads(text), text.splitlines()

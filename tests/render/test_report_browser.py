@@ -9,6 +9,8 @@ import pytest
 from rightsize.propose.verify.plan_reader import load_plan
 from tests.render.browser import visit
 
+pytestmark = pytest.mark.external
+
 TITLE = "document.getElementById('detail-title').textContent"
 SETTLED = "new Promise((done) => setTimeout(done, 80))"
 CLOSED = (

@@ -54,15 +54,18 @@ def _written(demo_folder: Path, tmp_path: Path, **options: Any) -> str:
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_example_is_the_demos_report(page: str) -> None:
     """`RIGHTSIZE_WRITE_GOLDEN=1` writes it anew."""
     assert stored(EXAMPLE, page) == page
 
 
+@pytest.mark.nightly
 def test_the_same_store_and_plan_give_the_same_bytes(page: str, demo_folder: Path, tmp_path: Path) -> None:
     assert _written(demo_folder, tmp_path, plan=demo_folder, title=TITLE) == page
 
 
+@pytest.mark.slow
 def test_the_policy_allows_this_style_and_this_script_and_nothing_else(page: str) -> None:
     """By their hashes; and the page has no attribute of style or event, which these would not allow."""
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', page)
@@ -79,6 +82,7 @@ def test_the_policy_allows_this_style_and_this_script_and_nothing_else(page: str
     assert not re.search(r"url\(|@import|innerHTML|document\.write|\beval\b|insertAdjacent", page)
 
 
+@pytest.mark.slow
 def test_a_text_of_the_tenant_cannot_end_the_data(hostile_page: Path) -> None:
     """Whatever it is, it is JSON inside of one element, and comes back as it was."""
     text = hostile_page.read_text(encoding="utf-8")
@@ -89,6 +93,7 @@ def test_a_text_of_the_tenant_cannot_end_the_data(hostile_page: Path) -> None:
     assert to_json({"<": "</script>&"}) == '{"\\u003c":"\\u003c/script\\u003e\\u0026"}'
 
 
+@pytest.mark.slow
 def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str, demo_folder: Path) -> None:
     """The same subjects, in the same order, with the same counts as `reach` has them, and readable without scripts."""
     section = page.partition('<section id="escalation">')[2].partition("</section>")[0]
@@ -106,6 +111,7 @@ def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str
     assert html.escape(first["name"]) in told and html.escape(first["steps"][0]["to"]) in told
 
 
+@pytest.mark.slow
 def test_the_ways_are_drawn_before_and_after_the_plan(page: str) -> None:
     """A chain from each subject to the worst that it reaches, and what the plan leaves of it."""
     section = page.partition('<section id="escalation">')[2].partition("</section>")[0]
@@ -115,6 +121,7 @@ def test_the_ways_are_drawn_before_and_after_the_plan(page: str) -> None:
     assert "pull_request" in cut and "no way is left" in cut
 
 
+@pytest.mark.slow
 def test_the_first_steps_of_today_are_cards_with_the_words_of_next(page: str, demo_folder: Path) -> None:
     """In its order; a change has its way back and a question its reason, and emergency access is only named."""
     section = page.partition('<section class="first"')[2].partition("</section>")[0]
@@ -132,6 +139,7 @@ def test_the_first_steps_of_today_are_cards_with_the_words_of_next(page: str, de
     assert "Today, what gives the tenant away" in waves and '<td class="n">1</td>' not in waves
 
 
+@pytest.mark.slow
 def test_each_plane_has_its_bar(page: str) -> None:
     planes = page.partition('<ul class="planes">')[2].partition("</ul>")[0]
     assert re.findall(r"<li><span>(.*?)</span>", planes) == [
@@ -140,6 +148,7 @@ def test_each_plane_has_its_bar(page: str) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str, demo_folder: Path) -> None:
     """Each grant once, with what was used of it and the kind of its proposal; its counts are added to no others."""
     section = page.partition('<section id="planes">')[2].partition("</section>")[0]
@@ -155,6 +164,7 @@ def test_what_is_held_of_the_directory_and_of_graph_stands_on_the_page(page: str
     assert "Global Administrator" in section and "Mail.ReadWrite" in section
 
 
+@pytest.mark.slow
 def test_activations_stand_on_the_page_with_what_was_done(page: str, demo_folder: Path) -> None:
     """Each that the analysis could rebuild, the newest first."""
     section = page.partition('<section id="activations">')[2].partition("</section>")[0]
@@ -167,12 +177,14 @@ def test_activations_stand_on_the_page_with_what_was_done(page: str, demo_folder
         assert f"<code>{operation}</code>" in section
 
 
+@pytest.mark.slow
 def test_a_report_without_reach_or_other_planes_has_no_empty_section(hostile_page: Path) -> None:
     text = hostile_page.read_text(encoding="utf-8")
     for name in ("escalation", "planes", "activations"):
         assert (f'<section id="{name}">' in text) == (f'<a href="#{name}">' in text)
 
 
+@pytest.mark.nightly
 def test_what_stays_unknown_is_what_logs_says(page: str, demo_folder: Path, tmp_path: Path) -> None:
     """The same missing things in the same order, with the same share, price and first command."""
     shutil.copy(demo_folder / STORE, tmp_path / STORE)
@@ -188,6 +200,7 @@ def test_what_stays_unknown_is_what_logs_says(page: str, demo_folder: Path, tmp_
     assert f"together decide up to {100 * decidable:.1f} %" in section
 
 
+@pytest.mark.slow
 def test_what_stays_by_design_stands_apart(page: str, demo_folder: Path) -> None:
     """Each such assignment once in its part, and none among what is kept for want of evidence."""
     plan = read_plan_folder(demo_folder).document
@@ -201,6 +214,7 @@ def test_what_stays_by_design_stands_apart(page: str, demo_folder: Path) -> None
     assert [one[0] for one in _data(page)["proposals"] if one[13]] == [one["id"] for one in ours if one["id"] in apart]
 
 
+@pytest.mark.slow
 def test_all_but_the_first_cards_opens_on_demand(page: str) -> None:
     """Each part is closed, has a line on what is in it, and a link; nothing stands open but the summary."""
     markup = page.partition("<main>")[2].partition("</main>")[0]
@@ -213,6 +227,7 @@ def test_all_but_the_first_cards_opens_on_demand(page: str) -> None:
     assert parts == re.findall(r'<a href="#(.*?)">', page.partition("<nav")[2].partition("</nav>")[0])[2:]
 
 
+@pytest.mark.slow
 def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_folder: Path) -> None:
     """With numbers that point at rows that are there."""
     data = _data(page)
@@ -256,6 +271,7 @@ def test_the_data_holds_every_principal_assignment_and_proposal(page: str, demo_
         )
 
 
+@pytest.mark.slow
 def test_new_roles_stand_beside_those_of_today(page: str, demo_folder: Path) -> None:
     """Each with its strings, and the reason of each string."""
     data = _data(page)
@@ -268,6 +284,7 @@ def test_new_roles_stand_beside_those_of_today(page: str, demo_folder: Path) -> 
         assert {action[0] for action in data["actions"][str(row)]} == strings
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_store_and_the_plan(page: str, demo_folder: Path) -> None:
     """Verdicts as `analyze` and `propose` wrote them, and the plan's replay."""
     with open_store(demo_folder / STORE, read_only=True) as store:
@@ -287,6 +304,7 @@ def test_the_numbers_are_those_of_the_store_and_the_plan(page: str, demo_folder:
         assert words in text
 
 
+@pytest.mark.slow
 def test_layers_are_shown_as_granted_used_and_proposed(page: str, demo_folder: Path) -> None:
     """As the store has them since the plan was made."""
     with open_store(demo_folder / STORE, read_only=True) as store:
@@ -301,6 +319,7 @@ def test_layers_are_shown_as_granted_used_and_proposed(page: str, demo_folder: P
     assert set(layers["layer"]) == set(range(6))
 
 
+@pytest.mark.nightly
 def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_path: Path) -> None:
     page = _written(demo_folder, tmp_path)
     assert "This report has no plan" in page
@@ -309,6 +328,7 @@ def test_without_a_plan_it_proposes_nothing_and_says_so(demo_folder: Path, tmp_p
     assert _data(page)["proposals"] is None
 
 
+@pytest.mark.nightly
 def test_a_plan_of_another_store_is_marked(
     demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -328,12 +348,14 @@ def test_a_plan_of_another_store_is_marked(
     assert "has changed since this plan was made" in out.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_plan_and_a_window_together_are_a_wrong_use(demo_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["report", "--db", str(demo_folder / STORE), "--plan", str(demo_folder), "--min-window", "30"]
     assert run(arguments) == 2
     assert "a plan has its own window" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("key", "value", "message"),
@@ -360,6 +382,7 @@ def test_a_plan_that_is_none_is_refused(
     assert not (tmp_path / "report.html").exists()
 
 
+@pytest.mark.slow
 def test_evidence_that_is_missing_or_none_is_refused(demo_folder: Path, tmp_path: Path) -> None:
     for name in ("roles", "evidence"):
         shutil.copytree(demo_folder / name, tmp_path / name)

@@ -16,6 +16,8 @@ from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.workflow.plan.review import Review, open_review
 from rightsize.workflow.plan_folder import read_plan_folder
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def review(demo_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Review:

@@ -59,6 +59,7 @@ def _no_wait(document: dict[str, Any]) -> None:
     document["swaps"][0]["wait"] = 0
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("change", [_add_owner, _remove_more, _widen_role, _other_plan, _no_wait])
 def test_a_bundle_that_its_plan_does_not_make_is_refused(
     ask: Ask, folder: Path, azure: Loopback, change: Callable[[dict[str, Any]], None]
@@ -71,6 +72,7 @@ def test_a_bundle_that_its_plan_does_not_make_is_refused(
     assert _writes(azure) == 0 and azure_state(azure) == original
 
 
+@pytest.mark.nightly
 def test_a_bundle_that_changes_after_the_first_wave_is_refused(ask: Ask, folder: Path, azure: Loopback) -> None:
     """On the way there and on the way back: what is known here is the journal of another bundle."""
     assert ask("apply", folder, *writing_words(azure))[0] == 0
@@ -81,6 +83,7 @@ def test_a_bundle_that_changes_after_the_first_wave_is_refused(ask: Ask, folder:
     assert _writes(azure) == before and azure_state(azure) == state
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("how", ["cut", "gone", "rewritten"])
 def test_a_journal_that_was_cut_or_written_anew_is_refused(ask: Ask, folder: Path, azure: Loopback, how: str) -> None:
     assert ask("apply", folder, *writing_words(azure))[0] == 0
@@ -114,6 +117,7 @@ def _chained(documents: list[dict[str, Any]]) -> bytes:
     return content
 
 
+@pytest.mark.nightly
 def test_another_tenant_is_refused(ask: Ask, folder: Path, azure: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     """The way back of one tenant is never asked of another: exit code 4, and nothing said to be rolled back."""
     assert ask("apply", folder, *writing_words(azure))[0] == 0
@@ -128,6 +132,7 @@ def test_another_tenant_is_refused(ask: Ask, folder: Path, azure: Loopback, monk
     monkeypatch.undo()
 
 
+@pytest.mark.nightly
 def test_a_subscription_that_is_hidden_is_not_rolled_back(ask: Ask, folder: Path, azure: Loopback) -> None:
     """404 `SubscriptionNotFound` to everything: nothing is called gone, and the command says so."""
     assert ask("apply", folder, *writing_words(azure))[0] == 0
@@ -141,6 +146,7 @@ def test_a_subscription_that_is_hidden_is_not_rolled_back(ask: Ask, folder: Path
     assert hidden and made <= azure_state(azure)["assignments"].keys()
 
 
+@pytest.mark.nightly
 def test_on_another_machine_somebody_has_to_vouch_for_the_journal(ask: Ask, folder: Path, azure: Loopback) -> None:
     original = azure_state(azure)
     _, _, err = ask("apply", folder, *writing_words(azure))
@@ -153,6 +159,7 @@ def test_on_another_machine_somebody_has_to_vouch_for_the_journal(ask: Ask, fold
     assert azure_state(azure) == original
 
 
+@pytest.mark.nightly
 def test_a_signed_head_vouches_for_the_journal(ask: Ask, folder: Path, azure: Loopback, tmp_path: Path) -> None:
     for name in ("good", "bad"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(tmp_path / name)]
@@ -182,6 +189,7 @@ def _changed(demo: Path, tmp_path: Path, *statements: tuple[str, list[Any]]) -> 
     return db
 
 
+@pytest.mark.nightly
 def test_every_wave_asks_for_the_proof_again(
     ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path
 ) -> None:
@@ -203,6 +211,7 @@ def test_every_wave_asks_for_the_proof_again(
     assert ask("apply", folder, *writing_words(azure), "--db", later)[0] == 0
 
 
+@pytest.mark.nightly
 def test_every_wave_asks_for_the_emergency_accounts_again(
     ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path
 ) -> None:
@@ -213,6 +222,7 @@ def test_every_wave_asks_for_the_emergency_accounts_again(
     assert code == 3 and "disabled" in err and _writes(azure) == 0
 
 
+@pytest.mark.nightly
 def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, demo: Path, tmp_path: Path) -> None:
     from rightsize.cli.main import run  # noqa: PLC0415
 
@@ -224,6 +234,7 @@ def test_a_preview_of_a_short_window_is_taken_only_where_that_is_said(ask: Ask, 
     assert ask(*words, "--accept-short-window")[0] == 0
 
 
+@pytest.mark.nightly
 def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """Though its window is whole: `--min-days` let logs pass that cover less of it."""
     document = json.loads((demo / "plan.json").read_bytes())
@@ -238,6 +249,7 @@ def test_a_plan_on_fewer_days_than_are_asked_for_is_a_preview(ask: Ask, demo: Pa
     assert ask(*words, "--accept-short-window")[0] == 0
 
 
+@pytest.mark.nightly
 def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path) -> None:
     """The window is read from a plan of either version of the format."""
     document = json.loads((demo / "plan.json").read_bytes())
@@ -253,6 +265,7 @@ def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path)
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
 
 
+@pytest.mark.slow
 def test_the_evidence_of_a_plan_goes_with_its_rollout(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
     """Before anything is written the plan is proved again, and its tables must be those that it names."""
     table = folder / "plan" / "evidence" / "operations.parquet"

@@ -90,6 +90,7 @@ def test_a_wave_that_is_done_is_not_done_again(path: Path) -> None:
     assert [line for line in room.lines[before:] if not line.startswith("GET")] == []
 
 
+@pytest.mark.slow
 def test_the_way_back_restores_everything(path: Path) -> None:
     """Ids, conditions and descriptions come back; what came goes, the role that came with it too."""
     room, bundle = _tenant()
@@ -132,6 +133,7 @@ def test_the_kills_reach_the_end(tmp_path: Path) -> None:
     assert requests <= REQUESTS and entries <= ENTRIES
 
 
+@pytest.mark.slow
 @pytest.mark.many(46)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("fault", ["kill", "kill after"])
@@ -151,6 +153,7 @@ def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(path: Path, number
         assert room.state() == original
 
 
+@pytest.mark.slow
 @pytest.mark.many(26)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("after", [False, True])
@@ -170,6 +173,7 @@ def test_a_kill_at_any_line_of_the_journal_leaves_a_way_on_and_a_way_back(
         assert room.state() == original
 
 
+@pytest.mark.slow
 @pytest.mark.many(13)
 @pytest.mark.parametrize("number", range(1, 52))
 def test_a_kill_on_the_way_back_goes_on_back(path: Path, number: int) -> None:
@@ -228,6 +232,7 @@ def test_one_refused_swap_does_not_hold_up_the_others(path: Path) -> None:
     assert _states(bundle, path) == ["rolled_back", "done"]
 
 
+@pytest.mark.slow
 def test_a_way_back_that_is_refused_is_kept_open(path: Path) -> None:
     """Azure takes nothing back today: the journal knows, and another day it does."""
     room, bundle = _tenant()
@@ -307,6 +312,7 @@ def test_what_changes_between_making_and_removing_is_left_alone(path: Path) -> N
     assert room.state() == original
 
 
+@pytest.mark.slow
 def test_what_is_there_already_is_used_and_not_taken_away(path: Path) -> None:
     """The same assignment under another id, made by somebody else, serves; the way back leaves it."""
     room, bundle = _tenant()

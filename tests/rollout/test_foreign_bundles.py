@@ -49,6 +49,7 @@ def _holds(code: int, said: str) -> bool:
     return code != INTERNAL and "Traceback" not in said and "internal" not in said
 
 
+@pytest.mark.slow
 def test_the_journal_itself_is_read(ask: Ask, folder: Path) -> None:
     """Else the changes below would say nothing."""
     _journal(folder)
@@ -57,6 +58,7 @@ def test_the_journal_itself_is_read(ask: Ask, folder: Path) -> None:
     assert {row["state"] for row in json.loads(out)} > {"open"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("verb", ["status", "apply", "rollback"])
 def test_no_value_of_a_bundle_breaks_a_command(ask: Ask, folder: Path, verb: str, seed: int) -> None:
@@ -70,6 +72,7 @@ def test_no_value_of_a_bundle_breaks_a_command(ask: Ask, folder: Path, verb: str
         assert _holds(code, said), foreign[:2000]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("verb", ["status", "rollback"])
 def test_no_value_of_a_journal_breaks_a_command(ask: Ask, folder: Path, verb: str, seed: int) -> None:
@@ -86,6 +89,7 @@ def test_no_value_of_a_journal_breaks_a_command(ask: Ask, folder: Path, verb: st
         assert _holds(code, said), (folder / "journal.jsonl").read_text()
 
 
+@pytest.mark.nightly
 def test_no_other_text_in_place_of_a_journal_breaks_a_command(ask: Ask, folder: Path) -> None:
     _journal(folder)
     for text in odd_bytes((folder / "journal.jsonl").read_bytes()):
@@ -94,6 +98,7 @@ def test_no_other_text_in_place_of_a_journal_breaks_a_command(ask: Ask, folder: 
         assert _holds(code, said), text[:200]
 
 
+@pytest.mark.slow
 @pytest.mark.many(7)
 @pytest.mark.parametrize("verb", ["status", "apply", "rollback"])
 @pytest.mark.parametrize("name", ["journal.jsonl", "rollout.json"])
@@ -111,6 +116,7 @@ def test_only_regular_files_of_a_rollout_are_read(ask: Ask, folder: Path, verb: 
     assert (code, "a link" in said or "not a regular file" in said) == (5, True), said
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_rollout_behind_a_link_is_refused(ask: Ask, folder: Path, tmp_path: Path) -> None:
     (folder / "plan").rename(tmp_path / "elsewhere")
     (folder / "plan").symlink_to(tmp_path / "elsewhere")

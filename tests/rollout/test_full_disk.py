@@ -76,6 +76,7 @@ def _both(room: Room, bundle: Bundle, path: Path) -> None:
     _back(room, bundle, path)
 
 
+@pytest.mark.nightly
 @pytest.mark.many(2)
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("kind", ["short", "half", "enospc", "eio", "fsync", "cut"])
@@ -112,6 +113,7 @@ def _went_back(path: Path) -> bool:
     return any(entry.event == "rollback" for entry in read_journal(path))
 
 
+@pytest.mark.slow
 def test_nothing_is_done_after_a_line_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not even a question: the line that fails is the one before the deletion."""
     room, bundle = _tenant()
@@ -160,6 +162,7 @@ def _raise(number: int) -> int:
     raise OSError(number, "the disk is full")
 
 
+@pytest.mark.nightly
 def test_a_head_that_cannot_be_kept_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At every head that is written, before a line or after it."""
     from rightsize.change.journal import Heads  # noqa: PLC0415

@@ -90,6 +90,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
+@pytest.mark.slow
 def test_what_is_managed_is_asked_for_and_goes_back_with_its_end(path: Path) -> None:
     room, bundle = _tenant()
     original = room.state()
@@ -140,6 +141,7 @@ def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(tmp_path: Path, fa
         assert room.state() == (_planned() if way == "on" else original), number
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("way", ["on", "back"])
 @pytest.mark.parametrize("after", [False, True])
 def test_a_kill_at_any_line_of_the_journal_leaves_both_ways(tmp_path: Path, after: bool, way: str) -> None:
@@ -169,6 +171,7 @@ def test_a_kill_on_the_way_back_goes_on_back(tmp_path: Path) -> None:
         assert room.state() == original, number
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("fault", ["throttle", "server", "conflict", "drop", "drop after"])
 @pytest.mark.parametrize("every", [7, 10])
@@ -204,6 +207,7 @@ def test_a_refusal_takes_the_swap_back_whole(path: Path, line: str) -> None:
     assert _failed(path) == ["AuthorizationFailed"]
 
 
+@pytest.mark.slow
 def test_what_is_too_young_to_be_taken_back_is_waited_for(path: Path) -> None:
     """Azure takes nothing back that is younger than five minutes."""
     room, bundle = _tenant()
@@ -261,6 +265,7 @@ def test_rules_stay_while_another_swap_lives_by_them(path: Path) -> None:
     assert (RG.lower(), NARROW) in room.state()["rules"]
 
 
+@pytest.mark.slow
 def test_what_would_have_ended_by_now_is_not_brought_back(path: Path) -> None:
     room, bundle = _tenant()
     only = bundle_of(bundle.swaps[1])
@@ -283,6 +288,7 @@ def test_another_end_than_the_plan_knew_is_a_change(path: Path) -> None:
     assert room.state() == original and _failed(path) == ["Changed"]
 
 
+@pytest.mark.slow
 def test_a_full_subscription_keeps_what_came_until_there_is_room(path: Path) -> None:
     """Where no room is left for what was there, what came stays: nobody is without access in between."""
     room = Room().hold(broad(1), broad(2))
@@ -336,6 +342,7 @@ def test_only_what_the_bundle_has_may_be_written() -> None:
             guard.check(method, f"https://arm.example{path}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reread", [1, 25])
 def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path, reread: int) -> None:
     """A fault in every tenth call and a kill after every line of the journal; the bench does it with more of them."""

@@ -19,6 +19,7 @@ from tests.loopback.server import Loopback
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
 
+@pytest.mark.nightly
 def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
     """Every wave, then all of it back: the tenant is what it was, but for what Azure sets itself."""
     bundle = json.loads((folder / "rollout.json").read_text())
@@ -40,6 +41,7 @@ def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopbac
     assert azure_state(azure) == original
 
 
+@pytest.mark.slow
 def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loopback) -> None:
     """A dry run shows the steps; without a credential of its own, or a typed name, nothing begins."""
     code, out, err = ask("apply", folder, "-o", "json")
@@ -51,6 +53,7 @@ def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loo
     assert azure.requests == []
 
 
+@pytest.mark.nightly
 def test_tables_have_names_and_files_have_ids(
     ask: Ask, folder: Path, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +76,7 @@ def test_tables_have_names_and_files_have_ids(
     assert name in {row["principal"] for row in made}
 
 
+@pytest.mark.nightly
 def test_a_swap_may_be_named_by_the_beginning_of_its_id(ask: Ask, folder: Path, azure: Loopback) -> None:
     ask("apply", folder, *writing_words(azure))
     swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
@@ -82,6 +86,7 @@ def test_a_swap_may_be_named_by_the_beginning_of_its_id(ask: Ask, folder: Path, 
         assert ask("rollback", folder, "--swap", none, *writing_words(azure))[0] == 2
 
 
+@pytest.mark.nightly
 def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, monkeypatch: pytest.MonkeyPatch) -> None:
     import io  # noqa: PLC0415
 
@@ -93,6 +98,7 @@ def test_a_typed_name_lets_it_begin(ask: Ask, folder: Path, azure: Loopback, mon
     assert ask("apply", folder, *words)[0] == 0
 
 
+@pytest.mark.nightly
 def test_a_refused_wave_ends_in_three(ask: Ask, folder: Path, azure: Loopback) -> None:
     original = azure_state(azure)
     azure.faults.add("forbidden", r"DELETE .*roleAssignments", times=1)
@@ -104,6 +110,7 @@ def test_a_refused_wave_ends_in_three(ask: Ask, folder: Path, azure: Loopback) -
     assert azure_state(azure) == original
 
 
+@pytest.mark.nightly
 def test_a_service_that_does_not_answer_ends_in_seven(ask: Ask, folder: Path, azure: Loopback) -> None:
     azure.faults.add("503", r"PUT ", times=None)
     code, _, err = ask("apply", folder, *writing_words(azure))
@@ -112,6 +119,7 @@ def test_a_service_that_does_not_answer_ends_in_seven(ask: Ask, folder: Path, az
     assert ask("apply", folder, *writing_words(azure))[0] == 0
 
 
+@pytest.mark.nightly
 def test_status_says_what_is_open_and_what_waits(ask: Ask, folder: Path, azure: Loopback) -> None:
     ask("apply", folder, *writing_words(azure))
     code, out, _ = ask("status", folder, "--as-of", "2026-10-02", "-o", "json")
@@ -119,6 +127,7 @@ def test_status_says_what_is_open_and_what_waits(ask: Ask, folder: Path, azure: 
     assert code == 0 and states == {"watching", "open"}
 
 
+@pytest.mark.nightly
 def test_a_refusal_in_the_log_trips_and_may_be_taken_back(
     ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path
 ) -> None:
@@ -219,6 +228,7 @@ def _refused_blob(who: str, operation: str, scope: str, time: str) -> dict[str, 
     }  # fmt: skip
 
 
+@pytest.mark.nightly
 def test_the_owner_confirms_what_no_log_shows(ask: Ask, folder: Path, azure: Loopback) -> None:
     ask("apply", folder, *writing_words(azure))
     swap = json.loads((folder / "rollout.json").read_text())["swaps"][0]["id"]
@@ -228,12 +238,14 @@ def test_the_owner_confirms_what_no_log_shows(ask: Ask, folder: Path, azure: Loo
     assert ask("status", folder, "--confirm", "no-swap", "--by", "Mei")[0] == 2
 
 
+@pytest.mark.nightly
 def test_emergency_access_accounts_have_to_be_named(ask: Ask, demo: Path, tmp_path: Path) -> None:
     assert ask("plan", demo, "--out", tmp_path / "r")[0] == 2
     assert ask("plan", demo, "--out", tmp_path / "r", "--emergency-account", "nobody")[0] == 2
     assert not (tmp_path / "r").exists()
 
 
+@pytest.mark.nightly
 def test_a_stale_plan_is_refused_before_anything_begins(
     ask: Ask, folder: Path, azure: Loopback, demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -251,12 +263,14 @@ def test_a_stale_plan_is_refused_before_anything_begins(
     assert [one for one in azure.requests if one.method in ("PUT", "DELETE")] == []
 
 
+@pytest.mark.nightly
 def test_a_rollout_that_has_begun_is_not_planned_over(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
     ask("apply", folder, *writing_words(azure))
     code, _, err = ask("plan", demo, "--out", folder, *emergency_words(demo))
     assert code == 2 and "has begun" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("apply", "--wave", "99", "--yes", "--auth", "env"), ("apply", "--wave", "0", "--yes")]
 )

@@ -68,6 +68,7 @@ def test_the_role_has_what_the_way_there_and_back_asks_for(tmp_path: Path, with_
     assert block["dataActions"] == [] and properties["assignableScopes"] == ["/subscriptions/a"]
 
 
+@pytest.mark.slow
 def test_doctor_writes_the_role(
     tmp_path: Path, loopback: Loopback, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,6 +32,7 @@ def test_a_permission_gives_a_thing_once(plane: str) -> None:
     assert not rules.select("permission", "kind", "gains").is_duplicated().any()
 
 
+@pytest.mark.slow
 def test_every_operation_is_in_the_catalogue_on_its_plane(shared_data: Path) -> None:
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8") as file:
         planes = {fold(row["operation"]): row["is_data_action"] for row in csv.DictReader(file)}
@@ -41,6 +42,7 @@ def test_every_operation_is_in_the_catalogue_on_its_plane(shared_data: Path) -> 
             assert planes[permission] != flag, permission
 
 
+@pytest.mark.slow
 def test_every_graph_permission_is_one(shared_data: Path) -> None:
     known = json.loads((shared_data / "graph" / "permissions.json").read_bytes())["permissions"]
     delegated = {name for name, said in known.items() if "DelegatedWork" in said["schemes"]}
@@ -49,6 +51,7 @@ def test_every_graph_permission_is_one(shared_data: Path) -> None:
     assert set(of_graph["permission"]) <= {fold(name) for name in delegated}
 
 
+@pytest.mark.slow
 def test_every_directory_permission_is_an_action_or_a_role(shared_data: Path) -> None:
     roles = json.loads((shared_data / "entra" / "directory-roles.json").read_bytes())
     known = {fold(role["RoleId"]) for role in roles}

@@ -35,6 +35,7 @@ def test_a_request_needs_what_its_rule_says(request_: str, actions: list[str]) -
     assert actions_of_request(request_) == tuple(f"microsoft.directory/{one}" for one in actions)
 
 
+@pytest.mark.slow
 def test_every_action_is_one_that_a_built_in_role_holds_and_no_member_has_anyway(shared_data: Path) -> None:
     roles = json.loads((shared_data / "entra" / "directory-roles.json").read_bytes())
     held = {fold(action) for action in re.findall(r'"(microsoft[.][^"]+)"', json.dumps(roles))}
@@ -45,6 +46,7 @@ def test_every_action_is_one_that_a_built_in_role_holds_and_no_member_has_anyway
     assert not {name for name in named & free if name.endswith("read")}
 
 
+@pytest.mark.slow
 def test_every_request_is_one_of_the_published_map(shared_data: Path) -> None:
     document = json.loads((shared_data / "graph" / "permissions.json").read_bytes())
     known = {

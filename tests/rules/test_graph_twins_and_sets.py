@@ -50,6 +50,7 @@ def mapped(shared_data: Path) -> tuple[frozenset[str], frozenset[tuple[str, str]
     return frozenset(found), frozenset(requests())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", ["graph_joined", "graph_correlated"])
 def test_every_set_names_permissions_and_a_request_of_the_map_and_its_source(
     table: str, mapped: tuple[frozenset[str], frozenset[tuple[str, str]]]
@@ -62,6 +63,7 @@ def test_every_set_names_permissions_and_a_request_of_the_map_and_its_source(
         assert row["source"].startswith("Microsoft"), row
 
 
+@pytest.mark.slow
 def test_a_request_that_is_added_is_one_that_the_map_lacks(
     mapped: tuple[frozenset[str], frozenset[tuple[str, str]]],
 ) -> None:

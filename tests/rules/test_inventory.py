@@ -35,6 +35,7 @@ def _requests(folder: Path) -> tuple[tuple[str, frozenset[str]], ...]:
     )
 
 
+@pytest.mark.slow
 def test_each_type_is_a_resource_of_a_resource_group(shared_data: Path) -> None:
     """Its request paths lie in a resource group and name one provider: it extends nothing."""
     paths = [path for path, _ in _requests(shared_data)]
@@ -49,6 +50,7 @@ def test_each_type_is_a_resource_of_a_resource_group(shared_data: Path) -> None:
     assert kinds.filter(extends_others(kinds)).to_list() == []
 
 
+@pytest.mark.slow
 def test_the_list_is_long_and_its_types_are_in_the_catalogue(shared_data: Path) -> None:
     """Hundreds of types, no type twice, each with the page that publishes it, and every common provider among them."""
     rows = rows_of("inventory_types")
@@ -60,6 +62,7 @@ def test_the_list_is_long_and_its_types_are_in_the_catalogue(shared_data: Path) 
     assert set(_WANTED.split()) - {kind.split("/")[0].removeprefix("microsoft.") for kind in inventory_types()} == set()
 
 
+@pytest.mark.slow
 def test_no_decided_operation_acts_without_a_resource_of_its_type(shared_data: Path) -> None:
     """Where Azure publishes a request that needs a decided operation, the path names a resource of the type."""
     names = sorted({name for _, operations in _requests(shared_data) for name in operations})

@@ -44,6 +44,7 @@ def test_no_rule_of_layers_says_what_another_says_already() -> None:
             assert not same, f"{pattern.spelt} says no more than {same}"
 
 
+@pytest.mark.slow
 def test_every_pattern_names_an_operation_of_the_catalogue_that_is_no_read(shared_data: Path) -> None:
     table = pl.read_csv(shared_data / "catalog" / "operations.csv")
     names = {

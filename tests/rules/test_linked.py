@@ -49,6 +49,7 @@ def test_the_published_refusals_are_in_the_rules(checked: str, write: str) -> No
     assert linked_pairs(*names).rows() == [(checked.lower(), write.lower())]
 
 
+@pytest.mark.slow
 def test_both_sides_of_every_rule_are_operations_of_azure(shared_data: Path) -> None:
     """A misspelt pattern would match nothing and keep nothing."""
     catalogue = pl.read_csv(shared_data / "catalog" / "operations.csv")["operation"]

@@ -39,6 +39,7 @@ def test_reading_needs_no_permission_to_write_files_and_an_unknown_operation_non
     assert audited_needs("Exchange/Send?api=11111111-0000-4000-8000-000000000000") == ()
 
 
+@pytest.mark.slow
 def test_permissions_of_graph_are_those_that_it_has(shared_data: Path) -> None:
     names = json.loads((shared_data / "graph" / "permissions.json").read_text(encoding="utf-8"))["permissions"].keys()
     rows = [row for row in rows_of("m365_operations") if row["api_app_id"] == GRAPH]

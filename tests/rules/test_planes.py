@@ -29,6 +29,7 @@ def test_one_row_of_a_catalogue_says_one_plane_and_some_operations_have_two(
     assert planes_of(operation, is_data_action=is_data_action) == planes
 
 
+@pytest.mark.slow
 def test_a_built_in_role_names_no_operation_on_a_plane_that_it_is_not_on(shared_data: Path) -> None:
     """So what a role spells out is granted; each dual operation is one that the catalogue has, on the other plane."""
     roles = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))

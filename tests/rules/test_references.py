@@ -73,6 +73,7 @@ def test_no_reference_stands_twice() -> None:
     assert len(complete_writes()) == len(rows_of("complete_references"))
 
 
+@pytest.mark.slow
 def test_the_written_types_and_the_checks_are_operations_of_azure(shared_data: Path) -> None:
     names = folded(pl.read_csv(shared_data / "catalog" / "operations.csv")["operation"]).unique()
     written = {fold(row["write_type"] + "/write") for row in rows_of("references")} | complete_writes()
@@ -81,6 +82,7 @@ def test_the_written_types_and_the_checks_are_operations_of_azure(shared_data: P
     assert set(matching_pairs(names, patterns)["pattern"]) == set(patterns)
 
 
+@pytest.mark.slow
 def test_references_give_the_pairs_that_were_compiled(shared_data: Path) -> None:
     """A vault is checked where a machine or a deployment names it, and rules name these writes; the rest is equal."""
     want: dict[Folded, set[Folded]] = defaultdict(set)

@@ -31,6 +31,7 @@ def known(catalogue: list[tuple[str, str]]) -> Known:
     return words_of(catalogue)
 
 
+@pytest.mark.nightly
 def test_every_operation_of_azure_has_decent_words(known: Known) -> None:
     """No namespace shows through: words are letters and digits, and none stands twice in a row."""
     assert len(known) > 20_000
@@ -44,6 +45,7 @@ def test_every_operation_of_azure_has_decent_words(known: Known) -> None:
         assert words.rank > 0, key
 
 
+@pytest.mark.slow
 def test_only_reads_are_a_readers(known: Known) -> None:
     """A name with `Reader` promises that nothing can be changed: no write, no delete, and no key or secret."""
     for (_, name), words in known.items():
@@ -60,6 +62,7 @@ def test_only_reads_are_a_readers(known: Known) -> None:
             assert end == "read" or name.lower().endswith((*allowed, *listed)), name
 
 
+@pytest.mark.slow
 def test_every_rule_names_something(catalogue: list[tuple[str, str]]) -> None:
     """A row that no operation, type or provider meets would be dead; so would one whose plane is wrong."""
     of_plane = {plane: {fold(name) for known, name in catalogue if known == plane} for plane in ("control", "data")}

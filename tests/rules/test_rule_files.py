@@ -249,6 +249,7 @@ def test_other_names_are_not_taken_for_emergency_access_accounts(name: str) -> N
     assert not pl.select(rules.is_emergency_name(folded(pl.lit(name)))).item()
 
 
+@pytest.mark.slow
 def test_annotating_the_catalogue_leaves_no_operation_without_an_answer(shared_data: Path) -> None:
     table = pl.read_csv(shared_data / "catalog" / "operations.csv").select("operation", "is_data_action")
     done = rules.annotate(table)
@@ -289,6 +290,7 @@ def test_folding_over_columns_is_the_folding_of_rbac(text: str) -> None:
     assert folded(pl.Series([text])).to_list() == [fold(text)]
 
 
+@pytest.mark.slow
 def test_the_roles_that_rules_name_are_built_in_ones(shared_data: Path) -> None:
     """Each is known under that id and that name."""
     roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())

@@ -41,6 +41,7 @@ def test_a_role_for_people_and_their_workloads_is_none(name: str, description: s
     assert not is_for_service(name, description)
 
 
+@pytest.mark.slow
 def test_of_the_built_in_roles_only_few_are_for_a_service(shared_data: Path) -> None:
     """A rule that takes in roles of people would take them out of every plan."""
     roles = json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())

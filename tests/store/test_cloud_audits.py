@@ -80,6 +80,7 @@ _USE = """
 USED = [(f"{MACHINES}/delete", 0, 1), (f"{MACHINES}/read", 0, 1), (f"{MACHINES}/write", 1, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations([ACTIVITY, EVENTS])), ids=["activity", "events"])
 def test_a_call_that_both_logs_have_counts_once(order: tuple[list[dict[str, Any]], ...], tmp_path: Path) -> None:
     """By the record within it is the same call; without one, the day, caller, operation and scope are the same."""
@@ -92,6 +93,7 @@ def test_a_call_that_both_logs_have_counts_once(order: tuple[list[dict[str, Any]
         ]
 
 
+@pytest.mark.nightly
 def test_a_read_is_used_if_it_was_seen_and_undecided_if_it_was_not(tmp_path: Path) -> None:
     """The log shows reads of every day, and still is no evidence that another read was not used."""
     paths = [

@@ -82,6 +82,7 @@ def test_no_row_of_the_table_has_the_name_of_a_file() -> None:
     assert [name for name in named if (queries_folder() / "controls" / f"{name}.sql").exists()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_control_fails_where_it_should(opened: Store, name: str) -> None:
     """What is wrong, and nothing else, fails."""
@@ -91,6 +92,7 @@ def test_a_control_fails_where_it_should(opened: Store, name: str) -> None:
     assert all(finding.reason and "None" not in finding.reason for finding in judged.findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_a_control_passes_where_it_should(opened: Store, name: str) -> None:
     """What is right passes, and is counted."""
@@ -102,6 +104,7 @@ def test_a_control_passes_where_it_should(opened: Store, name: str) -> None:
     assert judged.passed > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(UNKNOWABLE))
 def test_what_cannot_be_known_is_not_called_wrong(opened: Store, name: str) -> None:
     """A log or an account that was not seen may be there all the same."""
@@ -110,6 +113,7 @@ def test_what_cannot_be_known_is_not_called_wrong(opened: Store, name: str) -> N
     assert _statuses(_judge(opened, name, base(), right)) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", control_names())
 def test_nothing_loaded_is_nothing_known(opened: Store, name: str) -> None:
     """An empty store passes no control: a gate must not open because a load failed."""
@@ -119,6 +123,7 @@ def test_nothing_loaded_is_nothing_known(opened: Store, name: str) -> None:
     assert "loaded" in judged.findings[0].reason or "known" in judged.findings[0].reason
 
 
+@pytest.mark.slow
 @pytest.mark.many(8)
 @pytest.mark.parametrize("name", control_names())
 def test_a_control_is_one_statement_too(opened: Store, name: str) -> None:
@@ -155,12 +160,14 @@ def test_every_need_is_one_that_can_be_met() -> None:
     assert all(f"'{need}'" in text for name in control_names() for need in read_control(name).needs)
 
 
+@pytest.mark.slow
 def test_there_is_room_for_custom_roles_up_to_the_parameter(opened: Store) -> None:
     rows = merged(base(), custom("x"))
     assert _statuses(_judge(opened, "custom-role-room", rows)) == {}
     assert _statuses(_judge(opened, "custom-role-room", rows, most="0")) == {"/": "fail"}
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     "name",
@@ -178,6 +185,7 @@ def test_a_role_without_a_definition_is_not_known(opened: Store, name: str) -> N
     assert _statuses(_judge(opened, name, base(), assigned(held("a", ANN, guid("7"), scope)))) == {"a": "unknown"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["guest-privilege", "guest-standing", "layer-independence", "subscription-owners-few"])
 def test_a_group_whose_members_are_not_loaded_may_hold_anybody(opened: Store, name: str) -> None:
     rows = base()
@@ -186,12 +194,14 @@ def test_a_group_whose_members_are_not_loaded_may_hold_anybody(opened: Store, na
     assert set(found.values()) == {"unknown"}
 
 
+@pytest.mark.slow
 def test_an_activated_role_does_not_stand(opened: Store) -> None:
     """PIM shows an activation as an assignment too; it is the activation that counts."""
     rows = assigned(held("a", ANN, OWNER), held("a", ANN, OWNER, state="activated"))
     assert _statuses(_judge(opened, "standing-owner", base(), rows)) == {}
 
 
+@pytest.mark.slow
 def test_a_conditional_grant_gives_no_rights_by_itself(opened: Store) -> None:
     """A role whose own blocks carry a condition is not unlimited."""
     rows = custom("Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/write")
@@ -199,6 +209,7 @@ def test_a_conditional_grant_gives_no_rights_by_itself(opened: Store) -> None:
     assert _statuses(_judge(opened, "custom-role-gives-rights", base(), rows)) == {}
 
 
+@pytest.mark.slow
 def test_days_without_a_log_make_silence_unknown(opened: Store) -> None:
     """Without a covered log nobody is called silent."""
     rows = base()
@@ -207,12 +218,14 @@ def test_days_without_a_log_make_silence_unknown(opened: Store) -> None:
     assert found == {BOT: "unknown"}
 
 
+@pytest.mark.slow
 def test_use_that_no_log_covers_is_not_called_unused(opened: Store) -> None:
     rows = {"verdicts": [verdict("a", "active", "unused", 5), verdict("a", "active", "out_of_coverage", 1)]}
     found = _statuses(_judge(opened, "unused-privilege", base(), assigned(held("a", ANN, OWNER)), rows))
     assert found == {"a": "unknown"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lacks", "unknown"),
     [
@@ -234,6 +247,7 @@ def test_nobody_answers_for_an_agent_only_where_owners_and_sponsors_are_listed(
     assert found == {AGENT: "fail", BLUEPRINT: "fail"} | dict.fromkeys(unknown, "unknown")
 
 
+@pytest.mark.slow
 def test_an_orphan_needs_proof(opened: Store) -> None:
     """The analysis decides; whom it cannot resolve, as one who may come back, is unknown."""
     lost = assigned(held("a", GONE, CONTRIBUTOR, principal_type="User"))
@@ -242,6 +256,7 @@ def test_an_orphan_needs_proof(opened: Store) -> None:
         assert _statuses(_judge(opened, "orphaned-assignments", base(), lost, rows)) == {"a": status}
 
 
+@pytest.mark.slow
 def test_a_policy_without_rules_is_not_known(opened: Store) -> None:
     rows = merged(
         policy(), {"role_management_policies": [{"policy_id": "p2", "role_definition_id": OWNER, "scope": SUB}]}
@@ -249,16 +264,19 @@ def test_a_policy_without_rules_is_not_known(opened: Store) -> None:
     assert _statuses(_judge(opened, "activation-mfa", base(), rows)) == {"p2": "unknown"}
 
 
+@pytest.mark.slow
 def test_ids_and_scopes_compare_in_any_case(opened: Store) -> None:
     """A subscription is the same in capitals."""
     rows = assigned(*(held(f"a{number}", who, OWNER, SUB.upper()) for number, who in enumerate((ANN, BOT, GUS, GONE))))
     assert _statuses(_judge(opened, "subscription-owners-few", base(), rows)) == {SUB: "fail"}
 
 
+@pytest.mark.slow
 def test_a_wider_custom_role_is_assignable_somewhere(opened: Store) -> None:
     assert _statuses(_judge(opened, "custom-role-owner", base(), custom("*", scopes=[RG, SUB]))) == {CUSTOM: "fail"}
 
 
+@pytest.mark.slow
 def test_a_parameter_moves_the_limit(opened: Store) -> None:
     rows = merged(base(), CASES["subscription-owners-few"].fails)
     assert _statuses(_judge(opened, "subscription-owners-few", rows, most="4")) == {}

@@ -44,6 +44,7 @@ def test_two_silent_days_pass_as_quiet_where_the_span_is_dense(store: Store) -> 
     assert set(states(store)) == set(range(1, 21))
 
 
+@pytest.mark.slow
 def test_three_silent_days_in_a_row_are_missing(store: Store) -> None:
     """However dense the rest is."""
     load(store, calls(*(on(number) for number in range(1, 61) if number not in (5, 6, 7))))
@@ -51,12 +52,14 @@ def test_three_silent_days_in_a_row_are_missing(store: Store) -> None:
     assert [found[number] for number in (4, 5, 6, 7, 8)] == ["observed", "missing", "missing", "missing", "observed"]
 
 
+@pytest.mark.slow
 def test_a_silent_day_of_a_sparse_span_is_missing(store: Store) -> None:
     """Two days of three are not nine of ten."""
     load(store, calls(on(1), on(3)))
     assert states(store) == {1: "observed", 2: "missing", 3: "observed"}
 
 
+@pytest.mark.nightly
 def test_rows_that_fill_a_gap_later_change_the_days_around_it(store: Store) -> None:
     """Coverage follows all that is stored, not the load."""
     load(store, calls(on(1), on(4)))
@@ -64,6 +67,7 @@ def test_rows_that_fill_a_gap_later_change_the_days_around_it(store: Store) -> N
     assert set(states(store).values()) == {"observed"}
 
 
+@pytest.mark.nightly
 def test_a_declared_day_without_rows_was_a_day_without_calls(store: Store) -> None:
     """Days with rows stay observed, days outside of the window stay what they were."""
     load(store, calls(on(3), on(9)))
@@ -75,6 +79,7 @@ def test_a_declared_day_without_rows_was_a_day_without_calls(store: Store) -> No
     assert states(store) == declared | missing | dict.fromkeys((3, 9), "observed")
 
 
+@pytest.mark.nightly
 def test_a_window_declared_for_a_management_group_reaches_its_subscriptions(store: Store) -> None:
     """Through groups of groups, and subscriptions that no row names; another's subscription is not meant."""
     below = f"{MANAGEMENT_GROUP}2"
@@ -93,6 +98,7 @@ def test_a_window_declared_for_a_management_group_reaches_its_subscriptions(stor
     assert states(store, other) == {1: "observed"}
 
 
+@pytest.mark.slow
 def test_a_window_declared_before_the_listing_reaches_the_subscriptions_that_it_names(store: Store) -> None:
     """The declaration is remembered; what is below its scope is looked up at each load."""
     declare(store, MANAGEMENT_GROUP, 1, 2)
@@ -102,6 +108,7 @@ def test_a_window_declared_before_the_listing_reaches_the_subscriptions_that_it_
     assert states(store) == {1: "declared_empty", 2: "declared_empty"}
 
 
+@pytest.mark.slow
 def test_a_declaration_of_the_tenant_reaches_everything(store: Store) -> None:
     """The root contains every subscription."""
     load(store, calls(on(1)))
@@ -109,6 +116,7 @@ def test_a_declaration_of_the_tenant_reaches_everything(store: Store) -> None:
     assert states(store) == {1: "observed", 2: "declared_empty"}
 
 
+@pytest.mark.slow
 def test_a_storage_log_is_covered_a_service_and_category_at_a_time(store: Store) -> None:
     """Containers share the log of their service; a declaration speaks of what the service is known to send."""
     blobs = f"{ACCOUNT}/blobServices/default"
@@ -128,6 +136,7 @@ def test_a_storage_log_is_covered_a_service_and_category_at_a_time(store: Store)
     assert third == [(blobs, "StorageRead", day(3)), (blobs, "StorageWrite", day(3))]
 
 
+@pytest.mark.slow
 def test_a_request_at_the_account_is_in_the_log_of_its_service(store: Store) -> None:
     """Listing containers names no container; the operation says which service it asked."""
     listed = on(1, ACCOUNT, source="storage_log") | {
@@ -141,6 +150,7 @@ def test_a_request_at_the_account_is_in_the_log_of_its_service(store: Store) -> 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_group", [False, True])
 def test_a_declaration_reaches_what_diagnostic_settings_send(store: Store, is_group: bool) -> None:
     """A vault that nobody asked anything has a log without rows, if it sends one; its neighbour has none."""
@@ -161,6 +171,7 @@ def test_a_declaration_reaches_what_diagnostic_settings_send(store: Store, is_gr
     ]
 
 
+@pytest.mark.slow
 def test_sign_in_logs_are_the_tenants_a_kind_at_a_time(store: Store) -> None:
     """A declaration speaks of every kind of sign-in."""
     load(store, {"sign_in_rows": [sign_in("2026-01-01T10:00:00")]})
@@ -171,6 +182,7 @@ def test_sign_in_logs_are_the_tenants_a_kind_at_a_time(store: Store) -> None:
     assert [row for row in found if row[2] == "observed"] == [("interactive", day(1), "observed")]
 
 
+@pytest.mark.nightly
 def test_declarations_that_mean_nothing_are_refused(store: Store) -> None:
     """A log that nobody declares, and a window that ends before it starts; the load that brings one stores nothing."""
     before = content(store)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rightsize.store.connection import Store, open_store
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, guid, load, record, rows_of
 
@@ -35,6 +37,7 @@ def test_the_steps_of_a_deployment_are_use_at_their_own_places(store: Store) -> 
     ]
 
 
+@pytest.mark.slow
 def test_what_others_do_under_the_same_correlation_is_not_the_deployers(store: Store) -> None:
     """A policy's identity that remediates what was deployed needs its own access; a refused step is no use."""
     tag = "Microsoft.Resources/tags/write"
@@ -51,6 +54,7 @@ def test_what_others_do_under_the_same_correlation_is_not_the_deployers(store: S
     assert found == {(DEPLOYER, DEPLOY): (1, 0), (REMEDIATOR, tag): (1, 0), (DEPLOYER, refused): (0, 1)}
 
 
+@pytest.mark.slow
 def test_no_step_of_a_deployment_of_the_demo_is_missing_from_use(demo_folder: Path) -> None:
     """Every call that shares principal and correlation with a deployment is use of its day and place."""
     with open_store(demo_folder / "demo.duckdb", read_only=True) as opened:

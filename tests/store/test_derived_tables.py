@@ -71,6 +71,7 @@ def test_scopes_are_read_as_rbac_reads_them(store: Store) -> None:
     assert keys >= {parse_scope(scope).key for scope in LISTED_IDS}
 
 
+@pytest.mark.nightly
 @given(ids=st.lists(IDS, min_size=20, max_size=120), half=st.integers(0, 20))
 @FEWEST
 def test_generated_scopes_are_read_as_rbac_reads_them(fresh: FRESH, ids: list[str], half: int) -> None:
@@ -83,6 +84,7 @@ def test_generated_scopes_are_read_as_rbac_reads_them(fresh: FRESH, ids: list[st
     assert {parent for _, parent in rows if parent} <= {scope for scope, _ in rows}
 
 
+@pytest.mark.slow
 def test_an_id_of_thousands_of_steps_hangs_below_its_group_at_once(store: Store) -> None:
     """One line of a log does not make thousands of scopes."""
     deep = f"{GROUP}/providers/M.X" + "/a/b" * 2000
@@ -101,6 +103,7 @@ def listing(scope: str, parent: str | None = None, name: str | None = None) -> d
     return {"scope": scope, "kind": kind, "parent_scope": parent, "display_name": name}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_listing_puts_a_subscription_below_its_management_group(store: Store, order: int) -> None:
     """Before or after the calls; what no listing places hangs below the root."""
@@ -128,12 +131,14 @@ def closure(store: Store) -> list[tuple[int, int, int | None]]:
     return [(int(group[:8], 16), int(of[:8], 16), depth) for group, of, depth in rows]
 
 
+@pytest.mark.slow
 def test_the_closure_has_each_pair_once_with_its_shortest_chain(store: Store) -> None:
     """A member of a nested group that is a member itself as well is at depth one."""
     load(store, {"group_members": [member(1, 2), member(2, 3), member(3, 4), member(1, 3)]})
     assert closure(store) == [(1, 2, 1), (1, 3, 1), (1, 4, 2), (2, 3, 1), (2, 4, 2), (3, 4, 1)]
 
 
+@pytest.mark.slow
 def test_groups_in_a_circle_contain_one_another_but_not_themselves(store: Store) -> None:
     """The closure ends, and a group that lists itself gains nothing."""
     load(store, {"group_members": [member(1, 2), member(2, 3), member(3, 1), member(1, 1), member(3, 9)]})
@@ -141,6 +146,7 @@ def test_groups_in_a_circle_contain_one_another_but_not_themselves(store: Store)
     assert closure(store) == pairs
 
 
+@pytest.mark.slow
 def test_a_large_circle_is_derived_in_parts(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """The groups of one part are in memory at once, however large the circle is."""
     circle = [member(number, number % 20 + 1) for number in range(1, 21)]
@@ -168,6 +174,7 @@ def test_a_large_circle_is_derived_in_parts(store: Store, monkeypatch: pytest.Mo
     assert max(inserted) <= 50 + 22
 
 
+@pytest.mark.nightly
 def test_more_memberships_than_a_tenant_has_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """A circle gives each of its groups the members of all; past the limit the load says so and changes nothing."""
     monkeypatch.setattr(derive, "MOST_MEMBERSHIPS", 300)
@@ -179,6 +186,7 @@ def test_more_memberships_than_a_tenant_has_are_an_error(store: Store, monkeypat
     assert closure(store) == before
 
 
+@pytest.mark.nightly
 def test_a_pair_that_only_a_transitive_listing_knows_has_no_depth(store: Store) -> None:
     """One that a chain explains keeps the chain's depth, also when the chain comes later."""
     load(store, {"group_members": [member(1, 3, "transitiveMembers"), member(1, 1, "transitiveMembers")]})
@@ -195,6 +203,7 @@ def user(number: int, upn: str | None, **fields: object) -> dict[str, object]:
     return {"principal_id": guid(number), "principal_type": "User", "user_principal_name": upn, **fields}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", [1, -1], ids=["logs first", "directory first"])
 def test_a_call_that_names_only_a_upn_is_its_users(store: Store, order: int) -> None:
     """Whatever is loaded first, and in any case of the name; the event keeps beside it what the log said."""
@@ -207,6 +216,7 @@ def test_a_call_that_names_only_a_upn_is_its_users(store: Store, order: int) -> 
     assert rows_of(store, "usage", "principal_id", "succeeded", "days") == [(guid(1), 1, 1)]
 
 
+@pytest.mark.slow
 def test_a_name_that_two_principals_had_is_nobodys(store: Store) -> None:
     """UPNs are given to new people; the name counts again for nobody, and is not lost."""
     load(store, calls(by_name("ann@x.example")), {"principals": [user(1, "ann@x.example")]})
@@ -215,6 +225,7 @@ def test_a_name_that_two_principals_had_is_nobodys(store: Store) -> None:
     assert rows_of(store, "usage_days", "principal_id", "principal_name") == [(None, "ann@x.example")]
 
 
+@pytest.mark.slow
 def test_a_call_with_both_names_teaches_the_alias(store: Store) -> None:
     """The log that has object ids explains the one that has not; a guest's display name is no alias."""
     both = record(principal_type="User", principal_name="bo@x.example", correlation_id="c1")
@@ -224,6 +235,7 @@ def test_a_call_with_both_names_teaches_the_alias(store: Store) -> None:
     assert {principal for (principal,) in rows_of(store, "usage_days", "principal_id")} == {guid(100)}
 
 
+@pytest.mark.slow
 def test_the_log_and_the_directory_must_not_disagree_on_a_name(store: Store) -> None:
     """The log saw the name with another object id than the directory lists: it means neither."""
     load(store, calls(record(principal_type="User", principal_name="bo@x.example")))
@@ -231,6 +243,7 @@ def test_the_log_and_the_directory_must_not_disagree_on_a_name(store: Store) -> 
     assert rows_of(store, "principal_aliases", "alias") == []
 
 
+@pytest.mark.slow
 def test_an_application_id_names_its_service_principal(store: Store) -> None:
     """From the directory, or from a service principal's own call; a user's client application is no alias."""
     apps = {"principals": [{"principal_id": guid(1), "principal_type": "ServicePrincipal", "app_id": guid(11)}]}
@@ -247,6 +260,7 @@ def test_an_application_id_names_its_service_principal(store: Store) -> None:
     assert sorted(alias for (alias,) in rows_of(store, "principal_aliases", "alias")) == [guid(11), guid(12)]
 
 
+@pytest.mark.slow
 def test_a_sign_in_that_names_only_a_upn_is_its_users(store: Store) -> None:
     """Once the directory is there."""
     load(store, {"sign_in_rows": [sign_in(principal_id=None, principal_name="Ann@X.example")]})
@@ -255,6 +269,7 @@ def test_a_sign_in_that_names_only_a_upn_is_its_users(store: Store) -> None:
     assert rows_of(store, "sign_ins", "principal_id") == [(guid(1),)]
 
 
+@pytest.mark.nightly
 def test_the_directory_may_come_after_the_logs(fresh: FRESH) -> None:
     """Loads of everything at once, and one by one in either order, give one store."""
     files = [
@@ -272,6 +287,7 @@ def test_the_directory_may_come_after_the_logs(fresh: FRESH) -> None:
     assert len(hashes) == 1
 
 
+@pytest.mark.slow
 def test_events_and_usage_agree_on_who_acted(store: Store) -> None:
     """By object id, by a name, by an application id; what nobody resolves is nobody's in both."""
     directory = {"principals": [user(1, "ann@x.example"), user(2, None, app_id=guid(11))]}

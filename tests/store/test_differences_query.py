@@ -133,6 +133,7 @@ def test_each_judgement_stands_beside_ours_with_its_evidence(store: Path) -> Non
     assert found == EXPERT
 
 
+@pytest.mark.slow
 def test_by_default_only_contradictions_and_what_we_lack_are_listed(store: Path) -> None:
     """What contradicts use comes first: removing it would break something."""
     rows = asked(store, "false")

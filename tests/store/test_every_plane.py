@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rightsize.store.connection import open_store
+
+pytestmark = pytest.mark.slow
 
 
 def test_grants_of_every_plane_stand_in_one_view(demo_folder: Path) -> None:

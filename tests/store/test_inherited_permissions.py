@@ -16,6 +16,8 @@ from tests.planes.graph.test_agents import agents, inherits, sighted, whole
 from tests.store.plain import make_store
 from tests.store.sql_here import run_here
 
+pytestmark = pytest.mark.slow
+
 Row = tuple[str, str, str, str | None, str, str]
 
 

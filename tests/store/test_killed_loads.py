@@ -78,6 +78,7 @@ def test_a_killed_load_changes_nothing_and_can_be_repeated(
     assert content(clean) == after
 
 
+@pytest.mark.slow
 def test_a_load_that_is_killed_once_it_is_committed_is_there(store: Store) -> None:
     """What the write-ahead log has is read back; loading again finds nothing new."""
     load(store, calls(*FIRST))
@@ -88,6 +89,7 @@ def test_a_load_that_is_killed_once_it_is_committed_is_there(store: Store) -> No
         assert (merged.new, merged.duplicate) == (0, len(SECOND))
 
 
+@pytest.mark.nightly
 def test_a_merge_that_fails_leaves_the_store_as_it_was(store: Store) -> None:
     """An error in the middle is told, and nothing of the load is stored."""
     load(store, calls(*FIRST))

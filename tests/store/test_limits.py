@@ -47,7 +47,7 @@ def limited(store: Store, spill: Path) -> Store:
     return open_store(store.path, read_only=False, limits=ResourceLimits(96 << 20, spill))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_does_not_fit_in_memory_goes_to_disk(fresh: Callable[[], Store], tmp_path: Path) -> None:
     """The store is the same, and nothing is left in the folder."""
     plenty = fresh()
@@ -61,6 +61,7 @@ def test_what_does_not_fit_in_memory_goes_to_disk(fresh: Callable[[], Store], tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_leaves_the_store_as_it_was(store: Store, tmp_path: Path) -> None:
     """The folder for what does not fit may take a megabyte."""
     load(store, calls(record()))
@@ -90,6 +91,7 @@ def test_too_little_is_told_and_everything_else_passes(error: Exception) -> None
         raise ZeroDivisionError
 
 
+@pytest.mark.slow
 def test_every_command_refuses_limits_that_are_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -8,6 +8,8 @@ from rightsize.model.access_answers import ACCESS_LISTINGS, command_for
 from rightsize.store.connection import Store
 from tests.store.staged import load
 
+pytestmark = pytest.mark.slow
+
 SUB, GROUP = "/subscriptions/s1", "/providers/microsoft.management/managementgroups/m1"
 PLACES = (
     SUB,

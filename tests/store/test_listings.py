@@ -36,7 +36,6 @@ def held(store: Store) -> list[tuple[Any, ...]]:
     return rows_of(store, "role_assignments", "role_assignment_id", "state")
 
 
-@pytest.mark.everyday
 def test_what_the_next_complete_listing_lacks_is_granted_no_more(store: Store) -> None:
     collect(store, ONE, 1, 2)
     collect(store, TWO, 1)
@@ -46,6 +45,7 @@ def test_what_the_next_complete_listing_lacks_is_granted_no_more(store: Store) -
     assert gone == [(f"{guid(2)}|active", guid(100), GROUP, at(ONE), at(TWO))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [{"complete": False}, {"place": "/subscriptions/other"}, {"state": "eligible"}])
 def test_a_listing_of_less_or_of_something_else_takes_nothing_away(change: dict[str, Any], store: Store) -> None:
     collect(store, ONE, 1, 2)
@@ -53,6 +53,7 @@ def test_a_listing_of_less_or_of_something_else_takes_nothing_away(change: dict[
     assert (guid(2), "active") in held(store)
 
 
+@pytest.mark.nightly
 def test_what_another_place_still_lists_is_not_gone(store: Store) -> None:
     """An assignment above is listed by each subscription below: one that moved away says nothing of the others."""
     collect(store, ONE, 1, place="/a")
@@ -64,12 +65,14 @@ def test_what_another_place_still_lists_is_not_gone(store: Store) -> None:
     assert held(store) == []
 
 
+@pytest.mark.slow
 def test_what_exports_show_without_saying_that_they_are_complete_stays(store: Store) -> None:
     load(store, {"role_assignments": [assignment(1)]})
     collect(store, TWO, 2)
     assert held(store) == [(guid(1), "active"), (guid(2), "active")]
 
 
+@pytest.mark.nightly
 def test_what_comes_back_is_granted_again(store: Store) -> None:
     collect(store, ONE, 1)
     collect(store, TWO)
@@ -92,6 +95,7 @@ def test_collections_may_be_loaded_in_any_order(tmp_path: Path) -> None:
     assert len(found) == 1
 
 
+@pytest.mark.nightly
 def test_activations_come_and_go_and_stay_as_history(store: Store) -> None:
     collect(store, ONE, 1)
     load(store, {"role_assignments": [assignment(1, "activated")]})
@@ -99,6 +103,7 @@ def test_activations_come_and_go_and_stay_as_history(store: Store) -> None:
     assert held(store) == [(guid(1), "activated")]
 
 
+@pytest.mark.slow
 def test_what_vanishes_is_noted_for_the_next_watch(store: Store) -> None:
     collect(store, ONE, 1)
     store.connection.execute("DELETE FROM base.touched")

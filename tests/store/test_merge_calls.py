@@ -10,6 +10,8 @@ import pytest
 from rightsize.store.connection import Store
 from tests.store.staged import RANKS, Row, at, calls, guid, load, record, rows_of
 
+pytestmark = pytest.mark.slow
+
 _TEXTS = ("principal_name", "role_assignment_id", "event_id", "ip")
 
 
@@ -44,7 +46,6 @@ def _drawn(chance: random.Random) -> Row:
     )
 
 
-@pytest.mark.everyday
 def test_new_rows_and_events_are_those_of_merging_row_by_row(store: Store) -> None:
     """Two loads of two files each, of calls of one row and of many, where rows repeat, complete and contradict."""
     chance = random.Random(7)  # noqa: S311 - the same calls each time

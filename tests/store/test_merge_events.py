@@ -26,6 +26,7 @@ EVENT = ("time", "outcome", "ip", "event_id", "role_assignment_id")
 MERGED = [(BEGIN["time"], "succeeded", "192.0.2.1", "end", guid(9))]
 
 
+@pytest.mark.nightly
 def test_begin_accept_and_end_are_one_call(store: Store) -> None:
     """The earliest time, the highest outcome, each field from the highest row that has it; in any order."""
     orders = list(itertools.permutations((BEGIN, ACCEPT, END)))
@@ -36,18 +37,21 @@ def test_begin_accept_and_end_are_one_call(store: Store) -> None:
     assert rows_of(store, "usage_days", "succeeded", "started") == [(12, 0)]
 
 
+@pytest.mark.slow
 def test_rows_that_move_the_call_are_new_and_those_that_add_nothing_are_duplicates(store: Store) -> None:
     """Begin then end are both new; an accept in between has nothing that begin lacks but a greater id."""
     (merged,) = load(store, calls(BEGIN, END, record("started", "2026-01-05T10:00:01", event_id="z")))
     assert (merged.read, merged.new, merged.duplicate) == (3, 2, 1)
 
 
+@pytest.mark.slow
 def test_a_file_that_is_sorted_newest_first_counts_the_rows_that_still_say_something(store: Store) -> None:
     """End first; begin moves the time back and brings the address."""
     (merged,) = load(store, calls(END, BEGIN, BEGIN))
     assert (merged.new, merged.duplicate) == (2, 1)
 
 
+@pytest.mark.nightly
 def test_counts_add_up_and_a_second_load_has_nothing_new(store: Store) -> None:
     """Read = new + duplicate + rejected, for every file of a load."""
     files = (
@@ -64,6 +68,7 @@ def test_counts_add_up_and_a_second_load_has_nothing_new(store: Store) -> None:
     assert len(rows_of(store, "rejects", "line")) == 1
 
 
+@pytest.mark.slow
 def test_a_row_of_a_lower_rank_does_not_change_what_a_higher_one_said(store: Store) -> None:
     """The principal of the end row stays, though the begin row that comes later names another."""
     load(store, calls(record("succeeded", principal_id=guid(1))))
@@ -71,6 +76,7 @@ def test_a_row_of_a_lower_rank_does_not_change_what_a_higher_one_said(store: Sto
     assert rows_of(store, "events", "principal_id", "outcome") == [(guid(1), "succeeded")]
 
 
+@pytest.mark.nightly
 def test_ids_that_differ_in_case_only_are_one_call(store: Store) -> None:
     """Correlation id, operation and scope compare folded."""
     load(store, calls(record("started")))
@@ -80,7 +86,6 @@ def test_ids_that_differ_in_case_only_are_one_call(store: Store) -> None:
     assert rows_of(store, "events", "outcome") == [("succeeded",)]
 
 
-@pytest.mark.everyday
 def test_denied_calls_are_no_use_and_outcomes_that_say_nothing_are_not_in_the_usage(store: Store) -> None:
     """A refusal is counted as denied; `other` is an event only."""
     load(store, calls(record("denied"), record("other", correlation_id="c2"), record("failed", correlation_id="c3")))
@@ -88,6 +93,7 @@ def test_denied_calls_are_no_use_and_outcomes_that_say_nothing_are_not_in_the_us
     assert len(rows_of(store, "events", "outcome")) == 3
 
 
+@pytest.mark.nightly
 def test_a_call_whose_earliest_time_moves_to_the_day_before_takes_its_usage_along(store: Store) -> None:
     """The day it leaves keeps the other calls only; a day that is empty then has no row."""
     day, other = dt.date(2026, 1, 5), dt.date(2026, 1, 4)
@@ -99,6 +105,7 @@ def test_a_call_whose_earliest_time_moves_to_the_day_before_takes_its_usage_alon
     assert rows_of(store, "usage_days", "day", "succeeded") == [(other, 2)]
 
 
+@pytest.mark.nightly
 def test_usage_of_days_that_a_load_did_not_touch_stays_as_it_is(store: Store) -> None:
     """A mark put on another day's usage survives; one on the touched day does not."""
     load(store, calls(record(), record(time="2026-01-09T10:00:00", correlation_id="c2")))
@@ -107,6 +114,7 @@ def test_usage_of_days_that_a_load_did_not_touch_stays_as_it_is(store: Store) ->
     assert rows_of(store, "usage_days", "day", "suspect") == [(dt.date(2026, 1, 5), 0), (dt.date(2026, 1, 9), 77)]
 
 
+@pytest.mark.nightly
 def test_a_sign_in_is_what_its_id_says_else_what_it_holds(store: Store) -> None:
     """Two exports of one sign-in are one; without an id each content is a sign-in of its own."""
     load(store, {"sign_in_rows": [sign_in(sign_in_id="A"), sign_in(sign_in_id="a", resource_name="Azure")]})
@@ -137,6 +145,7 @@ def log_records(draw: st.DrawFn) -> dict[str, object]:
     )
 
 
+@pytest.mark.nightly
 @given(
     rows=st.lists(log_records(), min_size=4, max_size=30),
     chance=st.randoms(use_true_random=False),
@@ -181,6 +190,7 @@ def test_loads_commute(
     assert rows_of(apart, "events", "time", "scope") == rows_of(once, "events", "time", "scope")
 
 
+@pytest.mark.nightly
 @given(rows=st.lists(log_records(), min_size=4, max_size=40))
 @FEWEST
 def test_merging_into_the_store_is_the_merge_of_rows_at_hand(fresh: FRESH, rows: list[dict[str, object]]) -> None:

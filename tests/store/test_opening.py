@@ -49,6 +49,7 @@ def path(store: Store) -> Path:
     return store.path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("other", "mine"), [("write", "write"), ("write", "read"), ("read", "write")])
 def test_a_store_in_use_says_so(path: Path, other: str, mine: str) -> None:
     """One process writes, or several read."""
@@ -56,12 +57,14 @@ def test_a_store_in_use_says_so(path: Path, other: str, mine: str) -> None:
         open_store(path, read_only=mine == "read")
 
 
+@pytest.mark.slow
 def test_several_processes_read_one_store(path: Path) -> None:
     """Readers do not shut readers out."""
     with held(path, "read"), open_store(path, read_only=True) as store:
         assert store.table("events").is_empty()
 
 
+@pytest.mark.slow
 def test_there_is_nothing_to_read_where_no_file_is(tmp_path: Path) -> None:
     """Reading makes no file."""
     with pytest.raises(InputError, match="there is no store at"):
@@ -69,6 +72,7 @@ def test_there_is_nothing_to_read_where_no_file_is(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["notes" * 3000, ""])
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path, read_only: bool, text: str) -> None:
@@ -80,6 +84,7 @@ def test_a_file_that_is_no_database_is_refused_and_kept(tmp_path: Path, read_onl
     assert notes.read_text() == text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read_only", [True, False])
 def test_somebody_elses_database_is_refused(tmp_path: Path, read_only: bool) -> None:
     """A DuckDB file with tables of its own is not made a store."""
@@ -89,6 +94,7 @@ def test_somebody_elses_database_is_refused(tmp_path: Path, read_only: bool) -> 
         open_store(tmp_path / "other.duckdb", read_only=read_only)
 
 
+@pytest.mark.slow
 def test_an_empty_database_is_filled_when_written_and_refused_when_read(tmp_path: Path) -> None:
     """A load that was killed while it made the file leaves such a one."""
     file = tmp_path / "empty.duckdb"
@@ -99,12 +105,14 @@ def test_an_empty_database_is_filled_when_written_and_refused_when_read(tmp_path
         assert store.table("events").is_empty()
 
 
+@pytest.mark.slow
 def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
     """`--db out/new.duckdb` works at once."""
     with open_store(tmp_path / "a" / "b.duckdb", read_only=False) as store:
         assert store.path.exists()
 
 
+@pytest.mark.slow
 def test_only_the_owner_may_read_the_store(tmp_path: Path) -> None:
     """The write-ahead log beside it neither."""
     with open_store(tmp_path / "s.duckdb", read_only=False) as store:
@@ -118,6 +126,7 @@ def stored_version(path: Path, version: int) -> None:
         con.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(version)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_store_of_a_newer_version_is_refused(path: Path, read_only: bool) -> None:
     """What it means is not known here."""
@@ -126,6 +135,7 @@ def test_a_store_of_a_newer_version_is_refused(path: Path, read_only: bool) -> N
         open_store(path, read_only=read_only)
 
 
+@pytest.mark.slow
 def test_a_store_of_an_older_version_is_not_read_before_it_is_brought_up_to_date(path: Path) -> None:
     """Reading does not change it, so it cannot be read."""
     stored_version(path, SCHEMA_VERSION - 1)
@@ -133,6 +143,7 @@ def test_a_store_of_an_older_version_is_not_read_before_it_is_brought_up_to_date
         open_store(path, read_only=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read_only", [True, False])
 def test_a_store_older_than_any_release_is_refused(path: Path, read_only: bool) -> None:
     """Nothing can bring it up to date."""
@@ -149,6 +160,7 @@ def fail(con: duckdb.DuckDBPyConnection) -> None:
     raise duckdb.InvalidInputException("no")
 
 
+@pytest.mark.nightly
 def test_migration_takes_every_step_and_keeps_what_is_stored(store: Store) -> None:
     """Two steps, in order, and the version after them."""
     load(store, calls(record()))
@@ -164,6 +176,7 @@ def test_migration_takes_every_step_and_keeps_what_is_stored(store: Store) -> No
     assert content(store) == before
 
 
+@pytest.mark.nightly
 def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store) -> None:
     """The first step, though it worked, is undone with the second."""
     load(store, calls(record()))
@@ -179,6 +192,7 @@ def test_a_migration_that_fails_leaves_the_store_as_it_was(store: Store) -> None
         assert content(again) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["base.duckdb", "Main.db", "temp.duckdb"])
 def test_names_that_duckdb_would_mistake_are_refused(tmp_path: Path, name: str) -> None:
     """A store `base` would be taken for the schema in it."""
@@ -192,6 +206,7 @@ def verdict(store: Store, operation: str) -> pl.DataFrame:
     return pl.DataFrame([{"operation": operation}], schema=store.table("verdicts").schema)
 
 
+@pytest.mark.slow
 def test_an_answer_replaces_the_one_before(store: Store) -> None:
     """Nothing of the old answer stays."""
     store.write_answer("verdicts", pl.concat([verdict(store, "a"), verdict(store, "b")]))
@@ -199,6 +214,7 @@ def test_an_answer_replaces_the_one_before(store: Store) -> None:
     assert store.table("verdicts")["operation"].to_list() == ["c"]
 
 
+@pytest.mark.slow
 def test_an_answer_may_come_in_parts(store: Store) -> None:
     """All of it is there, and nothing of the one before."""
     store.write_answer("verdicts", verdict(store, "a"))
@@ -208,6 +224,7 @@ def test_an_answer_may_come_in_parts(store: Store) -> None:
     assert store.table("verdicts").is_empty()
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_written_leaves_the_one_before(store: Store) -> None:
     """A column of another type fails after old rows were deleted and new ones written; the old ones are there again."""
     store.write_answer("verdicts", verdict(store, "a"))
@@ -217,12 +234,14 @@ def test_an_answer_that_cannot_be_written_leaves_the_one_before(store: Store) ->
     assert store.table("verdicts")["operation"].to_list() == ["a"]
 
 
+@pytest.mark.slow
 def test_only_answers_are_written_as_answers(store: Store) -> None:
     """What exports said comes from loads alone."""
     with pytest.raises(ValueError, match="principals is not an answer table"):
         store.write_answer("principals", pl.DataFrame())
 
 
+@pytest.mark.slow
 def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None:
     with open_store(tmp_path / "store.duckdb", read_only=False) as store:
         assert store.remembered("catalogue_refreshed") is None
@@ -232,6 +251,7 @@ def test_what_a_store_remembers_of_itself_is_there_again(tmp_path: Path) -> None
         assert store.remembered("catalogue_refreshed") == "twice"
 
 
+@pytest.mark.nightly
 def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
     """What it holds stays, and a load fills the new tables."""
     load(store, calls(record()))
@@ -252,6 +272,7 @@ def test_an_older_store_gets_the_tables_about_what_exists(store: Store) -> None:
         assert again.remembered("schema_version") == str(SCHEMA_VERSION)
 
 
+@pytest.mark.slow
 def test_the_first_error_of_a_transaction_is_told(store: Store) -> None:
     """DuckDB ends a transaction itself where the disk is full; that none is left to roll back is not the error."""
     with pytest.raises(OSError, match="no space"), store.transaction() as connection:
@@ -261,6 +282,7 @@ def test_the_first_error_of_a_transaction_is_told(store: Store) -> None:
         connection.execute("SELECT 1")
 
 
+@pytest.mark.nightly
 def test_a_damaged_page_is_said_to_be_one(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """Whichever statement first reads it: the file is at fault, not the program."""
     load(store, calls(*(record(correlation_id=f"c{number}") for number in range(50))))

@@ -27,6 +27,7 @@ POLICIES = (
 )
 
 
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_policy_has_its_newest_rules_and_the_role_of_its_assignment(store: Store, order: tuple[int, ...]) -> None:
@@ -58,6 +59,7 @@ FILES = (
 )
 
 
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_request_is_one_row_a_call_with_its_outcome(store: Store, order: tuple[int, ...]) -> None:
@@ -68,11 +70,13 @@ def test_a_request_is_one_row_a_call_with_its_outcome(store: Store, order: tuple
     assert rows_of(store, "role_assignment_requests", *columns) == [(guid(100), WRITE, "denied", guid(3), "User")]
 
 
+@pytest.mark.slow
 def test_calls_of_other_operations_are_no_requests(store: Store) -> None:
     load(store, {"event_rows": [record()], "request_rows": []})
     assert rows_of(store, "role_assignment_requests", "operation") == []
 
 
+@pytest.mark.nightly
 def test_a_store_of_the_second_version_gets_the_new_tables(store: Store) -> None:
     """What it holds stays."""
     load(store, {"event_rows": [record("succeeded", operation=WRITE, scope=ASSIGNMENT)]})
@@ -87,6 +91,7 @@ def test_a_store_of_the_second_version_gets_the_new_tables(store: Store) -> None
         assert content(again) == before
 
 
+@pytest.mark.nightly
 def test_a_store_of_the_eleventh_version_says_nothing_of_what_was_asked_for(store: Store) -> None:
     """A condition on types needs the request itself, so old loads give none."""
     load(store, FILES[0])
@@ -108,6 +113,7 @@ LISTED = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tuple[int, ...]) -> None:
@@ -117,6 +123,7 @@ def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tu
     assert rows_of(store, "policy_definitions", "is_set", "role_definition_ids") == [(False, [guid(4)])]
 
 
+@pytest.mark.nightly
 def test_a_store_of_the_nineteenth_version_gets_the_tables_of_policies(store: Store) -> None:
     """What it holds stays, and policies can be loaded."""
     load(store, {"role_management_policies": [POLICIES[0]]})

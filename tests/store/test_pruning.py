@@ -51,6 +51,7 @@ def whole(store: Store) -> Store:
     return store
 
 
+@pytest.mark.nightly
 def test_what_is_concluded_of_pruned_days_stays(whole: Store) -> None:
     """Usage, aliases, coverage, sign-ins by day, ways of access: only single rows of calls and sign-ins go."""
     before = content(whole, DAYS)
@@ -60,12 +61,14 @@ def test_what_is_concluded_of_pruned_days_stays(whole: Store) -> None:
         assert {time.day for (time,) in rows_of(store, "events", "time")} == {2, 8, 9, 10}
 
 
+@pytest.mark.nightly
 def test_calls_that_give_access_stay(whole: Store) -> None:
     """The history of role assignments is made of them."""
     with pruned(whole) as store:
         assert [operation for (operation,) in rows_of(store, "role_assignment_requests", "operation")] == [ASSIGN]
 
 
+@pytest.mark.nightly
 def test_rows_that_come_for_sealed_days_are_late_and_change_nothing(whole: Store) -> None:
     """Whether they were counted before, nobody can tell any more; those of open days are as new as ever."""
     with pruned(whole) as store:
@@ -77,6 +80,7 @@ def test_rows_that_come_for_sealed_days_are_late_and_change_nothing(whole: Store
         assert (more.new, more.duplicate, more.late) == (1, 0, 1)
 
 
+@pytest.mark.nightly
 def test_usage_of_sealed_days_survives_a_call_that_ends_on_an_open_one(whole: Store) -> None:
     """The begin of a call that gives access is kept though its day is sealed; its end does not take the day along."""
     with pruned(whole) as store:
@@ -87,6 +91,7 @@ def test_usage_of_sealed_days_survives_a_call_that_ends_on_an_open_one(whole: St
         assert rows_of(store, "usage_days", "day", "operation", "succeeded") == kept
 
 
+@pytest.mark.nightly
 def test_a_sealed_day_stays_sealed(whole: Store) -> None:
     """Asking for more days than are there brings none back."""
     with pruned(whole) as store:
@@ -95,10 +100,12 @@ def test_a_sealed_day_stays_sealed(whole: Store) -> None:
         assert (planned.before, planned.events, planned.sign_ins) == (dt.date(2026, 1, 8), 0, 0)
 
 
+@pytest.mark.slow
 def test_an_empty_store_has_nothing_to_prune(store: Store) -> None:
     assert plan_pruning(store, 30) is None
 
 
+@pytest.mark.nightly
 def test_the_order_of_loads_before_a_pruning_does_not_matter(fresh: Callable[[], Store], whole: Store) -> None:
     other = fresh()
     for file in reversed(HISTORY):
@@ -107,6 +114,7 @@ def test_the_order_of_loads_before_a_pruning_does_not_matter(fresh: Callable[[],
         assert content(one) == content(two)
 
 
+@pytest.mark.nightly
 def test_prune_says_what_would_go_and_does_it_when_told(whole: Store, capsys: pytest.CaptureFixture[str]) -> None:
     """Without `--yes` the file stays byte for byte."""
     path: Path = whole.path
@@ -124,6 +132,7 @@ def test_prune_says_what_would_go_and_does_it_when_told(whole: Store, capsys: py
     assert run(["prune", "--keep-days", "0", "--db", str(path)]) == 2
 
 
+@pytest.mark.nightly
 def test_each_record_of_real_logs_is_counted_once_where_days_are_sealed(store: Store, shared_data: Path) -> None:
     """A late sign-in may name an application that nobody knew: it is late all the same, and no count goes negative."""
     load(store, calls(day(1), record(time="2026-12-01T10:00:00", correlation_id="last")))

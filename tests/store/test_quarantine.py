@@ -51,17 +51,20 @@ def suspects(store: Store) -> dict[str, str]:
     return dict(rows)
 
 
+@pytest.mark.nightly
 def test_calls_near_a_detection_are_suspect_and_those_of_other_days_are_not(store: Store) -> None:
     day_before, later = call("before", "2026-01-19T10:00:00"), call("later", "2026-01-22T12:00:00")
     load(store, calls(*HABIT, day_before, call("now"), later), signals(signal(), OF_ANN))
     assert suspects(store) == {"now": "principal"}
 
 
+@pytest.mark.slow
 def test_a_day_is_split_at_the_time_of_the_signal(store: Store) -> None:
     load(store, calls(call("morning", "2026-01-20T08:00:00"), call("noon")), signals(signal(), OF_ANN))
     assert rows_of(store, "usage_days", "succeeded", "suspect") == [(2, 1)]
 
 
+@pytest.mark.slow
 def test_known_addresses_go_free_where_the_signal_names_one(store: Store) -> None:
     """The named address is suspect for days around, a new one within hours, and one of the month before not at all."""
     rows = [*HABIT, call("habit"), call("named", ip=ATTACKER), call("new", ip=OTHER), call("unsaid", ip=None)]
@@ -70,6 +73,7 @@ def test_known_addresses_go_free_where_the_signal_names_one(store: Store) -> Non
     assert suspects(store) == {"named": "address", "new": "principal", "unsaid": "principal", "early": "address"}
 
 
+@pytest.mark.slow
 def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
     """Calls of the risky session are suspect on any day; those of a session that is known to be another go free."""
     sign_ins = [
@@ -96,7 +100,7 @@ def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
     }
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_a_late_sign_in_gives_the_session_of_calls_two_days_later(store: Store) -> None:
     """A sign-in that is loaded after the call of its token, and lies two days before it, takes it out of quarantine."""
     risky = sign_in(NOON, sign_in_id="s1", token_id="T1", session_id="bad")
@@ -107,6 +111,7 @@ def test_a_late_sign_in_gives_the_session_of_calls_two_days_later(store: Store) 
     assert suspects(store) == {}
 
 
+@pytest.mark.slow
 def test_a_machine_that_an_alert_names_speaks_of_its_identities(store: Store) -> None:
     attached = {"scope": VM, "kind": "system", "identity_scope": "", "principal_id": MACHINE}
     alert = signal("1", "alert", status="new")
@@ -116,12 +121,14 @@ def test_a_machine_that_an_alert_names_speaks_of_its_identities(store: Store) ->
     assert suspects(store) == {"machine": "machine"}
 
 
+@pytest.mark.slow
 def test_an_address_alone_speaks_of_whoever_used_it(store: Store) -> None:
     rows = [call("ann", ip=ATTACKER), call("bob", ip=ATTACKER, principal_id=guid(101)), call("home")]
     load(store, calls(*rows), signals(signal("1", "alert"), named("ip", ATTACKER, "alert/1")))
     assert suspects(store) == {"ann": "address", "bob": "address"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "fields",
     [{"dismissed": True}, {"severity": "informational"}, {"kind": "incident"}, {"first_time": None}],
@@ -132,6 +139,7 @@ def test_what_is_no_reason_for_quarantine(fields: dict[str, Any], store: Store) 
     assert suspects(store) == {}
 
 
+@pytest.mark.slow
 def test_refused_calls_are_shown_and_count_as_no_use(store: Store) -> None:
     """Counted, they would take from the good use of the day."""
     load(store, calls(call("refused", outcome="denied")), signals(signal(), OF_ANN))
@@ -139,6 +147,7 @@ def test_refused_calls_are_shown_and_count_as_no_use(store: Store) -> None:
     assert rows_of(store, "usage_days", "denied", "suspect") == [(1, 0)]
 
 
+@pytest.mark.nightly
 def test_who_is_confirmed_compromised_stays_suspect_until_that_ends(store: Store) -> None:
     state = signal("a", "risky_principal", status="confirmedcompromised", dismissed=False)
     later = call("weeks later", "2026-03-20T12:00:00")
@@ -170,6 +179,7 @@ def test_any_order_of_loads_ends_in_the_same_store(fresh: Callable[[], Store]) -
     assert [names for _, names in found] == [(("named", "address"),)]
 
 
+@pytest.mark.nightly
 def test_days_whose_calls_were_pruned_are_suspect_as_a_whole(store: Store) -> None:
     """A signal that comes later finds the day only; where it is dismissed, the day is clean again."""
     load(store, calls(call("morning", "2026-01-20T11:30:00"), call("noon"), call("new", "2026-02-20T12:00:00")))
@@ -182,6 +192,7 @@ def test_days_whose_calls_were_pruned_are_suspect_as_a_whole(store: Store) -> No
     assert rows_of(store, "usage_days", "succeeded", "suspect") == [(1, 0), (2, 0)]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 2, 0), (2, 1, 0)])
 def test_a_call_is_dated_by_its_beginning(order: tuple[int, ...], store: Store) -> None:
     """One that began before the suspect time and ended in it is none of it, and it counts on the day it began.
@@ -211,6 +222,7 @@ def decide(store: Store, decision: dict[str, Any]) -> None:
         replace_decisions(con, [decision])
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", [1, -1])
 def test_reduced_use_is_suspect_where_it_reaches_into_a_window(order: int, store: Store) -> None:
     """Its times within the day are gone; a row of another day is clean."""

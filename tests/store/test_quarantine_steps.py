@@ -129,6 +129,7 @@ def test_any_order_of_arrival_ends_in_what_a_look_at_everything_finds(seed: int,
     assert len(found["base.quarantined_calls"]) > 20
 
 
+@pytest.mark.slow
 def test_after_a_pruning_the_open_days_go_on(fresh: Callable[[], Store]) -> None:
     store = fresh()
     arriving = files(random.Random(7))  # noqa: S311
@@ -143,6 +144,7 @@ def test_after_a_pruning_the_open_days_go_on(fresh: Callable[[], Store]) -> None
     same_as_from_scratch(store)
 
 
+@pytest.mark.nightly
 def test_a_record_of_the_future_ends_no_decision(fresh: Callable[[], Store]) -> None:
     """The decision holds while the days of the logs go on to its last one, and no longer."""
     store = fresh()

@@ -52,6 +52,7 @@ def test_a_name_outside_the_folder_is_no_text(name: str) -> None:
         queries.query_text(name)
 
 
+@pytest.mark.slow
 def test_the_wheel_carries_every_text(tmp_path: Path) -> None:
     """What is built for users holds each SQL text, the scripts of shells, the schemas and the manual pages."""
     if importlib.util.find_spec("hatchling") is None:

@@ -287,6 +287,7 @@ def _column(store: Path, name: str, column: str, **given: str) -> list[Any]:
     return [row[column] for row in _ask(store, name, **given).rows]
 
 
+@pytest.mark.slow
 def test_why_an_operation_is_kept(store: Path) -> None:
     (row,) = _ask(store, "why-kept", operation=f" {WRITE.upper()}").rows
     told = {"name": "Operators", "verdict": "out_of_coverage", "reason": "used_before_window", "calls": 2}
@@ -298,6 +299,7 @@ def test_there_are_enough() -> None:
     assert len(question_names()) >= 18
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", question_names())
 def test_a_question_gives_what_it_declares(store: Path, name: str) -> None:
     """It runs over a store with data, answers something, and has the columns of its header."""
@@ -306,6 +308,7 @@ def test_a_question_gives_what_it_declares(store: Path, name: str) -> None:
     assert answer.rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", question_names())
 def test_a_question_runs_over_a_new_store(empty_store: Path, name: str) -> None:
     """It runs over the real views, and of nothing it says nothing."""
@@ -314,6 +317,7 @@ def test_a_question_runs_over_a_new_store(empty_store: Path, name: str) -> None:
     assert answer.rows == []
 
 
+@pytest.mark.slow
 @pytest.mark.many(12)
 @pytest.mark.parametrize("name", question_names())
 def test_a_question_runs_over_real_exports(real_store: Path, name: str) -> None:
@@ -321,6 +325,7 @@ def test_a_question_runs_over_real_exports(real_store: Path, name: str) -> None:
     assert _ask(real_store, name).columns == read_question(name).columns
 
 
+@pytest.mark.slow
 @pytest.mark.many(8)
 @pytest.mark.parametrize("name", question_names())
 def test_the_order_of_rows_does_not_depend_on_the_store(store: Path, backward_store: Path, name: str) -> None:
@@ -338,6 +343,7 @@ def test_a_question_uses_each_of_its_parameters(name: str) -> None:
     assert question.description.endswith(".")
 
 
+@pytest.mark.slow
 def test_standing_owners_include_members_of_groups_and_no_dated_assignment(store: Path) -> None:
     """A group's Owner counts for whoever is in it; an assignment with an end is not standing."""
     rows = _ask(store, "standing-owners").rows
@@ -349,12 +355,14 @@ def test_standing_owners_include_members_of_groups_and_no_dated_assignment(store
     }
 
 
+@pytest.mark.slow
 def test_who_holds_an_operation_is_asked_in_any_case(store: Path) -> None:
     """Operations compare without regard to case."""
     holders = _column(store, "who-holds-operation", "principal_id", operation=f" {WRITE.upper()}")
     assert sorted(holders) == sorted([OPS, NESTED, GUS])
 
 
+@pytest.mark.slow
 def test_an_assignment_with_a_used_operation_is_not_unused(store: Path) -> None:
     """One used operation takes an assignment off the list; what is not known is counted apart."""
     rows = _ask(store, "unused-assignments").rows
@@ -364,12 +372,14 @@ def test_an_assignment_with_a_used_operation_is_not_unused(store: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_use_does_not_contain_refusals(store: Path) -> None:
     """A refused call is demand, a call that failed afterwards is use."""
     assert _column(store, "used-operations", "calls", principal=BOT) == [1]
     assert _column(store, "used-operations", "calls", principal=ANN) == [5, 1]
 
 
+@pytest.mark.slow
 def test_a_principal_is_found_by_its_name(store: Path) -> None:
     """A UPN in any case leads to the same rows as the object id."""
     assert (
@@ -378,23 +388,27 @@ def test_a_principal_is_found_by_its_name(store: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_name_that_nothing_resolves_is_found_too(store: Path) -> None:
     """What a log knows only by name is shown under that name, refusals left out."""
     assert _ask(store, "used-operations", principal="Who@example.org").rows == []
     assert _column(store, "used-operations", "calls", principal="UNKNOWN@example.org") == [1]
 
 
+@pytest.mark.slow
 def test_an_eligibility_used_through_an_activation_is_used(store: Path) -> None:
     """Use of the activated assignment counts for the eligibility behind it."""
     assert _column(store, "eligible-never-used", "role_assignment_id") == ["e1"]
 
 
+@pytest.mark.slow
 def test_gaps_are_runs_of_days(store: Path) -> None:
     """Days in a row are one gap."""
     rows = _ask(store, "coverage-gaps").rows
     assert [(row["first_day"].day, row["last_day"].day, row["days"]) for row in rows] == [(2, 3, 2), (5, 5, 1)]
 
 
+@pytest.mark.slow
 def test_a_principal_without_any_sign_in_is_silent(store: Path) -> None:
     """Who never signed in stands first; who signed in lately does not stand there."""
     rows = _ask(store, "silent-principals").rows
@@ -402,11 +416,13 @@ def test_a_principal_without_any_sign_in_is_silent(store: Path) -> None:
     assert ANN in _column(store, "silent-principals", "principal_id", days="0")
 
 
+@pytest.mark.slow
 def test_only_proof_makes_an_orphan(store: Path) -> None:
     """What the analysis found is listed; a principal that it could not resolve is no orphan."""
     assert _column(store, "orphaned-assignments", "role_assignment_id") == ["a4"]
 
 
+@pytest.mark.slow
 def test_demand_names_the_unresolved(store: Path) -> None:
     """A refusal counts also where only a name stands in the log."""
     rows = _ask(store, "denied-demand").rows
@@ -417,12 +433,14 @@ def test_demand_names_the_unresolved(store: Path) -> None:
     assert _column(store, "denied-demand", "denied", least="3") == [5]
 
 
+@pytest.mark.slow
 def test_lately_begun_work_needs_earlier_work(store: Path) -> None:
     """A principal that is new altogether did not begin something new."""
     assert _column(store, "new-operations", "operation") == [WRITE]
     assert _column(store, "new-operations", "operation", since="2026-01-01") == []
 
 
+@pytest.mark.slow
 def test_violations_show_what_is_granted_beside_what_was_used_and_is_proposed(store: Path) -> None:
     """The plan's rows stand in the row of the same principal, subscription and state."""
     (row,) = _ask(store, "independence-violations").rows
@@ -433,22 +451,26 @@ def test_violations_show_what_is_granted_beside_what_was_used_and_is_proposed(st
     )
 
 
+@pytest.mark.slow
 def test_machines_show_what_the_plan_leaves_of_their_reach(store: Path) -> None:
     """Granted and proposed stand in one row."""
     (row,) = _ask(store, "machines-by-reach").rows
     assert (row["cells"], row["cells_proposed"]) == (4, 1)
 
 
+@pytest.mark.slow
 def test_what_is_in_quarantine_says_whether_anything_else_shows_it(store: Path) -> None:
     (row,) = _ask(store, "quarantined-uses").rows
     assert (row["principal_id"], row["calls"], row["other_calls"], row["signals"]) == (ANN, 1, 0, ["risk_detection/1"])
 
 
+@pytest.mark.slow
 def test_who_is_under_a_signal_does_not_count_what_was_dismissed(store: Path) -> None:
     (row,) = _ask(store, "signals-by-principal").rows
     assert (row["principal_id"], row["signals"], row["severity"], row["odd_days"]) == (ANN, 1, "high", 0)
 
 
+@pytest.mark.slow
 def test_the_example_of_a_reject_is_the_first_place(store: Path) -> None:
     """The example does not change with the order of loads."""
     (row,) = _ask(store, "rejects-by-reason").rows

@@ -64,16 +64,19 @@ def copied(*actions: str) -> dict[str, Any]:
     }
 
 
+@pytest.mark.nightly
 def test_a_category_that_is_no_use_is_no_repeat(tmp_path: Path) -> None:
     (row,) = loaded(tmp_path / "s.duckdb", [activity(), activity(category="Policy", number=2), activity()])
     assert counts(row) == (3, 1, 1, 0, 1)
 
 
+@pytest.mark.slow
 def test_a_row_that_adds_to_a_call_is_new_and_one_that_adds_nothing_is_a_repeat(tmp_path: Path) -> None:
     (row,) = loaded(tmp_path / "s.duckdb", [activity("Started"), activity("Succeeded", number=2), activity("Started")])
     assert counts(row) == (3, 2, 1, 0, 0)
 
 
+@pytest.mark.nightly
 def test_a_record_with_several_authorisations_is_one(tmp_path: Path) -> None:
     (row,) = loaded(tmp_path / "s.duckdb", [copied(READ, WRITE), copied(READ, WRITE), copied(READ)])
     assert counts(row) == (3, 1, 2, 0, 0)
@@ -81,12 +84,14 @@ def test_a_record_with_several_authorisations_is_one(tmp_path: Path) -> None:
     assert counts(again) == (2, 1, 1, 0, 0)
 
 
+@pytest.mark.slow
 def test_a_log_that_nothing_is_learnt_from_is_not_used(tmp_path: Path) -> None:
     record = {"TimeGenerated": "2026-01-05T10:00:00Z", "Type": "FunctionAppLogs", "OperationName": "x", "Level": "Info"}
     (row,) = loaded(tmp_path / "s.duckdb", [record, record])
     assert counts(row) == (2, 0, 0, 0, 2)
 
 
+@pytest.mark.slow
 def test_pages_are_no_records_and_one_that_lists_owners_of_nobody_is_not_used(tmp_path: Path) -> None:
     users = page("users", USER, USER)
     owners = page("groups(id,owners())", {"id": USER["id"], "owners": []})
@@ -94,12 +99,14 @@ def test_pages_are_no_records_and_one_that_lists_owners_of_nobody_is_not_used(tm
     assert [counts(row) for row in found] == [(2, 1, 1, 0, 0), (0, 0, 0, 0, 0), (1, 0, 0, 0, 1)]
 
 
+@pytest.mark.slow
 def test_a_record_of_which_several_parts_are_rejected_is_rejected_once(tmp_path: Path) -> None:
     owned = {"id": USER["id"], "owners": [{"id": APP["id"]}, {"id": 7}, {}]}
     (row,) = loaded(tmp_path / "s.duckdb", page("groups(id,owners())", owned))
     assert counts(row) == (1, 0, 0, 1, 0)
 
 
+@pytest.mark.nightly
 def test_the_store_keeps_what_was_not_used(tmp_path: Path) -> None:
     loaded(
         tmp_path / "s.duckdb", [activity(), activity(category="Policy", number=2)], page("users", typed("user", USER))
@@ -120,6 +127,7 @@ def counted_once(db: Path, *folders: Path) -> list[MergedFile]:
     return rows
 
 
+@pytest.mark.nightly
 def test_every_record_of_other_publishers_is_counted_once(tmp_path: Path, shared_data: Path) -> None:
     """And a second load finds nothing new: what was new is repeated, what was not used still is not."""
     folders = [shared_data / name for name in ("logs", "arm", "entra")]
@@ -130,6 +138,7 @@ def test_every_record_of_other_publishers_is_counted_once(tmp_path: Path, shared
     assert sum(row.unused_record for row in first) > 0
 
 
+@pytest.mark.nightly
 def test_every_record_of_the_catalogue_is_counted_once(tmp_path: Path, shared_data: Path) -> None:
     counted_once(tmp_path / "s.duckdb", shared_data / "catalog")
 

@@ -113,6 +113,7 @@ def store(filled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(filled, tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", sorted(ESCAPES))
 def test_a_statement_that_does_more_than_read_is_refused(store: Path, tmp_path: Path, what: str) -> None:
     """Each escape ends in an error that the user can act on, changes no byte of the store and makes no file."""
@@ -128,6 +129,7 @@ def test_a_statement_that_does_more_than_read_is_refused(store: Path, tmp_path: 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["secret.txt", "store.duckdb"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "rows"),
     [
@@ -149,6 +151,7 @@ def test_what_reads_runs(store: Path, sql: str, rows: list[dict[str, object]]) -
     assert run_here(store, sql).rows == rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -172,6 +175,7 @@ def test_what_describes_runs(store: Path, sql: str) -> None:
     assert str(store.parent) not in str(rows)
 
 
+@pytest.mark.slow
 def test_rows_are_capped(store: Path) -> None:
     """No more rows come than were asked for, and the answer says that there were more."""
     cut = run_statement(store, "FROM analysed.t ORDER BY a", {}, max_rows=4)
@@ -180,6 +184,7 @@ def test_rows_are_capped(store: Path) -> None:
     assert (len(whole.rows), whole.cut) == (5, False)
 
 
+@pytest.mark.slow
 def test_parameters_are_values(store: Path) -> None:
     """A parameter is a value, whatever it holds, and its name has no case."""
     hostile = "x'; DROP TABLE analysed.t; --"
@@ -189,6 +194,7 @@ def test_parameters_are_values(store: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "parameters", "named"),
     [
@@ -208,6 +214,7 @@ def test_missing_and_extra_parameters_are_named(
     assert named in caught.value.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "sql",
     [
@@ -225,6 +232,7 @@ def test_an_endless_statement_is_ended(store: Path, sql: str) -> None:
     assert time.monotonic() - began < _SOON
 
 
+@pytest.mark.slow
 def test_a_statement_cannot_take_all_memory(store: Path) -> None:
     """Past the limit it ends in an error, and spills nothing to the disk."""
     with pytest.raises(UsageError, match="needs more memory than its limit of 64 MiB"):
@@ -232,6 +240,7 @@ def test_a_statement_cannot_take_all_memory(store: Path) -> None:
     assert [path.name for path in store.parent.iterdir()] == ["store.duckdb"]
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited on Linux alone")
 def test_what_the_planner_takes_is_limited_too(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nested views of 1 kB would take gigabytes that DuckDB does not count; the process may not take them.
@@ -257,18 +266,21 @@ def test_memory_is_watched_where_it_cannot_be_limited(monkeypatch: pytest.Monkey
     assert reasons == ["memory"]
 
 
+@pytest.mark.slow
 def test_a_long_statement_is_refused(store: Path) -> None:
     """Parsing takes memory and time beyond all measure of the length, so that the length has a limit."""
     with pytest.raises(UsageError, match="the limit is 100,000"):
         run_statement(store, " UNION ALL ".join(["SELECT 1"] * 20_000), {})
 
 
+@pytest.mark.slow
 def test_a_large_answer_is_refused(store: Path) -> None:
     """Rows that together are larger than an answer may be are an error, and do not come to this process."""
     with pytest.raises(UsageError, match="larger than its limit of 1 MiB"):
         run_here(store, "SELECT repeat('x', 400000) FROM range(5)")
 
 
+@pytest.mark.slow
 def test_a_process_that_breaks_is_an_error(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a broken process leaves, the caller gets an error and no exception of another kind."""
     for wrote in ("'not json'", "'[]'", "'{}'", '\'{"columns": 1, "rows": [], "cut": 0}\'', "''"):
@@ -277,6 +289,7 @@ def test_a_process_that_breaks_is_an_error(store: Path, monkeypatch: pytest.Monk
             run_statement(store, "SELECT 1", {})
 
 
+@pytest.mark.slow
 def test_the_process_gets_nothing_of_the_environment(
     store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -292,6 +305,7 @@ def test_the_process_gets_nothing_of_the_environment(
         assert set(process.stdout.read().split()) <= {b"MALLOC_ARENA_MAX", b"LC_CTYPE"}
 
 
+@pytest.mark.slow
 def test_values_keep_their_types(store: Path) -> None:
     """Every type of DuckDB's comes back from the other process as Python has it."""
     sql = r"""SELECT true AS flag, 1 AS small, 0.5::DOUBLE AS real, 'nan'::DOUBLE AS nan, 1.25::DECIMAL(9, 2) AS exact,
@@ -336,6 +350,7 @@ def test_what_is_encoded_is_decoded(value: object) -> None:
     assert decode(json.loads(json.dumps(encode(value)))) == value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "says"),
     [
@@ -384,6 +399,7 @@ _TEXTS = st.lists(
 ).map(" ".join)
 
 
+@pytest.mark.nightly
 @given(sql=_TEXTS)
 @settings(SOME, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_text_does_harm(store: Path, sql: str) -> None:

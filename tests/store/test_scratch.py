@@ -51,6 +51,7 @@ def test_a_folder_goes_with_its_block(parent: Path) -> None:
     assert list(parent.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_what_a_killed_command_left_goes_at_the_next(parent: Path) -> None:
     """But not the folder of one that still runs, and nothing that only has such a name."""
     (parent / "rightsize-notes").mkdir()

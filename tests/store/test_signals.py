@@ -22,6 +22,7 @@ def named(signal_id: str, kind: str, value: str, **fields: Any) -> dict[str, Any
     return {"signal_id": signal_id, "entity_kind": kind, "value": value} | fields
 
 
+@pytest.mark.slow
 @BOTH_ORDERS
 def test_the_newest_state_of_a_signal_wins_whole(store: Store, order: int) -> None:
     old = signal("graph_alert/1", status="new", severity="high", name="Zeta")
@@ -32,6 +33,7 @@ def test_the_newest_state_of_a_signal_wins_whole(store: Store, order: int) -> No
     assert rows_of(store, "signals", *columns) == [("resolved", "low", None, True)]
 
 
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_a_false_positive_in_one_export_is_one_in_every_other(store: Store, order: int) -> None:
     open_ = signal("security_alert/a", original_id="alert/x")
@@ -46,6 +48,7 @@ def test_a_false_positive_in_one_export_is_one_in_every_other(store: Store, orde
     ]
 
 
+@pytest.mark.slow
 def test_an_alert_that_was_opened_again_stands(store: Store) -> None:
     closed = signal("graph_alert/b", original_id="alert/x", dismissed=True)
     reopened = signal("security_alert/a", "2026-01-06T11:00:00", original_id="alert/x")
@@ -53,6 +56,7 @@ def test_an_alert_that_was_opened_again_stands(store: Store) -> None:
     assert {dismissed for _, dismissed in rows_of(store, "signals", "signal_id", "dismissed")} == {False}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("judged", "expected"), [(None, True), (False, False)])
 def test_an_incident_takes_its_alerts_with_it_but_not_a_confirmed_one(
     fresh: Callable[[], Store], judged: bool | None, expected: bool
@@ -67,6 +71,7 @@ def test_an_incident_takes_its_alerts_with_it_but_not_a_confirmed_one(
     assert (found["security_alert/a"], found["graph_alert/b"]) == (expected, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("judged", "expected"), [(None, False), (True, True)])
 def test_a_detection_judges_the_sign_in_that_it_names(
     fresh: Callable[[], Store], judged: bool | None, expected: bool
@@ -79,6 +84,7 @@ def test_a_detection_judges_the_sign_in_that_it_names(
     assert dict(rows_of(store, "signals", "signal_id", "dismissed"))["risky_sign_in/s1"] is expected
 
 
+@pytest.mark.slow
 @BOTH_ORDERS
 def test_names_become_principals_whenever_the_directory_comes(store: Store, order: int) -> None:
     user = {"principal_id": guid(100), "user_principal_name": "Ann@x", "listed": True}
@@ -93,6 +99,7 @@ def test_names_become_principals_whenever_the_directory_comes(store: Store, orde
     ]
 
 
+@pytest.mark.nightly
 def test_the_same_signals_twice_change_nothing(store: Store) -> None:
     file = {"signals": [signal("s/1")], "signal_entities": [named("s/1", "ip", "1.2.3.4")]}
     load(store, file)

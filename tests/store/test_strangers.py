@@ -138,6 +138,7 @@ def said_of(attempt: Callable[[], object]) -> str:
     return caught.value.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_store_that_holds_more_or_other_than_the_schema_is_refused(attacked: Attacked, name: str) -> None:
     """Whether it is read or written, and before a statement runs what it holds."""
@@ -146,6 +147,7 @@ def test_a_store_that_holds_more_or_other_than_the_schema_is_refused(attacked: A
     assert ATTACKS[name][1] in said_of(lambda: open_store(path, read_only=False))
 
 
+@pytest.mark.slow
 @pytest.mark.many(8)
 @pytest.mark.parametrize("name", sorted({*ATTACKS} - {"a table of the version that is a view over a file"}))
 def test_an_older_store_is_refused_too(attacked: Attacked, name: str) -> None:
@@ -167,6 +169,7 @@ def test_an_older_store_is_refused_too(attacked: Attacked, name: str) -> None:
 FACES = ["status", "analyze", "report", "propose", "explain anna", "who-can x --at /", "check", "sql"]
 
 
+@pytest.mark.slow
 @pytest.mark.many(8)
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(
@@ -190,6 +193,7 @@ def test_python_refuses_it(attacked: Attacked) -> None:
     assert ATTACKS["a view that reads a file"][1] in said_of(lambda: rightsize.open(path, read_only=True))
 
 
+@pytest.mark.slow
 def test_an_agents_questions_refuse_it(attacked: Attacked) -> None:
     """Those that go through the workflows, and those of `sql`, which has a process of its own."""
     path = attacked("a view that reads a file")
@@ -201,6 +205,7 @@ def test_an_agents_questions_refuse_it(attacked: Attacked) -> None:
         assert ATTACKS["a view that reads a file"][1] in said_of(ask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read_only", [True, False])
 def test_no_statement_on_a_store_reads_a_file(whole: Path, tmp_path: Path, read_only: bool) -> None:
     """Not even one of our own, but for those of a load; access that was shut is not opened again."""
@@ -219,6 +224,7 @@ def test_no_statement_on_a_store_reads_a_file(whole: Path, tmp_path: Path, read_
     assert sorted(one.name for one in tmp_path.iterdir()) == ["s.duckdb", "secret.txt"]
 
 
+@pytest.mark.nightly
 def test_a_store_that_was_written_again_and_again_is_still_the_same(whole: Path, tmp_path: Path) -> None:
     """DuckDB keeps some lists of a view in no order, which may change whenever the file is written."""
     path = Path(shutil.copy(whole, tmp_path / "s.duckdb"))
@@ -237,6 +243,7 @@ def test_a_store_that_was_written_again_and_again_is_still_the_same(whole: Path,
 ENDLESS = "SELECT count(*) AS n FROM range(100000000) AS a, range(100000000) AS b WHERE a.range % 7 = b.range % 11"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [Store.frame, Store.rows, lambda store, sql: store.connection.execute(sql)])
 def test_what_reads_a_store_too_long_is_ended(whole: Path, read: Callable[[Store, str], object]) -> None:
     """A statement of frames, of rows, and one that goes to the connection itself."""
@@ -256,6 +263,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("little_memory")
 def test_what_takes_the_memory_of_the_machine_is_ended(whole: Path) -> None:
     """The rows that DuckDB hands on are counted, too."""
@@ -267,12 +275,14 @@ def test_what_takes_the_memory_of_the_machine_is_ended(whole: Path) -> None:
     assert "of memory, 90% of what the machine has" in said_of(attempt)
 
 
+@pytest.mark.slow
 def test_the_time_comes_from_the_environment(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RIGHTSIZE_TIME_LIMIT", "soon")
     with pytest.raises(UsageError, match="`soon` is not a number of seconds"):
         open_store(whole, read_only=True)
 
 
+@pytest.mark.slow
 def test_a_watch_ends_with_its_store(whole: Path) -> None:
     """Also where nobody closes the store, and where it is closed twice."""
     before = threading.active_count()
@@ -285,6 +295,7 @@ def test_a_watch_ends_with_its_store(whole: Path) -> None:
     assert threading.active_count() == before
 
 
+@pytest.mark.slow
 def test_a_process_writes_a_store_once_at_a_time(whole: Path, tmp_path: Path) -> None:
     """DuckDB would let both work for minutes, and then fail the commit of the later one."""
     path = Path(shutil.copy(whole, tmp_path / "s.duckdb"))
@@ -297,6 +308,7 @@ def test_a_process_writes_a_store_once_at_a_time(whole: Path, tmp_path: Path) ->
     open_store(path, read_only=False).close()
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_store_that_the_same_program_writes_says_so_at_once(whole: Path, tmp_path: Path) -> None:
     path = Path(shutil.copy(whole, tmp_path / "s.duckdb"))
     asked = rightsize.open(path)
@@ -306,6 +318,7 @@ def test_a_plan_of_a_store_that_the_same_program_writes_says_so_at_once(whole: P
     assert not (tmp_path / "plan").exists()
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_store_in_use_says_so_at_once(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -324,6 +337,7 @@ FULL = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", FULL, ids=lambda error: type(error).__name__)
 def test_what_a_machine_lacks_is_told_whoever_uses_the_store(whole: Path, error: Exception) -> None:
     """A full disk, too little memory, a damaged page: no internal error, whichever command meets it."""
@@ -332,6 +346,7 @@ def test_what_a_machine_lacks_is_told_whoever_uses_the_store(whole: Path, error:
             raise error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [ZeroDivisionError(), InputError("else"), KeyboardInterrupt()])
 def test_any_other_error_is_the_error_that_is_told(whole: Path, error: BaseException) -> None:
     with pytest.raises(type(error)) as caught, open_store(whole, read_only=True):

@@ -95,6 +95,7 @@ def _load(folder: Path, *records: Row) -> Path:
     return folder / "s.duckdb"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign_in", SIGN_INS)
 def test_every_shape_of_a_sign_in_gives_the_same_row(sign_in: str, tmp_path: Path) -> None:
     with open_store(_load(tmp_path, SIGN_INS[sign_in]), read_only=True) as store:
@@ -103,6 +104,7 @@ def test_every_shape_of_a_sign_in_gives_the_same_row(sign_in: str, tmp_path: Pat
     assert (row["principal_id"], row["ip"], row["succeeded"]) == (USER, "203.0.113.7", True)
 
 
+@pytest.mark.nightly
 @pytest.mark.many(4)
 @pytest.mark.parametrize("call", CALLS)
 def test_a_call_of_any_log_finds_its_sign_in(call: str, tmp_path: Path) -> None:
@@ -114,6 +116,7 @@ def test_a_call_of_any_log_finds_its_sign_in(call: str, tmp_path: Path) -> None:
     assert event["token_id"] == TOKEN
 
 
+@pytest.mark.nightly
 def test_capitals_of_a_token_count_and_a_token_without_a_sign_in_is_still_there(tmp_path: Path) -> None:
     """Two tokens that differ in capitals are two tokens; neither is taken for the other's sign-in."""
     other = _graph(SignInActivityId=TOKEN.swapcase(), RequestId="r2", IPAddress="198.51.100.9")

@@ -48,6 +48,7 @@ def store(tmp_path: Path) -> Store:
     return open_store(tmp_path / "s.duckdb", read_only=False)
 
 
+@pytest.mark.nightly
 def test_a_load_leaves_the_days_that_it_changed_for_the_next_pass(store: Store) -> None:
     """The same file again leaves none, and what a pass has dealt with is gone."""
     load(store, calls(record(), record("succeeded", "2026-01-02T01:00:00", correlation_id="c2")))
@@ -59,6 +60,7 @@ def test_a_load_leaves_the_days_that_it_changed_for_the_next_pass(store: Store) 
     assert read_touched(store).days == ()
 
 
+@pytest.mark.slow
 def test_each_sink_gets_a_change_until_it_says_that_it_has_it(store: Store) -> None:
     """Numbers go on from pass to pass; one sink's word says nothing of another's."""
     commit_pass(store, concluded(changes("b", "a")), ("stdout", "json:1"))
@@ -73,6 +75,7 @@ def test_each_sink_gets_a_change_until_it_says_that_it_has_it(store: Store) -> N
     assert undelivered(store) == {"json:1": 2, "stdout": 1}
 
 
+@pytest.mark.slow
 def test_what_is_old_and_delivered_is_forgotten(store: Store) -> None:
     """After months only events that could be met again are known, and changes that are young or undelivered stay."""
     commit_pass(store, concluded(changes("old", "stuck"), DAY, None, "e1"), ("stdout",))
@@ -85,6 +88,7 @@ def test_what_is_old_and_delivered_is_forgotten(store: Store) -> None:
     assert watched_until(store) == later
 
 
+@pytest.mark.slow
 def test_a_pass_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     """Changes, what is known, the mark and the outbox go together."""
     commit_pass(store, concluded(changes("a")), ("stdout",))
@@ -96,6 +100,7 @@ def test_a_pass_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     assert known_files(store) == {}
 
 
+@pytest.mark.slow
 def test_events_of_some_days_are_found_with_who_did_them(store: Store) -> None:
     """Only those days, only what succeeded or has no end, whatever the capitals."""
     made = {"operation": "Microsoft.Authorization/ROLEASSIGNMENTS/write"}

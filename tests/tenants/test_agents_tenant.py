@@ -43,8 +43,6 @@ from tests.tenants.agents import (
     write_exports,
 )
 
-pytestmark = pytest.mark.slow
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -112,6 +110,7 @@ def held_after(proposals: dict[str, dict[str, Any]], holder: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 def test_each_agent_holds_after_the_plan_what_an_expert_leaves_it(
     proposals: dict[str, dict[str, Any]], name: str
@@ -136,6 +135,7 @@ def test_each_agent_holds_after_the_plan_what_an_expert_leaves_it(
     assert resting == set(answer.used)
 
 
+@pytest.mark.slow
 def test_the_list_of_agents_counts_what_an_expert_counts(folder: Path) -> None:
     """Before the plan: own and inherited permissions, and those of them that the agent itself used."""
     rows = {row["id"]: row for row in show_agents(folder / "s.duckdb", AS_OF).rows}
@@ -146,6 +146,7 @@ def test_the_list_of_agents_counts_what_an_expert_counts(folder: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_becomes_of_each_grant(proposals: dict[str, dict[str, Any]], folder: Path) -> None:
     """Nothing else changes, and the plan verifies."""
     inheritance = f"inheritance/{RESEARCH_APP}/{GRAPH_APP}/application"
@@ -184,6 +185,7 @@ def failed(folder: Path) -> set[tuple[str, str]]:
     return {(one.control, one.resource) for one in report.findings if one.status == "fail"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 def test_controls_and_reach_say_of_each_agent_what_an_expert_says(
     folder: Path, failed: set[tuple[str, str]], name: str
@@ -197,10 +199,12 @@ def test_controls_and_reach_say_of_each_agent_what_an_expert_says(
     assert taken.get("proposed", False) is False
 
 
+@pytest.mark.slow
 def test_blueprints_that_let_agents_inherit_everything_fail(failed: set[tuple[str, str]]) -> None:
     assert {resource for control, resource in failed if control == "agent-inherits-all"} == {CLAIMS, RESEARCH}
 
 
+@pytest.mark.slow
 def test_the_owner_of_a_blueprint_reaches_its_agents_and_a_sponsor_reaches_none(folder: Path) -> None:
     with open_store(folder / "s.duckdb", read_only=True) as store:
         reach = store.table("reach").filter(basis="granted", state="active")
@@ -210,6 +214,7 @@ def test_the_owner_of_a_blueprint_reaches_its_agents_and_a_sponsor_reaches_none(
     assert found[AGENTS["pricing"]][0] == 1, "its user account"
 
 
+@pytest.mark.nightly
 def test_one_agent_is_contained_and_the_others_of_its_blueprint_keep_working(folder: Path, tmp_path: Path) -> None:
     result = contain_principal(folder / "s.duckdb", "Intake", tmp_path / "plan", as_of=AS_OF)
     assert result.agents.members == (AGENTS["intake"],)
@@ -226,6 +231,7 @@ def test_one_agent_is_contained_and_the_others_of_its_blueprint_keep_working(fol
     assert "These agents of Claims keep working: Devices, Archive, Letters, Admin." in page
 
 
+@pytest.mark.nightly
 def test_all_agents_of_a_blueprint_are_contained_together(folder: Path, tmp_path: Path) -> None:
     """Each is disabled by itself, since no page of Microsoft says that disabling the blueprint's principal suffices."""
     result = contain_principal(folder / "s.duckdb", "Claims", tmp_path / "plan", as_of=AS_OF)
@@ -239,6 +245,7 @@ def test_all_agents_of_a_blueprint_are_contained_together(folder: Path, tmp_path
     assert "No agent of it keeps working; agents of other blueprints do." in page
 
 
+@pytest.mark.nightly
 def test_an_agent_is_contained_with_its_azure_roles_and_its_user_account(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -282,11 +289,13 @@ def grown(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+@pytest.mark.nightly
 def test_a_plan_made_before_an_unlisted_agent_was_seen_is_stale(folder: Path, grown: Path) -> None:
     rows = verify_plan(grown / "s.duckdb", folder / "plan").rows
     assert ("use", CLAIMS, "not_covered") in {(one["what"], one["id"], one["change"]) for one in rows}
 
 
+@pytest.mark.nightly
 def test_what_an_unlisted_agent_uses_stays_with_its_blueprint(grown: Path) -> None:
     propose_plan(grown / "s.duckdb", PlanOptions(as_of=AS_OF, min_window=90), grown / "plan")
     document = json.loads((grown / "plan" / "plan.json").read_text(encoding="utf-8"))
@@ -295,6 +304,7 @@ def test_what_an_unlisted_agent_uses_stays_with_its_blueprint(grown: Path) -> No
     assert kept["evidence"]["permissions"][0]["agents"] == [FRESH]
 
 
+@pytest.mark.nightly
 def test_an_unlisted_agent_is_listed_with_what_it_inherits_and_contained_with_its_blueprint(
     grown: Path, tmp_path: Path
 ) -> None:

@@ -7,7 +7,11 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rightsize.store.connection import open_store
+
+pytestmark = pytest.mark.slow
 
 
 def test_every_call_arrives(hostile_planned: Path, hostile_truth: dict[str, Any]) -> None:

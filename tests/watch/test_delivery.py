@@ -86,6 +86,7 @@ def test_what_is_refused_for_now_is_sent_again_after_the_time_it_asks_for(store:
     assert undelivered(store) == {}
 
 
+@pytest.mark.slow
 def test_what_is_not_taken_waits_for_the_next_pass(store: Store, listener: Listener) -> None:
     """In order: what came before is not sent twice, what comes after waits."""
     webhook = hook(listener)
@@ -98,6 +99,7 @@ def test_what_is_not_taken_waits_for_the_next_pass(store: Store, listener: Liste
     assert "secret" not in webhook.sink
 
 
+@pytest.mark.slow
 def test_a_redirection_is_not_followed(store: Store, listener: Listener) -> None:
     """Nobody is sent where nobody said that it may go."""
     webhook = hook(listener)
@@ -106,6 +108,7 @@ def test_a_redirection_is_not_followed(store: Store, listener: Listener) -> None
     assert send_to_webhook(store, webhook, Impatient()).problem == "it answered 307"
 
 
+@pytest.mark.slow
 def test_a_webhook_goes_through_the_proxy_of_the_environment(
     store: Store, listener: Listener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +142,7 @@ def test_an_address_may_stand_in_the_environment(monkeypatch: pytest.MonkeyPatch
     assert read_webhook("teams=env:RIGHTSIZE_HOOK").url == "https://example.com/secret"
 
 
+@pytest.mark.slow
 def test_a_file_gets_each_change_once_whatever_was_cut(store: Store, tmp_path: Path) -> None:
     """Killed before the outbox knew, and in the middle of a line: neither repeats or loses a change."""
     file = tmp_path / "changes.jsonl"

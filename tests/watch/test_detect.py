@@ -88,7 +88,7 @@ def kinds(told: list[dict[str, Any]]) -> list[str]:
     return [row["kind"] for row in told]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("bodies", [(), (request(),)], ids=["log alone", "with the listing of requests"])
 def test_an_eligibility_is_told_once_whichever_source_comes_first(
     bodies: tuple[File, ...], begun: Path, tmp_path: Path
@@ -99,11 +99,13 @@ def test_an_eligibility_is_told_once_whichever_source_comes_first(
         assert watch.passes(second) == []
 
 
+@pytest.mark.nightly
 def test_the_request_says_for_whom_where_its_listing_is_loaded(watch: Watch) -> None:
     told = watch.passes(request(), asked())
     assert [(row["kind"], row["principal_id"]) for row in told] == [("grant", HOLDER)]
 
 
+@pytest.mark.nightly
 def test_a_second_eligibility_is_told_though_a_request_was_near(watch: Watch) -> None:
     """Where the request is known by holder and role, nothing else passes for what came of it."""
     watch.passes(request(), asked())
@@ -111,12 +113,14 @@ def test_a_second_eligibility_is_told_though_a_request_was_near(watch: Watch) ->
     assert [row["principal_id"] for row in told] == [guid(200)]
 
 
+@pytest.mark.slow
 def test_an_end_of_access_through_pim_is_no_grant(watch: Watch) -> None:
     told = watch.passes(request(request_type="adminremove"), asked())
     assert [(row["kind"], row["severity"]) for row in told] == [("revocation", "low")]
     assert "ended a role through PIM" in told[0]["text"]
 
 
+@pytest.mark.nightly
 def test_the_assignment_that_pim_writes_for_an_activation_is_not_told_beside_it(watch: Watch) -> None:
     echo = asked(ASSIGN, "2026-01-02T10:00:30", name=8, app_id=PIM)
     assert kinds(watch.passes(asked(ACTIVATE), echo)) == ["grant"]
@@ -141,6 +145,7 @@ def directory_listing(number: int = 9, holder: str = HOLDER, role: str = ROLE) -
     return {"directory_role_assignments": [row | {"directory_role_id": role}]}
 
 
+@pytest.mark.nightly
 def test_a_directory_role_of_two_sources_is_told_once_whichever_comes_first(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,6 +161,7 @@ def test_a_directory_role_of_two_sources_is_told_once_whichever_comes_first(
     assert watch.passes(day("2026-01-03")) == []
 
 
+@pytest.mark.nightly
 def test_another_directory_role_or_holder_or_a_later_grant_is_told(watch: Watch) -> None:
     watch.passes(directory_log("g1", "2026-01-02T10:00:00"), day("2026-01-02"))
     assert kinds(watch.passes(directory_listing(10, role=guid(51)))) == ["grant_outside"]
@@ -185,6 +191,7 @@ def consent_listing(*permissions: str, whom: str = "AllPrincipals", number: int 
     return {"permission_grants": [row | {"consent_type": whom, "permissions": list(permissions)}]}
 
 
+@pytest.mark.nightly
 def test_a_consent_of_two_sources_is_told_once_whichever_comes_first(watch: Watch) -> None:
     """Also where it grows; of one application the log comes first, of the other the listing."""
     scopes = ("User.Read",), ("User.Read", "Mail.Read")
@@ -201,6 +208,7 @@ def test_a_consent_of_two_sources_is_told_once_whichever_comes_first(watch: Watc
     assert watch.passes(day("2026-01-04")) == []
 
 
+@pytest.mark.nightly
 def test_a_consent_to_more_or_for_everybody_is_told_though_a_log_told_of_another(watch: Watch) -> None:
     told = watch.passes(consent_log("c1", "2026-01-02T10:00:00", "principal user.read"), day("2026-01-02"))
     assert "user.read for one user" in told[0]["text"]
@@ -208,12 +216,14 @@ def test_a_consent_to_more_or_for_everybody_is_told_though_a_log_told_of_another
     assert len(watch.passes(consent_listing("User.Read", "Mail.Read", whom="Principal"))) == 1
 
 
+@pytest.mark.nightly
 def test_two_assignments_by_hand_in_one_minute_are_two(watch: Watch) -> None:
     """Nearness joins what PIM made, and nothing that somebody assigned."""
     told = watch.passes(asked(ASSIGN, name=8), asked(ASSIGN, "2026-01-02T10:00:30", name=9))
     assert kinds(told) == ["grant_outside", "grant_outside"]
 
 
+@pytest.mark.nightly
 def test_an_assignment_that_a_listing_told_is_not_told_by_the_log_again(watch: Watch) -> None:
     assert kinds(watch.passes(listed("active", number=8))) == ["grant_outside"]
     assert watch.passes(asked(ASSIGN, name=8)) == []
@@ -229,6 +239,7 @@ def day(text: str) -> File:
     return calls(record(time=f"{text}T09:00:00", correlation_id=text))
 
 
+@pytest.mark.nightly
 def test_an_assignment_that_no_listing_has_any_more_is_told_as_gone_once(watch: Watch) -> None:
     """At the end of the day, when the log had its time to say who took it."""
     watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"), listings=listing("2026-01-02T10:00"))
@@ -239,6 +250,7 @@ def test_an_assignment_that_no_listing_has_any_more_is_told_as_gone_once(watch: 
     assert watch.passes(day("2026-01-05")) == []
 
 
+@pytest.mark.nightly
 def test_a_removal_that_the_log_shows_is_told_by_the_log_alone(watch: Watch) -> None:
     watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"), listings=listing("2026-01-02T10:00"))
     removal = asked("Microsoft.Authorization/roleAssignments/delete", "2026-01-03T09:30:00", name=9)
@@ -247,6 +259,7 @@ def test_a_removal_that_the_log_shows_is_told_by_the_log_alone(watch: Watch) -> 
     assert [(row["kind"], row["actor_id"]) for row in told] == [("revocation", ADMIN)]
 
 
+@pytest.mark.nightly
 def test_what_a_store_knows_of_no_complete_listing_stays(watch: Watch) -> None:
     watch.passes(listed("active", time="2025-01-01T00:00:00"), day("2026-01-02"))
     watch.passes(day("2026-01-03"), listings=())
@@ -283,7 +296,7 @@ def used_to_work(worked: Path, tmp_path: Path) -> Watch:
     return Watch(Path(shutil.copy(worked, tmp_path / "w.duckdb")))
 
 
-@pytest.mark.everyday
+@pytest.mark.nightly
 def test_behaviour_is_told_once_as_it_comes(used_to_work: Watch) -> None:
     """With its sentence and how often that happens; neither the end of the day nor late records tell it again."""
     watch = used_to_work
@@ -298,6 +311,7 @@ def test_behaviour_is_told_once_as_it_comes(used_to_work: Watch) -> None:
     assert watch.passes(late) == []
 
 
+@pytest.mark.nightly
 def test_behaviour_that_becomes_severer_is_told_as_an_update_once(used_to_work: Watch) -> None:
     told = used_to_work.passes(odd_day("2026-02-11"))
     more = calls(record(time="2026-02-11T22:50:00", operation="Microsoft.Web/sites/delete", correlation_id="more"))
@@ -307,11 +321,13 @@ def test_behaviour_that_becomes_severer_is_told_as_an_update_once(used_to_work: 
     assert used_to_work.passes(day("2026-02-12")) == []
 
 
+@pytest.mark.nightly
 def test_behaviour_of_a_day_that_came_late_is_told(used_to_work: Watch) -> None:
     used_to_work.passes(calls(*working_days(dt.date(2026, 2, 11), 5)))
     assert kinds(used_to_work.passes(odd_day("2026-02-11"))) == ["behaviour"]
 
 
+@pytest.mark.nightly
 def test_what_was_odd_before_the_first_pass_is_known_and_not_told(tmp_path: Path) -> None:
     with open_store(tmp_path / "w.duckdb", read_only=False) as store:
         load(store, calls(*working_days(dt.date(2026, 1, 2), 45)), odd_day("2026-02-11"))
@@ -321,6 +337,7 @@ def test_what_was_odd_before_the_first_pass_is_known_and_not_told(tmp_path: Path
     assert watch.passes(calls(more)) == []
 
 
+@pytest.mark.nightly
 def test_a_record_of_the_future_is_told_and_moves_no_clock(watch: Watch) -> None:
     """It waits for its time; until then passes go on as if it was not there, and what it says is told when it comes."""
     bogus = asked(ASSIGN, "2026-01-06T10:00:00", name=8)
@@ -333,6 +350,7 @@ def test_a_record_of_the_future_is_told_and_moves_no_clock(watch: Watch) -> None
     assert kinds(watch.passes(now=at("2026-01-07T12:00"))) == ["grant_outside"]
 
 
+@pytest.mark.nightly
 def test_a_clock_that_a_record_of_the_future_pushed_ahead_comes_back(watch: Watch) -> None:
     watch.passes(asked(ASSIGN, "2026-01-06T10:00:00", name=8))
     watch.passes(day("2026-01-02"), now=at("2026-01-02T12:00"))
@@ -340,12 +358,14 @@ def test_a_clock_that_a_record_of_the_future_pushed_ahead_comes_back(watch: Watc
         assert watched_until(store) == dt.date(2026, 1, 2)
 
 
+@pytest.mark.nightly
 def test_a_clock_that_is_a_little_ahead_is_believed(watch: Watch) -> None:
     assert kinds(watch.passes(asked(ASSIGN, "2026-01-02T10:30:00", name=8), now=at("2026-01-02T10:00"))) == [
         "grant_outside"
     ]
 
 
+@pytest.mark.nightly
 def test_new_agents_and_wider_inheritance_are_told(watch: Watch) -> None:
     """A grant to the principal of a blueprint says how many agents may inherit it; a narrower list is no alarm."""
     app, blueprint, agent, api = guid(60), guid(61), guid(62), guid(63)

@@ -121,6 +121,7 @@ def _kill(*_: object) -> None:
     raise KilledError
 
 
+@pytest.mark.nightly
 def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_path: Path) -> None:
     """Once, as a grant; what he can do from then on is told beside it, and the next pass tells nothing."""
     db, folder = tmp_path / "w.duckdb", tmp_path / "in"
@@ -142,6 +143,7 @@ def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_
     assert (later.taken.files if later.taken else None, later.concluded.changes, again) == (0, 0, [])
 
 
+@pytest.mark.slow
 def test_a_file_that_is_cut_is_set_aside_told_once_and_taken_when_it_is_whole(begun: Watch, tmp_path: Path) -> None:
     """A damaged archive holds up no other file; when its writer is done it is loaded like any other."""
     db, folder = tmp_path / "w.duckdb", tmp_path / "in"

@@ -43,6 +43,7 @@ def alike(found: Behaviour, expected: Behaviour, days: list[dt.date] | None = No
         assert_frame_equal(one.select(other.columns), other, **options)
 
 
+@pytest.mark.nightly
 def test_the_first_rows_of_each_habit_say_what_all_rows_say(store: Store, whole: Behaviour) -> None:
     inputs = behaviour_inputs(store)
     assert inputs.days.height < store.table("usage_days").height / 3
@@ -50,6 +51,7 @@ def test_the_first_rows_of_each_habit_say_what_all_rows_say(store: Store, whole:
     assert whole.facts["kind"].n_unique() > 8
 
 
+@pytest.mark.slow
 def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) -> None:
     """Those with something to tell, and one of the others; only how often it happens needs the days before."""
     told = judge_behaviour(whole, {}).sort("day")
@@ -62,6 +64,7 @@ def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) 
     assert set(reported_days(alone).rows()) == set(expected.rows())
 
 
+@pytest.mark.nightly
 def test_snapshots_count_with_disks_but_not_what_a_new_environment_has(tmp_path: Path) -> None:
     """Who creates a snapshot takes the data with that very call; who creates an account reads its keys afterwards."""
     create = "Microsoft.Storage/storageAccounts/write"

@@ -69,6 +69,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "scope", "allowed", "reason"),
     [
@@ -97,6 +98,7 @@ def test_roles_answer_only_where_they_decide(
     assert bool(row["because"]) == (allowed == "yes")
 
 
+@pytest.mark.slow
 def test_a_no_by_roles_is_none_where_a_policy_may_allow_it(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A gate on it ends with 6, not with 3; a certain `no` wins."""
     row, _ = ask(capsys, db, "can", BOB, SECRET, "--at", id_of("policies"), "--exit-code", code=6)
@@ -111,6 +113,7 @@ def test_a_batch_answers_so_without_an_error(db: Path, capsys: pytest.CaptureFix
     assert [row["allowed"] for row in rows] == ["unknown", "yes"]
 
 
+@pytest.mark.slow
 def test_who_can_names_nobody_for_certain(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Whoever has the right by roles is `unknown`, and the reason stands beside an empty list, too."""
     rows, err = ask(capsys, db, "who-can", SECRET, "--at", id_of("policies"))
@@ -127,6 +130,7 @@ def test_the_table_says_the_reason(db: Path, capsys: pytest.CaptureFixture[str])
     assert "access policies decide" in " ".join(out.split())
 
 
+@pytest.mark.slow
 def test_programs_and_agents_get_the_same_answer(db: Path) -> None:
     store = rightsize.open(db, read_only=True)
     answer = store.can(ANN, SECRET, id_of("policies"))

@@ -38,6 +38,7 @@ def contained(demo: Path) -> tuple[ContainResult, Path]:
     return contain_principal(demo, USER, folder), folder
 
 
+@pytest.mark.nightly
 def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, contained: tuple[ContainResult, Path]) -> None:
     """The plan verifies, touches nobody else, and leaves less to fall; the requests leave less still."""
     result, folder = contained
@@ -50,6 +51,7 @@ def test_what_leads_on_is_narrowed_to_what_was_used(demo: Path, contained: tuple
     assert checked.refusal is None
 
 
+@pytest.mark.nightly
 def test_what_was_done_in_the_suspect_time_is_no_need(demo: Path, tmp_path: Path) -> None:
     """Nothing of it stays that nothing before shows; the plan verifies, since the time is kept as a decision."""
     db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
@@ -76,6 +78,7 @@ def test_suspect_calls_of_pruned_days_are_counted_too(demo: Path, tmp_path: Path
     assert dt.date(2026, 8, 1) <= result.first_suspect.date() <= dt.date(2026, 8, 20)
 
 
+@pytest.mark.nightly
 def test_what_an_unusual_day_used_first_is_suspect_though_every_signal_is_trusted(demo: Path, tmp_path: Path) -> None:
     db = Path(shutil.copy(demo, tmp_path / "demo.duckdb"))
     trust = {"principal": None, "from_time": None, "to_time": None, "decision": "trust", "reason": "a test"}
@@ -89,6 +92,7 @@ def test_what_an_unusual_day_used_first_is_suspect_though_every_signal_is_truste
     assert verify_plan(db, tmp_path / "plan").refusal is None
 
 
+@pytest.mark.nightly
 def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts(demo: Path, tmp_path: Path) -> None:
     """An application can be blocked and loses its permissions; a group or an emergency account is not contained."""
     result = contain_principal(demo, BRIDGE, tmp_path / "plan")
@@ -110,6 +114,7 @@ def test_requests_are_written_with_the_way_back_and_kept_from_emergency_accounts
         contain_principal(demo, USER, tmp_path / "none", emergency=[USER])
 
 
+@pytest.mark.slow
 def test_the_last_owner_stays(demo: Path, tmp_path: Path) -> None:
     """It is said, and people decide."""
     result = contain_principal(demo, "mei.lin@aldervalley.example", tmp_path / "plan")
@@ -117,6 +122,7 @@ def test_the_last_owner_stays(demo: Path, tmp_path: Path) -> None:
     assert any("would have no owner" in why for why in result.containment.stays.values())
 
 
+@pytest.mark.nightly
 def test_the_command_tells_what_falls_before_and_after(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +137,7 @@ def test_the_command_tells_what_falls_before_and_after(
     assert run(["contain", USER, "--db", str(demo), "--until", "2026-09-01"]) == 2
 
 
+@pytest.mark.nightly
 def test_reads_of_a_deployer_stay_by_option_and_the_plan_verifies(
     demo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -159,6 +166,7 @@ def signal(store_path: Path, principal: str, number: int) -> None:
         commit_pass(store, concluded(pl.DataFrame([row], schema=schema), dt.date(2026, 9, 30)), ("stdout",))
 
 
+@pytest.mark.nightly
 def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a_rule(
     demo: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +192,7 @@ def test_whoever_a_strong_signal_names_is_contained_once_and_handed_on_only_by_a
     assert (out / "queue" / f"{people[USER]}-s2" / "rollout.json").is_file()
 
 
+@pytest.mark.slow
 def test_rules_decide_whom_what_and_when(contained: tuple[ContainResult, Path]) -> None:
     """Every one of them has to agree."""
     result, _ = contained

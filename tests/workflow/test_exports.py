@@ -97,6 +97,7 @@ def test_logs_are_asked_within_the_days_that_azure_keeps() -> None:
     assert logs["sign_ins", "tenant"].reach_days == 30
 
 
+@pytest.mark.nightly
 def test_chosen_subscriptions_leave_out_what_is_above_them() -> None:
     requests = requests_of(with_groups=False)
     assert not [one for one in requests if one.each == "management_group"]
@@ -116,6 +117,7 @@ def test_a_source_that_the_script_cannot_ask_is_refused() -> None:
         write_exports_script(sources=["exported_logs"])
 
 
+@pytest.mark.slow
 def test_the_command_writes_to_stdout_or_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["fetch-script", "--shell", "powershell", "--days", "30"]) == 0
     printed = capsys.readouterr()

@@ -46,7 +46,7 @@ def held(table_of: Callable[[str], pl.DataFrame], name: str = "usage_days") -> l
     return sorted(table_of(name).filter(pl.col("suspect") > 0)["operation"].unique())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_unusual_day_is_held_with_what_follows_until_it_is_trusted(store: Store) -> None:
     assert held(with_holds(store)) == sorted([*OPERATIONS, OF_DIRECTORY, OF_GRAPH])
     assert store.table("usage_days")["suspect"].sum() == 0

@@ -108,6 +108,7 @@ DIRECTORY = {
 }
 
 
+@pytest.mark.nightly
 def test_all_that_was_left_is_listed_and_has_its_requests(left: Callable[..., dict[str, Any]]) -> None:
     """Five things in two logs, with requests, whom to contain next; not what came before, nor another's changes."""
     earlier = activity(ADMIN, "Microsoft.Compute/virtualMachines/write", VM, at(-70))
@@ -151,7 +152,7 @@ def test_all_that_was_left_is_listed_and_has_its_requests(left: Callable[..., di
     assert any("left behind: 5 things, 2 usable" in line for line in left_behind_lines(found, {}, str))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_was_taken_away_later_needs_no_request(left: Callable[..., dict[str, Any]]) -> None:
     """A deleted resource group takes what was in it; a member that was removed is gone; nothing was left otherwise."""
     other = guid("group")
@@ -174,7 +175,7 @@ def test_what_was_taken_away_later_needs_no_request(left: Callable[..., dict[str
     assert all(not one["requests"] for one in found["things"] if one["still_there"] == "no")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_thing_that_the_log_does_not_name_gets_no_request(left: Callable[..., dict[str, Any]]) -> None:
     """A call at a wider place, an id that is none, and a path with dots become no request that could hit another."""
     wide = activity(MALLORY, "Microsoft.Automation/automationAccounts/webhooks/write", GROUP, at(1))
@@ -228,7 +229,7 @@ def secret_read() -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_rule_names_a_kind_that_says_what_to_do(left: Callable[..., dict[str, Any]]) -> None:
     """Every operation, activity and request of the rules leaves its kind, and each has a request or a way by hand."""
     records, kinds = _examples()
@@ -333,7 +334,7 @@ def in_the_directory() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_access_given_away_in_the_directory_has_requests_that_name_it(left: Callable[..., dict[str, Any]]) -> None:
     """Roles, permissions, consents, owners, guests, policies; a permission only where a listing has its id."""
     listed = {"id": "abcDEF-1", "principalId": ROBOT, "principalType": "ServicePrincipal", "resourceId": GRAPH_ID,
@@ -386,6 +387,7 @@ def test_access_given_away_in_the_directory_has_requests_that_name_it(left: Call
     assert found["things"][0]["kind"] == "domain_federation"
 
 
+@pytest.mark.nightly
 def test_a_containment_and_that_of_a_watch_have_it(demo_folder: Path, tmp_path: Path) -> None:
     """The demo's attacker read keys and opened a server: the folder has the list, the scripts and no more requests."""
     db = Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path / "demo.duckdb"))
@@ -411,7 +413,7 @@ def test_a_containment_and_that_of_a_watch_have_it(demo_folder: Path, tmp_path: 
     assert "4 things left behind" in change["text"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_was_pruned_is_said_to_be_missing(tmp_path: Path) -> None:
     """The objects of pruned calls go with them, and the list says that it lacks single calls."""
     path = tmp_path / "audit.jsonl"

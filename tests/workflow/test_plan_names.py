@@ -30,16 +30,19 @@ def test_a_proposal_is_named_by_a_unique_beginning(plan: Plan) -> None:
     assert proposals_called(plan, ["0AB1E", "0ab1f00d-", "0ab1e00d"]) == ("0ab1e00d", "0ab1f00d-1")
 
 
+@pytest.mark.slow
 def test_a_whole_id_is_no_beginning_of_another(plan: Plan) -> None:
     assert proposals_called(plan, ["0ab1f00d"]) == ("0ab1f00d",)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "why"), [("0ab", "several"), ("", "several"), ("x", "not a proposal")])
 def test_a_name_of_several_proposals_or_of_none_is_an_error(plan: Plan, name: str, why: str) -> None:
     with pytest.raises(UsageError, match=why):
         proposals_called(plan, [name])
 
 
+@pytest.mark.slow
 def test_effort_may_stand_beside_the_chance(plan: Plan) -> None:
     step = rank_steps(plan).steps[0]
     assert "may break" in describe_effort(step)

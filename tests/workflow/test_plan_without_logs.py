@@ -65,6 +65,7 @@ def _cut(records: list[dict[str, Any]], days: int) -> list[dict[str, Any]]:
     return [one for one in records if one["eventTimestamp"][:10] in kept]
 
 
+@pytest.mark.slow
 def test_twenty_days_of_the_demo_take_nothing_of_azure_roles_for_want_of_use(
     demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,6 +89,7 @@ def test_twenty_days_of_the_demo_take_nothing_of_azure_roles_for_want_of_use(
     assert said[1:] in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_assignments_alone_make_a_plan_that_removes_orphans(demo_exports: Path, tmp_path: Path) -> None:
     """Neither roles nor a catalogue are loaded then; a report without a plan says that it has none."""
     db, plan = tmp_path / "s.duckdb", tmp_path / "plan"

@@ -94,6 +94,7 @@ def test_a_role_of_what_was_used_covers_it_and_names_what_is_not_known() -> None
     assert found["used_at"] == [{"scope": RG, "operations": 2}]
 
 
+@pytest.mark.nightly
 def test_excess_has_the_verdict_on_each_operation() -> None:
     """What a wildcard grants beyond the use stands with its verdict, and the string is marked."""
     found = checked("Microsoft.Compute/virtualMachines/*")
@@ -108,6 +109,7 @@ def test_excess_has_the_verdict_on_each_operation() -> None:
     assert found["strings"][0]["problem"].startswith("wildcard")
 
 
+@pytest.mark.slow
 def test_a_used_operation_that_lacks_has_its_last_use_and_the_reason() -> None:
     """It lacks because it is not granted, or because the role is assigned elsewhere."""
     found = checked(START)
@@ -120,6 +122,7 @@ def test_a_used_operation_that_lacks_has_its_last_use_and_the_reason() -> None:
     assert {row["why"] for row in elsewhere["lacks"]} == {"outside_the_scopes"}
 
 
+@pytest.mark.slow
 def test_what_is_not_held_is_wider_with_a_real_witness() -> None:
     """A granted operation that the principal does not hold outweighs everything else, and is marked as privileged."""
     found = checked(START, WRITE, ASSIGN)
@@ -137,6 +140,7 @@ def test_what_is_not_held_is_wider_with_a_real_witness() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_wider_is_decided_beyond_the_catalogue() -> None:
     """A string that matches no operation of today still is wider; its witness is made, and says so."""
     found = checked(START, WRITE, "Contoso.Future/*")
@@ -148,6 +152,7 @@ def test_wider_is_decided_beyond_the_catalogue() -> None:
     assert [row["problem"].split(":")[0] for row in found["strings"] if not row["operations"]] == ["matches_nothing"]
 
 
+@pytest.mark.slow
 def test_access_that_has_to_be_activated_is_held_otherwise() -> None:
     """A permanent role of what is eligible today is no new access, and says that it would be permanent."""
     found = checked(START, WRITE, ASSIGN, of="asleep")
@@ -156,12 +161,14 @@ def test_access_that_has_to_be_activated_is_held_otherwise() -> None:
     assert [(one["held_otherwise"], one["operations"]) for one in found["wider"]] == [(True, 1)]
 
 
+@pytest.mark.slow
 def test_a_wider_scope_is_wider() -> None:
     """What is held in a subscription is not held at the root."""
     assert checked(START, WRITE, scopes=("/",))["verdict"] == "wider_than_today"
     assert checked(START, WRITE, scopes=(RG,))["verdict"] == "covers_use"
 
 
+@pytest.mark.slow
 def test_a_loaded_role_may_stand_beside() -> None:
     """Roles that would be assigned too count with the draft; one that is not loaded is an error."""
     assert checked(START, beside=["vm"])["covers_use"]
@@ -169,6 +176,7 @@ def test_a_loaded_role_may_stand_beside() -> None:
         checked(START, beside=["Reader"])
 
 
+@pytest.mark.slow
 def test_without_use_nothing_is_covered() -> None:
     """Whoever was not seen to use anything gives nothing to measure by; without access the scopes have to be named."""
     with pytest.raises(UsageError, match="holds no Azure role"):
@@ -178,6 +186,7 @@ def test_without_use_nothing_is_covered() -> None:
     assert (found["verdict"], found["covers_use"]) == ("no_use_seen", None)
 
 
+@pytest.mark.nightly
 def test_every_proved_plan_passes(demo_folder: Path) -> None:
     """The roles that a plan gives a holder cover its use and are not wider: two ways to the same answer."""
     plan = plan_of(read_plan_folder(demo_folder))

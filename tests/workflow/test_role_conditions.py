@@ -134,6 +134,7 @@ def test_a_side_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
         read_file(path)
 
 
+@pytest.mark.slow
 def test_too_many_conditions_are_refused(tmp_path: Path) -> None:
     """Nine switches make 512 combinations, and ten more."""
     path = tmp_path / "m.tf"

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from rightsize.workflow.plan.deploy import names_page, names_table
 from rightsize.workflow.plan_folder import read_plan_folder
+
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "role-names.md"
 

@@ -56,8 +56,8 @@ def bare(demo: Path) -> Path:
     return path
 
 
+@pytest.mark.nightly
 @pytest.mark.many(5)
-@pytest.mark.slow
 @pytest.mark.parametrize("words", READERS, ids=" ".join)
 def test_a_command_shows_the_same_from_the_store_as_from_memory(
     words: tuple[str, ...], demo: Path, bare: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -80,7 +80,7 @@ def test_a_command_shows_the_same_from_the_store_as_from_memory(
     assert stored[0] or stored[1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_everybody_of_the_demo_is_explained_alike(demo: Path, bare: Path) -> None:
     """Every principal and group, and every subject of reach, on stores that are open for reading only."""
     _assert_alike(demo / STORE, bare)
@@ -135,6 +135,7 @@ def _assign(store: Store, name: str) -> None:
         )
 
 
+@pytest.mark.nightly
 def test_a_change_of_content_makes_a_stored_analysis_an_earlier_one(small: Path) -> None:
     with open_store(small, read_only=False) as store:
         assert is_current(store)
@@ -143,6 +144,7 @@ def test_a_change_of_content_makes_a_stored_analysis_an_earlier_one(small: Path)
         assert stored_analysis(store, AnalysisOptions()) is None
 
 
+@pytest.mark.nightly
 def test_a_command_that_is_killed_leaves_an_analysis_that_nobody_reads(small: Path) -> None:
     """It dies in its transaction on the new content: the earlier analysis stays, with an earlier revision."""
     with open_store(small, read_only=False) as store:
@@ -155,6 +157,7 @@ def test_a_command_that_is_killed_leaves_an_analysis_that_nobody_reads(small: Pa
         assert "principal_id" in {row["column_name"] for row in store.rows("DESCRIBE analysed.uses")}
 
 
+@pytest.mark.slow
 def test_answers_and_marks_change_no_content(small: Path) -> None:
     with open_store(small, read_only=False) as store:
         revision = store.remembered(CONTENT_REVISION)
@@ -164,6 +167,7 @@ def test_answers_and_marks_change_no_content(small: Path) -> None:
         assert is_current(store)
 
 
+@pytest.mark.nightly
 def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> None:
     """A window of the same days is; an analysis with other options leaves the stored one as it is."""
     with open_store(small, read_only=True) as store:
@@ -184,6 +188,7 @@ def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> N
         assert again.windows["rbac"].days == days
 
 
+@pytest.mark.slow
 def test_rules_and_version_are_part_of_the_key(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("rules_hash", lambda: "other"), ("__version__", "9.9")):
         with monkeypatch.context() as patched, open_store(small, read_only=True) as store:
@@ -191,6 +196,7 @@ def test_rules_and_version_are_part_of_the_key(small: Path, monkeypatch: pytest.
             assert is_current(store) is False
 
 
+@pytest.mark.nightly
 def test_status_says_whose_analysis_is_stored(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def said() -> str:
         capsys.readouterr()
@@ -203,6 +209,7 @@ def test_status_says_whose_analysis_is_stored(small: Path, capsys: pytest.Captur
     assert "of earlier content: `rightsize analyze` renews it" in said()
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) -> None:
     program = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -217,6 +224,7 @@ def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) 
         assert stored_analysis(store, AnalysisOptions()) is not None
 
 
+@pytest.mark.slow
 def test_explain_reads_a_stored_analysis_without_frames(small: Path) -> None:
     """Frames and the analysis take longer to import than the answer takes."""
     program = (

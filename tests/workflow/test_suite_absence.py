@@ -23,6 +23,8 @@ from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 from rightsize.workflow.data.load import load_paths
 from tests.conftest import MadeOnce
 
+pytestmark = pytest.mark.nightly
+
 SEEDS = (1, 2, 3)
 _ROUNDING = 1e-6
 Left = Mapping[str, float]
@@ -92,7 +94,6 @@ def tenants(shared_data: Path, made_once: MadeOnce) -> Callable[[int], Inputs]:
     return read
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [SEEDS[0], *(pytest.param(one, marks=pytest.mark.nightly) for one in SEEDS[1:])])
 def test_evidence_of_absence_leaves_nobody_more(tenants: Callable[[int], Inputs], seed: int) -> None:
     """Neither an idle assignment nor the tenant's sum."""

@@ -12,6 +12,8 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.suite.run import run_suite
 
+pytestmark = pytest.mark.nightly
+
 
 @pytest.fixture(scope="module")
 def catalogue(shared_data: Path) -> list[Path]:

@@ -28,6 +28,7 @@ def test_the_same_groups_have_index_one_whatever_they_are_called() -> None:
     assert rand_index([]) is None
 
 
+@pytest.mark.slow
 def test_groups_by_chance_have_an_index_near_zero() -> None:
     """Two labels that have nothing to do with one another."""
     drawn = random.Random(7)  # noqa: S311 - a test of statistics

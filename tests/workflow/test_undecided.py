@@ -9,6 +9,8 @@ from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 from rightsize.workflow.answers.report import find_undecided
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, SUB, SmallTenant
 
+pytestmark = pytest.mark.slow
+
 
 def undecided(*, with_catalogue: bool) -> Undecided:
     tenant = SmallTenant()

@@ -56,12 +56,14 @@ def tenant(request: pytest.FixtureRequest, catalogue: SuiteCatalogue) -> SuiteTe
     return make_tenant(shape, seed, catalogue)
 
 
+@pytest.mark.slow
 def test_every_kind_of_need_is_planted_in_every_tenant(tenant: SuiteTenant) -> None:
     """There are needs that no log shows, and needs of later days; all operations are in Azure's catalogue."""
     assert {need.kind for need in tenant.needs} == set(NEED_KINDS)
     assert len({one.jobs for one in tenant.principals if one.jobs}) >= 15
 
 
+@pytest.mark.slow
 def test_the_days_of_a_need_fit_its_kind(tenant: SuiteTenant) -> None:
     """Future needs begin after the seen days; the window shows no use of seasonal ones, and both come up next."""
     for need in tenant.needs:
@@ -73,6 +75,7 @@ def test_the_days_of_a_need_fit_its_kind(tenant: SuiteTenant) -> None:
             assert need.comes_next
 
 
+@pytest.mark.slow
 def test_all_operations_of_the_jobs_exist_on_their_plane(catalogue: SuiteCatalogue) -> None:
     """A misspelt operation would be a need that no role of Azure's catalogue is about."""
     known = {fold(operation): is_data for operation, is_data, _ in catalogue.operations}
@@ -93,6 +96,7 @@ def test_made_up_pairs_are_in_no_rule_and_all_others_are() -> None:
                 assert ruled is (row.kind == "linked"), (row.cause, row.operation)
 
 
+@pytest.mark.slow
 def test_what_stays_by_design_has_a_word_of_the_product(tenant: SuiteTenant) -> None:
     """The truth knows no reason that a plan could not give, and every kind of such access is there."""
     words = Counter(one.by_design for one in tenant.grants if one.by_design)
@@ -103,6 +107,7 @@ def test_what_stays_by_design_has_a_word_of_the_product(tenant: SuiteTenant) -> 
     assert sum(words.values()) < len(tenant.grants) / 5
 
 
+@pytest.mark.nightly
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
     """Nothing depends on the clock, the machine or the order of a set."""
     for folder, seed in (("one", 3), ("two", 3), ("other", 4)):
@@ -115,6 +120,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(catalogue: Su
     assert one["activity/activity.jsonl"] != other["activity/activity.jsonl"]
 
 
+@pytest.mark.nightly
 def test_the_manifest_has_every_listing_with_its_rows(
     catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
 ) -> None:
@@ -138,6 +144,7 @@ def test_the_manifest_has_every_listing_with_its_rows(
     assert [one for one in gone if one.scope.lower() in listed] == []
 
 
+@pytest.mark.slow
 def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
     """A plan sees nothing of the days on which it is judged, and no call of a need that no log shows."""
     write_suite_exports(tenant, catalogue, tmp_path)
@@ -150,6 +157,7 @@ def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: Suit
     assert logged & silent == set()
 
 
+@pytest.mark.slow
 def test_resources_with_a_log_show_every_need_on_them(
     catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
 ) -> None:
@@ -175,6 +183,7 @@ def test_resources_with_a_log_show_every_need_on_them(
     assert places == {True, False}
 
 
+@pytest.mark.slow
 def test_sign_ins_show_a_token_for_every_day_of_every_need(
     catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
 ) -> None:
@@ -206,6 +215,7 @@ def test_sign_ins_show_a_token_for_every_day_of_every_need(
 _ENDPOINTS = ("Azure Storage", "Log Analytics API", "Azure Key Vault")
 
 
+@pytest.mark.slow
 def test_a_tenant_that_is_not_known_whole_has_no_sign_ins(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
     """Without Entra ID P1 nobody can export them."""
     write_suite_exports(make_tenant(SPECIAL, 0, catalogue), catalogue, tmp_path)
@@ -229,6 +239,7 @@ def _caller(row: dict[str, Any]) -> str:
     return str(next(value for name, value in claims.items() if name.endswith("objectidentifier")))
 
 
+@pytest.mark.slow
 def test_what_azure_refused_is_no_need(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
     """Both forms of a refusal are in the log, with Azure's code; the refused operation is no need at that scope."""
     assert {bool(one.linked) for one in tenant.refusals} == {True, False}

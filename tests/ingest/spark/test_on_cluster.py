@@ -173,6 +173,7 @@ def answers(db: Path, *questions: str) -> list[pl.DataFrame]:
         return [store.frame(question) for question in questions]
 
 
+@pytest.mark.external
 def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
     cluster: Cluster, lake: Path, tmp_path: Path
 ) -> None:
@@ -203,6 +204,7 @@ def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
     assert answers(tmp_path / "spark.duckdb", kept)[0].equals(answers(tmp_path / "here.duckdb", kept)[0])
 
 
+@pytest.mark.external
 def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +260,7 @@ def _raw(con: duckdb.DuckDBPyConnection, columns: Sequence[str], texts: dict[str
     con.execute("CREATE OR REPLACE TABLE raw AS FROM rows")
 
 
+@pytest.mark.external
 def test_hostile_texts_mean_the_same_on_both(cluster: Cluster, tmp_path: Path) -> None:
     """Spaces and digits of other scripts, times that are none, line breaks: every column of every row is equal."""
     con = duckdb.connect()
@@ -285,6 +288,7 @@ def test_hostile_texts_mean_the_same_on_both(cluster: Cluster, tmp_path: Path) -
             assert here == there
 
 
+@pytest.mark.external
 def test_a_session_leaves_the_process_as_it_was(cluster: Cluster) -> None:
     """So that another session of it may be one of a master."""
     before = dict(os.environ)
@@ -293,6 +297,7 @@ def test_a_session_leaves_the_process_as_it_was(cluster: Cluster) -> None:
     assert dict(os.environ) == before
 
 
+@pytest.mark.external
 def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:
     """A path without logs, and a server that does not listen, are errors and leave no store."""
     store = tmp_path / "spark.duckdb"

@@ -75,6 +75,7 @@ def test_agents_never_get_a_custom_role() -> None:
     assert all("agents" in one.reason for one in kinds.values())
 
 
+@pytest.mark.slow
 def test_the_last_holder_of_a_role_that_assigns_roles_stays() -> None:
     world = World().person("ada").person("bob").cover()
     world.role(PRIVILEGED_ROLES, f"{D}roleAssignments/allProperties/allTasks")
@@ -90,6 +91,7 @@ def test_a_workload_that_waits_for_a_failure_elsewhere_keeps_its_role_and_a_pers
     assert world.proposal("anna-groups-active").kind == "remove"
 
 
+@pytest.mark.slow
 def test_an_idle_role_of_another_service_is_kept_and_a_privileged_one_can_sleep() -> None:
     """How often somebody works in Exchange no loaded log shows; privileged roles are activated anyway."""
     world = World().person("ada").person("bob").cover().holds("bob", "reader", "eligible")
@@ -118,6 +120,7 @@ def written(part: PlanePart) -> WrittenPart:
     return WrittenPart("directory", WINDOW, proposals, part.rests_on)
 
 
+@pytest.mark.slow
 def test_what_was_used_stays_active_and_the_rest_can_be_activated() -> None:
     world = split_world()
     part = world.plan()
@@ -130,6 +133,7 @@ def test_what_was_used_stays_active_and_the_rest_can_be_activated() -> None:
     assert part.replay == {"allowed": 1, "needs_activation": 0, "denied": 0, "unknown": 0}
 
 
+@pytest.mark.slow
 def test_verifying_a_plan_finds_use_that_the_new_roles_do_not_allow_and_nothing_else(world: World) -> None:
     plan = written(world.plan())
     assert verify_directory(plan, world.analyse()) == []
@@ -138,6 +142,7 @@ def test_verifying_a_plan_finds_use_that_the_new_roles_do_not_allow_and_nothing_
     assert (change.what, change.operation) == ("use", f"{D}users/create")
 
 
+@pytest.mark.slow
 def test_verifying_a_split_minds_no_use_that_can_be_activated() -> None:
     world = split_world()
     plan = written(world.plan())

@@ -137,6 +137,7 @@ def test_some_are_left_alone(world: World, about: dict[str, Any], options: dict[
     assert proposal.kind == "keep" and proposal.reason.startswith(f"{word}:")
 
 
+@pytest.mark.slow
 def test_the_last_two_global_administrators_stay(world: World) -> None:
     for name in ("x1", "x2", "x3"):
         world.person(name).holds(name, GLOBAL)
@@ -151,6 +152,7 @@ def test_a_gap_in_the_log_changes_nothing() -> None:
     assert world.proposal("ada-groups-active").reason.startswith("not_covered:")
 
 
+@pytest.mark.slow
 def test_nothing_that_was_used_is_taken_and_nothing_is_added(world: World) -> None:
     world.holds("ada", GLOBAL).daily("ada", "users/create").daily("ada", "groups/create").holds("bob", "groups")
     world.person("c1").person("c2").holds("c1", GLOBAL).holds("c2", GLOBAL).daily("bob", "groups/create")

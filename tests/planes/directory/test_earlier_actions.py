@@ -62,6 +62,7 @@ def test_an_assignment_made_since_is_credited_where_none_stood(world: World) -> 
     assert world.verdicts("bob-groups-active")["groups/create"] == BEFORE
 
 
+@pytest.mark.slow
 def test_the_plan_keeps_it_and_says_when(world: World) -> None:
     """The role that only invites would do for the window."""
     alone = world.proposal(HOLDER)

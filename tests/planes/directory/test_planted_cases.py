@@ -12,6 +12,7 @@ from tests.planes.directory.planted import BARE, LICENSED, Case, comes, table, t
 
 pytestmark = pytest.mark.slow
 
+
 CASES = Path(__file__).parents[2] / "golden" / "directory_cases.md"
 
 

@@ -17,8 +17,6 @@ from rightsize.workflow.plan.verify import verify_plan
 from tests.plan_schema import check_plan
 from tests.planes.federated.trusting_tenant import DAYS, EXPECTED, HOSTILE, LAST, Tenant, guid, planted
 
-pytestmark = pytest.mark.slow
-
 
 class Planned:
     """A store and the plan that was written from it."""
@@ -44,11 +42,13 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Planned:
     return Planned(tmp_path_factory.mktemp("trust"), planted())
 
 
+@pytest.mark.nightly
 def test_each_credential_gets_what_an_expert_would_do(done: Planned) -> None:
     found = {name: (one["evidence"]["trust"]["verdict"], one["kind"]) for name, one in done.proposals.items()}
     assert found == EXPECTED
 
 
+@pytest.mark.slow
 def test_the_plan_is_of_its_schema_and_says_why(done: Planned) -> None:
     check_plan(done.document)
     words = {name: one["evidence"]["trust"]["because"] for name, one in done.proposals.items()}
@@ -63,6 +63,7 @@ def test_the_plan_is_of_its_schema_and_says_why(done: Planned) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_wide_one_becomes_exactly_the_subjects_that_signed_in(done: Planned) -> None:
     main, production = "repo:contoso/infra:ref:refs/heads/main", "repo:contoso/infra:environment:production"
     assert done.proposals["any"]["evidence"]["comes"] == [production, main]
@@ -84,6 +85,7 @@ def test_a_wide_one_becomes_exactly_the_subjects_that_signed_in(done: Planned) -
     ]
 
 
+@pytest.mark.slow
 def test_the_way_back_makes_exactly_what_was_there(done: Planned) -> None:
     body = done.proposals["any"]["evidence"]["trust"]["restores"]["body"]
     assert body == {
@@ -97,6 +99,7 @@ def test_the_way_back_makes_exactly_what_was_there(done: Planned) -> None:
     assert set(idle["body"]["properties"]) == {"issuer", "subject", "audiences"}
 
 
+@pytest.mark.slow
 def test_other_compared_claims_stay_compared(done: Planned) -> None:
     """An exact subject alone would trust workflows that the expression refuses today."""
     (made,) = done.proposals["flow"]["evidence"]["trust"]["makes"]
@@ -107,6 +110,7 @@ def test_other_compared_claims_stay_compared(done: Planned) -> None:
     assert made["request"]["url"].startswith("https://graph.microsoft.com/beta/") and len(expression) <= 128
 
 
+@pytest.mark.slow
 def test_hostile_subjects_run_nothing(done: Planned, tmp_path: Path) -> None:
     """The shell that reads the scripts sees one argument, and pages have no markup of theirs."""
     (path,) = (path for path in done.folder.glob("trust/*-rollback.sh") if "reboot" in path.read_text())
@@ -122,6 +126,7 @@ def test_hostile_subjects_run_nothing(done: Planned, tmp_path: Path) -> None:
     assert "<b>" not in page and "\u202e" not in page
 
 
+@pytest.mark.slow
 def test_sql_shows_who_uses_which_credential(done: Planned) -> None:
     with open_store(done.db, read_only=True) as store:
         rows = {row["name"]: row for row in store.table("credential_verdicts").to_dicts()}
@@ -134,6 +139,7 @@ def test_sql_shows_who_uses_which_credential(done: Planned) -> None:
     assert exact_sign_ins["federated_credential_id"].n_unique() == 6
 
 
+@pytest.mark.nightly
 def test_a_written_plan_verifies_until_somebody_else_signs_in(done: Planned, tmp_path: Path) -> None:
     assert verify_plan(done.db, done.folder).refusal is None
     later = planted()

@@ -29,6 +29,7 @@ def narrowed(apps: Apps) -> dict[str, Proposal]:
     return {one.evidence["access"]: one for one in apps.part().proposals if "inheritance" in one.evidence}
 
 
+@pytest.mark.slow
 def test_what_no_agent_uses_goes_from_the_principal_and_what_one_uses_stays_for_all() -> None:
     apps = everything("a1", "a2").asks("a2", "GET /users")
     assert apps.after("claims") == {"User.Read.All"}
@@ -61,6 +62,7 @@ def test_agents_with_their_own_permissions_that_use_nothing_inherited_inherit_no
         assert one.excess_before > 0
 
 
+@pytest.mark.slow
 def test_an_idle_young_or_excluded_agent_leaves_inheritance_alone() -> None:
     """An agent that had no time to use it may need it; a grant that only young agents inherit stays, too."""
     born = dt.datetime(2026, 1, 9)
@@ -85,6 +87,7 @@ def test_what_only_unlisted_agents_inherit_is_left_alone() -> None:
     assert alone.proposal("claims/Mail.Send", exclude=("new-app",)).reason == "excluded"
 
 
+@pytest.mark.slow
 def test_an_unlisted_agent_leaves_inheritance_alone_and_grants_of_listed_ones_go() -> None:
     apps = everything("a1").holds("a1", "Directory.Read.All").asks("a1", "GET /users").asks("claims", "GET /users")
     assert set(narrowed(apps)) == {"application"}
@@ -100,6 +103,7 @@ def test_inheritance_stays_while_a_request_of_an_agent_is_unexplained(operation:
     assert narrowed(apps.asks("a2", operation)) == {}
 
 
+@pytest.mark.slow
 def test_a_plan_is_stale_once_an_agent_that_no_listing_has_uses_what_goes() -> None:
     apps = everything("a1").asks("claims", "GET /users")
     tenant = SmallTenant()
@@ -136,6 +140,7 @@ def test_agents_that_use_disjoint_permissions_are_a_question_to_the_owner() -> N
     assert not [one for one in together.part().advice if "disjoint" in one.text]
 
 
+@pytest.mark.slow
 def test_a_plan_is_stale_once_an_agent_needs_what_it_would_no_longer_inherit() -> None:
     apps = everything("a1").holds("a1", "Directory.Read.All").asks("a1", "GET /users").asks("claims", "GET /users")
     tenant = SmallTenant()

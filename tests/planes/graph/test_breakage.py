@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from rightsize.analyze.window import Window
 from tests.planes.graph.small_map import WINDOW, Apps
 
@@ -26,6 +28,7 @@ def test_samples_are_the_days_with_a_request() -> None:
     assert (told["operations"], told["new_weeks"], told["counts"]["role"]) == (1, 0, [0, 6])
 
 
+@pytest.mark.slow
 def test_what_only_one_week_of_the_last_called_for_makes_a_break_likelier() -> None:
     steady = _apps()
     stirred = _apps().asks("sync0", "GET /devices", days=(70, 71))
@@ -80,6 +83,7 @@ def test_a_duplicate_takes_nothing_away() -> None:
     assert (proposal.kind, proposal.break_probability_30d) == ("remove_duplicate", 0)
 
 
+@pytest.mark.slow
 def test_the_limit_keeps_the_risky_grant_and_not_the_others() -> None:
     apps = _apps().asks("sync0", "GET /devices", days=(70, 71))
     limit = apps.proposal("sync0/Mail.Send").evidence["break_probability"]["bound"]

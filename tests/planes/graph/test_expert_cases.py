@@ -136,11 +136,13 @@ def left(catalogue: Mapping[str, pl.DataFrame]) -> dict[str, set[str]]:
     return after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_an_expert_would_leave_the_same(case: Case, left: Mapping[str, set[str]]) -> None:
     assert left[case.name] == set(case.left.split()), case.why
 
 
+@pytest.mark.nightly
 def test_a_narrower_permission_that_would_add_something_is_advice(catalogue: Mapping[str, pl.DataFrame]) -> None:
     """The plan keeps the broad one; a person is told which would do, and what it would add."""
     apps = Apps(catalogue=catalogue).app("hr").holds("hr", "Directory.Read.All").asks("hr", "GET /users")

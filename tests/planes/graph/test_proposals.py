@@ -140,6 +140,7 @@ names = st.sampled_from(sorted(set(PERMISSIONS) - {"User.Read"}))
 pairs = sorted({pair for _, allowed in PERMISSIONS.values() for pair in allowed if not pair[1].startswith("/me")})
 
 
+@pytest.mark.nightly
 @SOME
 @given(st.sets(names, min_size=1, max_size=5), st.sets(st.sampled_from(pairs), max_size=4), st.randoms())
 def test_used_lies_within_proposed_lies_within_granted(
@@ -177,6 +178,7 @@ def test_the_cover_is_as_cheap_as_the_cheapest(
     assert sum(costs[one] for one in found) == cheapest
 
 
+@pytest.mark.slow
 def test_a_part_is_stale_when_a_grant_changes_or_a_use_is_not_covered() -> None:
     apps = Apps().app("hr").holds("hr", "User.ReadWrite.All", "Mail.Send").asks("hr", "GET /users")
     tenant = SmallTenant()

@@ -54,6 +54,7 @@ def gaps(graph: GraphMap, access: str) -> Iterator[tuple[str, str]]:
                 yield writing, f"{method} {path}"
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("access", KINDS)
 def test_whoever_holds_the_writing_twin_alone_is_explained_and_keeps_it(
     access: str, graph: GraphMap, catalogue: Mapping[str, pl.DataFrame]
@@ -86,6 +87,7 @@ def changing(graph: GraphMap, access: str) -> Iterator[tuple[str, list[str], lis
             yield f"{method} {path}", readers, writers
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("access", KINDS)
 def test_a_change_is_never_left_to_a_permission_that_only_reads(
     access: str, graph: GraphMap, catalogue: Mapping[str, pl.DataFrame]
@@ -126,6 +128,7 @@ NARROWER = (
 """What is held, the request, and what of it is needed."""
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("access", KINDS)
 def test_what_is_needed_together_stays_together(access: str, catalogue: Mapping[str, pl.DataFrame]) -> None:
     cases = [*((held, operation, held) for held, operation in TOGETHER), *NARROWER]
@@ -137,6 +140,7 @@ def test_what_is_needed_together_stays_together(access: str, catalogue: Mapping[
     assert [after[f"x{number}"] for number in range(len(cases))] == [expected for _, _, expected in cases]
 
 
+@pytest.mark.nightly
 def test_a_broad_permission_is_swapped_only_for_all_that_a_request_needs_together(
     catalogue: Mapping[str, pl.DataFrame], graph: GraphMap
 ) -> None:
@@ -150,6 +154,7 @@ def test_a_broad_permission_is_swapped_only_for_all_that_a_request_needs_togethe
     assert all(clause.holders(after) for clause in clauses)
 
 
+@pytest.mark.slow
 def test_half_of_what_is_needed_together_leaves_open_who_gave_the_other_half(
     catalogue: Mapping[str, pl.DataFrame],
 ) -> None:
@@ -164,6 +169,7 @@ def test_half_of_what_is_needed_together_leaves_open_who_gave_the_other_half(
     assert verdicts["User-Phone.ReadWrite.All"] == ("out_of_coverage", "unexplained_request")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("access", KINDS)
 def test_whatever_is_held_and_asked_every_requirement_that_was_met_stays_met(
     access: str, graph: GraphMap, catalogue: Mapping[str, pl.DataFrame]

@@ -56,6 +56,7 @@ def _result(proposal: Proposal) -> tuple[object, ...]:
     return proposal.kind, proposal.assignments, proposal.reason, proposal.excess_after, proposal.risk_after
 
 
+@pytest.mark.nightly
 def test_what_the_evidence_did_not_change_is_proposed_as_before(plans: list[Plan]) -> None:
     """And it did change something within these days, so that there is something to tell apart."""
     changed = 0
@@ -71,6 +72,7 @@ def test_what_the_evidence_did_not_change_is_proposed_as_before(plans: list[Plan
     assert changed
 
 
+@pytest.mark.slow
 def test_a_role_that_grants_the_same_keeps_its_id_and_nearly_always_its_name(plans: list[Plan]) -> None:
     """Nine of ten roles are there on all four days; a name at the same place changes only with the use behind it."""
     ids: dict[object, str] = {}
@@ -86,6 +88,7 @@ def test_a_role_that_grants_the_same_keeps_its_id_and_nearly_always_its_name(pla
     assert 20 * sum(len(found) > 1 for found in names.values()) <= len(names)
 
 
+@pytest.mark.nightly
 def test_with_an_earlier_plan_its_roles_keep_their_names(plans: list[Plan], demo_folder: Path) -> None:
     """What is observed three days later renames nothing."""
     earlier = {role.definition.role_definition_id: role.definition for role in plans[0].roles}
@@ -99,6 +102,7 @@ def test_with_an_earlier_plan_its_roles_keep_their_names(plans: list[Plan], demo
     assert 20 * len(again.keys() & earlier) >= 19 * len(earlier)
 
 
+@pytest.mark.slow
 def test_the_same_day_gives_the_same_plan(plans: list[Plan], demo_folder: Path) -> None:
     with open_store(demo_folder / "demo.duckdb", read_only=True) as store:
         inputs = Inputs.read(store.table)

@@ -72,6 +72,7 @@ def _starter(role: str = CONTRIBUTOR) -> SmallTenant:
     return tenant
 
 
+@pytest.mark.nightly
 def test_excess_on_types_that_do_not_exist_is_latent() -> None:
     """The two are parts of the excess of the proposal; without the proof all of it is live."""
     plan = _plan_with(_starter(), "Microsoft.Storage", reads="none")
@@ -87,6 +88,7 @@ def test_excess_on_types_that_do_not_exist_is_latent() -> None:
     assert without.live.before == pytest.approx(proposal.excess_before)
 
 
+@pytest.mark.slow
 def test_latent_excess_that_stays_is_said() -> None:
     """Reads stay as they were granted, on types that do not exist, too; a kept assignment keeps all of its own."""
     proposal = proposal_for(_plan_with(_starter(), "Microsoft.Storage"), guid(101))
@@ -95,6 +97,7 @@ def test_latent_excess_that_stays_is_said() -> None:
     assert kept.evidence["latent"]["before"] == kept.evidence["latent"]["after"] > 0
 
 
+@pytest.mark.nightly
 def test_the_plan_writes_the_parts_beside_each_other() -> None:
     plan = _plan_with(_starter(), "Microsoft.Storage", reads="none")
     written = json.loads("".join(plan_parts(plan)))["excess"]
@@ -107,6 +110,7 @@ def test_the_plan_writes_the_parts_beside_each_other() -> None:
     assert "latent, on resource types that do not exist there" not in write_summary(_starter().plan())
 
 
+@pytest.mark.slow
 def test_what_stays_by_design_is_a_part_of_all_live_excess() -> None:
     """The excess of the excluded one and of the last owner stands beside what goes, with its count."""
     tenant = _starter()
@@ -143,6 +147,7 @@ def test_whole_per_cents_sum_up() -> None:
     assert whole_percents({}) == {}
 
 
+@pytest.mark.slow
 def test_what_cannot_be_decided_stays_in_the_share() -> None:
     """More evidence would decide it: it is no design."""
     tenant = SmallTenant()
@@ -167,6 +172,7 @@ def test_each_reason_has_a_sentence_and_advice(word: str) -> None:
     assert word_of(f"{word.replace('_', ' ')}: {BY_DESIGN[word].sentence}") == word
 
 
+@pytest.mark.slow
 def test_the_last_owner_hears_what_would_be_enough() -> None:
     """The least built-in role within today's that grants all use, and another owner."""
     tenant = SmallTenant()
@@ -179,6 +185,7 @@ def test_the_last_owner_hears_what_would_be_enough() -> None:
     assert proposal.evidence["enough"] in proposal.reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["", "Microsoft.Compute/virtualMachines/hibernate/action"])
 def test_no_role_is_named_without_known_use(operation: str) -> None:
     """Nothing was used, or the catalogue does not know what it was."""
@@ -189,6 +196,7 @@ def test_no_role_is_named_without_known_use(operation: str) -> None:
     assert "grants all" not in proposal_for(tenant.plan(), guid(101)).reason
 
 
+@pytest.mark.slow
 def test_no_role_is_named_where_none_is_smaller() -> None:
     tenant = _starter(VM_CONTRIBUTOR)
     proposal = proposal_for(tenant.plan(exclude=(guid(1),)), guid(101))
@@ -198,6 +206,7 @@ def test_no_role_is_named_where_none_is_smaller() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_kept_assignment_counts_what_cannot_be_decided_and_says_what_would_tell() -> None:
     tenant = SmallTenant()
     tenant.assign(101, tenant.principal(1), BLOB_READER, DATA)
@@ -211,6 +220,7 @@ def test_a_kept_assignment_counts_what_cannot_be_decided_and_says_what_would_tel
     assert sorted({*told}) == sorted({plan.would_tell[word] for word in proposal.evidence["kept_unseen"]}) != []
 
 
+@pytest.mark.slow
 def test_a_kept_assignment_names_the_log_that_is_missing() -> None:
     tenant = SmallTenant()
     tenant.covered = (SUB2,)
@@ -221,6 +231,7 @@ def test_a_kept_assignment_names_the_log_that_is_missing() -> None:
     assert "the Activity Log of every subscription below" in proposal.reason
 
 
+@pytest.mark.slow
 def test_a_kept_assignment_of_which_all_was_used_has_nothing_to_tell() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Starter", [PermissionBlock(actions=(START,))])
@@ -248,6 +259,7 @@ def test_causes_are_counted_by_verdict_and_cut() -> None:
     assert all(cause.name for cause in CAUSES.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "evidence",
     [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rightsize.model.plan import Growth
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, VM_CONTRIBUTOR, SmallTenant, proposal_for
 
 
+@pytest.mark.nightly
 def test_reads_that_stay_as_patterns_are_open_too() -> None:
     """They are there by another option, and say the same of tomorrow; what a built-in role grants is Microsoft's."""
     tenant = SmallTenant()
@@ -24,6 +27,7 @@ def test_reads_that_stay_as_patterns_are_open_too() -> None:
     assert Growth(READER, "built_in") in proposal_for(tenant.plan(unobservable="drop"), beside).proof.tomorrow
 
 
+@pytest.mark.slow
 def test_a_plan_without_patterns_or_built_in_roles_grows_by_nothing() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1)
@@ -32,6 +36,7 @@ def test_a_plan_without_patterns_or_built_in_roles_grows_by_nothing() -> None:
     assert proposal_for(tenant.plan(reads="none", unobservable="drop"), assignment).proof.tomorrow == ()
 
 
+@pytest.mark.slow
 def test_a_read_pattern_that_matches_nothing_in_the_catalogue_is_left_out() -> None:
     """Today's role has such patterns for operations that Azure lists no more, or not yet."""
     tenant = SmallTenant()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rightsize.propose.proof import gate_faults
 from rightsize.render.role_summary import ELSE, ONLY_HERE, WHICH, summary_text
 from tests.propose.small_tenant import CONTRIBUTOR, NET, OWNER, SUB, VM, SmallTenant, guid
@@ -39,6 +41,7 @@ def test_what_others_with_the_same_job_used_names_them() -> None:
     assert not list(gate_faults(role.evidence))
 
 
+@pytest.mark.slow
 def test_every_string_of_every_role_has_a_reason() -> None:
     plan = _shared_job().plan(role_worth=0)
     assert plan.roles
@@ -48,6 +51,7 @@ def test_every_string_of_every_role_has_a_reason() -> None:
         assert role.evidence["saves"]["live"] >= 0
 
 
+@pytest.mark.slow
 def test_a_page_says_which_job_and_who_else_has_it() -> None:
     """The first keeps its assignment, and so does without the role."""
     plan = _shared_job().plan(exclude=(guid(1),), role_worth=0)
@@ -60,6 +64,7 @@ def test_a_page_says_which_job_and_who_else_has_it() -> None:
     assert lines[ELSE].startswith("Mei 1")
 
 
+@pytest.mark.slow
 def test_a_page_says_what_only_one_holder_loses() -> None:
     """The third is an Owner today, and the second a Contributor: it alone loses the assignment of roles."""
     tenant = _shared_job()

@@ -50,6 +50,7 @@ def test_a_job_has_what_its_holders_share() -> None:
     assert tables.holders["principal_id"].to_list() == [guid(number) for number in (1, 2, 3, 4)]
 
 
+@pytest.mark.slow
 def test_what_one_does_alone_is_named_and_is_not_of_the_job() -> None:
     """A risky change of one holder is in no role of the job, and neither is work on other types."""
     tables = _tables(_tenant())
@@ -61,6 +62,7 @@ def test_what_one_does_alone_is_named_and_is_not_of_the_job() -> None:
     assert [_holder(tables, number, job)["alone_operations"] for number in (2, 3, 4)] == [[], [], []]
 
 
+@pytest.mark.slow
 def test_the_work_of_another_job_is_not_alone() -> None:
     """Who has two jobs is no odd one in either."""
     tenant = _tenant()
@@ -74,6 +76,7 @@ def test_the_work_of_another_job_is_not_alone() -> None:
     assert [(row["own_operations"], row["alone_operations"]) for row in both] == [([], []), ([], [])]
 
 
+@pytest.mark.slow
 def test_members_count_singly_and_name_their_group() -> None:
     tenant = SmallTenant()
     members = [tenant.principal(number) for number in (1, 2, 3)]
@@ -87,17 +90,20 @@ def test_members_count_singly_and_name_their_group() -> None:
     assert tables.holders["groups"].to_list() == [[group]] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("holders", [2, 5])
 def test_a_job_is_named_by_what_most_do(holders: int) -> None:
     """In the words of roles; the odd ends of one holder change no name."""
     assert _tables(_tenant(holders)).jobs["name"].to_list() == ["VM Operator"]
 
 
+@pytest.mark.slow
 def test_a_job_names_the_role_that_it_is_given() -> None:
     job = _tables(_tenant()).jobs["job"].item()
     assert _tables(_tenant(), {job: "an id"}).jobs["role"].to_list() == ["an id"]
 
 
+@pytest.mark.slow
 def test_nobody_shares_anything() -> None:
     """Without shared work the tables are empty and have their columns."""
     for name, frame in _tables(_tenant(1)).named().items():

@@ -73,6 +73,7 @@ def test_a_writer_keeps_a_reading_role_beside_a_narrow_one() -> None:
     assert plan.roles[0].definition.permissions[0].not_actions == ()
 
 
+@pytest.mark.slow
 def test_nothing_needed_is_removed() -> None:
     """Silence is proof only where logs and sign-ins cover the window."""
     tenant, _, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -83,6 +84,7 @@ def test_nothing_needed_is_removed() -> None:
     assert proposal.excess_after == proposal.risk_after == 0
 
 
+@pytest.mark.slow
 def test_an_assignment_without_anything_to_take_away_is_kept() -> None:
     tenant, _, assignment = _user_with(READER, SUB)
     proposal = proposal_for(tenant.plan(), assignment)
@@ -91,6 +93,7 @@ def test_an_assignment_without_anything_to_take_away_is_kept() -> None:
     assert proposal.excess_before == proposal.excess_after
 
 
+@pytest.mark.slow
 def test_the_same_role_at_a_narrower_scope() -> None:
     """A role that is used whole, but on one machine only, moves there."""
     tenant = SmallTenant()
@@ -105,6 +108,7 @@ def test_the_same_role_at_a_narrower_scope() -> None:
     assert proposal.excess_after < proposal.excess_before
 
 
+@pytest.mark.slow
 def test_an_existing_built_in_role_is_taken() -> None:
     """It says exactly what is needed, so no role has to be made."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -116,6 +120,7 @@ def test_an_existing_built_in_role_is_taken() -> None:
     assert plan.roles == ()
 
 
+@pytest.mark.slow
 def test_a_built_in_role_beyond_todays_grant_is_not_taken() -> None:
     """It names a pattern that today's role does not grant, whatever the catalogue of today says."""
     tenant = SmallTenant()
@@ -129,6 +134,7 @@ def test_a_built_in_role_beyond_todays_grant_is_not_taken() -> None:
     assert strings(plan, proposal_for(plan, assignment).assignments[0].role) == [START]
 
 
+@pytest.mark.slow
 def test_equal_needs_share_a_role() -> None:
     """Two principals in two subscriptions need the same: one role, assignable in both."""
     tenant = SmallTenant()
@@ -144,6 +150,7 @@ def test_equal_needs_share_a_role() -> None:
     ] * 2
 
 
+@pytest.mark.slow
 def test_a_duplicate_goes_when_its_container_stays() -> None:
     tenant, user, wide = _user_with(READER, SUB)
     narrow = tenant.assign(102, user, READER, APP)
@@ -155,6 +162,7 @@ def test_a_duplicate_goes_when_its_container_stays() -> None:
     assert proposal.proof.used_subset
 
 
+@pytest.mark.slow
 def test_a_removal_says_that_its_twin_may_not_be_listed() -> None:
     """Where the listing of its subscription is not complete; a listing elsewhere says nothing of it."""
     for place, says in ((SUB, True), (SUB2, False)):
@@ -169,6 +177,7 @@ def test_a_removal_says_that_its_twin_may_not_be_listed() -> None:
         assert "not_listed" not in proposal_for(plan, wide).evidence
 
 
+@pytest.mark.slow
 def test_a_duplicate_through_a_group() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1)
@@ -178,6 +187,7 @@ def test_a_duplicate_through_a_group() -> None:
     assert proposal_for(tenant.plan(), narrow).kind == "remove_duplicate"
 
 
+@pytest.mark.slow
 def test_a_used_duplicate_rests_on_the_group() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1)
@@ -190,6 +200,7 @@ def test_a_used_duplicate_rests_on_the_group() -> None:
     assert proposal_for(plan, narrow).evidence["rests_on"] == [wide]
 
 
+@pytest.mark.slow
 def test_no_duplicate_of_what_does_not_stay() -> None:
     """The wider assignment is narrowed by this very plan, so the other rests on what takes its place, and says so."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
@@ -210,6 +221,7 @@ def _two_wide_roles() -> tuple[Plan, str, str]:
     return tenant.plan(reads="none", unobservable="drop"), wide, other
 
 
+@pytest.mark.slow
 def test_needs_of_one_holder_at_one_place_are_granted_once() -> None:
     """Two roles that are both too wide give way to one assignment of what both were used for."""
     plan, wide, other = _two_wide_roles()
@@ -229,6 +241,7 @@ def test_a_duplicate_of_what_is_replaced_says_so() -> None:
     assert "grants all of it" not in proposal_for(plan, wide).reason
 
 
+@pytest.mark.slow
 def test_a_duplicate_that_is_needed_elsewhere_says_what_becomes_of_the_other() -> None:
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
     tenant.roles[STARTER] = ("Virtual Machine Starter", [PermissionBlock(actions=(START,))])
@@ -242,12 +255,14 @@ def test_a_duplicate_that_is_needed_elsewhere_says_what_becomes_of_the_other() -
     )
 
 
+@pytest.mark.slow
 def test_an_excluded_duplicate_stays() -> None:
     tenant, user, _ = _user_with(READER, SUB)
     narrow = tenant.assign(102, user, READER, APP)
     assert proposal_for(tenant.plan(exclude=(APP,)), narrow).kind == "keep"
 
 
+@pytest.mark.slow
 def test_an_orphan_goes_whatever_it_did() -> None:
     """Nobody is left who could miss it, so its calls are not replayed either."""
     tenant = SmallTenant()
@@ -260,6 +275,7 @@ def test_an_orphan_goes_whatever_it_did() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_a_group_needs_what_its_members_use() -> None:
     """The assignment is the group's, so the need is the union; membership is nobody's to change."""
     tenant = SmallTenant()
@@ -275,6 +291,7 @@ def test_a_group_needs_what_its_members_use() -> None:
     assert "1 of 3 members" in next(advice.text for advice in plan.advice if advice.subject == group)
 
 
+@pytest.mark.slow
 def test_what_happens_at_a_management_group_stays_there() -> None:
     tenant, user, assignment = _user_with(OWNER, MG)
     tenant.assign(199, tenant.principal(9), OWNER, MG, created_on=dt.datetime(2026, 3, 30))  # who stays
@@ -291,6 +308,7 @@ def test_what_happens_at_a_management_group_stays_there() -> None:
     }
 
 
+@pytest.mark.slow
 def test_creating_a_resource_group_needs_the_subscription() -> None:
     """And so does all that is done in a group that was made inside the window."""
     tenant, user, assignment = _with_exact_roles(CONTRIBUTOR, SUB)
@@ -304,6 +322,7 @@ def test_creating_a_resource_group_needs_the_subscription() -> None:
     assert sorted(_places(plan, assignment)) == sorted([(creating.definition.role_definition_id, SUB), (RESTARTER, VM)])
 
 
+@pytest.mark.slow
 def test_tagging_an_old_resource_group_makes_it_no_new_one() -> None:
     """A write to a group in which something was done before creates nothing."""
     tenant, user, assignment = _with_exact_roles(CONTRIBUTOR, SUB)
@@ -314,6 +333,7 @@ def test_tagging_an_old_resource_group_makes_it_no_new_one() -> None:
     assert (STARTER, SUB) not in _places(plan, assignment)
 
 
+@pytest.mark.slow
 def test_a_deleted_resource_group_keeps_the_subscription() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, START, VM, start=5)
@@ -322,6 +342,7 @@ def test_a_deleted_resource_group_keeps_the_subscription() -> None:
     assert {scope for role, scope in _places(plan, assignment) if START in strings(plan, role)} == {SUB}
 
 
+@pytest.mark.slow
 def test_extensions_and_deployments_count_at_their_target() -> None:
     tenant, user, assignment = _user_with(OWNER, SUB)
     tenant.use(
@@ -337,6 +358,7 @@ def test_extensions_and_deployments_count_at_their_target() -> None:
     assert "Microsoft.Resources/deployments/write" in by_scope[SUB]
 
 
+@pytest.mark.slow
 def test_linked_checks_stay_with_a_write_that_can_cause_them() -> None:
     """They are in no log by themselves; without such a write they go."""
     tenant, user, assignment = _user_with(VM_CONTRIBUTOR, SUB)
@@ -350,6 +372,7 @@ def test_linked_checks_stay_with_a_write_that_can_cause_them() -> None:
         assert JOIN not in {text for role, _ in _places(plan, other) for text in strings(plan, role)}
 
 
+@pytest.mark.slow
 def test_linked_checks_are_asked_of_the_caller() -> None:
     """Who writes through one assignment may join through another, or through a group.
 
@@ -369,6 +392,7 @@ def test_linked_checks_are_asked_of_the_caller() -> None:
     assert proposal_for(plan, joining).reason.startswith("narrow already: ")
 
 
+@pytest.mark.slow
 def test_a_write_on_a_data_endpoint_causes_no_linked_check() -> None:
     """Resource Manager never sees it, so it asks for nothing else."""
     tenant = SmallTenant()
@@ -380,6 +404,7 @@ def test_a_write_on_a_data_endpoint_causes_no_linked_check() -> None:
     assert _places(plan, assignment) == [(guid(78), SUB)]
 
 
+@pytest.mark.slow
 def test_use_at_one_place_proves_nothing_about_others() -> None:
     """Where a log has a hole, or none could show it, what was seen somewhere stays everywhere."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -388,6 +413,7 @@ def test_use_at_one_place_proves_nothing_about_others() -> None:
     assert proposal_for(tenant.plan(), assignment).kind == "keep"
 
 
+@pytest.mark.slow
 def test_data_actions_without_an_inventory_stay() -> None:
     """Nobody knows which resources log; the option takes them away."""
     tenant, user, assignment = _user_with(BLOB_READER, DATA)
@@ -398,6 +424,7 @@ def test_data_actions_without_an_inventory_stay() -> None:
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).kind == "remove"
 
 
+@pytest.mark.slow
 def test_share_rights_stay_with_a_person_who_never_signs_in() -> None:
     """A domain controller issues the tickets for a share; everything else of who gets no token goes."""
     share = "Microsoft.Storage/storageAccounts/fileServices/fileshares/files/write"
@@ -410,6 +437,7 @@ def test_share_rights_stay_with_a_person_who_never_signs_in() -> None:
     assert [proposal_for(plan, one).kind for one in (assignment, blobs)] == ["keep", "remove"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "operation", "stays"),
     [
@@ -435,6 +463,7 @@ def test_what_a_service_checks_at_its_endpoint_stays_beside_use_of_its_very_type
     assert found == ({write, endpoint} if stays else {write})
 
 
+@pytest.mark.slow
 def test_a_used_operation_that_the_catalogue_lacks_keeps_its_narrowest_pattern() -> None:
     """And nothing wider: the explicit operations stand beside it."""
     tenant = SmallTenant()
@@ -457,6 +486,7 @@ def test_a_used_operation_that_the_catalogue_lacks_keeps_its_narrowest_pattern()
     assert proposal_for(plan, assignment).proof.used_subset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("reads", "expected"),
     [
@@ -476,6 +506,7 @@ def test_how_many_reads_stay_is_an_option(reads: str, expected: set[str]) -> Non
     assert found - {START} == expected
 
 
+@pytest.mark.slow
 def test_siblings_of_what_a_write_refers_to_are_read_too() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, WRITE_VM, VM)
@@ -485,6 +516,7 @@ def test_siblings_of_what_a_write_refers_to_are_read_too() -> None:
     assert "Microsoft.Authorization/roleAssignments/read" not in found
 
 
+@pytest.mark.slow
 def test_a_new_assignment_that_exists_already_is_not_made_again() -> None:
     """Azure refuses the second; the existing one is kept and named."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
@@ -496,6 +528,7 @@ def test_a_new_assignment_that_exists_already_is_not_made_again() -> None:
     assert proposal_for(plan, wide).evidence["rests_on"] == [reader]
 
 
+@pytest.mark.slow
 def test_nested_scopes_grant_once() -> None:
     """What is needed at the subscription is not granted again below it."""
     tenant, user, assignment = _with_exact_roles(CONTRIBUTOR, SUB)
@@ -506,6 +539,7 @@ def test_nested_scopes_grant_once() -> None:
     assert sorted(_places(plan, assignment)) == [(STARTER, SUB), (RESTARTER, VM)]
 
 
+@pytest.mark.slow
 def test_denied_calls_are_no_use() -> None:
     """They show a token, so that only the reading part of the assignment cannot be excluded."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -514,6 +548,7 @@ def test_denied_calls_are_no_use() -> None:
     assert proposal_for(tenant.plan(unobservable="drop", reads="none"), assignment).kind == "remove"
 
 
+@pytest.mark.slow
 def test_quarantined_use_is_neither_learnt_nor_taken_away() -> None:
     """Today's role stays at the place of the calls until a person decides; no new role has them, and no replay."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -527,6 +562,7 @@ def test_quarantined_use_is_neither_learnt_nor_taken_away() -> None:
     assert plan.replay["allowed"] == 0
 
 
+@pytest.mark.slow
 def test_not_actions_go_where_they_cut_a_pattern_that_stays() -> None:
     """The reading part of a role that takes reads away keeps taking them away."""
     tenant = SmallTenant()
@@ -540,6 +576,7 @@ def test_not_actions_go_where_they_cut_a_pattern_that_stays() -> None:
     assert proposal_for(plan, assignment).proof.granted_superset
 
 
+@pytest.mark.slow
 def test_limits_of_azure_turn_the_last_ones_into_keeps() -> None:
     """Old and new assignments stand side by side for a while, so both count."""
     tenant = SmallTenant()
@@ -555,6 +592,7 @@ def test_limits_of_azure_turn_the_last_ones_into_keeps() -> None:
     assert third.reason.startswith("assignment limit")
 
 
+@pytest.mark.slow
 def test_a_management_group_has_its_own_limit() -> None:
     tenant, user, assignment = _user_with(OWNER, MG)
     tenant.assign(199, tenant.principal(9), OWNER, MG, created_on=dt.datetime(2026, 3, 30))  # who stays
@@ -563,6 +601,7 @@ def test_a_management_group_has_its_own_limit() -> None:
     assert proposal_for(plan, assignment).reason.startswith("assignment limit")
 
 
+@pytest.mark.slow
 def test_nets_is_untouched_by_use_elsewhere() -> None:
     """A role at one group says nothing about another."""
     tenant, user, assignment = _user_with(VM_CONTRIBUTOR, NET)
@@ -571,6 +610,7 @@ def test_nets_is_untouched_by_use_elsewhere() -> None:
     assert proposal_for(plan, assignment).evidence["used"] == 0
 
 
+@pytest.mark.nightly
 def test_two_runs_and_any_order_give_the_same_plan() -> None:
     """Rows may come in any order."""
     from random import Random  # noqa: PLC0415
@@ -591,6 +631,7 @@ def test_two_runs_and_any_order_give_the_same_plan() -> None:
         assert as_text(tenant.plan()) == expected
 
 
+@pytest.mark.slow
 def test_a_shared_successor_counts_for_each_as_far_as_that_one_granted_it() -> None:
     """One new role replaces a broad role and a narrow one; what the narrow one never gave is no excess of it."""
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
@@ -610,6 +651,7 @@ def test_a_shared_successor_counts_for_each_as_far_as_that_one_granted_it() -> N
         assert one.risk_after <= one.risk_before
 
 
+@pytest.mark.slow
 def test_what_a_privileged_change_brings_along_stands_in_the_role_of_the_change() -> None:
     """Moving a management group needs the right to assign roles: no role is made of that right alone."""
     tenant, user, assignment = _user_with(OWNER, MG)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
@@ -151,6 +152,7 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
     return [one for one in today if one.role_assignment_id not in gone] + new
 
 
+@pytest.mark.slow
 @_PLANS
 @given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=options)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(
@@ -188,6 +190,7 @@ def test_nothing_used_is_denied_and_nothing_new_is_granted(
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.nightly
 @_PLANS
 @given(held=assignments, done=uses, inside=members)
 def test_an_unseen_assignment_is_kept_or_explained(

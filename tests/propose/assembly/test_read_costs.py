@@ -16,6 +16,8 @@ from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.privileged import Privilege
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
 
+pytestmark = pytest.mark.slow
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/s"
 

@@ -67,6 +67,7 @@ def _holds(plan: Plan) -> bool:
     return plan.replay["denied"] == 0 and all(proposal.proof.holds for proposal in plan.proposals)
 
 
+@pytest.mark.slow
 def test_use_that_only_a_star_may_grant_keeps_the_star() -> None:
     """Neither the operation by name, which would be new, nor nothing: the string as it stands today."""
     tenant = _tenant(**{ROLE: (STARRED, "Microsoft.Network/*")})
@@ -84,6 +85,7 @@ def test_use_that_only_a_star_may_grant_keeps_the_star() -> None:
     assert [(row["action"], row["why"]) for row in said["stands_for"]] == [(START, "used")]
 
 
+@pytest.mark.slow
 def test_use_that_a_not_action_may_take_out_keeps_string_and_not_action() -> None:
     tenant = _tenant(**{ROLE: ("Microsoft.Compute/*", "Microsoft.Storage/*", f"NOT {STARRED}")})
     tenant.silent()
@@ -98,6 +100,7 @@ def test_use_that_a_not_action_may_take_out_keeps_string_and_not_action() -> Non
     assert _holds(plan)
 
 
+@pytest.mark.slow
 def test_a_role_that_grants_it_for_certain_answers_no_doubtful_need_by_name() -> None:
     """A built-in role that names the operation is more than is granted today, by one reading."""
     tenant = _tenant(**{ROLE: (STARRED, "Microsoft.Network/*"), OTHER: (START,)})
@@ -110,6 +113,7 @@ def test_a_role_that_grants_it_for_certain_answers_no_doubtful_need_by_name() ->
     assert STARRED in _written(plan)
 
 
+@pytest.mark.slow
 def test_a_certain_need_rests_on_no_star() -> None:
     """The use of Contributor is not left to a string of another assignment that only may grant it."""
     tenant = _tenant(**{ROLE: (STARRED,)})
@@ -123,6 +127,7 @@ def test_a_certain_need_rests_on_no_star() -> None:
     assert _holds(plan)
 
 
+@pytest.mark.slow
 def test_a_call_that_the_log_credits_to_a_star_does_not_cost_the_certain_grant() -> None:
     tenant = _tenant(**{ROLE: (STARRED,)})
     tenant.silent()
@@ -135,6 +140,7 @@ def test_a_call_that_the_log_credits_to_a_star_does_not_cost_the_certain_grant()
     assert _holds(plan)
 
 
+@pytest.mark.slow
 def test_a_duplicate_is_contained_by_any_reading() -> None:
     """A role that names the operation does not make superfluous the one that has the star, nor the other way round."""
     for small, big, is_inside in ((STARRED, START, False), (START, STARRED, False), (STARRED, STARRED.upper(), True)):
@@ -159,6 +165,7 @@ def _proved(proposed: tuple[str, ...], today: tuple[str, ...], *also: tuple[str,
     return proof.used_subset, proof.granted_superset
 
 
+@pytest.mark.slow
 def test_what_is_proved_by_either_reading() -> None:
     """`used` inside the least of `proposed`, and the most of that inside the least of today, or the same string."""
     assert _proved((STARRED,), (STARRED.upper(), WRITE)) == (True, True)
@@ -167,6 +174,7 @@ def test_what_is_proved_by_either_reading() -> None:
     assert _proved((STARRED,), (START, "Microsoft.Compute/virtualMachines/x/*")) == (False, False)
 
 
+@pytest.mark.slow
 def test_replay_asks_for_what_today_may_allow_of_what_is_left_for_certain() -> None:
     """A use that rests on several doubtful roles needs each of them to be answered."""
     blocks = {
@@ -234,6 +242,7 @@ def _again(whole: SmallTenant) -> SmallTenant:
     return SmallTenant(operations=whole.operations, roles=whole.roles)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "options",
     [{}, {"reads": "none", "unobservable": "drop"}],
@@ -256,6 +265,7 @@ def test_who_writes_machines_keeps_the_string_by_which_identities_are_assigned(
     assert _holds(plan)
 
 
+@pytest.mark.nightly
 def test_whoever_uses_what_only_a_star_may_grant_keeps_it(
     whole: SmallTenant, built_in: tuple[RoleDefinition, ...]
 ) -> None:
@@ -315,6 +325,7 @@ blocks = st.lists(st.sampled_from(POOL), min_size=1, max_size=2, unique=True)
 holdings = st.lists(st.tuples(blocks, st.sampled_from([SUB, APP])), min_size=1, max_size=3)
 
 
+@pytest.mark.nightly
 @given(
     holdings,
     st.lists(st.sampled_from(USABLE), min_size=1, max_size=3, unique=True),
@@ -366,6 +377,7 @@ def _allowed_at(place: str, held: Sequence[tuple[Sequence[PermissionBlock], str]
     }
 
 
+@pytest.mark.slow
 def test_a_pattern_beside_the_operation_by_name_is_not_said_to_be_needed_for_the_reading() -> None:
     """`virtualMachines/*` becomes `virtualMachines/*/read` and `virtualMachines/read`, each for its plain reason."""
     tenant = _tenant(**{ROLE: ("Microsoft.Compute/virtualMachines/*",)})

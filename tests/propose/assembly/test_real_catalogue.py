@@ -20,6 +20,8 @@ from tests.propose.small_tenant import (
     strings,
 )
 
+pytestmark = pytest.mark.slow
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 
 

@@ -70,6 +70,7 @@ def test_names_say_what_was_done_and_where(plan: Plan) -> None:
         assert re.fullmatch(r"[a-z0-9-]+", role.slug)
 
 
+@pytest.mark.nightly
 def test_a_name_does_not_depend_on_what_else_the_plan_makes(plan: Plan) -> None:
     tenant = _tenant()
     more = tenant.principal(9, display_name="deploy", principal_type="ServicePrincipal")
@@ -82,6 +83,7 @@ def test_a_name_does_not_depend_on_what_else_the_plan_makes(plan: Plan) -> None:
     assert {id_: after[id_] for id_ in before} == before
 
 
+@pytest.mark.slow
 def test_a_name_of_the_tenant_is_never_taken(plan: Plan) -> None:
     """Another role may have the name, in any case: the new one is told apart, and its id stays."""
     role = _role(plan, 104).definition
@@ -91,6 +93,7 @@ def test_a_name_of_the_tenant_is_never_taken(plan: Plan) -> None:
     assert again[role.role_definition_id].casefold() != role.role_name.casefold()
 
 
+@pytest.mark.slow
 def test_a_description_says_what_a_role_is_for_and_nothing_that_changes_by_itself(plan: Plan) -> None:
     """No dates, counts or people: the same role has the same description on another day."""
     for role in plan.roles:
@@ -105,6 +108,7 @@ def test_a_description_says_what_a_role_is_for_and_nothing_that_changes_by_itsel
     )
 
 
+@pytest.mark.slow
 def test_a_summary_agrees_with_the_plan(plan: Plan) -> None:
     role = _role(plan, 101)
     summary: Mapping[str, Any] = role.evidence["summary"]
@@ -122,6 +126,7 @@ def test_a_summary_agrees_with_the_plan(plan: Plan) -> None:
     assert summary["breaks_bound"] == proposal.evidence["break_probability"]["bound"] > summary["breaks"]
 
 
+@pytest.mark.slow
 def test_who_gets_a_role_is_the_one_that_is_assigned_it() -> None:
     """A member who gets an assignment of its own is named, with the group whose assignment it had."""
     tenant = SmallTenant()
@@ -138,6 +143,7 @@ def test_who_gets_a_role_is_the_one_that_is_assigned_it() -> None:
     assert any(line.startswith("Mei 1, at ") and line.endswith(" through Builders") for line in lines)
 
 
+@pytest.mark.slow
 def test_page_comment_and_words_say_the_same(plan: Plan) -> None:
     """Each line stands in the page of the role and in the comment, escaped; all questions are answered."""
     files, comment = plan_files(plan), write_comment(plan, plan.names)
@@ -157,6 +163,7 @@ def test_page_comment_and_words_say_the_same(plan: Plan) -> None:
     assert "<script" not in comment
 
 
+@pytest.mark.slow
 def test_a_change_without_use_says_so() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1, display_name="Mei")

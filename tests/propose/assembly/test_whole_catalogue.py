@@ -117,6 +117,7 @@ def check(plan: Plan, *, allowed: set[str] = frozenset()) -> None:  # type: igno
     assert len({role.definition.role_name for role in plan.roles}) == len(plan.roles)
 
 
+@pytest.mark.nightly
 def test_what_the_store_says_a_role_grants_is_what_its_patterns_mean(book: RoleBook) -> None:
     """On each plane, for every built-in role: the table, the set of the plan, and the mask of its own strings."""
     assert len(book.roles) == 928
@@ -127,6 +128,7 @@ def test_what_the_store_says_a_role_grants_is_what_its_patterns_mean(book: RoleB
             assert contains(role.blocks, [part.block]) is None, role.role_name
 
 
+@pytest.mark.slow
 def test_each_operation_that_a_role_grants_has_one_verdict_on_each_plane(folder: Path) -> None:
     """For every built-in role the verdicts speak of what the table lists, and of nothing else."""
     inputs = one_holder_each(folder, uses=0).inputs()
@@ -143,11 +145,13 @@ def test_each_operation_that_a_role_grants_has_one_verdict_on_each_plane(folder:
     assert listed.join(judged, on=key, how="anti").is_empty()
 
 
+@pytest.mark.nightly
 def test_one_holder_of_every_built_in_role(each: Plan) -> None:
     check(each)
     assert {one.kind for one in each.proposals} >= {"custom", "builtin", "narrow_scope", "remove", "keep"}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("role", ["Contributor", "Network Contributor"])
 def test_many_holders_of_one_role(folder: Path, role: str) -> None:
     """Whatever each used, all of them lose most of what they have; no idle one gets a new role for its reads."""
@@ -158,6 +162,7 @@ def test_many_holders_of_one_role(folder: Path, role: str) -> None:
     assert after < before / 2
 
 
+@pytest.mark.nightly
 @pytest.mark.many(4)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option(some: Callable[[str], Plan], name: str) -> None:
@@ -172,6 +177,7 @@ def test_every_option(some: Callable[[str], Plan], name: str) -> None:
     _compare(name, plan)
 
 
+@pytest.mark.slow
 def test_the_sizes_of_the_plan_for_all_are_as_a_person_saw_them(each: Plan) -> None:
     _compare("one holder each", each)
 
@@ -196,6 +202,7 @@ def _compare(name: str, plan: Plan) -> None:
     assert found == stored[name]
 
 
+@pytest.mark.nightly
 def test_each_choice_of_what_no_log_shows_leaves_less(some: Callable[[str], Plan]) -> None:
     """Holder by holder `touched` is between `keep` and `drop`, but where nothing observed makes no new role."""
     plans = (some(name) for name in ("unobservable keep", "default", "unobservable drop"))
@@ -209,6 +216,7 @@ def test_each_choice_of_what_no_log_shows_leaves_less(some: Callable[[str], Plan
     assert sum(one.excess_after for one in touched.values()) < sum(one.excess_after for one in keep.values())
 
 
+@pytest.mark.slow
 def test_the_changes_of_every_role_are_ranked_in_true_waves(each: Plan) -> None:
     """Each change has one place, shares add up, and what is not worth a role is listed with the reason."""
     steps = rank_steps(each)

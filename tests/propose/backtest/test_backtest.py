@@ -133,6 +133,7 @@ def _tried(tenant: SmallTenant, **options: Any) -> tuple[BacktestTally, list[Pre
     return try_plan(_trial(tenant), PlanOptions(**NARROW | options))
 
 
+@pytest.mark.slow
 def test_what_goes_on_breaks_nothing() -> None:
     tally, (said,) = _tried(_worker()[0])
     assert (tally.principals, tally.denied_principals) == (1, 0)
@@ -142,6 +143,7 @@ def test_what_goes_on_breaks_nothing() -> None:
     assert said.broke is False
 
 
+@pytest.mark.nightly
 def test_settings_for_other_options_are_what_would_be_read_anew() -> None:
     """The same plan, to the last number."""
     tenant, user = _worker()
@@ -161,6 +163,7 @@ def test_every_setting_is_another_one() -> None:
     assert len(set(names)) == 12
 
 
+@pytest.mark.slow
 def test_something_new_breaks() -> None:
     """A call that the grant of the training allows and the plan does not, on the fifth day of the test."""
     tenant, user = _worker()
@@ -173,6 +176,7 @@ def test_something_new_breaks() -> None:
     assert said.broke is True
 
 
+@pytest.mark.slow
 def test_a_known_operation_at_a_new_place_breaks() -> None:
     tenant, user = _worker()
     tenant.use(user, START, f"{DATA}/providers/Microsoft.Compute/virtualMachines/vm2", days=1, start=119)
@@ -180,6 +184,7 @@ def test_a_known_operation_at_a_new_place_breaks() -> None:
     assert (tally.denied_calls, tally.first_breaks) == (1, (30,))
 
 
+@pytest.mark.slow
 def test_what_no_grant_of_the_training_allows_does_not_count() -> None:
     """A grant made since is not the plan's business, and one that never was is demand."""
     tenant, user = _worker()
@@ -192,6 +197,7 @@ def test_what_no_grant_of_the_training_allows_does_not_count() -> None:
     assert trial.left_out == 2
 
 
+@pytest.mark.slow
 def test_suspect_and_refused_calls_do_not_count() -> None:
     tenant, user = _worker()
     tenant.use(user, DELETE_VM, VM, days=1, start=95, suspect=2)
@@ -199,6 +205,7 @@ def test_suspect_and_refused_calls_do_not_count() -> None:
     assert _trial(tenant).asked.height == 1
 
 
+@pytest.mark.slow
 def test_a_member_is_asked_through_its_group() -> None:
     tenant = SmallTenant()
     people = [tenant.principal(number) for number in (1, 2)]
@@ -211,6 +218,7 @@ def test_a_member_is_asked_through_its_group() -> None:
     assert said.broke
 
 
+@pytest.mark.nightly
 def test_nothing_is_learnt_from_the_test_days() -> None:
     """Whatever happens there, the plan is the same."""
     quiet, _ = _worker()
@@ -224,6 +232,7 @@ def test_nothing_is_learnt_from_the_test_days() -> None:
             assert frame.equals(getattr(other, name)), name
 
 
+@pytest.mark.slow
 def test_what_was_made_later_is_left_out() -> None:
     """By the listing's time, else by the log of its creation; with its memberships."""
     tenant, user = _worker()
@@ -244,6 +253,7 @@ def test_what_was_made_later_is_left_out() -> None:
     assert then.usage_days["day"].max() == FOLD.train.last_day
 
 
+@pytest.mark.slow
 def test_baselines_stand_beside_the_plan() -> None:
     """Keeping everything breaks nothing and removes nothing; used only removes most and breaks what is new."""
     tenant, user = _worker()
@@ -262,6 +272,7 @@ def _needs(*rows: tuple[str, str, str, str]) -> pl.DataFrame:
     return pl.DataFrame(full, schema=NEEDS_SCHEMA, orient="row")
 
 
+@pytest.mark.nightly
 def test_planted_needs_show_what_no_log_does() -> None:
     """Reads survive where they are kept, and break where they are not; the log knows of neither."""
     tenant, user = _worker()
@@ -276,12 +287,14 @@ def test_planted_needs_show_what_no_log_does() -> None:
     assert dict(try_baseline(trial, "used_only").denied_needs) == {"read": 1}
 
 
+@pytest.mark.slow
 def test_needs_of_other_days_do_not_count() -> None:
     tenant, user = _worker()
     gone = _needs((user, START, VM, "used")).with_columns(last_seen=pl.lit(dt.datetime(2026, 2, 1)))
     assert _trial(tenant, gone).needs.is_empty()
 
 
+@pytest.mark.slow
 def test_eligible_access_is_no_break() -> None:
     """Who has to activate first is not denied; this eligibility is too young to be judged, and stays."""
     tenant, user = _worker()

@@ -51,23 +51,27 @@ def _excluded(tenant: SmallTenant, *exclusions: Exclusion) -> set[int]:
     return {n for n in numbers if proposal_for(plan, guid(n)).reason.startswith("excluded: ")}
 
 
+@pytest.mark.slow
 def test_a_principal_is_left_alone_with_its_groups() -> None:
     tenant = _tenant()
     tenant.assign(110, tenant.group(10, [guid(2)]), CONTRIBUTOR, NET, principal_type="Group")
     assert _excluded(tenant, _exclusion("principal", guid(2).upper())) == {102, 110}
 
 
+@pytest.mark.slow
 def test_a_principal_may_be_named_by_its_upn() -> None:
     tenant = _tenant()
     tenant.assign(120, tenant.principal(20, user_principal_name="Mei@example.com"), CONTRIBUTOR, NET)
     assert _excluded(tenant, _exclusion("principal", "mei@EXAMPLE.com")) == {120}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["contributor", CONTRIBUTOR.upper()])
 def test_a_role_is_left_alone_wherever_it_is_assigned(name: str) -> None:
     assert _excluded(_tenant(), _exclusion("role", name)) == {101, 102, 103, 104, 105}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("scope", "left"),
     [(APP.upper(), {103}), (SUB, {102, 103, 104}), (MG, {101, 102, 103, 104, 105}), ("/", {101, 102, 103, 104, 105})],
@@ -76,6 +80,7 @@ def test_a_scope_is_left_alone_with_all_below_it(scope: str, left: set[int]) -> 
     assert _excluded(_tenant(), _exclusion("scope", scope)) == left
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("tag", "left"),
     [
@@ -90,6 +95,7 @@ def test_a_tag_leaves_alone_what_reaches_the_tagged_scope(tag: str, left: set[in
     assert _excluded(_tenant(), _exclusion("tag", tag)) == left
 
 
+@pytest.mark.slow
 def test_a_tag_holds_for_what_is_in_the_tagged_scope() -> None:
     tenant = SmallTenant()
     tenant.assign(101, tenant.principal(1), CONTRIBUTOR, VM)
@@ -98,6 +104,7 @@ def test_a_tag_holds_for_what_is_in_the_tagged_scope() -> None:
     assert _excluded(tenant, _exclusion("tag", "criticality")) == {101}
 
 
+@pytest.mark.slow
 def test_the_plan_says_why_who_and_until_when() -> None:
     plan = _tenant().plan(exclusions=(_exclusion("tag", "criticality"),))
     assert proposal_for(plan, guid(103)).reason == (
@@ -109,6 +116,7 @@ def test_the_plan_says_why_who_and_until_when() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_an_exclusion_ends_by_the_days_of_the_plan() -> None:
     """Its last day is one on which it holds; after that the plan speaks again, and says so."""
     tenant = _tenant()
@@ -120,6 +128,7 @@ def test_an_exclusion_ends_by_the_days_of_the_plan() -> None:
     assert advice.text.endswith("(team a)")
 
 
+@pytest.mark.slow
 def test_names_that_nobody_has_are_advice() -> None:
     """A mistyped name must not pass in silence."""
     names = [("principal", "nobody@example.com"), ("role", "No such role"), ("tag", "nothing=here"), ("scope", NET)]
@@ -131,6 +140,7 @@ def test_names_that_nobody_has_are_advice() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_order_of_entries_changes_nothing() -> None:
     one, two = _exclusion("principal", guid(2)), _exclusion("tag", "criticality")
     plans = {as_text(_tenant().plan(exclusions=entries)) for entries in ((one, two), (two, one), (one, two, one))}
@@ -214,6 +224,7 @@ def test_what_is_no_file_of_exclusions_is_refused(form: Form, content: bytes) ->
         read_exclusions(content, form, "x")
 
 
+@pytest.mark.slow
 def test_a_scope_at_which_nothing_stands_is_told() -> None:
     """A slip of the pen would leave nothing alone, without a word."""
     tenant = SmallTenant()
@@ -228,6 +239,7 @@ def test_a_scope_at_which_nothing_stands_is_told() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_slash_at_the_end_of_a_scope_means_the_same() -> None:
     tenant = SmallTenant()
     assignment = tenant.assign(101, tenant.principal(1), READER, APP)
@@ -242,6 +254,7 @@ def test_an_empty_name_is_refused(option: str, name: str) -> None:
         PlanOptions(**{option: (name,)})  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_grace_of_any_length_leaves_everything_alone() -> None:
     tenant = SmallTenant()
     assignment = tenant.assign(101, tenant.principal(1), READER, SUB)

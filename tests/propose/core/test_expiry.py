@@ -36,6 +36,7 @@ def _tenant(state: str = "active", end_on: dt.datetime | None = SOON) -> tuple[S
     return tenant, person, assignment
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("state", "where"), [("active", VM), ("eligible", APP)])
 def test_what_comes_ends_when_that_ends_which_goes(state: str, where: str) -> None:
     """To the second below; and the reason says it."""
@@ -48,6 +49,7 @@ def test_what_comes_ends_when_that_ends_which_goes(state: str, where: str) -> No
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["active", "eligible"])
 def test_such_a_plan_verifies_and_is_stale_once_the_end_is_another(state: str) -> None:
     tenant, _, assignment = _tenant(state)
@@ -59,6 +61,7 @@ def test_such_a_plan_verifies_and_is_stale_once_the_end_is_another(state: str) -
     assert (kind, assignment, "changed") in named(written.verify(tenant))
 
 
+@pytest.mark.slow
 def test_a_plan_that_somebody_made_last_longer_is_not_believed() -> None:
     tenant, _, assignment = _tenant()
 
@@ -71,6 +74,7 @@ def test_a_plan_that_somebody_made_last_longer_is_not_believed() -> None:
     assert forever.verify(tenant).failed
 
 
+@pytest.mark.slow
 def test_a_plan_that_somebody_made_end_sooner_covers_no_use() -> None:
     """Nor does a permanent assignment find its place in one that ends."""
     for end_on in (SOON, None):
@@ -83,6 +87,7 @@ def test_a_plan_that_somebody_made_end_sooner_covers_no_use() -> None:
         assert [change.what for change in found.changes] == ["use"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["tomorrow", "2026-13-01T00:00:00Z", "2026-08-01", 5, ""])
 def test_an_end_that_is_none_is_refused(end: object) -> None:
     tenant, _, assignment = _tenant()
@@ -94,6 +99,7 @@ def test_an_end_that_is_none_is_refused(end: object) -> None:
         Written.of(tenant, **LEAN).edit(_spoil).verify(tenant)
 
 
+@pytest.mark.slow
 def test_the_same_need_with_two_ends_is_made_once_for_the_longer_time() -> None:
     """Azure takes a role once for a principal at a scope."""
     tenant, person, first = _tenant()
@@ -107,6 +113,7 @@ def test_the_same_need_with_two_ends_is_made_once_for_the_longer_time() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_what_only_the_shorter_one_grants_ends_with_it() -> None:
     """A permanent narrow role, and a wide one until September: the wide one's use is not granted for ever."""
     tenant, person, wide = _tenant()
@@ -118,6 +125,7 @@ def test_what_only_the_shorter_one_grants_ends_with_it() -> None:
     assert proposal_for(plan, narrow).kind in {"keep", "remove"}
 
 
+@pytest.mark.nightly
 def test_nothing_rests_on_what_ends_sooner() -> None:
     """A kept assignment grants the need of a longer one only as long as it is there."""
     found = {}
@@ -162,6 +170,7 @@ def test_what_has_no_end_lasts_longest() -> None:
     assert not lasts_as_long(LATE_TEXT, None)
 
 
+@pytest.mark.nightly
 def test_a_decision_on_another_end_is_a_decision_on_something_else() -> None:
     contents = set()
     for end_on in (SOON, LATE, None):

@@ -97,6 +97,7 @@ def test_bits_come_back_in_order(positions: set[int]) -> None:
     assert list(bits_of(sum(1 << position for position in positions))) == sorted(positions)
 
 
+@pytest.mark.slow
 def test_a_not_pattern_never_cuts_an_operation_that_is_needed() -> None:
     """What it would take out goes into a role of its own."""
     index = _index()
@@ -119,6 +120,7 @@ DISKS = "Microsoft.Compute/disks/write"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("role", "said"),
     [
@@ -141,6 +143,7 @@ def test_what_azure_would_refuse_is_said(role: RoleDefinition, said: str) -> Non
     assert any(said in found for found in refusals(role, _index().lists))
 
 
+@pytest.mark.slow
 def test_what_azure_accepts_is_accepted() -> None:
     """Operations of the right plane, patterns, and what a role of today already names."""
     old = _role("Microsoft.Compute/retired/write", DISKS, "Microsoft.Network/*/read", data=(BLOBS,))
@@ -148,12 +151,14 @@ def test_what_azure_accepts_is_accepted() -> None:
     assert refusals(old, _index().lists, inherited) == []
 
 
+@pytest.mark.slow
 def test_a_description_has_its_limit() -> None:
     long = RoleDefinition("", "x", (PermissionBlock(actions=(DISKS,)),), description="d" * 20, assignable_scopes=(SUB,))
     (found,) = refusals(long, _index().lists, limits=AzureLimits(description=10))
     assert found == "its description has 20 characters, and Azure accepts 10"
 
 
+@pytest.mark.slow
 def test_nested_grants_count_once() -> None:
     tree = SmallTenant()
     tree.add("role_assignments", scope=VM)

@@ -57,6 +57,7 @@ def test_a_resource_that_lasts_takes_the_place_of_its_group() -> None:
     assert _targets(tenant) == {START: {(VM.lower(), "used_here")}}
 
 
+@pytest.mark.slow
 def test_three_resources_do_and_four_do_not() -> None:
     for number in (FEW_RESOURCES, FEW_RESOURCES + 1):
         tenant, user = _tenant()
@@ -67,6 +68,7 @@ def test_three_resources_do_and_four_do_not() -> None:
         assert _targets(tenant)[START] == expected
 
 
+@pytest.mark.slow
 def test_an_assignment_is_not_spread_over_many_resources() -> None:
     """Few in each group, but too many in all: the groups stay."""
     for groups in (FEW_PER_ASSIGNMENT // 2, FEW_PER_ASSIGNMENT // 2 + 1):
@@ -78,6 +80,7 @@ def test_an_assignment_is_not_spread_over_many_resources() -> None:
         assert reasons == ({"used_here"} if groups * 2 <= FEW_PER_ASSIGNMENT else {"many_resources"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", [WRITE, DELETE])
 def test_who_creates_or_deletes_needs_the_group(operation: str) -> None:
     """And everything else that is done there goes along: it would only cost more assignments."""
@@ -89,6 +92,7 @@ def test_who_creates_or_deletes_needs_the_group(operation: str) -> None:
     assert found[START] == {(APP.lower(), "group_needed_anyway")}
 
 
+@pytest.mark.slow
 def test_a_write_to_what_was_there_before_creates_nothing() -> None:
     """Somebody restarted it before the first write, so the write is an update."""
     tenant, user = _tenant()
@@ -97,6 +101,7 @@ def test_a_write_to_what_was_there_before_creates_nothing() -> None:
     assert _targets(tenant)[WRITE] == {(VM.lower(), "used_here")}
 
 
+@pytest.mark.slow
 def test_what_was_refused_or_only_begun_proves_no_existence() -> None:
     for outcome in ({"succeeded": 0, "denied": 1}, {"succeeded": 0, "started": 1}, {"succeeded": 0, "failed": 1}):
         tenant, user = _tenant()
@@ -105,6 +110,7 @@ def test_what_was_refused_or_only_begun_proves_no_existence() -> None:
         assert _targets(tenant)[WRITE] == {(APP.lower(), "creates_resources")}
 
 
+@pytest.mark.slow
 def test_a_resource_that_anybody_made_or_deleted_is_no_place_for_an_assignment() -> None:
     for operation in (WRITE, DELETE):
         tenant, user = _tenant()
@@ -113,6 +119,7 @@ def test_a_resource_that_anybody_made_or_deleted_is_no_place_for_an_assignment()
         assert _targets(tenant)[START] == {(APP.lower(), "resource_comes_and_goes")}
 
 
+@pytest.mark.slow
 def test_a_group_whose_resources_were_moved_has_none_that_last() -> None:
     tenant, user = _tenant()
     tenant.use(guid(9), f"{GROUP}/moveResources/action", APP, start=2, days=1)
@@ -120,6 +127,7 @@ def test_a_group_whose_resources_were_moved_has_none_that_last() -> None:
     assert _targets(tenant)[START] == {(APP.lower(), "resource_comes_and_goes")}
 
 
+@pytest.mark.slow
 def test_without_a_whole_log_nobody_knows_what_lasted() -> None:
     tenant, user = _tenant()
     tenant.covered = (SUB2, MG, "/")
@@ -127,6 +135,7 @@ def test_without_a_whole_log_nobody_knows_what_lasted() -> None:
     assert _targets(tenant)[START] == {(APP.lower(), "existence_unproved")}
 
 
+@pytest.mark.slow
 def test_a_child_counts_at_its_top_level_resource() -> None:
     """Who creates one needs the parent; a blob's container counts at its account."""
     tenant, user = _tenant()
@@ -140,6 +149,7 @@ def test_a_child_counts_at_its_top_level_resource() -> None:
     assert (at, why) == (account.lower(), "inside_resource")
 
 
+@pytest.mark.slow
 def test_deployments_and_extensions_count_at_what_they_target() -> None:
     tenant, user = _tenant(OWNER)
     tenant.use(user, DEPLOY, f"{APP}/providers/Microsoft.Resources/deployments/d")
@@ -150,6 +160,7 @@ def test_deployments_and_extensions_count_at_what_they_target() -> None:
     assert found[lock] == {(_vm(1, NET).lower(), "inside_resource")}
 
 
+@pytest.mark.slow
 def test_groups_that_come_and_go_need_their_subscription() -> None:
     tenant, user = _tenant()
     fresh = f"{SUB}/resourceGroups/fresh"
@@ -160,6 +171,7 @@ def test_groups_that_come_and_go_need_their_subscription() -> None:
     assert found[START] == {(SUB, "group_comes_and_goes")}
 
 
+@pytest.mark.slow
 def test_a_group_deleted_before_the_window_may_have_been_made_again() -> None:
     """Work in the first one proves nothing of the second."""
     tenant, user = _tenant()
@@ -170,6 +182,7 @@ def test_a_group_deleted_before_the_window_may_have_been_made_again() -> None:
     assert _targets(tenant)[START] == {(SUB, "group_comes_and_goes")}
 
 
+@pytest.mark.slow
 def test_a_refused_attempt_makes_no_group_older() -> None:
     """It was refused in a group that was not there yet; the write after it is its creation."""
     tenant, user = _tenant()
@@ -179,6 +192,7 @@ def test_a_refused_attempt_makes_no_group_older() -> None:
     assert _targets(tenant)[START] == {(SUB, "group_comes_and_goes")}
 
 
+@pytest.mark.slow
 def test_what_happens_higher_up_stays_there() -> None:
     tenant, user = _tenant(OWNER, MG)
     write = "Microsoft.Authorization/roleAssignments/write"
@@ -189,6 +203,7 @@ def test_what_happens_higher_up_stays_there() -> None:
     assert found[DEPLOY] == {(SUB, "subscription_use")}
 
 
+@pytest.mark.slow
 def test_what_happens_at_the_tenant_stays_there() -> None:
     tenant, user = _tenant(OWNER, "/")
     tenant.operations["Microsoft.Aadiam/diagnosticSettings/write"] = False
@@ -196,6 +211,7 @@ def test_what_happens_at_the_tenant_stays_there() -> None:
     assert _targets(tenant)["Microsoft.Aadiam/diagnosticSettings/write"] == {("/", "tenant_use")}
 
 
+@pytest.mark.slow
 def test_a_grant_that_is_narrower_stays_inside() -> None:
     account = f"{APP}/providers/Microsoft.Storage/storageAccounts/st1"
     container = f"{account}/blobServices/default/containers/c"
@@ -205,6 +221,7 @@ def test_a_grant_that_is_narrower_stays_inside() -> None:
     assert found == {(container.lower(), "granted_here")}
 
 
+@pytest.mark.slow
 def test_eligible_access_is_not_given_at_resources() -> None:
     tenant, user = _tenant(state="eligible")
     tenant.use(user, START, VM)
@@ -239,6 +256,7 @@ _USES = st.lists(
 )
 
 
+@pytest.mark.nightly
 @given(_USES, st.sampled_from([SUB, APP, VM, MG]), st.randoms(use_true_random=False))
 @FEW
 def test_a_target_is_above_its_use_and_within_todays_grant(

@@ -41,12 +41,14 @@ def _contributor(**assignment: object) -> tuple[SmallTenant, str]:
     return tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB, **assignment)
 
 
+@pytest.mark.slow
 def test_without_a_reason_it_is_narrowed() -> None:
     """The tenant that the other tests vary is one where the assignment would go."""
     tenant, assignment = _contributor()
     assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
+@pytest.mark.slow
 def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> None:
     """Without a log of the window nobody knows whether it was activated; with one, silence is an answer."""
     tenant, assignment = _contributor(state="eligible")
@@ -56,6 +58,7 @@ def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> N
     assert proposal_for(tenant.plan(), assignment, "eligible").kind == "remove"
 
 
+@pytest.mark.slow
 def test_an_activation_and_its_plain_twin_are_kept() -> None:
     """Azure lists an activation as an assignment of its own beside it; both follow the eligibility."""
     tenant = SmallTenant()
@@ -66,6 +69,7 @@ def test_an_activation_and_its_plain_twin_are_kept() -> None:
     _kept(tenant, guid(101), "activated", "activated")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [guid(1), "MEI@example.com", SUB.upper(), MG, "/", CONTRIBUTOR, "contributor", "mei@example.com"]
 )
@@ -76,22 +80,26 @@ def test_what_is_excluded_by_name_is_kept(name: str) -> None:
     _kept(tenant, tenant.assign(101, user, CONTRIBUTOR, SUB), "excluded", exclude=(name,))
 
 
+@pytest.mark.slow
 def test_another_subscription_that_is_excluded_says_nothing() -> None:
     tenant, assignment = _contributor()
     assert proposal_for(tenant.plan(exclude=(SUB2,)), assignment).kind == "builtin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Break Glass 1", "emergency access", "Notfallkonto"])
 def test_an_emergency_name_is_enough(name: str) -> None:
     tenant = SmallTenant()
     _kept(tenant, tenant.assign(101, tenant.principal(1, display_name=name), CONTRIBUTOR, SUB), "emergency access")
 
 
+@pytest.mark.slow
 def test_an_emergency_account_is_named_by_its_option() -> None:
     tenant, assignment = _contributor()
     _kept(tenant, assignment, "emergency access", emergency_access=(guid(1),))
 
 
+@pytest.mark.slow
 def test_a_group_with_an_emergency_account_is_kept() -> None:
     """What it holds through a group is what it needs on that day."""
     tenant = SmallTenant()
@@ -99,6 +107,7 @@ def test_a_group_with_an_emergency_account_is_kept() -> None:
     _kept(tenant, tenant.assign(101, group, CONTRIBUTOR, SUB, principal_type="Group"), "emergency access")
 
 
+@pytest.mark.slow
 def test_a_first_party_application_is_kept() -> None:
     tenant = SmallTenant()
     owner = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
@@ -106,6 +115,7 @@ def test_a_first_party_application_is_kept() -> None:
     _kept(tenant, tenant.assign(101, app, CONTRIBUTOR, SUB, principal_type="ServicePrincipal"), "first party")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "word"),
     [
@@ -120,23 +130,27 @@ def test_identities_that_remediate_or_recover_are_kept(resource: str, word: str)
     _kept(tenant, tenant.assign(101, identity, CONTRIBUTOR, SUB, principal_type="ServicePrincipal"), word)
 
 
+@pytest.mark.slow
 def test_an_assignment_that_a_microsoft_application_made_is_kept() -> None:
     tenant = SmallTenant()
     maker = tenant.principal(9, "ServicePrincipal", owner_tenant_id="f8cdef31-a31e-4b4a-93e4-5f571e91255a")
     _kept(tenant, tenant.assign(101, tenant.principal(1), CONTRIBUTOR, SUB, created_by=maker), "system managed")
 
 
+@pytest.mark.slow
 def test_a_foreign_principal_is_kept() -> None:
     tenant = SmallTenant()
     assignment = tenant.assign(101, guid(1), CONTRIBUTOR, SUB, principal_tenant_id=guid(7))
     _kept(tenant, assignment, "foreign")
 
 
+@pytest.mark.slow
 def test_an_assignment_younger_than_the_window_is_kept() -> None:
     tenant, assignment = _contributor(created_on=dt.datetime(2026, 1, 1))
     _kept(tenant, assignment, "young assignment")
 
 
+@pytest.mark.nightly
 def test_an_assignment_younger_than_the_grace_is_kept() -> None:
     """A grace longer than the window counts from the same end."""
     tenant, assignment = _contributor(created_on=dt.datetime(2025, 12, 1))
@@ -144,17 +158,20 @@ def test_an_assignment_younger_than_the_grace_is_kept() -> None:
     _kept(tenant, assignment, "young assignment", grace_days=200)
 
 
+@pytest.mark.slow
 def test_a_principal_younger_than_the_window_is_kept() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1, created_on=dt.datetime(2026, 2, 1))
     _kept(tenant, tenant.assign(101, user, CONTRIBUTOR, SUB), "young principal")
 
 
+@pytest.mark.slow
 def test_of_unknown_age_a_complete_log_without_the_creation_proves_it_old() -> None:
     tenant, assignment = _contributor(created_on=None)
     assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
+@pytest.mark.slow
 def test_of_unknown_age_a_creation_in_the_log_proves_it_young() -> None:
     tenant, assignment = _contributor(created_on=None)
     scope = f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{assignment.upper()}"
@@ -162,12 +179,14 @@ def test_of_unknown_age_a_creation_in_the_log_proves_it_young() -> None:
     _kept(tenant, assignment, "young assignment")
 
 
+@pytest.mark.slow
 def test_of_unknown_age_without_a_complete_log_it_is_kept() -> None:
     tenant, assignment = _contributor(created_on=None)
     tenant.covered = (SUB2,)
     _kept(tenant, assignment, "unknown age")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("state", ["active", "eligible"])
 def test_what_is_over_by_the_end_of_the_window_is_left_alone(state: str) -> None:
     """Nobody could make anything in its place; what ends a second later is judged."""
@@ -177,12 +196,14 @@ def test_what_is_over_by_the_end_of_the_window_is_left_alone(state: str) -> None
     assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
+@pytest.mark.slow
 def test_what_begins_late_is_as_young_as_its_beginning() -> None:
     """Made long ago, at work only for days: what it did not do shows nothing."""
     tenant, assignment = _contributor(start_on=END_OF_WINDOW - dt.timedelta(days=30))
     _kept(tenant, assignment, "young assignment")
 
 
+@pytest.mark.slow
 def test_an_unresolved_principal_is_kept() -> None:
     """Nothing names it, and no listing is complete enough to prove that it is gone."""
     tenant = SmallTenant()
@@ -190,23 +211,27 @@ def test_an_unresolved_principal_is_kept() -> None:
     _kept(tenant, tenant.assign(102, guid(2), CONTRIBUTOR, SUB, principal_name=None), "unresolved principal")
 
 
+@pytest.mark.slow
 def test_a_role_that_is_not_loaded_is_kept() -> None:
     tenant = SmallTenant()
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "role not loaded")
 
 
+@pytest.mark.slow
 def test_a_condition_inside_the_role_is_kept() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Half", [PermissionBlock(actions=(START,), condition="true")])
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "conditional")
 
 
+@pytest.mark.slow
 def test_a_group_whose_members_are_not_known_is_kept() -> None:
     tenant = SmallTenant()
     group = tenant.group(2, [tenant.principal(1)], complete=False)
     _kept(tenant, tenant.assign(101, group, CONTRIBUTOR, SUB, principal_type="Group"), "unknown members")
 
 
+@pytest.mark.slow
 def test_a_management_group_of_which_the_tree_is_unknown_is_kept() -> None:
     """Use in a subscription that nobody placed may or may not be below it."""
     tenant = SmallTenant()
@@ -217,12 +242,14 @@ def test_a_management_group_of_which_the_tree_is_unknown_is_kept() -> None:
     _kept(tenant, assignment, "scope tree unknown")
 
 
+@pytest.mark.slow
 def test_a_role_of_a_provider_that_the_catalogue_lacks_is_kept() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Odd", [PermissionBlock(actions=(START, "Contoso.Widgets/*"))])
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "unknown provider")
 
 
+@pytest.mark.slow
 def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     """What stays at the root needs a role that may be assigned there; here it takes a new one."""
     tenant = SmallTenant()
@@ -232,6 +259,7 @@ def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     _kept(tenant, assignment, "root", unobservable="keep")
 
 
+@pytest.mark.slow
 def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
     """Reader says all that is left when nothing else is kept."""
     tenant = SmallTenant()
@@ -241,6 +269,7 @@ def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
     assert [(one.role, one.scope) for one in proposal.assignments] == [(READER, "/")]
 
 
+@pytest.mark.slow
 def test_what_is_out_of_coverage_is_never_removed() -> None:
     """Without a log of the subscription, no write of it can be called unused."""
     tenant, assignment = _contributor()
@@ -250,6 +279,7 @@ def test_what_is_out_of_coverage_is_never_removed() -> None:
     assert proposal.evidence["kept_unseen"]["scope_not_covered"] > 10
 
 
+@pytest.mark.slow
 def test_the_last_owner_is_kept() -> None:
     tenant = SmallTenant()
     tenant.silent()
@@ -257,6 +287,7 @@ def test_the_last_owner_is_kept() -> None:
     _kept(tenant, assignment, "last owner", unobservable="drop")
 
 
+@pytest.mark.slow
 def test_of_two_idle_owners_one_is_kept() -> None:
     """The plan as a whole must leave one, and it is the one that is used most."""
     tenant = SmallTenant()
@@ -275,6 +306,7 @@ _DEAD: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", _DEAD)
 def test_an_owner_who_cannot_sign_in_is_not_the_last_owner(name: str) -> None:
     """It is used more and comes first by id, and yet the living one stays."""
@@ -286,6 +318,7 @@ def test_an_owner_who_cannot_sign_in_is_not_the_last_owner(name: str) -> None:
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("members", [(), (3,)])
 def test_a_group_without_an_enabled_member_is_not_the_last_owner(members: tuple[int, ...]) -> None:
     tenant = SmallTenant()
@@ -295,6 +328,7 @@ def test_a_group_without_an_enabled_member_is_not_the_last_owner(members: tuple[
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
 
 
+@pytest.mark.slow
 def test_a_group_with_an_enabled_member_may_be_the_last_owner() -> None:
     tenant = SmallTenant()
     members = [tenant.principal(3, account_enabled=False), tenant.principal(4)]
@@ -305,6 +339,7 @@ def test_a_group_with_an_enabled_member_may_be_the_last_owner() -> None:
     assert proposal_for(plan, other).kind == "builtin"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "held",
     [
@@ -321,6 +356,7 @@ def test_an_owner_who_cannot_always_act_is_not_the_last_owner(held: dict[str, An
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("last owner")
 
 
+@pytest.mark.slow
 def test_where_no_owner_is_known_to_be_able_all_stay() -> None:
     """Nobody can tell which of them could give access back."""
     tenant = SmallTenant()
@@ -331,6 +367,7 @@ def test_where_no_owner_is_known_to_be_able_all_stay() -> None:
     assert {reason.partition(":")[0] for reason in reasons} == {"no able owner"}
 
 
+@pytest.mark.slow
 def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
     """The management group has two subscriptions, and one of them an Owner of its own."""
     tenant = SmallTenant()
@@ -339,7 +376,6 @@ def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
     assert proposal_for(tenant.plan(unobservable="drop"), above).reason.startswith("last owner")
 
 
-@pytest.mark.everyday
 def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
     """The active owner stays, although the eligible one comes first by id."""
     tenant = SmallTenant()
@@ -348,6 +384,7 @@ def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
     assert proposal_for(tenant.plan(unobservable="drop"), active).reason.startswith("last owner")
 
 
+@pytest.mark.slow
 def test_a_group_scope_below_needs_no_owner() -> None:
     """Owners of a resource group are owners of nothing else."""
     tenant = SmallTenant()
@@ -355,12 +392,14 @@ def test_a_group_scope_below_needs_no_owner() -> None:
     assert proposal_for(tenant.plan(), assignment).kind != "keep"
 
 
+@pytest.mark.slow
 def test_a_role_that_grants_nothing_known_is_kept() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Nothing", [PermissionBlock(actions=("Microsoft.Compute/gone/*",))])
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "nothing known")
 
 
+@pytest.mark.slow
 def test_narrower_assignments_keep_their_scope() -> None:
     """Today's grant is the widest that a proposal may use."""
     tenant = SmallTenant()
@@ -382,6 +421,7 @@ def _recovering(kind: str) -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_a_role_for_recovery_is_kept() -> None:
     """Nobody fails over in most windows; what else a person holds is judged as ever."""
     tenant = _recovering("User")
@@ -389,6 +429,7 @@ def test_a_role_for_recovery_is_kept() -> None:
     assert proposal_for(tenant.plan(), guid(102)).kind == "remove"
 
 
+@pytest.mark.slow
 def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:
     """It is there for that day, and needs then what it needs in no window."""
     tenant = _recovering("ServicePrincipal")
@@ -396,6 +437,7 @@ def test_a_workload_with_a_role_for_recovery_is_kept_whole() -> None:
     _kept(tenant, guid(102), "recovery")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"emergency_access": (guid(3),)}])
 def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(options: dict[str, object]) -> None:
     """Also where only the group says it, by its name or on the command line."""
@@ -405,6 +447,7 @@ def test_members_of_a_group_of_emergency_accounts_are_emergency_accounts(options
     _kept(tenant, tenant.assign(101, member, CONTRIBUTOR, SUB), "emergency access", **options)
 
 
+@pytest.mark.nightly
 def test_a_refusal_that_names_a_subscription_of_others_says_nothing_of_ours() -> None:
     """A linked check may be refused in another tenant, whose subscriptions are not below our groups."""
     tenant = SmallTenant()

@@ -71,6 +71,7 @@ def test_what_a_policy_needs_stays_and_what_none_needs_is_judged() -> None:
     assert other == "remove"
 
 
+@pytest.mark.slow
 def test_what_it_used_stays_though_no_policy_names_it() -> None:
     tenant, holder, (needed, spare) = _tenant(VM_CONTRIBUTOR, CONTRIBUTOR)
     _policy(tenant)
@@ -81,6 +82,7 @@ def test_what_it_used_stays_though_no_policy_names_it() -> None:
     assert other == "keep"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "gap", ["no_policy", "no_definition", "no_roles", "no_member", "member_without_roles", "version", "member_version",
             "another_policy", "set_in_set"],
@@ -105,6 +107,7 @@ def test_where_something_is_not_loaded_all_of_it_stays(gap: str) -> None:
         assert "not all roles that its policies need are known" in reason
 
 
+@pytest.mark.slow
 def test_a_set_needs_what_all_of_its_definitions_name() -> None:
     tenant, _, (first, second, spare) = _tenant(VM_CONTRIBUTOR, CONTRIBUTOR, READER)
     _policy(tenant, SET, definition_version="1.*.*")
@@ -116,6 +119,7 @@ def test_a_set_needs_what_all_of_its_definitions_name() -> None:
     assert "name of /d/disks" in said[1][1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "kept"), [(MG, False), (SUB, False), (SUB2, True), (APP, True)])
 def test_a_role_that_is_held_elsewhere_may_be_served_by_another(at: str, kept: bool) -> None:
     """Somebody gave Contributor instead of what the policy names: without it nothing would be remediated."""
@@ -127,6 +131,7 @@ def test_a_role_that_is_held_elsewhere_may_be_served_by_another(at: str, kept: b
     assert ("Agents names the role" in reason) is kept
 
 
+@pytest.mark.nightly
 def test_a_user_assigned_identity_keeps_what_its_policies_need() -> None:
     """Nothing but the policy says that it remediates."""
     tenant, _, (needed, spare) = _tenant(VM_CONTRIBUTOR, READER, alternative_names=None)
@@ -136,6 +141,7 @@ def test_a_user_assigned_identity_keeps_what_its_policies_need() -> None:
     assert [kind for kind, _ in _said(tenant, needed, spare)] == ["keep", "remove"]
 
 
+@pytest.mark.nightly
 def test_a_policy_that_needs_another_role_makes_a_plan_stale() -> None:
     tenant, _, (_, spare) = _tenant(VM_CONTRIBUTOR, READER)
     _policy(tenant)
@@ -150,6 +156,7 @@ def test_a_policy_that_needs_another_role_makes_a_plan_stale() -> None:
     assert spare in {one.replaces[0] for one in tenant.plan(**LEAN).proposals}
 
 
+@pytest.mark.nightly
 def test_who_remediates_since_the_plan_was_made_makes_it_stale() -> None:
     """Also for a plan that was written before policies were read."""
     tenant, _, _ = _tenant(READER, alternative_names=None)

@@ -39,6 +39,7 @@ def kept(plan: Plan, assignment: str = guid(101)) -> set[str]:
     return {text for role in roles for text in strings(plan, role)}
 
 
+@pytest.mark.nightly
 def test_a_contributor_loses_what_had_no_resource_and_keeps_its_reads_whole() -> None:
     """Endpoint operations and linked checks of absent types go; `*/read` stays one pattern."""
     before = SmallTenant()
@@ -51,6 +52,7 @@ def test_a_contributor_loses_what_had_no_resource_and_keeps_its_reads_whole() ->
     assert {text for text in after if text.endswith("read")} == reads
 
 
+@pytest.mark.slow
 def test_the_evidence_names_types_readers_days_and_times() -> None:
     """A reviewer can look up each proof: which listing, by whom, when, and how many days the log covers."""
     (entry,) = proposal_for(inventoried().plan(**KEEP), guid(101)).evidence["absent"]
@@ -64,6 +66,7 @@ def test_the_evidence_names_types_readers_days_and_times() -> None:
     assert (entry["log_days"], entry["window_days"]) == (90, 90)
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_whole_for_want_of_a_resource_alone() -> None:
     """A role for blobs without any account goes, with a chance that one comes, and its owner is asked."""
     tenant = inventoried()
@@ -76,6 +79,7 @@ def test_nothing_is_kept_whole_for_want_of_a_resource_alone() -> None:
         assert found.break_probability_30d > 0
 
 
+@pytest.mark.nightly
 def test_a_check_of_an_absent_type_goes_although_its_write_stays() -> None:
     """A machine's write may join a subnet; without any network all through the window it joined none."""
     for with_network in (False, True):
@@ -86,6 +90,7 @@ def test_a_check_of_an_absent_type_goes_although_its_write_stays() -> None:
         assert (JOIN in kept(tenant.plan(**KEEP))) is with_network
 
 
+@pytest.mark.slow
 def test_scopes_that_wait_are_asked_about() -> None:
     """An empty subscription, an eligible assignment and a scope for recovery each get a question."""
     tenant = inventoried()
@@ -100,6 +105,7 @@ def test_scopes_that_wait_are_asked_about() -> None:
     assert said[f"{SUB}/resourceGroups/bcp-site"].startswith("no listing shows a resource there")
 
 
+@pytest.mark.slow
 def test_a_plan_says_what_a_missing_listing_would_decide() -> None:
     """The advice names the subscription, the number of operations and types, and what is missing."""
     tenant = inventoried()
@@ -111,6 +117,7 @@ def test_a_plan_says_what_a_missing_listing_would_decide() -> None:
     assert SUB not in {one.subject for one in advice}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("scope", [SUB, DATA])
 def test_a_plan_is_the_same_for_rows_in_another_order(scope: str) -> None:
     """Neither the order of listings nor that of resources changes a plan."""
@@ -122,6 +129,7 @@ def test_a_plan_is_the_same_for_rows_in_another_order(scope: str) -> None:
     assert tenant.plan(**KEEP).proposals == first.proposals
 
 
+@pytest.mark.slow
 def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
     """A person may say that a scope waits; what lies above it is judged."""
     tenant = inventoried()
@@ -135,6 +143,7 @@ def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
         assert set(rows["role_assignment_id"]) & {guid(101)} == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["User", "ServicePrincipal"])
 def test_whoever_used_nothing_keeps_what_waits(kind: str) -> None:
     """An empty group may be for something to come; its owner is asked. Who works elsewhere is judged as ever."""

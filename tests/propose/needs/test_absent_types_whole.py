@@ -19,6 +19,8 @@ from tests.propose.inventoried import holder, inventory, reader, resource
 from tests.propose.small_tenant import DAY0, DAYS, SUB, VM, guid, proposal_for
 from tests.propose.whole_catalogue import WholeTenant, write_catalogue
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(shared_data: Path, made_once: MadeOnce) -> Path:

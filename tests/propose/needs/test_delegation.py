@@ -95,6 +95,7 @@ def _said(proposal: Proposal) -> dict[str, Any]:
     return said
 
 
+@pytest.mark.slow
 def test_it_may_assign_what_it_was_seen_to_assign() -> None:
     """Azure's own role for it, at the group where it does it, under the condition that the portal would write."""
     tenant, deployer, assignment = _tenant()
@@ -118,6 +119,7 @@ def test_it_may_assign_what_it_was_seen_to_assign() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_other_work_stays_in_a_role_of_its_own() -> None:
     tenant, deployer, assignment = _tenant()
     _asks(tenant, deployer, 1, READER, "User")
@@ -128,6 +130,7 @@ def test_other_work_stays_in_a_role_of_its_own() -> None:
     assert made == {(True, False), (False, True)}
 
 
+@pytest.mark.slow
 def test_each_place_has_its_own_condition() -> None:
     tenant, deployer, assignment = _tenant()
     _asks(tenant, deployer, 1, READER, "User")
@@ -137,6 +140,7 @@ def test_each_place_has_its_own_condition() -> None:
     assert READER not in made[DATA]
 
 
+@pytest.mark.slow
 def test_what_it_takes_away_it_may_not_assign() -> None:
     """Who once deleted an owner's assignment does not get to make owners."""
     tenant, deployer, assignment = _tenant()
@@ -149,6 +153,7 @@ def test_what_it_takes_away_it_may_not_assign() -> None:
     assert truth_of(condition, DELETE, attributes_of(DELETE, READER, "User")) is True
 
 
+@pytest.mark.slow
 def test_a_delete_without_a_body_is_known_by_the_write_of_the_same_assignment() -> None:
     tenant, deployer, assignment = _tenant()
     _asks(tenant, deployer, 1, READER, "User")
@@ -156,6 +161,7 @@ def test_a_delete_without_a_body_is_known_by_the_write_of_the_same_assignment() 
     assert _only(tenant.plan(**LEAN), assignment).assignments[0].role == ADMINISTRATOR
 
 
+@pytest.mark.slow
 def test_types_are_no_part_where_a_request_does_not_name_one() -> None:
     """A condition on the type refuses a request that leaves it out, whatever the assignment became."""
     tenant, deployer, assignment = _tenant()
@@ -165,6 +171,7 @@ def test_types_are_no_part_where_a_request_does_not_name_one() -> None:
     assert truth_of(condition, WRITE, attributes_of(WRITE, READER, None)) is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["no_body", "out_of_coverage", "not_contained", "only_deletes", "own_condition"])
 def test_where_not_everything_is_known_nothing_is_constrained(word: str) -> None:
     """The need is granted all the same, at its place, and the proposal says why it may assign any role."""
@@ -186,6 +193,7 @@ def test_where_not_everything_is_known_nothing_is_constrained(word: str) -> None
         assert (_said(proposal)["why_unconstrained"], _said(proposal)["meaning"]) == (word, WHY_UNCONSTRAINED[word])
 
 
+@pytest.mark.slow
 def test_a_request_without_its_record_constrains_nothing() -> None:
     """Two calls, one record: the other may have named any role."""
     tenant, deployer, assignment = _tenant()
@@ -193,6 +201,7 @@ def test_a_request_without_its_record_constrains_nothing() -> None:
     assert _said(_only(tenant.plan(**LEAN), assignment))["why_unconstrained"] == "no_body"
 
 
+@pytest.mark.slow
 def test_quarantined_requests_teach_nothing() -> None:
     """What an intruder assigned is not what it may assign."""
     tenant, deployer, _ = _tenant()
@@ -202,6 +211,7 @@ def test_quarantined_requests_teach_nothing() -> None:
         assert not any(OWNER in (made.condition or "") for made in one.assignments)
 
 
+@pytest.mark.slow
 def test_the_role_that_is_there_already_is_not_assigned_a_second_time() -> None:
     """Azure takes one assignment of a role for a principal at a scope, so the condition is advice."""
     tenant, deployer, assignment = _tenant(ADMINISTRATOR)
@@ -213,6 +223,7 @@ def test_the_role_that_is_there_already_is_not_assigned_a_second_time() -> None:
         assert READER in _said(proposal)["condition"]
 
 
+@pytest.mark.slow
 def test_a_role_that_it_did_not_assign_makes_the_plan_stale() -> None:
     """The condition would refuse it, so verifying on tomorrow's log finds the call that is not covered."""
     tenant, deployer, _ = _tenant()
@@ -226,6 +237,7 @@ def test_a_role_that_it_did_not_assign_makes_the_plan_stale() -> None:
     assert (change.what, change.change, change.operation) == ("use", "not_covered", WRITE)
 
 
+@pytest.mark.slow
 def test_a_person_gets_it_as_eligible_where_that_is_possible() -> None:
     tenant, _, _ = _tenant()
     person = tenant.principal(2)
@@ -260,6 +272,7 @@ def test_the_condition_says_exactly_what_is_allowed(assigns: Any, removes: Any) 
     assert truth_of(condition, WRITE) is None
 
 
+@pytest.mark.slow
 def test_requests_that_prove_nothing_leave_the_analysis_alone() -> None:
     """The verdicts rest on use alone."""
     tenant, deployer, _ = _tenant()
@@ -270,6 +283,7 @@ def test_requests_that_prove_nothing_leave_the_analysis_alone() -> None:
     assert analyse(tenant.inputs(), window).verdicts.equals(with_bodies)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "keeps_reader"), [(APP, False), (SUB, True)])
 def test_reads_that_the_role_brings_need_no_second_role(at: str, keeps_reader: bool) -> None:
     """It reads everything at its place; what is read above it is read through Reader."""
@@ -285,6 +299,7 @@ def test_reads_that_the_role_brings_need_no_second_role(at: str, keeps_reader: b
     assert not Written.of(tenant, unobservable="drop").verify(tenant).changes
 
 
+@pytest.mark.slow
 def test_a_role_that_has_to_be_activated_reads_nothing_before() -> None:
     tenant, _, _ = _tenant()
     person = tenant.principal(2)
@@ -297,6 +312,7 @@ def test_a_role_that_has_to_be_activated_reads_nothing_before() -> None:
     assert {(one.role, one.state) for one in made} >= {(ADMINISTRATOR, "eligible"), (READER, "active")}
 
 
+@pytest.mark.slow
 def test_what_is_assigned_without_a_condition_does_not_rest_on_what_has_one() -> None:
     """The bodies that hold the one to its roles say nothing of the other, which today's grant does not hold."""
     tenant, deployer, first = _tenant()

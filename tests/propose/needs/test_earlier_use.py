@@ -59,12 +59,14 @@ def granted(plan: Plan, proposal: Proposal) -> dict[str, set[str]]:
     return found
 
 
+@pytest.mark.slow
 def test_it_stays_where_it_was_used_and_nowhere_else() -> None:
     """One role of the holder has both; it is assigned at the two places and at no other."""
     plan = starter().plan(roles="max", **LEAN)
     assert granted(plan, proposal_for(plan, guid(101))) == {place: {START, RESTART} for place in ("vm1", "data")}
 
 
+@pytest.mark.slow
 def test_a_single_resource_takes_no_place_for_it() -> None:
     """On the days between nobody may have seen the resource come and go; what the window shows is at the machine."""
     tenant = starter()
@@ -73,6 +75,7 @@ def test_a_single_resource_takes_no_place_for_it() -> None:
     assert granted(plan, proposal_for(plan, guid(101)))["app"] >= {DELETE}
 
 
+@pytest.mark.slow
 def test_what_one_member_used_before_the_window_stays_though_another_used_it_within() -> None:
     """Only few of the members get the operation, and this one is among them."""
     tenant = SmallTenant()
@@ -91,6 +94,7 @@ def test_what_one_member_used_before_the_window_stays_though_another_used_it_wit
     assert given == {members[0], members[1]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("forget", "kept"), [(93, True), (92, False), (0, False)])
 def test_forget_days_says_how_long(forget: int, kept: bool) -> None:
     plan = starter().plan(**LEAN, forget_days=forget)
@@ -103,6 +107,7 @@ def test_negative_days_make_no_sense() -> None:
         PlanOptions(forget_days=-1)
 
 
+@pytest.mark.slow
 def test_the_evidence_says_when_it_was_used_last() -> None:
     plan = starter().plan()
     proposal = proposal_for(plan, guid(101))
@@ -114,6 +119,7 @@ def test_the_evidence_says_when_it_was_used_last() -> None:
     assert "1 of them used before the window only" in proposal.reason
 
 
+@pytest.mark.slow
 def test_the_counts_of_the_plan_leave_nothing_out() -> None:
     """What was used before the window moves from one verdict to the other; as much is granted."""
     with_it, without = (starter().plan(**LEAN, forget_days=days).verdicts for days in (400, 0))
@@ -121,6 +127,7 @@ def test_the_counts_of_the_plan_leave_nothing_out() -> None:
     assert moved == {"granted": 0, "used": 0, "unused": -1, "out_of_coverage": 1}
 
 
+@pytest.mark.slow
 def test_the_page_of_the_role_says_it() -> None:
     plan = starter().plan(**LEAN)
     (role,) = [one for one in plan.roles if RESTART in one.definition.permissions[0].actions]
@@ -130,6 +137,7 @@ def test_the_page_of_the_role_says_it() -> None:
     assert "2025-12-29" in row
 
 
+@pytest.mark.slow
 def test_what_was_used_before_is_no_excess() -> None:
     """It counts as use like any other; where it is forgotten, it is access that nobody used."""
     tenant = starter()
@@ -141,6 +149,7 @@ def test_what_was_used_before_is_no_excess() -> None:
     assert with_it.excess_after == without.excess_after == 0.0
 
 
+@pytest.mark.nightly
 def test_one_role_for_two_places_costs_the_same_whenever_they_were_used() -> None:
     """The role of the holder has both operations, and grants at each place the one that was used at the other."""
     within = starter()
@@ -154,6 +163,7 @@ def test_one_role_for_two_places_costs_the_same_whenever_they_were_used() -> Non
     assert after[0] == after[1] > 0
 
 
+@pytest.mark.slow
 def test_a_linked_check_stays_with_a_write_from_before_the_window() -> None:
     tenant = starter()
     tenant.use(guid(1), NIC_WRITE, NIC, days=1, start=-3)
@@ -161,6 +171,7 @@ def test_a_linked_check_stays_with_a_write_from_before_the_window() -> None:
     assert JOIN in {text for texts in granted(plan, proposal_for(plan, guid(101))).values() for text in texts}
 
 
+@pytest.mark.slow
 def test_an_operation_that_no_log_shows_wholly_stays_where_a_log_showed_it() -> None:
     """A data action of which nothing is known today was in a log before; to drop what is unseen does not drop it."""
     tenant = SmallTenant()
@@ -173,6 +184,7 @@ def test_an_operation_that_no_log_shows_wholly_stays_where_a_log_showed_it() -> 
     assert granted(plan, proposal_for(plan, guid(101))) == {"data": {BLOB_DELETE}}
 
 
+@pytest.mark.slow
 def test_a_group_keeps_what_one_of_few_members_did_before() -> None:
     tenant = SmallTenant()
     first, second = tenant.principal(1), tenant.principal(2)
@@ -186,6 +198,7 @@ def test_a_group_keeps_what_one_of_few_members_did_before() -> None:
     assert RESTART in granted(plan, proposal_for(plan, guid(101)))["data"]
 
 
+@pytest.mark.slow
 def test_the_plan_verifies_and_a_plan_that_forgot_does_not_ask() -> None:
     for forget, allowed in ((400, 2), (0, 1)):
         found = Written.of(starter(), **LEAN, forget_days=forget).verify(starter())
@@ -194,6 +207,7 @@ def test_the_plan_verifies_and_a_plan_that_forgot_does_not_ask() -> None:
         assert found.replay == {"allowed": allowed, "denied": 0, "needs_activation": 0}
 
 
+@pytest.mark.slow
 def test_older_use_that_is_loaded_later_makes_a_plan_stale() -> None:
     """An older export shows a use that is not forgotten, and that the plan takes away."""
     later = starter()
@@ -205,6 +219,7 @@ def test_older_use_that_is_loaded_later_makes_a_plan_stale() -> None:
     assert not Written.of(starter(), **LEAN).verify(older).changes
 
 
+@pytest.mark.slow
 def test_a_plan_from_before_the_option_remembers_nothing() -> None:
     """Such a plan is of version 1; a plan of today without the option is refused."""
 
@@ -221,6 +236,7 @@ def test_a_plan_from_before_the_option_remembers_nothing() -> None:
     assert named(old.verify(later)) == []
 
 
+@pytest.mark.slow
 def test_the_same_rows_give_the_same_bytes() -> None:
     tenant, other = starter(), starter()
     other.rows["usage_days"].reverse()
@@ -228,6 +244,7 @@ def test_the_same_rows_give_the_same_bytes() -> None:
     assert first == second
 
 
+@pytest.mark.nightly
 def test_a_backtest_learns_from_the_days_before_its_window_and_peeks_at_none_after() -> None:
     """The first restart is before the training of the last fold; the delete is on its test days only."""
     tenant = SmallTenant()

@@ -72,6 +72,7 @@ def test_what_was_done_in_activations_stays_eligible_where_it_was_done() -> None
     assert proposal.excess_after < proposal.excess_before
 
 
+@pytest.mark.slow
 def test_reads_that_no_log_shows_stay_eligible_where_they_are() -> None:
     tenant, person, assignment = _tenant()
     tenant.use(person, START, VM)
@@ -80,6 +81,7 @@ def test_reads_that_no_log_shows_stay_eligible_where_they_are() -> None:
     assert READER in {one.role for one in proposal.assignments}
 
 
+@pytest.mark.slow
 def test_without_the_rules_of_activation_it_stays() -> None:
     """Somebody could activate the new role without the approval that today's asks for."""
     tenant, person, assignment = _tenant(known=False)
@@ -87,6 +89,7 @@ def test_without_the_rules_of_activation_it_stays() -> None:
     assert _of(tenant.plan(**LEAN), assignment).reason.startswith("activation rules unknown")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap", ["no_use", "no_log"])
 def test_what_may_have_been_missed_stays_whole(gap: str) -> None:
     tenant, person, assignment = _tenant()
@@ -111,6 +114,7 @@ def test_what_may_have_been_missed_stays_whole(gap: str) -> None:
     assert _of(tenant.plan(**LEAN), assignment).kind == "keep"
 
 
+@pytest.mark.slow
 def test_standing_access_serves_what_it_grants_anyway() -> None:
     """Nothing becomes standing: what rests on the standing role needs no activation today either."""
     tenant, person, assignment = _tenant()
@@ -128,6 +132,7 @@ def test_standing_access_serves_what_it_grants_anyway() -> None:
     assert proposal_for(plan, standing).kind == "keep"
 
 
+@pytest.mark.slow
 def test_a_group_stays_the_holder() -> None:
     """What one member did is asked for by the group: everybody in it was eligible, and nobody gets an own."""
     tenant, _, _ = _tenant(role=READER)
@@ -141,6 +146,7 @@ def test_a_group_stays_the_holder() -> None:
     assert {one.state for one in proposal.assignments} == {"eligible"}
 
 
+@pytest.mark.nightly
 def test_a_running_activation_does_not_hide_what_the_eligibility_loses() -> None:
     """It ends; the replay asks for what stays afterwards, and the plan is verified likewise."""
     tenant, person, assignment = _tenant()
@@ -158,6 +164,7 @@ def test_a_running_activation_does_not_hide_what_the_eligibility_loses() -> None
     assert [change.what for change in Written.of(tenant, roles="max", **LEAN).verify(tenant).changes] == ["use"]
 
 
+@pytest.mark.nightly
 def test_an_eligible_owner_stays_where_nobody_else_is_owner() -> None:
     """Beside a permanent Owner it is narrowed like any other eligible access."""
     tenant, person, assignment = _tenant(role=OWNER)

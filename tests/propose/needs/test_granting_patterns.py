@@ -6,6 +6,8 @@ import pytest
 
 from tests.propose.small_tenant import APP, CONTRIBUTOR, SUB, VM_CONTRIBUTOR, SmallTenant, proposal_for
 
+pytestmark = pytest.mark.slow
+
 LEAN = {"reads": "none", "unobservable": "drop"}
 
 

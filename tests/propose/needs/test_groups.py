@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+import pytest
+
 from rightsize.model.nouns import PermissionBlock
 from tests.propose.small_tenant import (
     APP,
@@ -57,6 +59,7 @@ def test_what_one_of_many_does_becomes_theirs() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_what_comes_along_with_the_work_of_one_becomes_theirs() -> None:
     """A machine may join a network anywhere below today's scope, so this member keeps the check there."""
     tenant, members, group, assignment = _team(8)
@@ -73,6 +76,7 @@ def test_what_comes_along_with_the_work_of_one_becomes_theirs() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_what_a_quarter_does_stays_with_the_group_when_more_do_it() -> None:
     tenant, members, group, assignment = _team(8)
     for member in members[:3]:
@@ -80,12 +84,14 @@ def test_what_a_quarter_does_stays_with_the_group_when_more_do_it() -> None:
     assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
+@pytest.mark.slow
 def test_a_small_group_is_not_split() -> None:
     tenant, members, group, assignment = _team(3)
     tenant.use(members[0], START, VM)
     assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
+@pytest.mark.slow
 def test_a_group_stays_whole_unless_a_person_asks() -> None:
     tenant, members, group, assignment = _team(8)
     tenant.use(members[0], START, VM)
@@ -94,6 +100,7 @@ def test_a_group_stays_whole_unless_a_person_asks() -> None:
     assert _given(tenant.plan(**whole), assignment) == {group: [(VM, [START])]}
 
 
+@pytest.mark.slow
 def test_what_is_risky_goes_to_the_minority_that_used_it_in_any_case() -> None:
     """The active role of the group never carries a delete of one of eight."""
     tenant, members, group, assignment = _team(8)
@@ -105,6 +112,7 @@ def test_what_is_risky_goes_to_the_minority_that_used_it_in_any_case() -> None:
     assert any(DELETE_VM in texts for _, texts in given[members[0]])
 
 
+@pytest.mark.slow
 def test_a_young_member_speaks_against_it() -> None:
     """What the newcomer will need is known from the others only."""
     tenant, members, group, assignment = _team(8)
@@ -115,6 +123,7 @@ def test_a_young_member_speaks_against_it() -> None:
     assert set(_given(tenant.plan(**LEAN, grace_days=0), assignment)) == {group}
 
 
+@pytest.mark.slow
 def test_use_by_somebody_who_is_no_member_stays_with_the_group() -> None:
     tenant, _members, group, assignment = _team(8)
     tenant.principal(30)
@@ -123,6 +132,7 @@ def test_use_by_somebody_who_is_no_member_stays_with_the_group() -> None:
     assert set(_given(plan, assignment)) <= {group}
 
 
+@pytest.mark.slow
 def test_reads_stay_with_the_group() -> None:
     """No log shows who reads, so everybody keeps reading."""
     tenant, members, group, assignment = _team(8)
@@ -133,6 +143,7 @@ def test_reads_stay_with_the_group() -> None:
     assert (group, APP) not in {(principal, scope) for principal, _, scope in given}
 
 
+@pytest.mark.slow
 def test_a_members_own_assignment_is_not_given_twice() -> None:
     """A member who was given the operation directly rests on that."""
     tenant, members, _group, assignment = _team(8)
@@ -148,6 +159,7 @@ def test_a_members_own_assignment_is_not_given_twice() -> None:
     assert proposal_for(plan, own).proof.holds
 
 
+@pytest.mark.slow
 def test_what_a_member_may_do_by_an_assignment_that_stays_is_not_given_again() -> None:
     tenant, members, group, assignment = _team(8)
     own = tenant.assign(102, members[0], CONTRIBUTOR, APP, created_on=dt.datetime.combine(DAY0, dt.time()))
@@ -159,6 +171,7 @@ def test_what_a_member_may_do_by_an_assignment_that_stays_is_not_given_again() -
     assert proposal_for(plan, assignment).proof.holds
 
 
+@pytest.mark.nightly
 def test_a_group_counts_for_everybody_in_it() -> None:
     """The same role exposes eight times as much to eight people; what each used counts once."""
     tenant, members, _, assignment = _team(8)
@@ -180,6 +193,7 @@ def _may_join(tenant: SmallTenant, group: str, principal: str) -> None:
     tenant.add("group_schedule_instances", group_id=group, principal_id=principal, **row)
 
 
+@pytest.mark.nightly
 def test_use_through_an_activated_membership_stays_with_the_group_and_needs_an_activation() -> None:
     """Nobody else does anything, and without that membership the assignment would go."""
     tenant, _, group, assignment = _team(1)
@@ -192,6 +206,7 @@ def test_use_through_an_activated_membership_stays_with_the_group_and_needs_an_a
     assert (plan.replay["needs_activation"], plan.replay["denied"]) == (1, 0)
 
 
+@pytest.mark.slow
 def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None:
     """What one of many does becomes theirs, but not where that would make standing of what sleeps."""
     tenant, members, group, assignment = _team(8)
@@ -207,6 +222,7 @@ def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_one_role_may_grant_what_somebody_has_directly_and_through_groups() -> None:
     """What is theirs of three assignments at one place is one need, and each part of it was granted before."""
     tenant, members, _, assignment = _team(8, scope=APP)

@@ -45,6 +45,7 @@ def _acr(role: str, kind: str = "User") -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ACR)
 @pytest.mark.parametrize("signs_in", [False, True])
 def test_a_role_on_an_endpoint_alone_stays_and_its_owner_is_asked(role: str, *, signs_in: bool) -> None:
@@ -57,6 +58,7 @@ def test_a_role_on_an_endpoint_alone_stays_and_its_owner_is_asked(role: str, *, 
     assert "ask its owner" in found.reason
 
 
+@pytest.mark.slow
 def test_it_goes_by_the_option_that_drops_what_no_log_shows_and_never_with_chance_0() -> None:
     found = proposal_for(_acr("AcrPull").plan(unobservable="drop"), guid(101))
     assert found.kind == "remove"
@@ -64,6 +66,7 @@ def test_it_goes_by_the_option_that_drops_what_no_log_shows_and_never_with_chanc
     assert found.evidence["break_probability"]["bound"] == 1
 
 
+@pytest.mark.slow
 def test_it_goes_where_no_registry_was_all_through_the_window() -> None:
     tenant = _acr("AcrPull")
     tenant.rows["resources"].clear()
@@ -98,6 +101,7 @@ def _idle_holders(catalogue: Path, kind: str, names: tuple[str, ...]) -> tuple[P
     return tenant.plan(), held
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["User", "ServicePrincipal"])
 def test_an_idle_role_loses_what_a_log_proves_unused_where_an_existing_role_has_its_reads(
     catalogue: Path, kind: str
@@ -114,6 +118,7 @@ def test_an_idle_role_loses_what_a_log_proves_unused_where_an_existing_role_has_
         assert found.proof.holds
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["User", "ServicePrincipal"])
 def test_an_idle_role_whose_reads_no_existing_role_has_stays_and_its_owner_is_asked(catalogue: Path, kind: str) -> None:
     """A new role of which nothing was used is none."""
@@ -125,6 +130,7 @@ def test_an_idle_role_whose_reads_no_existing_role_has_stays_and_its_owner_is_as
         assert "ask its owner" in found.reason
 
 
+@pytest.mark.nightly
 def test_the_twin_of_whom_more_is_proved_keeps_no_more() -> None:
     """Of one idle Contributor no sign-in log tells; of the other, one shows a token for something else than Azure."""
     left = {}

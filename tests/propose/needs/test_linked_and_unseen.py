@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from rightsize.model.plan import PlannedRole
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
@@ -56,6 +57,7 @@ def test_what_the_write_of_a_member_is_checked_for_stays_with_the_group() -> Non
     assert found["bert"] == Writes(0b101)
 
 
+@pytest.mark.nightly
 def test_a_group_that_lets_its_members_join_a_network_stays_for_the_machines_that_one_writes() -> None:
     """No log shows a join, so nothing was seen under the assignment of the group."""
     tenant = SmallTenant()
@@ -74,6 +76,7 @@ def test_a_holder_without_a_row_of_membership_reaches_itself() -> None:
     assert writes_within_reach([("ghost", Writes(1))], _membership())["ghost"].operations == 1
 
 
+@pytest.mark.slow
 def test_a_data_action_seen_in_one_place_stays_where_no_log_looked() -> None:
     """A blob read in one container says nothing of the other accounts below the assignment."""
     tenant = SmallTenant()
@@ -84,6 +87,7 @@ def test_a_data_action_seen_in_one_place_stays_where_no_log_looked() -> None:
     assert proposal_for(tenant.plan(), assignment).kind == "keep"
 
 
+@pytest.mark.slow
 def test_a_write_seen_in_one_group_stays_where_days_have_no_log() -> None:
     """In the days without a log the same write may have happened in any other group."""
     tenant = SmallTenant()
@@ -95,6 +99,7 @@ def test_a_write_seen_in_one_group_stays_where_days_have_no_log() -> None:
     assert {one.scope for one in proposal.assignments} <= {SUB}
 
 
+@pytest.mark.slow
 def test_a_join_through_one_role_stays_for_a_write_through_another() -> None:
     """The linked check is asked of the caller: Network Contributor elsewhere must go on allowing it."""
     tenant = SmallTenant()

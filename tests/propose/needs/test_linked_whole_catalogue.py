@@ -172,6 +172,7 @@ def planned(tenant: tuple[SmallTenant, dict[str, str]]) -> Planned:
     return Planned(tenant[0].plan(), tenant[1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NARROW])
 def test_what_a_write_asks_for_stays_with_whoever_makes_it(planned: Planned, name: str) -> None:
     """At today's scope: the target of the check is not where the write was made."""
@@ -180,24 +181,28 @@ def test_what_a_write_asks_for_stays_with_whoever_makes_it(planned: Planned, nam
         assert kept[checked.lower()] == {SUB.lower()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_built_in_role_with_hardly_more_stays_with_what_its_write_asks_for(planned: Planned, name: str) -> None:
     proposal = proposal_for(planned.plan, planned.assignments[name])
     assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "narrow already")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_goes_from_whoever_made_no_such_write(planned: Planned, name: str) -> None:
     """Keys do not stay in every role that could write a diagnostic setting."""
     assert not {checked.lower() for checked in CASES[name].checked} & set(planned.kept(f"{name}, not made"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["second", "group", "beside a young one"])
 def test_the_check_stays_where_another_assignment_keeps_the_write(planned: Planned, name: str) -> None:
     """Of the same person, of a member of the group, and of an assignment that the plan leaves alone."""
     assert planned.kept(name)[EXPORT.lower()] == {DATA.lower()}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("reads", ["none", "sibling"])
 def test_reads_that_a_machine_is_checked_for_stay_without_the_others(
     tenant: tuple[SmallTenant, dict[str, str]], reads: str

@@ -80,6 +80,7 @@ def test_the_role_stays_where_nothing_can_be_said_and_is_narrowed_elsewhere(plan
     assert found.excess_after < found.excess_before / 2
 
 
+@pytest.mark.slow
 def test_what_a_write_where_the_role_stays_may_refer_to_stays_at_the_group() -> None:
     """A machine of the subscription without a log may join a network of any other."""
     tenant = corporate()
@@ -92,6 +93,7 @@ def test_what_a_write_where_the_role_stays_may_refer_to_stays_at_the_group() -> 
     assert WRITE not in strings(plan, above.role)
 
 
+@pytest.mark.slow
 def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
     found = proposal_for(plan, guid(101))
     assert "; today's role stays at 1 scope below, whose logs decide too little: `rightsize logs` lists" in found.reason
@@ -103,6 +105,7 @@ def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
     assert found.break_probability_30d > 0
 
 
+@pytest.mark.slow
 def test_the_plan_verifies_until_somebody_works_in_a_new_subscription() -> None:
     """That subscription joined the group after the plan, and the role no longer reaches it."""
     tenant = corporate()
@@ -113,12 +116,14 @@ def test_the_plan_verifies_until_somebody_works_in_a_new_subscription() -> None:
     assert any(what == "use" for what, _, _ in named(written.verify(tenant)))
 
 
+@pytest.mark.slow
 def test_the_default_options_keep_the_reads_at_the_group() -> None:
     found = proposal_for(corporate().plan(), guid(101))
     assert whole_at(found) == [SUB2]
     assert READER in {one.role for one in found.assignments if one.scope == MG}
 
 
+@pytest.mark.slow
 def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
     tenant = SmallTenant(covered=(SUB, MG, "/"))
     user = tenant.principal(1)
@@ -131,6 +136,7 @@ def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
     assert found.reason.startswith("keeps 0 of 28 operations at 0 scopes; today's role stays at 1 scope below")
 
 
+@pytest.mark.nightly
 def test_a_log_of_some_days_decides_its_part() -> None:
     tenant = corporate((MG, "/"))
     cover(tenant, range(25, 90), SUB)
@@ -145,6 +151,7 @@ def test_a_log_of_some_days_decides_its_part() -> None:
     assert (estimate.basis, estimate.active_days) == ("silent", 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [3, 4])
 def test_at_most_three_assignments_more(number: int) -> None:
     """With four subscriptions without a log the assignment stays as it is."""
@@ -158,6 +165,7 @@ def test_at_most_three_assignments_more(number: int) -> None:
     assert number == 3 or found.reason.startswith("waits: 11 of 28 operations are out of coverage")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("groups", "scopes"), [(1, 3), (2, 2), (3, 2), (9, 2)])
 def test_scopes_of_use_take_assignments_too(groups: int, scopes: int) -> None:
     """Beside the scope where the role stays there is room for two; more of them are granted at the group."""
@@ -172,6 +180,7 @@ def test_scopes_of_use_take_assignments_too(groups: int, scopes: int) -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_a_group_that_needs_two_roles_has_no_room_for_a_third() -> None:
     """The reads and the privilege at the group are two, so the reads go into the role of the daily work."""
     tenant = corporate()
@@ -188,12 +197,14 @@ def test_a_group_that_needs_two_roles_has_no_room_for_a_third() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_it_is_not_divided_where_little_would_go() -> None:
     """The options take reads and unlogged operations from the whole; at three of the nodes they would be back."""
     tenant = corporate((SUB, SUB2, MG, "/"), dict.fromkeys(DARK[:3], MG))
     assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
 
 
+@pytest.mark.nightly
 def test_subscriptions_without_a_log_below_one_group_are_one_scope() -> None:
     tenant = corporate((SUB, SUB2, MG, CHILD, "/"), {CHILD: MG, **dict.fromkeys(DARK, CHILD)})
     tenant.rows["usage_days"] = [row for row in tenant.rows["usage_days"] if row["scope"] == VM]
@@ -205,6 +216,7 @@ def test_subscriptions_without_a_log_below_one_group_are_one_scope() -> None:
     assert whole_at(proposal_for(tenant.plan(**LEAN), guid(101))) == DARK[3:]
 
 
+@pytest.mark.slow
 def test_a_subscription_that_may_be_elsewhere_prevents_it() -> None:
     """To give the role there could give somebody access that the group does not."""
     tenant = corporate((SUB, SUB2, MG, "/"))
@@ -212,6 +224,7 @@ def test_a_subscription_that_may_be_elsewhere_prevents_it() -> None:
     assert "stays_at" not in proposal_for(tenant.plan(**LEAN), guid(101)).evidence
 
 
+@pytest.mark.slow
 def test_an_assignment_that_is_there_already_is_not_made_twice() -> None:
     tenant = corporate()
     tenant.assign(102, guid(1), CONTRIBUTOR, SUB2)
@@ -223,6 +236,7 @@ def test_an_assignment_that_is_there_already_is_not_made_twice() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_a_group_of_people_keeps_it_as_a_group() -> None:
     tenant = SmallTenant(covered=(SUB, MG, "/"))
     members = [tenant.principal(number) for number in range(1, 10)]
@@ -233,6 +247,7 @@ def test_a_group_of_people_keeps_it_as_a_group() -> None:
     assert [(one.principal_id, one.scope) for one in found.assignments if one.role == CONTRIBUTOR] == [(guid(20), SUB2)]
 
 
+@pytest.mark.slow
 def test_below_the_group_nothing_changes() -> None:
     """An assignment at one subscription is decided by its own log."""
     tenant = corporate()

@@ -89,6 +89,7 @@ def planned(tenant: SmallTenant, **options: Any) -> Plan:
     return tenant.plan(**({"unobservable": "drop", "reads": "none"} | options))
 
 
+@pytest.mark.slow
 def test_what_gives_privilege_becomes_eligible_beside_the_daily_work() -> None:
     """Two proposals replace the assignment together, and the replay counts the activation."""
     tenant, holder, assignment = owner()
@@ -108,6 +109,7 @@ def test_what_gives_privilege_becomes_eligible_beside_the_daily_work() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_the_proposal_says_what_activating_has_to_ask_for() -> None:
     """The settings of today's role at today's scope, to be set on the new role's policy before anybody uses it."""
     tenant, holder, assignment = owner()
@@ -123,6 +125,7 @@ def test_the_proposal_says_what_activating_has_to_ask_for() -> None:
     assert "why_active" not in part
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "word"),
     [
@@ -151,6 +154,7 @@ def test_what_cannot_become_eligible_stays_active_in_a_role_of_its_own(changed: 
     assert plan.replay["needs_activation"] == 0
 
 
+@pytest.mark.slow
 def test_a_policy_of_another_role_or_scope_is_none() -> None:
     """Settings are per role and scope, and those of a scope above do not come down."""
     tenant, holder, assignment = owner(known=False)
@@ -170,6 +174,7 @@ def _group_owner(members: list[str], tenant: SmallTenant, **more: Any) -> str:
     return tenant.assign(11, group, OWNER, SUB, principal_type="Group")
 
 
+@pytest.mark.slow
 def test_a_group_of_people_becomes_eligible_as_a_whole() -> None:
     """Its membership stays; the group is eligible."""
     tenant = SmallTenant()
@@ -182,6 +187,7 @@ def test_a_group_of_people_becomes_eligible_as_a_whole() -> None:
     assert found["make_eligible"].assignments[0].principal_id == guid(3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["ServicePrincipal", "ManagedIdentity", None])
 def test_a_group_with_a_workload_or_a_stranger_in_it_keeps_such_a_need_active(kind: str | None) -> None:
     """A workload cannot activate anything; what is not known may be one."""
@@ -198,6 +204,7 @@ def test_a_group_with_a_workload_or_a_stranger_in_it_keeps_such_a_need_active(ki
     assert found["custom"].evidence["privileged"][0]["why_active"] == "workload_member"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "is_split"), [(3, True), (4, False)])
 def test_secret_reads_are_split_off_where_they_were_used_on_few_days(days: int, is_split: bool) -> None:
     """At most one day in thirty of the window: three of ninety."""
@@ -208,6 +215,7 @@ def test_secret_reads_are_split_off_where_they_were_used_on_few_days(days: int, 
     assert ("make_eligible" in found) is is_split
 
 
+@pytest.mark.slow
 def test_at_a_resource_what_can_sleep_sleeps_at_its_group() -> None:
     """Eligible access at a resource cannot be had in the portal, and today's grant reaches the whole group."""
     tenant, holder, assignment = owner()
@@ -216,6 +224,7 @@ def test_at_a_resource_what_can_sleep_sleeps_at_its_group() -> None:
     assert (eligible.scope, eligible.state) == (DATA, "eligible")
 
 
+@pytest.mark.slow
 def test_a_grant_at_a_resource_stays_there_and_active() -> None:
     """Nothing is granted above it today."""
     tenant = SmallTenant()
@@ -228,6 +237,7 @@ def test_a_grant_at_a_resource_stays_there_and_active() -> None:
     assert found["custom"].evidence["privileged"][0]["why_active"] == "resource_scope"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", [VMS, "Microsoft.Resources/deployments/write", START])
 def test_a_developers_daily_work_is_not_split(operation: str) -> None:
     """Deployments and machines run code, and are flagged by reach instead."""
@@ -238,6 +248,7 @@ def test_a_developers_daily_work_is_not_split(operation: str) -> None:
     assert "privileged" not in found["custom"].evidence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("actions", [(ASSIGN, KEYS, START), (ASSIGN, "Microsoft.Compute/virtualMachines/read")])
 def test_privilege_that_no_log_could_show_waits_in_todays_role(actions: tuple[str, ...]) -> None:
     """Nothing becomes eligible, and no new role has it, until a log decides."""
@@ -256,6 +267,7 @@ def test_privilege_that_no_log_could_show_waits_in_todays_role(actions: tuple[st
         assert not any(ASSIGN in block.actions for role in plan.roles for block in role.definition.permissions)
 
 
+@pytest.mark.slow
 def test_where_the_whole_need_gives_privilege_today_s_role_sleeps_where_it_stands() -> None:
     """Nothing is split: the same role at the same scope, eligible."""
     tenant = SmallTenant()
@@ -272,6 +284,7 @@ def test_where_the_whole_need_gives_privilege_today_s_role_sleeps_where_it_stand
     assert (eligible.role, eligible.scope, eligible.state) == (UAA, SUB, "eligible")
 
 
+@pytest.mark.slow
 def test_the_last_owner_is_kept_whole() -> None:
     """A split never weakens what is left alone: an owner that can do nothing before it is activated is none."""
     tenant = SmallTenant()
@@ -285,6 +298,7 @@ def test_the_last_owner_is_kept_whole() -> None:
     assert found["keep"].reason.startswith("last owner")
 
 
+@pytest.mark.slow
 def test_somebody_who_is_eligible_already_needs_no_second_eligibility() -> None:
     """The standing access goes, and what it was for rests on the eligible assignment."""
     tenant, holder, assignment = owner()
@@ -298,6 +312,7 @@ def test_somebody_who_is_eligible_already_needs_no_second_eligibility() -> None:
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_standing_access_never_rests_on_what_has_to_be_activated() -> None:
     """The daily work of somebody who is eligible for more stays standing."""
     tenant, holder, assignment = owner()
@@ -310,6 +325,7 @@ def test_standing_access_never_rests_on_what_has_to_be_activated() -> None:
     assert plan.replay["needs_activation"] == 0
 
 
+@pytest.mark.nightly
 def test_the_plan_is_the_same_whatever_the_order_of_rows() -> None:
     """Policies, members and assignments come in any order."""
     texts = []
@@ -325,6 +341,7 @@ def test_the_plan_is_the_same_whatever_the_order_of_rows() -> None:
     assert len(set(texts)) == 1
 
 
+@pytest.mark.slow
 def test_evidence_is_json() -> None:
     tenant, holder, _ = owner()
     tenant.use(holder, ASSIGN, APP, days=40)
@@ -332,6 +349,7 @@ def test_evidence_is_json() -> None:
         json.dumps(proposal.evidence, default=str)
 
 
+@pytest.mark.slow
 def test_access_used_a_few_hours_a_month_becomes_eligible_where_the_option_says_so() -> None:
     """The reads of the role stay standing, the changes become eligible, and the proposal says for how long."""
     tenant, holder, assignment = owner()
@@ -345,6 +363,7 @@ def test_access_used_a_few_hours_a_month_becomes_eligible_where_the_option_says_
     assert found["make_eligible"].evidence["seldom"]["activation"].startswith("PT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [{"kind": "ServicePrincipal"}, {"licence": False}, {"known": False}])
 def test_what_cannot_sleep_is_not_split_for_working_seldom(changed: dict[str, Any]) -> None:
     """A role of its own that stands would be no help to anybody."""

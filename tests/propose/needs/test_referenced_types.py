@@ -14,6 +14,8 @@ from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify
 
+pytestmark = pytest.mark.slow
+
 ASSIGN = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
 RULE = "Microsoft.Network/networkSecurityGroups/securityRules/write"
 RULE_JOIN = "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action"

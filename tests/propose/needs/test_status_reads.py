@@ -47,7 +47,7 @@ def _granted(tenant: SmallTenant, assignment: str, **options: str) -> dict[str, 
     return found
 
 
-@pytest.mark.everyday
+@pytest.mark.slow
 @pytest.mark.parametrize("reads", ["none", "sibling"])
 def test_who_writes_machines_reads_the_status_of_it_and_of_nothing_else(reads: str) -> None:
     """A disk's own status, and the network's, are nobody's who writes machines."""
@@ -60,7 +60,6 @@ def test_who_writes_machines_reads_the_status_of_it_and_of_nothing_else(reads: s
     assert not {DISKS, NETWORK} & granted
 
 
-@pytest.mark.everyday
 def test_the_status_is_read_at_the_group_of_a_machine_that_is_started_alone() -> None:
     """Its address does not name the machine, and a grant at the machine would not reach it."""
     tenant = _tenant()
@@ -72,6 +71,7 @@ def test_the_status_is_read_at_the_group_of_a_machine_that_is_started_alone() ->
     assert all(STATUS not in texts for scope, texts in granted.items() if scope == fold(VM))
 
 
+@pytest.mark.slow
 def test_the_reader_of_a_writer_keeps_the_status_that_its_writing_role_lacks() -> None:
     """The caller asks with all that it holds: without its reading role its deployments would end as failed."""
     tenant = _tenant()
@@ -87,6 +87,7 @@ def test_the_reader_of_a_writer_keeps_the_status_that_its_writing_role_lacks() -
     assert proposal_for(plan, idle).kind == "remove"
 
 
+@pytest.mark.slow
 def test_a_status_that_today_nobody_may_read_is_not_added() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -96,6 +97,7 @@ def test_a_status_that_today_nobody_may_read_is_not_added() -> None:
     assert [(one.role, fold(one.scope)) for one in proposal.assignments] == [(WRITER, fold(APP))]
 
 
+@pytest.mark.slow
 def test_the_evidence_says_that_it_is_inferred() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -111,6 +113,7 @@ def test_the_evidence_says_that_it_is_inferred() -> None:
     assert found[0]["meaning"][0].startswith("inferred")
 
 
+@pytest.mark.slow
 def test_the_catalogue_has_the_status_of_what_people_deploy(shared_data: Path) -> None:
     """Each is asked for by a write that clients are known to follow; listings of what a provider can do are not."""
     table = pl.read_csv(shared_data / "catalog" / "operations.csv").select("operation", "is_data_action")

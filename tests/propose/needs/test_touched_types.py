@@ -67,10 +67,12 @@ def _everywhere(plan: Plan, assignment: str) -> set[str]:
     return {text for texts in _granted(plan, assignment).values() for text in texts}
 
 
+@pytest.mark.slow
 def test_it_is_the_default() -> None:
     assert _tenant().plan().generated_from["options"]["unobservable"] == "touched"
 
 
+@pytest.mark.nightly
 def test_what_no_log_shows_goes_on_types_that_were_not_used() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -80,6 +82,7 @@ def test_what_no_log_shows_goes_on_types_that_were_not_used() -> None:
     assert _everywhere(tenant.plan(unobservable="keep"), assignment) > {START} | ON_ACCOUNTS | ON_REGISTRIES
 
 
+@pytest.mark.slow
 def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
     """The use was in one group; that says nothing of the other groups, where no log could have shown it."""
     tenant = _tenant()
@@ -91,6 +94,7 @@ def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
     assert not {text for texts in granted.values() for text in texts} & {CONTAINER, PUSH}
 
 
+@pytest.mark.slow
 def test_work_with_an_account_is_no_work_with_what_is_in_it() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -101,6 +105,7 @@ def test_work_with_an_account_is_no_work_with_what_is_in_it() -> None:
     assert not kept & (ON_ACCOUNTS | ON_REGISTRIES)
 
 
+@pytest.mark.slow
 def test_work_with_data_keeps_what_opens_it_and_not_what_makes_its_containers() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -111,6 +116,7 @@ def test_work_with_data_keeps_what_opens_it_and_not_what_makes_its_containers() 
     assert CONTAINER not in kept
 
 
+@pytest.mark.slow
 def test_data_actions_stay_and_what_runs_beside_them_needs_a_used_type() -> None:
     """No log shows whether the blobs were used; of the other services of the account nothing was."""
     tenant = _tenant()
@@ -122,6 +128,7 @@ def test_data_actions_stay_and_what_runs_beside_them_needs_a_used_type() -> None
     assert all("/blobServices/" in one for one in kept & ON_ACCOUNTS), "what opens the blobs that may be used"
 
 
+@pytest.mark.slow
 def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
     """In the subscription without a log the holder may have worked with anything; in the other one it did not."""
     tenant = _tenant()
@@ -135,6 +142,7 @@ def test_a_type_whose_log_is_missing_counts_as_touched() -> None:
     assert not _everywhere(plan, lit) & (ON_ACCOUNTS | ON_REGISTRIES)
 
 
+@pytest.mark.slow
 def test_a_call_in_quarantine_keeps_todays_role_where_it_was_made_and_touches_nothing_elsewhere() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -149,6 +157,7 @@ def test_a_call_in_quarantine_keeps_todays_role_where_it_was_made_and_touches_no
 STORAGE_TOKENS = "e406a681-f3d4-42a8-90b6-c2b029497af1"
 
 
+@pytest.mark.slow
 def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> None:
     """What only an endpoint could show goes with the rest; nobody gets a new role of which nothing was observed."""
     tenant = _tenant()
@@ -162,6 +171,7 @@ def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> No
     assert (kept.kind, kept.reason.partition(":")[0]) == ("keep", "nothing observed")
 
 
+@pytest.mark.slow
 def test_a_workload_without_use_is_kept_and_the_owner_is_asked() -> None:
     """It may work on an endpoint alone, and no existing role grants just what no log could show."""
     tenant = _tenant()
@@ -172,6 +182,7 @@ def test_a_workload_without_use_is_kept_and_the_owner_is_asked() -> None:
     assert [one.subject for one in plan.advice if "ask the owners what they are for" in one.text] == [SUB]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "is_kept"), [("User", False), ("ServicePrincipal", True)])
 def test_a_group_without_use_is_judged_by_its_members(kind: str, is_kept: bool) -> None:
     tenant = _tenant()
@@ -180,6 +191,7 @@ def test_a_group_without_use_is_judged_by_its_members(kind: str, is_kept: bool) 
     assert (proposal_for(tenant.plan(), assignment).kind == "keep") is is_kept
 
 
+@pytest.mark.slow
 def test_a_second_assignment_of_somebody_who_works_may_get_a_role_of_its_own() -> None:
     """What stays there is what a write through the first one can cause."""
     tenant = _tenant()
@@ -190,6 +202,7 @@ def test_a_second_assignment_of_somebody_who_works_may_get_a_role_of_its_own() -
     assert "Microsoft.Network/virtualNetworks/subnets/join/action" in _everywhere(tenant.plan(), second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "more", "stays"),
     [
@@ -211,6 +224,7 @@ def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, i
     assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is stays
 
 
+@pytest.mark.slow
 def test_a_token_alone_is_no_use() -> None:
     tenant = _tenant()
     worker = tenant.principal(1, "ServicePrincipal")
@@ -219,6 +233,7 @@ def test_a_token_alone_is_no_use() -> None:
     assert proposal_for(tenant.plan(), assignment).reason.startswith("nothing observed")
 
 
+@pytest.mark.slow
 def test_use_before_the_window_is_use() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -229,6 +244,7 @@ def test_use_before_the_window_is_use() -> None:
     assert not kept & ON_REGISTRIES
 
 
+@pytest.mark.slow
 def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -240,6 +256,7 @@ def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("through", ["another assignment", "a group"])
 def test_use_under_any_assignment_of_the_holder_counts(through: str) -> None:
     tenant = _tenant()
@@ -253,6 +270,7 @@ def test_use_under_any_assignment_of_the_holder_counts(through: str) -> None:
     assert not kept & ON_REGISTRIES
 
 
+@pytest.mark.nightly
 def test_what_a_member_touched_by_an_assignment_of_its_own_is_no_work_of_the_group() -> None:
     """One member works with machines through the group, another with blob services by itself."""
     tenant = _tenant()
@@ -271,6 +289,7 @@ def test_what_a_member_touched_by_an_assignment_of_its_own_is_no_work_of_the_gro
     assert KEY in _everywhere(tenant.plan(roles="max"), team)
 
 
+@pytest.mark.nightly
 def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -293,6 +312,7 @@ def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
     assert all("removed_unlogged" not in one.evidence for one in kept.roles)
 
 
+@pytest.mark.slow
 def test_used_operations_of_the_plan_are_never_lost() -> None:
     """The use of an operation that no log is known to show keeps it, since a log showed it after all."""
     tenant = _tenant()

@@ -51,32 +51,38 @@ def test_a_dark_pipeline_keeps_its_push_through_acr_push() -> None:
     assert plan.roles == ()
 
 
+@pytest.mark.slow
 def test_at_the_registry_itself_no_listing_is_needed() -> None:
     assert _kept(_tenant(REGISTRY, listed=False, scope=REGISTRY).plan()) == {ACR_PUSH, READER}
 
 
+@pytest.mark.slow
 def test_without_a_listing_nothing_is_known_to_be_absent() -> None:
     proposal = proposal_for(_tenant(REGISTRY, listed=False).plan(), guid(101))
     assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "nothing observed")
 
 
+@pytest.mark.slow
 def test_what_no_few_existing_roles_grant_stays_whole() -> None:
     """What runs on the endpoint of a storage account has no role here but the one of today."""
     proposal = proposal_for(_tenant(REGISTRY, ACCOUNT).plan(), guid(101))
     assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "nothing observed")
 
 
+@pytest.mark.slow
 def test_with_a_role_for_each_type_there_are_three() -> None:
     tenant = _tenant(REGISTRY, ACCOUNT)
     tenant.roles[CONTAINERS] = ("Container Operator", [PermissionBlock(actions=(f"{STORAGE}/blobServices/*",))])
     assert _kept(tenant.plan()) == {ACR_PUSH, CONTAINERS, READER}
 
 
+@pytest.mark.slow
 def test_a_person_without_use_ends_as_reader() -> None:
     """People leave calls of their own when they look after a service."""
     assert _kept(_tenant(REGISTRY, kind="User").plan()) == {READER}
 
 
+@pytest.mark.slow
 def test_a_workload_with_use_is_not_dark() -> None:
     tenant = _tenant(REGISTRY, SITE)
     tenant.use(guid(1), "Microsoft.Web/sites/write", SITE)
@@ -84,6 +90,7 @@ def test_a_workload_with_use_is_not_dark() -> None:
     assert ACR_PUSH not in _kept(plan) or "no log shows a use" not in proposal_for(plan, guid(101)).reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resources", [(SITE,)])
 def test_where_no_endpoint_exists_only_reads_stay(resources: tuple[str, ...]) -> None:
     assert _kept(_tenant(*resources).plan()) == {READER}

@@ -48,21 +48,25 @@ def checks(plan: Plan, assignment: str = HOLDER) -> set[str]:
     }
 
 
+@pytest.mark.nightly
 def test_a_check_of_another_provider_goes_and_one_of_the_same_stays_where_its_type_exists() -> None:
     """What is in a region is in no listing, so a listing cannot exclude it."""
     assert checks(tenant(THING).plan()) == {REGION_JOIN}
     assert checks(tenant(THING, SET).plan()) == {SET_JOIN, REGION_JOIN}
 
 
+@pytest.mark.slow
 def test_without_a_complete_listing_existence_is_assumed() -> None:
     assert checks(tenant(listed=False).plan()) == {SET_JOIN, REGION_JOIN}
 
 
+@pytest.mark.slow
 def test_existence_elsewhere_does_not_count() -> None:
     made = tenant(SET.replace(SUB, SUB2))
     assert checks(made.plan()) == {REGION_JOIN}
 
 
+@pytest.mark.nightly
 def test_an_assignment_at_a_resource_keeps_checks_of_that_type_only() -> None:
     for scope, write, stays in ((SERVICE, SERVICE_WRITE, False), (SET, SET_WRITE, True)):
         made = tenant(SET, listed=False)
@@ -74,6 +78,7 @@ def test_an_assignment_at_a_resource_keeps_checks_of_that_type_only() -> None:
         assert (SET_JOIN in checks(plan)) is stays
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("from_", "to", "stays"), [(SERVICE, THING, True), (SERVICE, SET, False), (SET, THING, False)])
 def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: str, to: str, stays: bool) -> None:
     """Anywhere in the tenant: it says which type can refer to which."""
@@ -86,18 +91,21 @@ def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: s
     assert (THING_JOIN in checks(made.plan())) is stays
 
 
+@pytest.mark.slow
 def test_a_reference_to_what_no_longer_exists_keeps_nothing() -> None:
     made = tenant()
     made.add("resource_references", scope=SERVICE.lower(), target=THING.lower())
     assert THING_JOIN not in checks(made.plan())
 
 
+@pytest.mark.slow
 def test_a_refusal_that_names_the_check_keeps_it_beside_any_write() -> None:
     made = tenant(THING)
     made.use(made.principal(2), THING_JOIN, THING, succeeded=0, denied=1)
     assert THING_JOIN in checks(made.plan())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "stays"), [("web", False), ("web-dr", True)])
 def test_a_scope_for_recovery_waits(group: str, *, stays: bool) -> None:
     """What it is for may not exist yet."""
@@ -110,6 +118,7 @@ def test_a_scope_for_recovery_waits(group: str, *, stays: bool) -> None:
     assert (SET_JOIN in checks(plan, guid(102))) is stays
 
 
+@pytest.mark.nightly
 def test_keep_keeps_every_check_beside_any_write_and_the_evidence_counts_the_rest() -> None:
     made = tenant(THING, listed=False)
     kept = made.plan(unobservable=Unobservable.KEEP)
@@ -118,6 +127,7 @@ def test_keep_keeps_every_check_beside_any_write_and_the_evidence_counts_the_res
     assert proposal_for(made.plan(), HOLDER).evidence["removed"]["nothing_refers"] == 1
 
 
+@pytest.mark.nightly
 def test_without_a_kept_write_nothing_is_said_to_lack_a_reference() -> None:
     """Then no option would keep a check."""
     made = tenant(THING)

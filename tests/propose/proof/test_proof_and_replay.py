@@ -189,12 +189,14 @@ def test_replay_names_the_first_call_that_would_be_denied() -> None:
     assert first == f"{user} {fold(START)} at {fold(VM)}"
 
 
+@pytest.mark.slow
 def test_eligible_access_needs_an_activation() -> None:
     tenant, user = _started()
     held, eligible = (user, fold(SUB), CONTRIBUTOR, "active"), (user, fold(SUB), CONTRIBUTOR, "eligible")
     assert _replayed(tenant, [held], [eligible])[:3] == (0, 1, 0)
 
 
+@pytest.mark.slow
 def test_what_today_does_not_allow_is_not_replayed() -> None:
     tenant, user = _started()
     assert _replayed(tenant, [(user, fold(SUB), READER, "active")], []) == (0, 0, 0, "")
@@ -223,13 +225,13 @@ def test_many_calls_are_answered_in_parts(monkeypatch: pytest.MonkeyPatch) -> No
     assert evaluator.allowed(uses.clear(), pl.DataFrame(held, schema=GRANTS_SCHEMA, orient="row")).is_empty()
 
 
+@pytest.mark.slow
 def test_groups_count_in_replay() -> None:
     tenant, user = _started()
     group = tenant.group(2, [user])
     assert _replayed(tenant, [(group, fold(SUB), CONTRIBUTOR, "active")], [])[2] == 1
 
 
-@pytest.mark.everyday
 @pytest.mark.parametrize(
     ("principals", "spared", "own_scope_only", "refused"),
     [
@@ -258,6 +260,7 @@ def test_what_a_deny_refuses_today_is_not_replayed(
     assert denied == (0 if refused else 1)
 
 
+@pytest.mark.slow
 def test_a_plan_that_cannot_be_proved_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mistake in placing use ends in an error that names it, never in a plan."""
     tenant, user = _started()
@@ -272,6 +275,7 @@ def test_a_plan_that_cannot_be_proved_is_not_made(monkeypatch: pytest.MonkeyPatc
         tenant.plan(unobservable="drop")
 
 
+@pytest.mark.slow
 def test_a_plan_that_the_replay_refuses_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where every single proof went through."""
     from rightsize.model.plan import Proof  # noqa: PLC0415
@@ -295,6 +299,7 @@ def _removed(draft: object) -> object:
     return replace(draft, kind=REMOVE, placements=())  # type: ignore[type-var]
 
 
+@pytest.mark.slow
 def test_an_analysis_of_another_window_sees_no_use() -> None:
     """Only the window is replayed."""
     import datetime as dt  # noqa: PLC0415
@@ -307,6 +312,7 @@ def test_an_analysis_of_another_window_sees_no_use() -> None:
     assert analyse(inputs, late).verdicts.filter(pl.col("verdict") == "used").is_empty()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_call_that_the_log_gives_to_a_group_without_its_caller_stays_allowed(complete: bool) -> None:
     """No listing has the caller in the group, so that only its own assignment is sure to allow the call."""

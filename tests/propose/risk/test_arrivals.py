@@ -33,6 +33,7 @@ def created(tenant: SmallTenant, *, start: int = 40, scope: str = NET, write: st
     return tenant
 
 
+@pytest.mark.nightly
 def test_what_types_have_come_is_part_of_the_chance_of_breaking() -> None:
     """A tenant in which a type came in the window may get another one; the share of it stands in the plan."""
     quiet, busy = said(inventoried()), said(created(inventoried()))
@@ -47,6 +48,7 @@ def test_what_types_have_come_is_part_of_the_chance_of_breaking() -> None:
     assert proposal.break_probability_30d == pytest.approx(1 - (1 - logs) * (1 - share), abs=2e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start", [0, 89])
 def test_a_write_on_the_first_day_is_no_arrival(start: int) -> None:
     """What was there before the window is not known; on the last day it is."""
@@ -54,6 +56,7 @@ def test_a_write_on_the_first_day_is_no_arrival(start: int) -> None:
     assert said(tenant)["new_types"]["came"] == (0 if start == 0 else 1)
 
 
+@pytest.mark.nightly
 def test_a_write_to_what_was_there_is_no_arrival() -> None:
     """An update of a resource that a listing or an earlier call shows is not the first write of its type."""
     listed = created(inventoried())
@@ -64,6 +67,7 @@ def test_a_write_to_what_was_there_is_no_arrival() -> None:
     assert said(called)["new_types"]["came"] == 0
 
 
+@pytest.mark.nightly
 def test_arrivals_elsewhere_count_less_than_arrivals_here() -> None:
     """Scopes borrow from each other: a type that came to another subscription makes one here more likely."""
 
@@ -86,6 +90,7 @@ def test_arrivals_elsewhere_count_less_than_arrivals_here() -> None:
     assert nowhere["lost_share"] < there["lost_share"]
 
 
+@pytest.mark.nightly
 def test_a_narrow_role_is_concerned_by_fewer_types() -> None:
     """Of all types that could come, a role for machines loses few."""
     tenant = inventoried()
@@ -98,6 +103,7 @@ def test_a_narrow_role_is_concerned_by_fewer_types() -> None:
         assert narrow["new_types"]["bound"] < wide["new_types"]["bound"]
 
 
+@pytest.mark.nightly
 def test_nobody_is_asked_who_could_not_use_what_comes() -> None:
     """At a resource no other type can come, and who keeps the assignment loses nothing."""
     tenant = inventoried()
@@ -134,6 +140,7 @@ def _arrivals(lot: random.Random, rate: float) -> int:
     return count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("mean", "share"), [(0.0, 0.3), (0.3, 0.3), (3.0, 0.1), (6.0, 0.5)])
 def test_the_chance_holds_on_drawn_tenants(mean: float, share: float) -> None:
     """Over many tenants the expected chance is the true one, and the bound is above it; with and without arrivals."""

@@ -122,6 +122,7 @@ def test_a_chance_is_a_chance(rows: list[dict[str, Any]], horizon: int) -> None:
     assert (found["bound"] >= found["expected"]).all()
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=2, max_size=25), st.randoms(use_true_random=False))
 def test_the_order_of_rows_changes_nothing(rows: list[dict[str, Any]], lot: Any) -> None:
@@ -138,6 +139,7 @@ def test_what_came_makes_nobody_safer(rows: list[dict[str, Any]]) -> None:
     assert (busy["expected"] >= quiet["expected"]).all()
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=1, max_size=15))
 def test_a_longer_horizon_is_never_safer(rows: list[dict[str, Any]]) -> None:

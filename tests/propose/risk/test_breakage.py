@@ -48,6 +48,7 @@ def test_silence_alone_leaves_everything_possible() -> None:
     assert 0 < found.expected < 0.05
 
 
+@pytest.mark.slow
 def test_silence_of_many_says_more() -> None:
     """Forty who stayed silent in the first sixty days, and none of them came to life in the last thirty."""
     found = bounds_of(_silent_staff(40))
@@ -57,6 +58,7 @@ def test_silence_of_many_says_more() -> None:
     assert found[guid(100)].counts[1:] == ((0, 40),) * 5
 
 
+@pytest.mark.nightly
 def test_a_peer_that_came_to_life_lately_raises_it() -> None:
     """First use in the last thirty days is what the chance is about; first use before tells nothing of the silent."""
     tenant = _silent_staff(40)
@@ -71,6 +73,7 @@ def test_a_peer_that_came_to_life_lately_raises_it() -> None:
     assert late.expected > before.expected
 
 
+@pytest.mark.slow
 def test_an_assignment_of_the_last_days_is_no_test() -> None:
     """It was not there to be used before, so its first use says nothing about those that were."""
     tenant = _silent_staff(40)
@@ -80,6 +83,7 @@ def test_an_assignment_of_the_last_days_is_no_test() -> None:
     assert bounds_of(tenant)[guid(100)].counts[1] == (0, 40)
 
 
+@pytest.mark.slow
 def test_a_holder_that_works_elsewhere_is_not_silent() -> None:
     """Its days of work are the samples, whatever the assignment that allowed it."""
     tenant, user = SmallTenant(), guid(1)
@@ -93,6 +97,7 @@ def test_a_holder_that_works_elsewhere_is_not_silent() -> None:
     assert found[guid(102)].active_days == 20
 
 
+@pytest.mark.slow
 def test_a_token_for_resource_manager_is_a_day_of_work() -> None:
     tenant = _silent_staff(1)
     for offset in (3, 8, 30):
@@ -111,6 +116,7 @@ def _one_worker() -> tuple[SmallTenant, str]:
     return tenant, user
 
 
+@pytest.mark.nightly
 def test_rare_use_costs_more_than_a_daily_habit() -> None:
     """Each week that brought something of its own makes another one likelier, by what was measured elsewhere."""
     tenant, user = _one_worker()
@@ -121,6 +127,7 @@ def test_rare_use_costs_more_than_a_daily_habit() -> None:
     assert chances == sorted(set(chances))
 
 
+@pytest.mark.slow
 def test_a_spell_counts_once() -> None:
     """What is new on Monday is done on Tuesday too; that makes it no habit."""
     tenant, user = _one_worker()
@@ -129,6 +136,7 @@ def test_a_spell_counts_once() -> None:
     assert (found.operations, found.new_weeks) == (2, 1)
 
 
+@pytest.mark.slow
 def test_a_known_operation_elsewhere_is_new() -> None:
     """What is granted at one resource group only is missing at the next one."""
     tenant, user = _one_worker()
@@ -137,6 +145,7 @@ def test_a_known_operation_elsewhere_is_new() -> None:
     assert (found.operations, found.new_weeks) == (2, 1)
 
 
+@pytest.mark.slow
 def test_members_of_a_group_are_each_new_where_operations_go_to_single_members() -> None:
     """An operation that one of many uses is granted to that one, so that the next one to need it is stopped."""
     tenant = SmallTenant()
@@ -150,6 +159,7 @@ def test_members_of_a_group_are_each_new_where_operations_go_to_single_members()
     assert bounds_of(tenant)[guid(101)].new_weeks == 0, "what two members use belongs to the group"
 
 
+@pytest.mark.slow
 def test_late_beginners_are_not_extrapolated() -> None:
     """Ten days of work say nothing of the next thirty."""
     tenant, user = SmallTenant(), guid(1)
@@ -161,6 +171,7 @@ def test_late_beginners_are_not_extrapolated() -> None:
     assert found.as_json()["beyond_the_sample"] is True
 
 
+@pytest.mark.slow
 def test_a_short_window_says_nothing_of_a_long_horizon() -> None:
     tenant = _silent_staff(40)
     assert {one.bound for one in bounds_of(tenant, days=20).values()} == {1.0}
@@ -190,6 +201,7 @@ def test_work_that_follows_the_calendar_is_recognised(days: list[int], period: s
     assert found["period"].to_list() == ([period] if period else [])
 
 
+@pytest.mark.nightly
 def test_work_at_month_ends_is_a_basis_of_its_own() -> None:
     """Use at month ends is compared with other use that follows the calendar; the evidence says so."""
     tenant, user = with_things(), guid(1)
@@ -212,6 +224,7 @@ def _single(operation: str) -> SmallTenant:
     return tenant
 
 
+@pytest.mark.nightly
 def test_what_no_log_would_have_shown_has_a_chance_and_no_bound_of_its_own() -> None:
     """Taking reads away may break somebody, and no log could tell: the chance is never 0."""
     tenant = _single(READ_VM)
@@ -221,6 +234,7 @@ def test_what_no_log_would_have_shown_has_a_chance_and_no_bound_of_its_own() -> 
     assert bounds_of(tenant) == {}
 
 
+@pytest.mark.slow
 def test_narrower_scopes_alone_have_a_chance_too() -> None:
     """Everything that the role grants was used, but at one resource group of the subscription."""
     tenant = _single(START)
@@ -230,6 +244,7 @@ def test_narrower_scopes_alone_have_a_chance_too() -> None:
     assert proposal.break_probability_30d > 0
 
 
+@pytest.mark.slow
 def test_duplicates_and_what_stays_cannot_break() -> None:
     tenant = SmallTenant()
     user = tenant.principal(1)
@@ -240,6 +255,7 @@ def test_duplicates_and_what_stays_cannot_break() -> None:
     assert {one.break_probability_30d for one in plan.proposals} == {0}
 
 
+@pytest.mark.slow
 def test_a_proposal_says_how_its_chance_came_about() -> None:
     tenant = _silent_staff(12)
     proposal = proposal_for(tenant.plan(), guid(100))
@@ -250,6 +266,7 @@ def test_a_proposal_says_how_its_chance_came_about() -> None:
     assert 0 < evidence["expected"] < evidence["bound"] < 1
 
 
+@pytest.mark.nightly
 def test_the_gate_keeps_what_is_too_likely_to_break() -> None:
     tenant, user = _one_worker()
     for number in range(3):
@@ -261,6 +278,7 @@ def test_the_gate_keeps_what_is_too_likely_to_break() -> None:
     assert proposal_for(tenant.plan(max_break=bound), guid(101)).kind == "custom"
 
 
+@pytest.mark.slow
 def test_the_gate_stops_what_no_log_shows() -> None:
     """A removal that no log can judge has a chance, too."""
     assert proposal_for(_single(READ_VM).plan(reads="none", max_break=0.0), guid(101)).kind == "keep"
@@ -274,6 +292,7 @@ def test_a_gate_that_is_no_probability_is_refused(wrong: float) -> None:
         PlanOptions(max_break=wrong)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("in_spells", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_the_bound_holds_on_staff_drawn_by_lot(in_spells: bool) -> None:
     """Days by lot or work in spells: nowhere breaks surely more than was said, and the risky are told from the safe."""

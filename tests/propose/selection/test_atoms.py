@@ -8,6 +8,7 @@ from functools import partial
 from random import Random
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,6 +72,7 @@ def _book(roles: list[list[PermissionBlock]]) -> RoleBook:
     return open_role_book(inputs, index_operations(read_tenant(inputs).operations, inputs.role_operations))
 
 
+@pytest.mark.nightly
 @SOME
 @given(
     st.lists(BLOCKS, min_size=1, max_size=3), st.lists(PARTS, min_size=1, max_size=4), st.randoms(use_true_random=False)
@@ -103,6 +105,7 @@ def test_parts_within_are_those_that_the_algebra_finds(
         assert ask() >> atoms.width << atoms.width == within(blocks)
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(BLOCKS, min_size=1, max_size=3))
 def test_what_a_role_grants_is_what_its_strings_say(roles: list[list[PermissionBlock]]) -> None:

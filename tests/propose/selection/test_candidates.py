@@ -16,6 +16,8 @@ from tests.propose.inventoried import analysed
 from tests.propose.small_tenant import CONTRIBUTOR, SUB
 from tests.propose.whole_catalogue import WholeTenant, write_catalogue
 
+pytestmark = pytest.mark.slow
+
 START, RUN = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/runCommand/action"
 
 

@@ -28,6 +28,7 @@ def _tenant(*operations: str) -> tuple[SmallTenant, list[str]]:
     return tenant, ids
 
 
+@pytest.mark.slow
 def test_a_full_tenant_is_said_with_its_numbers() -> None:
     tenant, (first, second) = _tenant(START, WRITE)
     plan = tenant.plan(AzureLimits(custom_roles=20, headroom=0.95), **LEAN)
@@ -38,6 +39,7 @@ def test_a_full_tenant_is_said_with_its_numbers() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_option_is_said_as_the_option() -> None:
     """It is no limit of Azure, and nothing is said of one."""
     tenant, (first, second) = _tenant(START, WRITE)
@@ -47,6 +49,7 @@ def test_the_option_is_said_as_the_option() -> None:
     assert not any("limit" in reason for reason in reasons)
 
 
+@pytest.mark.nightly
 def test_what_saves_less_live_excess_than_asked_is_said_as_not_worth_a_role() -> None:
     """With the number, and with what is asked; the same tenant gets all roles where any worth is enough."""
     tenant, ids = _tenant(START, WRITE)

@@ -51,6 +51,7 @@ def _with(condition: str | None, role: str = CONTRIBUTOR) -> tuple[SmallTenant, 
     return tenant, user, tenant.assign(101, user, role, SUB, condition=condition, condition_version="2.0")
 
 
+@pytest.mark.slow
 def test_a_narrower_role_carries_the_condition() -> None:
     tenant, user, assignment = _with(NAMED)
     tenant.use(user, START, VM)
@@ -63,6 +64,7 @@ def test_a_narrower_role_carries_the_condition() -> None:
     assert proposal.proof.granted_superset
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("condition", [SOME_ROLES, PORTAL])
 def test_what_the_condition_never_restricts_is_granted_without_it(condition: str) -> None:
     """It speaks of assigning roles only, so that its holder starts machines unconditionally today."""
@@ -76,6 +78,7 @@ def test_what_the_condition_never_restricts_is_granted_without_it(condition: str
     assert proposal.proof.granted_superset
 
 
+@pytest.mark.slow
 def test_an_idle_owner_under_a_condition_ends_as_reader() -> None:
     """As an Owner without one does."""
     tenant, _, assignment = _with(PORTAL, OWNER)
@@ -83,6 +86,7 @@ def test_an_idle_owner_under_a_condition_ends_as_reader() -> None:
     assert (made.role, made.scope, made.condition) == (READER, SUB, None)
 
 
+@pytest.mark.slow
 def test_what_a_condition_may_restrict_keeps_the_assignment_where_azure_would_not_take_it() -> None:
     """Its reads in patterns meet an action of the condition that no operation of the catalogue has."""
     tenant, user, assignment = _with(SOME_READS, OWNER)
@@ -90,6 +94,7 @@ def test_what_a_condition_may_restrict_keeps_the_assignment_where_azure_would_no
     assert proposal_for(tenant.plan(unobservable="drop"), assignment).reason.startswith("idle condition")
 
 
+@pytest.mark.slow
 def test_what_the_condition_decides_takes_it_along() -> None:
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
     tenant.use(user, ASSIGN, f"{APP}/providers/Microsoft.Authorization/roleAssignments/x")
@@ -97,6 +102,7 @@ def test_what_the_condition_decides_takes_it_along() -> None:
     assert _made(plan, assignment) == [(APP, SOME_ROLES)]
 
 
+@pytest.mark.slow
 def test_the_rest_stands_beside_what_the_condition_restricts() -> None:
     """Each where it was used, and only the assignment of roles under the condition."""
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
@@ -111,6 +117,7 @@ def test_the_rest_stands_beside_what_the_condition_restricts() -> None:
     assert proposal.proof.granted_superset
 
 
+@pytest.mark.slow
 def test_a_part_that_cannot_carry_the_condition_alone_stays_with_the_rest_in_one_role() -> None:
     """Reads at today's scope could not carry it; beside the assignment of roles they can."""
     tenant, user, assignment = _with(SOME_READS, OWNER)
@@ -126,6 +133,7 @@ def test_a_part_that_cannot_carry_the_condition_alone_stays_with_the_rest_in_one
     assert proposal.excess_after < proposal.excess_before
 
 
+@pytest.mark.slow
 def test_no_role_stands_under_a_condition_that_it_has_nothing_for() -> None:
     """Reader under it would be refused; its holder has it without the condition."""
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
@@ -135,6 +143,7 @@ def test_no_role_stands_under_a_condition_that_it_has_nothing_for() -> None:
     assert {one.condition for one in proposal.assignments if one.role != READER} == {SOME_ROLES}
 
 
+@pytest.mark.slow
 def test_no_role_without_the_condition_grants_what_it_restricts() -> None:
     """Owner is wider than what the condition leaves free, so that work beside it gets other roles."""
     tenant, user, assignment = _with(SOME_ROLES, OWNER)
@@ -149,6 +158,7 @@ def test_no_role_without_the_condition_grants_what_it_restricts() -> None:
     assert [strings(plan, one.role) for one in made if one.condition is not None] == [[ASSIGN]]
 
 
+@pytest.mark.slow
 def test_needs_under_different_conditions_are_not_mixed() -> None:
     """Each part of the work stays under the condition that it was allowed under."""
     tenant, user, first = _with(NAMED)
@@ -164,6 +174,7 @@ def test_needs_under_different_conditions_are_not_mixed() -> None:
     assert len(set(made.values())) == len(made)
 
 
+@pytest.mark.slow
 def test_one_role_at_one_place_is_not_made_under_two_conditions() -> None:
     """Azure would refuse the second, so the later assignment stays."""
     tenant, user, first = _with(NAMED)
@@ -175,6 +186,7 @@ def test_one_role_at_one_place_is_not_made_under_two_conditions() -> None:
     assert proposal_for(plan, second).reason.startswith("other condition")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("there", [None, OTHER])
 def test_what_exists_under_another_condition_is_not_made_again(there: str | None) -> None:
     tenant, user, assignment = _with(NAMED)
@@ -199,6 +211,7 @@ def test_use_without_a_condition_is_not_covered_under_one() -> None:
     assert proved(Claim("c", (given,), (), held, frozenset([None, NAMED])))[0] is True
 
 
+@pytest.mark.slow
 def test_an_owner_under_a_condition_is_not_the_last_owner() -> None:
     """Who may assign only readers cannot let anybody back in, so the other one stays."""
     tenant = SmallTenant()

@@ -119,6 +119,7 @@ def test_the_rules_say_what_these_tests_take_for_granted() -> None:
     assert dict(told.iter_rows()) == {name.lower(): [layer] for name, layer in LAYER.items()}
 
 
+@pytest.mark.slow
 def test_each_layer_gets_a_role_and_those_that_guard_sleep() -> None:
     """A role a layer, one for the rest, which defeats none; identity control and monitoring are eligible."""
     tenant, _, assignment = tenant_of(RULES, BACKUP, LOGS, ACCESS, START)
@@ -139,6 +140,7 @@ def test_each_layer_gets_a_role_and_those_that_guard_sleep() -> None:
     assert (counts["split"]["standing"], counts["split"]["by_activation"]) == (2, 0)
 
 
+@pytest.mark.slow
 def test_who_is_left_with_one_layer_violates_nothing_any_more_until_it_activates() -> None:
     tenant, holder, _ = tenant_of(RULES, LOGS)
     told = planned(tenant).separation
@@ -155,6 +157,7 @@ def test_who_is_left_with_one_layer_violates_nothing_any_more_until_it_activates
     assert told["cost"] == {"roles": 0, "assignments": -1, "eligible_assignments": 1}, "the delete is apart in any case"
 
 
+@pytest.mark.slow
 def test_the_parts_together_are_what_the_need_was() -> None:
     """The split grants what the plan without it grants, for all strings, and nothing else."""
     tenant, _, _ = tenant_of(RULES, BACKUP, LOGS, ACCESS, START)
@@ -170,6 +173,7 @@ def test_the_parts_together_are_what_the_need_was() -> None:
         assert contains(both[1][key], blocks) is None
 
 
+@pytest.mark.nightly
 def test_it_is_off_by_default_and_then_says_nothing() -> None:
     """A plan without the option has not a byte of it, and one with it records it among its options."""
     tenant, _, _ = tenant_of(RULES, LOGS)
@@ -181,6 +185,7 @@ def test_it_is_off_by_default_and_then_says_nothing() -> None:
     assert plan_document(tenant.plan(**LEAN))["proposals"] == off["proposals"]
 
 
+@pytest.mark.slow
 def test_what_cannot_sleep_is_split_all_the_same_and_says_why() -> None:
     """A workload activates nothing: its parts stand in roles of their own, for an identity of its own to take."""
     tenant, holder, assignment = tenant_of(RULES, LOGS, kind="ServicePrincipal")
@@ -199,6 +204,7 @@ def test_what_cannot_sleep_is_split_all_the_same_and_says_why() -> None:
     assert plan.replay["needs_activation"] == 0
 
 
+@pytest.mark.nightly
 def test_without_a_licence_or_the_rules_of_activation_nothing_sleeps() -> None:
     for missing in ("role_management_policies", "role_assignments"):
         tenant, _, assignment = tenant_of(RULES, LOGS)
@@ -211,6 +217,7 @@ def test_without_a_licence_or_the_rules_of_activation_nothing_sleeps() -> None:
         assert all(len(layers_in(plan, role, tenant)) < 2 for role, _ in placed(plan, assignment))
 
 
+@pytest.mark.nightly
 def test_who_defeats_one_layer_is_left_as_it_would_be() -> None:
     tenant, _, _ = tenant_of(LOGS, START)
     assert planned(tenant).proposals == planned(tenant, separate_layers=False).proposals
@@ -235,11 +242,13 @@ def group_of(*, both: bool) -> tuple[SmallTenant, str]:
     return tenant, assignment
 
 
+@pytest.mark.slow
 def test_a_group_s_role_is_split_where_everybody_in_it_defeats_several_layers() -> None:
     tenant, assignment = group_of(both=True)
     assert [state for _, state in placed(planned(tenant), assignment)] == ["eligible"]
 
 
+@pytest.mark.nightly
 def test_nobody_has_to_activate_for_the_sake_of_another_member() -> None:
     """One member alone defeats two layers: what the group has stays as it would be for all."""
     tenant, assignment = group_of(both=False)
@@ -248,6 +257,7 @@ def test_nobody_has_to_activate_for_the_sake_of_another_member() -> None:
     assert apart.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_a_group_with_a_workload_keeps_its_parts_standing() -> None:
     tenant, assignment = group_of(both=True)
     robot = tenant.principal(5, "ServicePrincipal")
@@ -265,6 +275,7 @@ def test_a_group_with_a_workload_keeps_its_parts_standing() -> None:
     }
 
 
+@pytest.mark.nightly
 def test_a_role_that_is_needed_whole_is_split_as_it_was_granted() -> None:
     """All of it was used, so all of it stays: in parts that are the role together, for all strings."""
     tenant, holder, assignment = tenant_of(RULES, LOGS, START, role=WATCHED)
@@ -280,6 +291,7 @@ def test_a_role_that_is_needed_whole_is_split_as_it_was_granted() -> None:
     assert (whole.kind, whole.assignments) == ("keep", ())
 
 
+@pytest.mark.slow
 def test_a_role_of_which_no_log_tells_is_not_split() -> None:
     """It waits whole: what is in doubt becomes no string of a new role."""
     tenant, _, assignment = tenant_of(role=CONTRIBUTOR)
@@ -289,6 +301,7 @@ def test_a_role_of_which_no_log_tells_is_not_split() -> None:
     assert waiting.reason.startswith("waits: ")
 
 
+@pytest.mark.slow
 def test_no_existing_role_joins_layers_again() -> None:
     """A role of the tenant that grants the whole need, and a little more, may be taken for no part of it."""
     tenant, _, assignment = tenant_of(RULES, LOGS, START)
@@ -301,6 +314,7 @@ def test_no_existing_role_joins_layers_again() -> None:
     assert all(len(layers_in(apart, role, tenant)) < 2 for role, _ in placed(apart, assignment))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [0, 2])
 def test_few_roles_never_join_layers(most: int) -> None:
     """Where there are not enough roles for the parts, the assignment stays whole, as it would be without the split."""
@@ -310,6 +324,7 @@ def test_few_roles_never_join_layers(most: int) -> None:
     assert [one["role_assignment_id"] for one in apart.separation["left_whole"]] == [assignment]
 
 
+@pytest.mark.nightly
 def test_a_subscription_without_room_for_the_parts_leaves_the_assignment_whole() -> None:
     tenant, _, assignment = tenant_of(RULES, BACKUP, START, kind="ServicePrincipal")
     limits = AzureLimits(assignments_per_subscription=4, headroom=0.0)
@@ -319,6 +334,7 @@ def test_a_subscription_without_room_for_the_parts_leaves_the_assignment_whole()
     assert apart.separation["left_whole"][0]["because"].startswith("assignment limit")
 
 
+@pytest.mark.nightly
 def test_what_a_condition_hedges_or_an_activation_gives_already_is_not_split() -> None:
     """A condition makes no violation, and what is eligible is activated together."""
     for changed in ({"condition": "@Resource[a] StringEquals 'b'"}, {"state": "eligible"}):
@@ -329,6 +345,7 @@ def test_what_a_condition_hedges_or_an_activation_gives_already_is_not_split() -
         assert planned(tenant).proposals == planned(tenant, separate_layers=False).proposals
 
 
+@pytest.mark.slow
 def test_a_plan_that_is_split_is_verified_and_goes_stale_like_any_other() -> None:
     tenant, holder, _ = tenant_of(RULES, LOGS, START)
     written = Written.of(tenant, **LEAN, separate_layers=True, exclude=(guid(2),))
@@ -338,6 +355,7 @@ def test_a_plan_that_is_split_is_verified_and_goes_stale_like_any_other() -> Non
     assert ("use", holder, "not_covered") in named(written.verify(tenant))
 
 
+@pytest.mark.slow
 def test_what_was_written_is_read_back_and_forgeries_are_refused() -> None:
     tenant, _, _ = tenant_of(RULES, LOGS, START)
     plan = planned(tenant)
@@ -348,6 +366,7 @@ def test_what_was_written_is_read_back_and_forgeries_are_refused() -> None:
         forged.read()
 
 
+@pytest.mark.nightly
 def test_the_same_rows_in_any_order_give_the_same_plan() -> None:
     texts = []
     for seed in range(2):
@@ -359,6 +378,7 @@ def test_the_same_rows_in_any_order_give_the_same_plan() -> None:
     assert len(set(texts)) == 1
 
 
+@pytest.mark.nightly
 @settings(FEWEST, phases=(Phase.explicit, Phase.reuse, Phase.generate), suppress_health_check=[HealthCheck.too_slow])
 @given(
     used=st.lists(

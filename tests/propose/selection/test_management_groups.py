@@ -14,6 +14,8 @@ from rightsize.model.plan import Plan
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SUB2, SmallTenant, guid, proposal_for
 
+pytestmark = pytest.mark.slow
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 WIDE = guid(900)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from tests.propose.small_tenant import (
@@ -53,18 +55,21 @@ def test_an_add_on_goes_to_who_used_it_and_to_nobody_else() -> None:
         assert _contents(plan, number) == {frozenset(JOB), frozenset([KEYS])}
 
 
+@pytest.mark.slow
 def test_who_used_other_risky_changes_gets_another_add_on() -> None:
     plan = _plan(JOB, JOB, JOB, [*JOB, KEYS], [*JOB, DELETE])
     assert _contents(plan, 4) == {frozenset(JOB), frozenset([KEYS])}
     assert _contents(plan, 5) == {frozenset(JOB), frozenset([DELETE])}
 
 
+@pytest.mark.slow
 def test_what_a_holder_alone_did_is_one_role_of_its_own() -> None:
     plan = _plan(JOB, JOB, [*JOB, *OWN])
     assert _contents(plan, 3) == {frozenset(JOB), frozenset(OWN)}
     assert _contents(plan, 1) == {frozenset(JOB)}
 
 
+@pytest.mark.slow
 def test_work_on_both_planes_is_one_role_of_the_job_for_each() -> None:
     """Contributor grants no data action, so that nobody may have both parts by one assignment."""
     tenant = SmallTenant()
@@ -85,6 +90,7 @@ def test_work_on_both_planes_is_one_role_of_the_job_for_each() -> None:
         assert _contents(plan, number) >= {frozenset(JOB)}
 
 
+@pytest.mark.slow
 def test_a_role_of_today_that_has_hardly_more_stays_beside_a_wider_one() -> None:
     """A copy of a built-in role without one operation would be a role that nobody wants to own."""
     tenant = SmallTenant()
@@ -102,6 +108,7 @@ def test_a_role_of_today_that_has_hardly_more_stays_beside_a_wider_one() -> None
     assert proposal_for(plan, guid(101)).kind.changes
 
 
+@pytest.mark.nightly
 def test_a_new_role_has_something_that_was_used_and_nothing_of_quarantine_alone() -> None:
     plan = _plan(JOB, JOB, [*JOB, *OWN], OWN[:1], suspect=2)
     for role in plan.roles:

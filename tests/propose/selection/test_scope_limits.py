@@ -34,6 +34,7 @@ def test_with_room_the_narrowest_places_win() -> None:
     assert len(proposal_for(plan, assignment).assignments) == GROUPS
 
 
+@pytest.mark.slow
 def test_without_room_one_principal_gets_it_at_the_subscription() -> None:
     """One assignment less would do, but what moves up moves as a whole: three places become one."""
     tenant, assignment = _tenant()
@@ -42,6 +43,7 @@ def test_without_room_one_principal_gets_it_at_the_subscription() -> None:
     assert made.scope == SUB
 
 
+@pytest.mark.slow
 def test_needs_that_differ_meet_at_the_subscription() -> None:
     tenant, assignment = _tenant(second=RESTART)
     plan = tenant.plan(_limit(3), **LEAN)
@@ -51,6 +53,7 @@ def test_needs_that_differ_meet_at_the_subscription() -> None:
     assert proposal.proof.granted_superset
 
 
+@pytest.mark.slow
 def test_those_move_whose_moving_costs_least() -> None:
     """Of two, the one with the lighter operation moves up."""
     tenant, first = _tenant()
@@ -67,12 +70,14 @@ def test_those_move_whose_moving_costs_least() -> None:
     assert len(proposal_for(plan, second).assignments) == GROUPS
 
 
+@pytest.mark.slow
 def test_what_fits_nowhere_is_kept_and_said() -> None:
     tenant, assignment = _tenant()
     plan = tenant.plan(_limit(1), **LEAN)
     assert proposal_for(plan, assignment).reason.startswith("assignment limit")
 
 
+@pytest.mark.slow
 def test_nothing_moves_above_todays_scope() -> None:
     """Granted at the resource groups one by one, the needs cannot meet at the subscription."""
     tenant = SmallTenant()
@@ -91,6 +96,7 @@ def test_nothing_moves_above_todays_scope() -> None:
     }
 
 
+@pytest.mark.slow
 def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     tenant, assignment = _tenant(MG)
     limits = AzureLimits(assignments_per_subscription=0, assignments_per_management_group=2, headroom=0)
@@ -99,7 +105,7 @@ def test_assigned_at_a_management_group_it_may_meet_there() -> None:
     assert guid(1) in {made.principal_id for made in proposal_for(plan, assignment).assignments}
 
 
-@pytest.mark.everyday
+@pytest.mark.slow
 def test_what_two_assignments_need_moves_no_higher_than_the_lower_one() -> None:
     """The needs of the higher one meet at the subscription; the lower one is granted nothing there."""
     tenant, high = _tenant()

@@ -57,6 +57,7 @@ def _granted(plan: Plan, number: int) -> set[str]:
     return {text for role in _roles_of(plan, number) for text in strings(plan, role)}
 
 
+@pytest.mark.slow
 def test_people_with_nearly_one_job_share_a_role() -> None:
     """An ordinary change that one of them made on a type of the job belongs to the job, for any number of roles."""
     for roles in ("auto", "max"):
@@ -66,12 +67,14 @@ def test_people_with_nearly_one_job_share_a_role() -> None:
         assert _granted(plan, 1) == set(APPS)
 
 
+@pytest.mark.slow
 def test_nobody_gets_a_role_for_another_job() -> None:
     """It would cost as little, but all of its strings would be foreign to one of them."""
     plan = _tenant(APPS, FARMS).plan(**LEAN)
     assert [_granted(plan, 1), _granted(plan, 2)] == [set(APPS), set(FARMS)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("role", "operation"), [(CONTRIBUTOR, KEYS), (OWNER, ASSIGN)])
 def test_privilege_and_secrets_are_no_part_of_a_shared_role(role: str, operation: str) -> None:
     """One holder used it, and gets it beside the role that both share."""
@@ -82,6 +85,7 @@ def test_privilege_and_secrets_are_no_part_of_a_shared_role(role: str, operation
     assert operation in _granted(plan, 2)
 
 
+@pytest.mark.slow
 def test_who_does_two_jobs_takes_the_roles_of_both() -> None:
     """No role is made for both together: it would fit one holder alone."""
     plan = _tenant(APPS, FARMS, [*APPS, *FARMS]).plan(**LEAN)
@@ -89,6 +93,7 @@ def test_who_does_two_jobs_takes_the_roles_of_both() -> None:
     assert _roles_of(plan, 3) == _roles_of(plan, 1) | _roles_of(plan, 2)
 
 
+@pytest.mark.slow
 def test_work_on_one_resource_joins_work_in_its_group() -> None:
     """A second role for one site in a group with one site saves nothing."""
     tenant = _tenant(APPS[:6])
@@ -99,6 +104,7 @@ def test_work_on_one_resource_joins_work_in_its_group() -> None:
     assert _granted(plan, 1) == set(APPS)
 
 
+@pytest.mark.slow
 def test_work_in_two_groups_stays_in_them() -> None:
     """The subscription would be a scope at which nothing was done."""
     tenant = _tenant(APPS[:6])
@@ -108,6 +114,7 @@ def test_work_in_two_groups_stays_in_them() -> None:
     assert {one.scope for one in proposal_for(plan, guid(101)).assignments} == {APP, DATA}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "is_taken"), [("Fits exactly", True), ("Azure Red Hat OpenShift Machine API Operator", False)]
 )
@@ -120,6 +127,7 @@ def test_no_built_in_role_for_a_service_of_azure_is_taken(name: str, *, is_taken
     assert (role in _roles_of(plan, 1)) == is_taken
 
 
+@pytest.mark.nightly
 def test_what_saves_too_little_is_not_worth_a_role_and_says_how_much() -> None:
     """Of 50 equal operations one is unused: less than two of a hundred. With ten unused, there is a role."""
     tenant = _tenant()
@@ -142,6 +150,7 @@ def test_what_saves_too_little_is_not_worth_a_role_and_says_how_much() -> None:
     assert len(_granted(plan, 2)) == 40
 
 
+@pytest.mark.slow
 def test_a_small_share_is_not_worth_a_role_however_much_live_excess_it_is() -> None:
     """Beside a smaller role that is worth its place, too: the order in which roles are judged decides nothing."""
     tenant = _tenant()
@@ -161,6 +170,7 @@ def test_a_small_share_is_not_worth_a_role_however_much_live_excess_it_is() -> N
     assert _granted(plan, 2) == set(APPS[6:])
 
 
+@pytest.mark.slow
 def test_parts_that_keep_nearly_everything_together_are_not_worth_their_roles() -> None:
     """What gives privilege has a role of its own; both roles together are today's role without one operation."""
     tenant = _tenant()
@@ -176,6 +186,7 @@ def test_parts_that_keep_nearly_everything_together_are_not_worth_their_roles() 
     assert len(_roles_of(plan, 2)) == 2
 
 
+@pytest.mark.nightly
 def test_nobody_gets_more_than_three_assignments_for_one() -> None:
     tenant = _tenant([])
     groups = [f"{SUB}/resourceGroups/group{number}" for number in range(8)]
@@ -200,6 +211,7 @@ def _busy_owner(*uses: tuple[str, str], reads: bool, owners: int = 1) -> Plan:
     return tenant.plan(exclude=(guid(60),), **options)
 
 
+@pytest.mark.nightly
 def test_what_gives_privilege_is_granted_with_the_rest_where_a_role_of_its_own_makes_four() -> None:
     """Both stay active at one scope, so the role of its own protects nothing; nothing more is granted."""
     uses = [(one, place) for place, those in ((APP, APPS), (DATA, FARMS)) for one in (*those, ASSIGN)]
@@ -214,6 +226,7 @@ def test_what_gives_privilege_is_granted_with_the_rest_where_a_role_of_its_own_m
     assert ASSIGN in gathered[APP] and ASSIGN in gathered[DATA]
 
 
+@pytest.mark.nightly
 def test_reads_go_into_the_new_role_where_an_assignment_for_them_makes_four() -> None:
     """Two scopes of privilege stay apart; work and reads at the subscription take one role together."""
     uses = [(DELETE, DATA), (ASSIGN, APP), *((one, SUB) for one in APPS)]
@@ -229,6 +242,7 @@ def test_reads_go_into_the_new_role_where_an_assignment_for_them_makes_four() ->
     assert set(strings(both, working)) == set(APPS), "who needs two assignments only keeps reads apart from the work"
 
 
+@pytest.mark.slow
 def test_a_narrower_assignment_of_what_a_wider_one_grants_is_not_made() -> None:
     """The use out of coverage stays at the subscription; the same operation at the group needs nothing more."""
     tenant = _tenant(APPS[:6])
@@ -242,6 +256,7 @@ def _busy() -> SmallTenant:
     return _tenant(APPS[:11], APPS[1:], FARMS, FARMS[1:])
 
 
+@pytest.mark.nightly
 def test_one_new_owner_does_not_make_other_roles_come_and_go() -> None:
     """With the earlier plan named: without it, the roles may be put together in another way."""
     before = _busy().plan(**LEAN)
@@ -257,6 +272,7 @@ def test_one_new_owner_does_not_make_other_roles_come_and_go() -> None:
     assert "previous" not in before.generated_from["options"]
 
 
+@pytest.mark.nightly
 def test_an_adopted_role_leaves_where_nobody_needs_it() -> None:
     before = _busy().plan(**LEAN)
     previous = tuple(role.definition for role in before.roles)
@@ -265,12 +281,14 @@ def test_an_adopted_role_leaves_where_nobody_needs_it() -> None:
     assert _granted(after, 1) == set(APPS)
 
 
+@pytest.mark.nightly
 def test_the_same_plan_names_the_same_roles_again() -> None:
     before = _busy().plan(**LEAN)
     after = _busy().plan(previous=tuple(role.definition for role in before.roles), **LEAN)
     assert [role.definition for role in after.roles] == [role.definition for role in before.roles]
 
 
+@pytest.mark.slow
 def test_the_whole_curve_is_kept() -> None:
     """More roles never leave more excess."""
     plan = _busy().plan(**LEAN)
@@ -281,6 +299,7 @@ def test_the_whole_curve_is_kept() -> None:
     assert excess == sorted(excess)
 
 
+@pytest.mark.nightly
 def test_a_number_of_roles_keeps_those_that_save_most() -> None:
     tenant = _tenant(APPS, APPS, FARMS)
     (role,) = tenant.plan(roles=1, **LEAN).roles
@@ -289,6 +308,7 @@ def test_a_number_of_roles_keeps_those_that_save_most() -> None:
     assert removed == sorted(removed, reverse=True)
 
 
+@pytest.mark.nightly
 def test_a_role_has_to_be_worth_owning() -> None:
     """All its holders count together; an adopted role leaves where its worth has halved, and not before."""
     tenant = _tenant(APPS, APPS)
@@ -302,6 +322,7 @@ def test_a_role_has_to_be_worth_owning() -> None:
     assert len(tenant.plan(role_worth=saved + 1, roles="max", **LEAN).roles) == 1
 
 
+@pytest.mark.slow
 def test_an_add_on_comes_with_the_role_of_its_job() -> None:
     """It saves too little for itself, and keeps the keys apart from those who never read them."""
     plan = _tenant([WRITE_ACCOUNT, *APPS], [WRITE_ACCOUNT, *APPS], [WRITE_ACCOUNT, *APPS, KEYS]).plan(

@@ -61,6 +61,7 @@ def written(request: pytest.FixtureRequest) -> Written:
     return found
 
 
+@pytest.mark.slow
 def test_a_plan_is_written_in_version_3() -> None:
     document = _new().document
     assert (document["format_version"], document["generated_from"]["options"]["min_window"]) == (3, 60)
@@ -78,6 +79,7 @@ def test_options_have_the_names_of_the_command_line() -> None:
     assert names - others == set(every)
 
 
+@pytest.mark.nightly
 def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
     """Neither a key nor a role's name decides an id: what was deployed from an older plan is found again.
 
@@ -94,12 +96,14 @@ def test_the_ids_of_proposals_and_roles_are_those_of_version_1() -> None:
         assert [proposal[key] for proposal in old.document["proposals"]] == found
 
 
+@pytest.mark.slow
 def test_all_versions_hold_against_their_tenant(written: Written) -> None:
     found = written.verify(_tenant())
     assert (found.changes, found.failed) == ((), ())
     assert [proof.role_assignment_id for proof in found.proofs] == [guid(101), guid(102)]
 
 
+@pytest.mark.slow
 def test_all_versions_remember_use_from_before_the_window(written: Written) -> None:
     """Use 200 days before the window makes the plan stale only if `forget_days` was read from it."""
     later = _tenant()
@@ -107,6 +111,7 @@ def test_all_versions_remember_use_from_before_the_window(written: Written) -> N
     assert named(written.verify(later)) == [("use", guid(1), "not_covered")]
 
 
+@pytest.mark.slow
 def test_a_plan_reads_the_same_from_all_versions() -> None:
     """After reading, nobody can tell the version: options, proposals, roles, evidence and its tables are equal."""
     new = _new().read()
@@ -121,6 +126,7 @@ def test_a_plan_reads_the_same_from_all_versions() -> None:
     assert plan_of(old).generated_from["options"]["forget_days"] == 400
 
 
+@pytest.mark.slow
 def test_the_folder_of_an_old_version_is_read_from_disk() -> None:
     """The readers of folders take it too: review, plan files, reports, layers, and the drift of applied roles."""
     read = read_plan_folder(OLD)
@@ -130,6 +136,7 @@ def test_the_folder_of_an_old_version_is_read_from_disk() -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [0, 2, 4, "3", 2.5, True, None, [2], {"\x1b[31m": 1}])
 def test_another_version_is_refused_with_the_versions_that_can_be_read(version: object) -> None:
     document = _new().document | {"format_version": version}
@@ -140,6 +147,7 @@ def test_another_version_is_refused_with_the_versions_that_can_be_read(version: 
     assert "\x1b" not in raised.value.message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("version", "key"), [(1, "options"), (3, "dials")])
 def test_the_key_of_the_other_version_is_not_read(version: int, key: str) -> None:
     """A plan of today needs its options; in one of version 1 a key `options` means nothing."""

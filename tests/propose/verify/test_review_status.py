@@ -41,6 +41,7 @@ def _states(plan: Plan, decisions: dict[str, ReviewDecision]) -> list[str]:
     return [one.state for one in standings(plan, decisions, TODAY)]
 
 
+@pytest.mark.nightly
 def test_more_days_of_the_same_leave_decisions_alone() -> None:
     """Counts and chances are evidence; the change that was accepted is the same."""
     plan = _tenant(days=20).plan()
@@ -50,12 +51,14 @@ def test_more_days_of_the_same_leave_decisions_alone() -> None:
     assert _states(later, decisions) == _states(plan, decisions) == ["accepted", "deferred"]
 
 
+@pytest.mark.nightly
 def test_another_change_makes_a_decision_outdated() -> None:
     """One operation more is another role, and nobody has decided on that."""
     decisions = _decisions(_tenant().plan(), "accept", "reject")
     assert _states(_tenant(START, WRITE).plan(), decisions) == ["outdated", "outdated"]
 
 
+@pytest.mark.slow
 def test_what_changes_nothing_any_more_is_unmatched() -> None:
     plan = _tenant().plan()
     decisions = _decisions(plan, "accept")
@@ -65,6 +68,7 @@ def test_what_changes_nothing_any_more_is_unmatched() -> None:
     assert [one.proposal for one in unmatched(kept, decisions)] == [id_]
 
 
+@pytest.mark.slow
 def test_what_is_rejected_is_kept_with_the_reason_and_stays_so() -> None:
     """The others keep their roles and content, so that what is accepted is stable; the decision still fits."""
     plan = _tenant().plan()
@@ -82,12 +86,14 @@ def test_what_is_rejected_is_kept_with_the_reason_and_stays_so() -> None:
     assert made.roles == plan.roles  # the accepted one shares them
 
 
+@pytest.mark.slow
 def test_roles_that_only_rejected_proposals_need_are_gone() -> None:
     plan = _tenant().plan()
     assert plan.roles
     assert respect(plan, _decisions(plan, "reject", "reject")).roles == ()
 
 
+@pytest.mark.slow
 def test_files_of_other_planes_do_not_say_what_is_rejected() -> None:
     """Commands that take a grant away would be run by somebody who was told that it stays."""
     plan = _tenant().plan()
@@ -101,6 +107,7 @@ def test_files_of_other_planes_do_not_say_what_is_rejected() -> None:
     assert [found.kind for found in made.proposals] == ["keep", other.kind]
 
 
+@pytest.mark.slow
 def test_what_has_ended_is_an_error_that_names_it() -> None:
     """Ends are looked at on the day after the window, never on the clock: the same inputs are the same plan."""
     plan = _tenant().plan()
@@ -112,6 +119,7 @@ def test_what_has_ended_is_an_error_that_names_it() -> None:
     assert [one.state for one in standings(plan, ended, last)] == ["rejected", "open"]
 
 
+@pytest.mark.slow
 def test_totals_say_what_a_decision_does() -> None:
     plan = _tenant().plan()
     none = totals(standings(plan, {}, TODAY), plan)
@@ -127,6 +135,7 @@ def test_totals_say_what_a_decision_does() -> None:
     assert rejected.states == {"rejected": 2}
 
 
+@pytest.mark.slow
 def test_a_failed_proof_is_no_content() -> None:
     """It is refused elsewhere; here only what would be changed counts."""
     (one, *_) = _tenant().plan().proposals

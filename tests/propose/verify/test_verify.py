@@ -79,6 +79,7 @@ def _assignment(tenant: SmallTenant, number: int) -> dict[str, Any]:
     return _row(tenant, "role_assignments", role_assignment_id=guid(number))
 
 
+@pytest.mark.slow
 def test_a_fresh_plan_is_verified(written: Written) -> None:
     kinds = {proposal["kind"] for proposal in written.document["proposals"]}
     assert kinds == {"custom", "remove_orphan", "remove_duplicate", "keep"}
@@ -90,6 +91,7 @@ def test_a_fresh_plan_is_verified(written: Written) -> None:
     assert found.replay == {"allowed": 3, "denied": 0, "needs_activation": 0}
 
 
+@pytest.mark.slow
 def test_evidence_that_the_plan_covers_does_not_make_it_stale(written: Written) -> None:
     """Later days, more calls, something inside the same machine: the plan stands."""
     tenant = _tenant()
@@ -101,6 +103,7 @@ def test_evidence_that_the_plan_covers_does_not_make_it_stale(written: Written) 
     assert found.replay["allowed"] == 4
 
 
+@pytest.mark.slow
 def test_use_that_the_plan_does_not_cover_is_named(written: Written) -> None:
     """It says who did what where, and through which assignment that goes."""
     tenant = _tenant()
@@ -115,6 +118,7 @@ def test_use_that_the_plan_does_not_cover_is_named(written: Written) -> None:
     assert found.replay["denied"] == 1
 
 
+@pytest.mark.slow
 def test_use_is_not_asked_of_what_today_refuses(written: Written) -> None:
     """Suspect calls, and those that a deny refuses, nothing allows, or that are forgotten, change nothing."""
     tenant = _tenant()
@@ -125,6 +129,7 @@ def test_use_is_not_asked_of_what_today_refuses(written: Written) -> None:
     assert written.verify(tenant).changes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -142,6 +147,7 @@ def test_a_changed_assignment_is_named(written: Written, change: dict[str, Any])
     assert ("role_assignment", guid(101), "changed") in named(written.verify(tenant))
 
 
+@pytest.mark.slow
 def test_a_kept_assignment_counts_as_well(written: Written) -> None:
     """The plan read it too, and a duplicate may rest on it."""
     tenant = _tenant()
@@ -151,6 +157,7 @@ def test_a_kept_assignment_counts_as_well(written: Written) -> None:
     assert [proof.role_assignment_id for proof in found.failed] == [guid(105)]
 
 
+@pytest.mark.slow
 def test_names_descriptions_and_spelling_do_not_count(written: Written) -> None:
     tenant = _tenant()
     tenant.roles[CONTRIBUTOR] = ("Renamed", [_shouted(block) for block in tenant.roles[CONTRIBUTOR][1]])
@@ -167,6 +174,7 @@ def _shouted(block: PermissionBlock) -> PermissionBlock:
     )
 
 
+@pytest.mark.slow
 def test_a_changed_definition_is_named(written: Written) -> None:
     """Also where the plan only assigns the role, and nobody holds it today."""
     tenant = _tenant()
@@ -175,12 +183,14 @@ def test_a_changed_definition_is_named(written: Written) -> None:
     assert named(found) == [("role_definition", READER, "changed")]
 
 
+@pytest.mark.slow
 def test_a_definition_that_is_gone_is_named(written: Written) -> None:
     tenant = _tenant()
     del tenant.roles[READER]
     assert ("role_definition", READER, "gone") in named(written.verify(tenant))
 
 
+@pytest.mark.slow
 def test_a_changed_membership_is_named(written: Written) -> None:
     """One who joined would get what the plan gives; one who left is no longer reached."""
     joined = _tenant()
@@ -191,6 +201,7 @@ def test_a_changed_membership_is_named(written: Written) -> None:
     assert ("group_members", guid(5), "changed") in named(written.verify(left))
 
 
+@pytest.mark.slow
 def test_a_changed_deny_is_named(written: Written) -> None:
     changed = _tenant()
     changed.rows["deny_assignments"][0]["exclude_principal_ids"] = [guid(1)]
@@ -200,6 +211,7 @@ def test_a_changed_deny_is_named(written: Written) -> None:
     assert named(written.verify(gone)) == [("deny_assignment", guid(201), "gone")]
 
 
+@pytest.mark.slow
 def test_a_principal_that_came_back_is_named(written: Written) -> None:
     """What goes because its holder is gone must not go when the holder is there."""
     tenant = _tenant()
@@ -207,6 +219,7 @@ def test_a_principal_that_came_back_is_named(written: Written) -> None:
     assert named(written.verify(tenant)) == [("principal", guid(9), "returned")]
 
 
+@pytest.mark.slow
 def test_everything_that_changed_is_named_at_once(written: Written) -> None:
     tenant = _tenant()
     tenant.rows.pop("deny_assignments")
@@ -218,6 +231,7 @@ def test_everything_that_changed_is_named_at_once(written: Written) -> None:
     assert whats == ["role_assignment", "group_members", "deny_assignment", "use", "use"]
 
 
+@pytest.mark.slow
 def test_what_the_plan_never_read_is_counted_and_not_stale(written: Written) -> None:
     """A new assignment or deny takes nothing away from what the plan leaves and makes."""
     tenant = _tenant()
@@ -228,6 +242,7 @@ def test_what_the_plan_never_read_is_counted_and_not_stale(written: Written) -> 
     assert found.unread == {"role_assignments": 1, "eligible_assignments": 0, "deny_assignments": 1}
 
 
+@pytest.mark.slow
 def test_use_of_what_the_plan_never_read_is_covered(written: Written) -> None:
     tenant = _tenant()
     tenant.assign(300, guid(1), CONTRIBUTOR, APP)
@@ -235,6 +250,7 @@ def test_use_of_what_the_plan_never_read_is_covered(written: Written) -> None:
     assert written.verify(tenant).changes == ()
 
 
+@pytest.mark.nightly
 def test_activations_come_and_go() -> None:
     """An activation, and the plain assignment that Azure shows beside it, are read by no plan."""
     tenant = _tenant()
@@ -251,6 +267,7 @@ def test_activations_come_and_go() -> None:
     assert named(busy.verify(tenant)) == [("eligible_assignment", guid(301), "changed")]
 
 
+@pytest.mark.slow
 def test_a_new_role_whose_id_is_taken_is_named(written: Written) -> None:
     role = written.document["roles"][0]["role"]
     tenant = _tenant()
@@ -263,6 +280,7 @@ def test_a_new_role_whose_id_is_taken_is_named(written: Written) -> None:
     assert written.verify(tenant).changes == ()
 
 
+@pytest.mark.slow
 def test_readings_do_not_depend_on_the_order_of_rows() -> None:
     tenant = _tenant()
     inputs = tenant.inputs()
@@ -287,6 +305,7 @@ def _set(assignment: int, **fields: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "witness"),
     [
@@ -306,6 +325,7 @@ def test_a_plan_that_gives_more_than_today_fails(
     assert witness in (proof.witness or "")
 
 
+@pytest.mark.nightly
 def test_a_lost_condition_fails() -> None:
     """What was granted under a condition is not granted without it, or under another one."""
     tenant = _tenant()
@@ -325,6 +345,7 @@ def test_a_lost_condition_fails() -> None:
     assert written.edit(narrow("c1")).verify(tenant).failed == ()
 
 
+@pytest.mark.slow
 def test_eligible_access_that_becomes_active_fails() -> None:
     tenant = _tenant()
     tenant.assign(301, guid(1), CONTRIBUTOR, SUB2, state="eligible")
@@ -357,6 +378,7 @@ def _planned(role: str, scope: str, principal: str, **more: Any) -> dict[str, An
     return {"role": role, "scope": scope, "principal_id": principal, "condition": None, "state": "active"} | more
 
 
+@pytest.mark.slow
 def test_several_proposals_replace_one_assignment_together(written: Written) -> None:
     """A part becomes eligible: the union is what counts, and the use of that part needs an activation."""
 
@@ -383,6 +405,7 @@ def test_several_proposals_replace_one_assignment_together(written: Written) -> 
     assert found.replay == {"allowed": 2, "denied": 0, "needs_activation": 1}
 
 
+@pytest.mark.slow
 def test_members_may_hold_directly_what_their_group_held(written: Written) -> None:
     """Each member who used it needs an own assignment then."""
 
@@ -401,6 +424,7 @@ def test_members_may_hold_directly_what_their_group_held(written: Written) -> No
     assert (only(one).id, only(one).role_assignment_ids) == (guid(3), (guid(102),))
 
 
+@pytest.mark.slow
 def test_one_proposal_may_replace_several_assignments() -> None:
     """What takes their place may grant what they grant together, where all of them reach."""
     tenant = SmallTenant()
@@ -430,6 +454,7 @@ def test_one_proposal_may_replace_several_assignments() -> None:
     assert first.witness == second.witness == f"{WRITE_VM} (control) is not granted today"
 
 
+@pytest.mark.slow
 def test_a_duplicate_whose_container_goes_as_well_fails(written: Written) -> None:
     """Two assignments that each rest on the other would both be gone."""
 
@@ -441,6 +466,7 @@ def test_a_duplicate_whose_container_goes_as_well_fails(written: Written) -> Non
     assert proof.witness == "no assignment that stays grants all of it"
 
 
+@pytest.mark.slow
 def test_a_plan_that_takes_used_access_away_is_stale(written: Written) -> None:
     def change(document: dict[str, Any]) -> None:
         _custom(document)
@@ -455,12 +481,14 @@ def _role_file(written: Written) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_role_files_may_be_laid_out_differently(written: Written) -> None:
     name = _role_file(written)
     turned = json.dumps(dict(reversed(json.loads(written.files[name]).items())), indent=7)
     assert Written(written.files | {name: turned}).verify(_tenant()).changes == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -479,6 +507,7 @@ def test_an_altered_role_file_is_refused(written: Written, old: str, new: str, m
     assert bool(names) == bool(message)
 
 
+@pytest.mark.slow
 def test_a_missing_role_file_is_refused(written: Written) -> None:
     name = _role_file(written)
     with pytest.raises(InputError, match="missing"):
@@ -505,6 +534,7 @@ def _put(value: Any, *path: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [
@@ -566,6 +596,7 @@ def test_a_tenant_with_nothing_in_it_makes_everything_stale(written: Written) ->
     assert len(found.changes) >= sum(len(read) for read in written.rests_on.values())
 
 
+@pytest.mark.slow
 def test_the_proposals_say_what_they_replace(written: Written) -> None:
     """The proofs speak of the assignments that the proposals take away, and of no other."""
     document = written.document

@@ -126,6 +126,7 @@ def calls(folder: Path) -> list[str]:
     return [one[one.index("--url") + 1] for one in words if "--url" in one]
 
 
+@pytest.mark.nightly
 def test_every_file_is_named_with_what_it_holds(fetched: Fetched, loaded_tenant: tuple[Path, LoadReport]) -> None:
     manifest = fetched.manifest
     assert (fetched.code, manifest["format"], manifest["reader"]["id"]) == (0, "rightsize-exports/1", OBJECT_ID)
@@ -136,6 +137,7 @@ def test_every_file_is_named_with_what_it_holds(fetched: Fetched, loaded_tenant:
     assert not [note for note in report.notes if "manifest" in note or "reject" in note or "recognise" in note]
 
 
+@pytest.mark.slow
 def test_all_inventories_are_complete(loopback_service: Loopback, loaded_tenant: tuple[Path, LoadReport]) -> None:
     with open_store(loaded_tenant[0], read_only=True) as store:
         rows = store.frame("SELECT scope, kind, complete, reader_id FROM inventories ORDER BY ALL").rows()
@@ -150,6 +152,7 @@ def test_all_inventories_are_complete(loopback_service: Loopback, loaded_tenant:
     assert dict(days) == {f"/subscriptions/{one}": 89 for one in found}
 
 
+@pytest.mark.nightly
 def test_a_plan_has_verdicts_by_existence(
     loopback_service: Loopback, loaded_tenant: tuple[Path, LoadReport], tmp_path: Path
 ) -> None:
@@ -165,12 +168,14 @@ def test_a_plan_has_verdicts_by_existence(
     assert 3 < len(absent) <= len(subscriptions(loopback_service))
 
 
+@pytest.mark.slow
 def test_no_token_is_stored(fetched: Fetched, loopback_service: Loopback) -> None:
     texts = [path.read_bytes() for path in fetched.folder.rglob("*") if path.is_file()]
     assert texts
     assert not any(b"eyJ" in text or loopback_service.tenant.tenant_id.encode() + b"secret" in text for text in texts)
 
 
+@pytest.mark.nightly
 def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, loopback_service: Loopback) -> None:
     refused, other, *_ = subscriptions(loopback_service)
     loopback_service.faults.add("forbidden", rf"GET /subscriptions/{refused}/resources\?", times=None)
@@ -190,6 +195,7 @@ def test_a_refused_subscription_is_incomplete_and_the_rest_goes_on(run: Run, loo
     assert rows[0][2].startswith("the reading failed: Forbidden")
 
 
+@pytest.mark.slow
 @pytest.mark.many(3)
 @pytest.mark.parametrize("kind", ["throttle", "503", "truncate", "html", "drop", "cut", "empty_page"])
 def test_a_passing_fault_changes_nothing(run: Run, loopback_service: Loopback, kind: str) -> None:
@@ -200,6 +206,7 @@ def test_a_passing_fault_changes_nothing(run: Run, loopback_service: Loopback, k
     assert all(entry["complete"] for entry in done.manifest["files"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -226,6 +233,7 @@ def test_a_lasting_fault_is_said_and_the_next_run_mends_it(
     assert [url for url in calls(done.folder.parent)[before:] if "/providers?" not in url] == []
 
 
+@pytest.mark.slow
 def test_pages_of_resource_graph_go_by_token(run: Run, loopback_service: Loopback) -> None:
     one = subscriptions(loopback_service)[0]
     done = run(("resource_graph",), (one,), top=4)
@@ -236,6 +244,7 @@ def test_pages_of_resource_graph_go_by_token(run: Run, loopback_service: Loopbac
     assert (entry["query"], entry["complete"]) == ("resources | order by id asc", True)
 
 
+@pytest.mark.slow
 def test_fewer_fields_are_asked_where_all_are_refused(run: Run, loopback_service: Loopback) -> None:
     loopback_service.faults.add("forbidden", r"signInActivity", times=None)
     done = run(("users",))
@@ -244,6 +253,7 @@ def test_fewer_fields_are_asked_where_all_are_refused(run: Run, loopback_service
     assert "signInActivity" not in entry["query"]
 
 
+@pytest.mark.slow
 def test_another_reader_or_script_gets_a_folder_of_its_own(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -256,6 +266,7 @@ def test_another_reader_or_script_gets_a_folder_of_its_own(
     assert "was begun by another reader, or by another script: name another folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_lost_sign_in_ends_the_run(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "signed-out").touch()
     assert run(("subscriptions",)).code == fetch.NOT_SIGNED_IN
@@ -263,6 +274,7 @@ def test_a_lost_sign_in_ends_the_run(run: Run, tmp_path: Path, capsys: pytest.Ca
     assert not (tmp_path / "exports" / "manifest.json").exists()
 
 
+@pytest.mark.slow
 def test_who_is_signed_in_for_azure_only_gets_what_azure_has(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -281,6 +293,7 @@ def test_who_is_signed_in_for_azure_only_gets_what_azure_has(
     assert error in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_folder_is_of_one_day(run: Run, tmp_path: Path) -> None:
     """Listings of another week would be taken for those of the days that the logs cover."""
     run(("subscriptions",))
@@ -289,6 +302,7 @@ def test_a_folder_is_of_one_day(run: Run, tmp_path: Path) -> None:
     assert run(("subscriptions",)).code == fetch.OTHER_FOLDER
 
 
+@pytest.mark.slow
 def test_a_half_written_journal_is_continued(run: Run, tmp_path: Path) -> None:
     run(("subscriptions", "role_definitions"))
     journal = tmp_path / "exports" / ".journal.jsonl"
@@ -346,6 +360,7 @@ def script(tmp_path: Path, sources: tuple[str, ...], one: str) -> list[str]:
     return ["bash", str(tmp_path / "fetch.sh"), str(tmp_path / "exports"), *UNTIL]
 
 
+@pytest.mark.nightly
 def test_the_script_runs_in_bash_and_ctrl_c_leaves_what_the_next_run_continues(
     loopback_service: Loopback, tmp_path: Path
 ) -> None:
@@ -376,6 +391,7 @@ def az(loopback_service: Loopback, az_folder: Path) -> Az:
     return sign_in_az(loopback_service, az_folder)
 
 
+@pytest.mark.external
 def test_az_itself_fetches(az: Az, az_folder: Path, loopback_service: Loopback, tmp_path: Path) -> None:
     """The real program asks, is refused one listing, and `load` finds the other two complete."""
     one = subscriptions(loopback_service)[0]
