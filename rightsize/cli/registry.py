@@ -75,7 +75,7 @@ COMMANDS = (
     CommandEntry("export", "Ask", "Write the content of the store as complete tables.", "data:export", is_weekly=False),
     CommandEntry("mcp", "Ask", "Answer the questions of AI agents (MCP); it only reads.", "setup:mcp", FREES_MEMORY, is_weekly=False),
     CommandEntry("propose", "Plan", "Write a plan of the smallest roles for what was used.", "propose:propose", FREES_MEMORY),
-    CommandEntry("next", "Plan", "Show what to do first: what gives the tenant away, then waves.", "plan:next_"),
+    CommandEntry("next", "Plan", "Show what to do first: what gives the tenant away.", "plan:next_"),
     CommandEntry("jobs", "Plan", "List the jobs of the tenant, and who does what alone.", "identities:jobs"),
     CommandEntry("plan", "Plan", "Prove, sign, deploy or comment on a written plan."),
     CommandEntry("plan verify", "", "Prove a plan on today's store, and refuse a stale one.", "plan:verify"),

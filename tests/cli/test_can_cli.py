@@ -158,7 +158,7 @@ def test_who_nobody_knows_may_do_nothing_and_is_said(db: Path, capsys: pytest.Ca
     row, err = ask(capsys, db, "can", stranger, WRITE, "--at", SCOPE)
     assert row["allowed"] == "no"
     assert stranger in err
-    _, err = ask(capsys, db, "can", "nobody@example.com", WRITE, "--at", SCOPE, code=2)
+    _, err = ask(capsys, db, "can", "nobody@example.com", WRITE, "--at", SCOPE, code=5)
     assert "nobody@example.com" in err
 
 

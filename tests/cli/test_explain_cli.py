@@ -71,8 +71,8 @@ def test_flat_formats_name_the_section_of_each_row(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.slow
-def test_a_name_that_nothing_bears_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["explain", "nobody"]) == 2
+def test_a_name_that_nothing_bears_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["explain", "nobody"]) == 5
     assert "is called `nobody`" in capsys.readouterr().err
 
 

@@ -256,7 +256,7 @@ def test_without_a_covered_day_loaded_use_counts_and_absence_takes_nothing(
     assert run(["propose", "--out", str(tmp_path / "plan"), "--as-of", END, *takes_most]) == 0
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith("Azure roles: the loaded use counts, and absence of use decides nothing")
-    assert "rightsize exports --source activity_log" in told[2]
+    assert "rightsize fetch-script --source activity_log" in told[2]
     document = json.loads((tmp_path / "plan" / "plan.json").read_text(encoding="utf-8"))
     assert {one["kind"] for one in document["proposals"]} == {"keep"}
     assert document["generated_from"]["window"]["short"]["days"] == 0

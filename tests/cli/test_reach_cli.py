@@ -88,8 +88,8 @@ def test_the_pages_fit_80_columns(
 
 
 @pytest.mark.slow
-def test_a_name_that_nothing_bears_is_a_usage_error(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["reach", "nobody at all", "--db", str(demo / "demo.duckdb")]) == 2
+def test_a_name_that_nothing_bears_is_refused(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["reach", "nobody at all", "--db", str(demo / "demo.duckdb")]) == 5
 
 
 @pytest.mark.nightly

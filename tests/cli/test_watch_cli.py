@@ -69,7 +69,6 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
         (("--fail-on", "grants"), "is neither a kind of change nor a severity"),
         (("--every", "soon"), "is not an interval"),
         (("--webhook", "json=http://example.com"), "is not an https address"),
-        (("--automation", "nobody"), "no loaded principal"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_is_told(
@@ -78,6 +77,13 @@ def test_what_makes_no_sense_is_said_before_anything_is_told(
     """Exit 2."""
     assert watch(folder, *words) == 2
     assert what in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_unknown_principal_is_said_before_anything_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 5, as for an unknown scope."""
+    assert watch(folder, "--automation", "nobody") == 5
+    assert "no loaded principal" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.propose.verify.review import plan_of
-from rightsize.render.deploy.contents import contents_of
+from rightsize.render.deploy.contents import Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.collect import collect_tenant
@@ -94,7 +94,7 @@ def test_the_script_of_a_plan_is_run_by_az(
     making = [one for one in plan.proposals if any(place.role in new for place in one.assignments)]
     wide = next(one for one in making if any("/managementgroups/" in place.scope.lower() for place in one.assignments))
     few = min((one for one in making if one is not wide), key=lambda one: (len(one.assignments), one.id))
-    contents = contents_of(plan, {}, {few.id, wide.id})
+    contents = contents_of(plan, Today(), {few.id, wide.id})
     files = {
         **{f"roles/{role.slug}.json": ROLE_FORMATS["json"].write_role(role.definition) for role in contents.roles},
         **deploy_files(contents, ["az"]),

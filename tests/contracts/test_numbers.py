@@ -52,7 +52,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     },
     "granted": {"demo": "granted +{}", "report": "These grant {} operations", "summary": "{} operations granted"},
     "used": {"demo": "\\bused +{}", "report": "and {} of them were used", "summary": "{} used "},
-    "unused": {"demo": "unused +{}", "report": "unused: a log would show it, and does not {}", "summary": "{} unused:"},
+    "unused": {"demo": "unused +{}", "report": "{} unused [(]", "summary": "{} unused:"},
     "unobservable": {"demo": "unobservable +{}", "report": "{} unobservable", "summary": "{} unobservable:"},
     "out of coverage": {"demo": "out of coverage +{}", "report": "{} out of coverage", "summary": "{} out of coverage"},
     "unexplained operations of Azure roles": {

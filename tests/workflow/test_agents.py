@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import open_store
 from rightsize.workflow.answers.agents import AgentsResult, agent_answer, show_agents
 from rightsize.workflow.answers.explain import explain
@@ -259,7 +259,7 @@ def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
     assert len(found.of(TRAVEL_APP)) == 5
     with pytest.raises(UsageError, match="names 2 agents"):
         found.of("agent 1")
-    with pytest.raises(UsageError, match="no agent or blueprint"):
+    with pytest.raises(InputError, match="no agent or blueprint"):
         found.of("nobody")
 
 

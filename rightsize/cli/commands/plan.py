@@ -54,7 +54,7 @@ def next_(
     trusted: PlanSigners,
     common: Common,
 ) -> None:
-    """Show what to do first: what gives the tenant away, then waves.
+    """Show what to do first: what gives the tenant away.
 
     Today's steps, wave 0, each have their way back; what the plan keeps is a question to its owner. Wave 1 has orphans
     and duplicates, wave 2 removals that are proved unused, wave 3 the five changes of each plane that buy most, wave 4

@@ -141,6 +141,6 @@ def _without_owner(inputs: Inputs, owners: pl.DataFrame) -> dict[str, str]:
 def _unlisted_owners(inputs: Inputs, owners: pl.DataFrame) -> Iterator[Advice]:
     held = inputs.role_assignments.filter(pl.col("principal_type") == "ServicePrincipal")["principal_id"].n_unique()
     if owners.is_empty() and held:
-        command = "rightsize exports --source application_owners --source service_principal_owners"
+        command = "rightsize fetch-script --source application_owners --source service_principal_owners"
         text = f"no owner of an application is loaded, so which of {counted(held, 'service principal')} have no living "
         yield Advice("owners", f"{text}owner is not known: `{command} > get.sh` writes a script that gets them")

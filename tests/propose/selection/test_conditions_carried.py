@@ -127,7 +127,7 @@ def test_a_part_that_cannot_carry_the_condition_alone_stays_with_the_rest_in_one
     proposal = proposal_for(plan, assignment)
     assert _made(plan, assignment) == [(SUB, SOME_READS)]
     assert sorted(strings(plan, proposal.assignments[0].role)) == ["*/read", ASSIGN, START]
-    assert "in one role at today's scope" in proposal.reason
+    assert "one role at today's scope" in proposal.reason
     assert proposal.proof.used_subset
     assert proposal.proof.granted_superset
     assert proposal.excess_after < proposal.excess_before
