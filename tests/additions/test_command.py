@@ -12,6 +12,7 @@ from tests.additions.tree import Registration, with_addition
 
 pytestmark = pytest.mark.slow
 
+
 COMMAND = '''"""`rightsize assigned`: list the role assignments of a scope."""
 
 from __future__ import annotations

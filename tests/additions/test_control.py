@@ -13,6 +13,7 @@ from tests.store.plain import make_store
 
 pytestmark = pytest.mark.slow
 
+
 FILE = """-- title: Nobody holds a role at a subscription
 -- description: Assignments at a subscription, whatever their role.
 -- severity: low

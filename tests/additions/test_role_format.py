@@ -15,6 +15,7 @@ from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 
 pytestmark = pytest.mark.slow
 
+
 FORM = '''"""Write and read a role definition as lines of text: its name, then its actions."""
 
 from collections.abc import Iterator

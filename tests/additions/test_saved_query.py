@@ -12,6 +12,7 @@ from tests.additions.tree import with_addition
 
 pytestmark = pytest.mark.slow
 
+
 QUERY = """-- title: Principals of one type
 -- description: The number of principals of a type.
 -- parameter: type text = 'User'  type of principal

@@ -99,6 +99,7 @@ def test_a_late_approval_does_not_make_two_of_one_assignment(eligible: Tiny) -> 
     assert len(activations(eligible)) == 1
 
 
+@pytest.mark.slow
 def test_two_activations_of_one_day_stay_two(eligible: Tiny) -> None:
     asked(asked(eligible), at(5, 15))
     assert [row["start_on"] for row in activations(eligible)] == [at(5), at(5, 15)]
@@ -123,6 +124,7 @@ def test_use_under_an_activation_that_has_ended_belongs_to_its_eligibility(eligi
     assert (row["events"], row["done"]) == (1, [START])
 
 
+@pytest.mark.slow
 def test_use_that_names_no_assignment_belongs_to_the_activation_that_was_running(eligible: Tiny) -> None:
     asked(asked(eligible, at(5, 10)), at(6)).use("p", START).use("p", "Microsoft.Network/networkInterfaces/write")
     assert [row["events"] for row in activations(eligible)] == [1, 0]
@@ -134,6 +136,7 @@ def test_what_nobody_activated_is_unused_whatever_shows_its_use(eligible: Tiny) 
     assert "never_activated" in controls(eligible)
 
 
+@pytest.mark.slow
 def test_an_activation_in_the_window_wakes_it_and_one_before_does_not(eligible: Tiny) -> None:
     before = dt.datetime.combine(FIRST, dt.time()) - dt.timedelta(days=3)
     assert asked(eligible, before).judged("e", "eligible")[READ] == ("unused", "never_activated")
@@ -167,6 +170,7 @@ def test_a_member_activates_the_eligibility_of_the_group_at_a_narrower_scope() -
     assert (row["eligibility_id"], row["scope"]) == ("e", RG.lower())
 
 
+@pytest.mark.slow
 def test_activations_without_a_reason_or_without_a_change_are_found(eligible: Tiny) -> None:
     found = controls(asked(eligible, justified=False))
     assert found["activation_without_reason"] == "1 of 1 activations gave no reason"
@@ -209,7 +213,7 @@ def test_durations_are_written_as_policies_have_them(hours: float, said: str) ->
     assert duration(hours) == said
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_order_of_rows_changes_nothing(eligible: Tiny) -> None:
     written(asked(asked(eligible), at(7)), "other", at(7)).use("p", START, VM, role_assignment_id="other")
     expected = eligible.analyse().activations

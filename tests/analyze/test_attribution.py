@@ -79,6 +79,7 @@ def test_who_may_only_own_a_group_is_no_member_of_it(tiny: Tiny) -> None:
     assert credited(tiny) == {(None, None, START, "unexplained", "no_grant")}
 
 
+@pytest.mark.slow
 def test_an_id_that_no_listing_shows_and_nothing_explains_is_said(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", f"{SUB}/resourceGroups/other")
     tiny.use("p", START, role_assignment_id="gone")
@@ -126,6 +127,7 @@ def test_the_plane_decides_too(tiny: Tiny) -> None:
     assert credited(tiny) == {(None, None, BLOB, "unexplained", "no_grant")}
 
 
+@pytest.mark.slow
 def test_not_actions_take_away_in_their_block_only(tiny: Tiny) -> None:
     tiny.role("minus", "*", minus=["*/start/action"]).assign("a", "p", "minus").use("p", START).use("p", WRITE)
     assert credited(tiny) == {
@@ -134,6 +136,7 @@ def test_not_actions_take_away_in_their_block_only(tiny: Tiny) -> None:
     }
 
 
+@pytest.mark.slow
 def test_an_operation_that_the_catalogue_lacks_is_matched_by_patterns(tiny: Tiny) -> None:
     tiny.role("new", "Microsoft.New/*", minus=["Microsoft.New/*/delete"]).assign("a", "p", "new")
     tiny.use("p", "Microsoft.New/things/write").use("p", "Microsoft.New/things/delete")
@@ -160,6 +163,7 @@ def test_an_assignment_that_ended_before_the_first_use_does_not_explain_it(tiny:
     assert credited(tiny) == {(None, None, START, "unexplained", "granted_later")}
 
 
+@pytest.mark.slow
 def test_what_stands_comes_before_what_would_have_to_be_activated(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").role("all", "*")
     tiny.assign("e", "p", "vm", state="eligible").assign("z", "p", "all").use("p", START)
@@ -194,6 +198,7 @@ def test_refused_calls_are_never_use(tiny: Tiny) -> None:
     assert credited(tiny) == set()
 
 
+@pytest.mark.slow
 def test_calls_that_failed_after_authorisation_or_were_only_seen_to_start_are_use(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm")
     tiny.use("p", START, succeeded=0, failed=2).use("p", WRITE, succeeded=0, started=1)
@@ -217,6 +222,7 @@ def test_a_call_that_a_role_which_is_not_loaded_may_allow_says_so(tiny: Tiny) ->
     assert (None, None, START, "unexplained", "role_definition_missing") in credited(tiny)
 
 
+@pytest.mark.slow
 def test_days_and_calls_are_counted_over_the_window(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm")
     tiny.use("p", START, succeeded=3).use("p", START.upper(), VM.lower(), succeeded=2, day=dt.date(2026, 1, 7))
@@ -239,6 +245,7 @@ def test_suspect_calls_that_nothing_grants_are_unexplained_and_quarantined(tiny:
     assert credited(tiny) == {(None, None, START, "unexplained", "quarantined")}
 
 
+@pytest.mark.slow
 def test_a_use_of_somebody_unknown_keeps_the_operation_wherever_it_may_have_been_allowed(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm").assign("b", "q", "vm", RG).cover()
     tiny.assign("c", "q", "vm", f"{SUB}/resourceGroups/rg2").use(None, START, principal_name="joe@contoso.com")
@@ -256,6 +263,7 @@ def test_unexplained_use_keeps_the_operation_for_groups_whose_members_are_not_kn
     assert tiny.judged("a")[START] == ("unused", "covered")
 
 
+@pytest.mark.slow
 def test_unexplained_use_keeps_the_operation_above_a_subscription_without_a_place(tiny: Tiny) -> None:
     tiny.add("scopes", scope=MG, kind="management_group", parent_scope="/", listed=True)
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", MG).cover().use("p", START)
@@ -263,12 +271,14 @@ def test_unexplained_use_keeps_the_operation_above_a_subscription_without_a_plac
     assert tiny.judged("a")[WRITE] == ("unused", "covered")
 
 
+@pytest.mark.slow
 def test_a_condition_may_have_refused_the_call_so_what_has_none_comes_first(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG, condition="c").assign("b", "p", "vm")
     tiny.use("p", START)
     assert credited(tiny) == {("b", "active", START, "used", "elimination")}
 
 
+@pytest.mark.slow
 def test_a_condition_inside_the_role_counts_like_one_on_the_assignment(tiny: Tiny) -> None:
     operation = "Microsoft.New/things/write"
     tiny.role("plain", "Microsoft.New/*").role("bound", operation)
@@ -277,6 +287,7 @@ def test_a_condition_inside_the_role_counts_like_one_on_the_assignment(tiny: Tin
     assert credited(tiny) == {("b", "active", operation, "used", "elimination")}
 
 
+@pytest.mark.slow
 def test_where_too_many_sets_would_be_held_apart_each_holds_all(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rightsize.analyze.verdicts.profiles.HELD_ROWS", 3)
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm", RG).assign(
@@ -292,6 +303,7 @@ def test_where_too_many_sets_would_be_held_apart_each_holds_all(tiny: Tiny, monk
 STARRED = "Microsoft.Compute/virtualMachines/*/start/action"
 
 
+@pytest.mark.slow
 def test_what_grants_a_call_for_certain_comes_before_what_may(tiny: Tiny) -> None:
     """Whether `virtualMachines/*/start/action` allows `virtualMachines/start/action`, Azure does not say."""
     tiny.role("maybe", STARRED).role("all", "*").assign("a", "p", "maybe").assign("b", "p", "all").use("p", START)

@@ -208,6 +208,7 @@ def test_switching_off_the_logs_is_told(life: Life) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_first_use_after_giving_privilege_there_is_told(life: Life) -> None:
     life.did(ANN, ASSIGN, day=DAY - dt.timedelta(days=5), scope=GROUP).did(ANN, KEYS)
     assert "after_privilege" in read_behaviour(life.inputs()).facts["kind"].to_list()
@@ -230,6 +231,7 @@ def signs_in_daily(life: Life, who: str = ANN, country: str = "GB") -> Life:
     return life
 
 
+@pytest.mark.slow
 def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: Life) -> None:
     """A country and the network there are one surprise, and not two."""
     signs_in_daily(life).did(ANN, KEYS, RUN).came(ANN, country="KP", network="192.0.2.0/24", network_number="64500")
@@ -241,6 +243,7 @@ def test_a_country_that_nobody_signs_in_from_is_told_beside_what_was_done(life: 
     assert score == pytest.approx(sum(one for one, _ in bits.values()) - bits["sign_in_network"][0], abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_country_that_peers_come_from_surprises_less(life: Life) -> None:
     signs_in_daily(life).did(ANN, KEYS).came(ANN, country="FR")
     alone = life.facts()["country"][0]
@@ -252,6 +255,7 @@ def test_where_the_log_of_sign_ins_begins_no_country_is_new(life: Life) -> None:
     assert "country" not in life.did(ANN, KEYS).came(ANN, country="KP").facts()
 
 
+@pytest.mark.slow
 def test_a_role_that_somebody_else_gave_and_that_is_used_soon_is_told_with_the_giver(life: Life) -> None:
     life.gave(BOB, ANN, day=DAY - dt.timedelta(days=3)).did(ANN, KEYS)
     assert life.facts()["after_grant"] == (4.0, BOB)
@@ -263,12 +267,14 @@ def test_what_was_given_long_ago_or_by_oneself_is_no_such_step(giver: str, ago: 
     assert "after_grant" not in life.gave(giver, ANN, day=DAY - dt.timedelta(days=ago)).did(ANN, KEYS).facts()
 
 
+@pytest.mark.slow
 def test_who_gives_roles_every_day_does_so_for_work(life: Life) -> None:
     for ago in range(2, 30):
         life.gave(BOB, f"new{ago}", day=DAY - dt.timedelta(days=ago))
     assert "after_grant" not in life.gave(BOB, ANN, day=DAY - dt.timedelta(days=1)).did(ANN, KEYS).facts()
 
 
+@pytest.mark.slow
 def test_an_activation_at_night_of_a_new_role_without_a_reason_is_told(life: Life) -> None:
     for ago in range(1, 9):
         life.activated(ANN, ago=ago)
@@ -281,6 +287,7 @@ def test_an_activation_at_night_of_a_new_role_without_a_reason_is_told(life: Lif
     assert "activated a role at 23:00, outside its hours of activating" in life.found()["sentence"][0]
 
 
+@pytest.mark.slow
 def test_activations_as_always_and_the_first_few_are_no_facts(life: Life) -> None:
     for ago in range(1, 9):
         life.activated(ANN, ago=ago, justified=False)
@@ -310,6 +317,7 @@ def test_a_guest_who_seeks_at_once_what_nobody_did_at_first_is_told_above_a_hire
     assert "more of what attackers seek than 6 of 6 others did in as many first days" in life.found()["sentence"][0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("held", "told"), [(610, True), (40, False)])
 def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, told: bool, life: Life) -> None:
     """The application has no history; only an old grant can have slept."""
@@ -322,6 +330,7 @@ def test_a_grant_that_wakes_is_told_with_role_scope_age_and_silence(held: int, t
     assert found["first_time"][0] == dt.datetime.combine(DAY, dt.time(3))
 
 
+@pytest.mark.slow
 def test_a_sleeping_grant_is_told_also_where_a_control_character_is_in_the_name_of_its_role(life: Life) -> None:
     """Whoever defines a role chooses its name."""
     life.works(MACHINE, days=50).holds(APP, days=610).did(APP, KEYS, RUN, LOGS, network="45.9.148.0/24", hour=3)
@@ -353,6 +362,7 @@ def test_first_uses_a_month_apart_add_up_to_nothing() -> None:
     assert "creep" not in creeping(120, 90, 60, 30).kinds()
 
 
+@pytest.mark.slow
 def test_order_of_rows_changes_nothing(life: Life) -> None:
     signs_in_daily(life).came(ANN, country="KP").gave(BOB, ANN, day=DAY - dt.timedelta(days=1))
     life.did(ANN, KEYS, LOGS, network="203.0.113.0/24", hour=22)
@@ -361,6 +371,7 @@ def test_order_of_rows_changes_nothing(life: Life) -> None:
     assert life.found().equals(life.found(backwards=True))
 
 
+@pytest.mark.slow
 def test_what_comes_later_changes_no_finding(life: Life) -> None:
     """Found today is what was to be found on its day."""
     life.did(ANN, KEYS, LOGS, network="203.0.113.0/24", hour=22)
@@ -379,6 +390,7 @@ def test_findings_are_the_declared_table(life: Life) -> None:
     assert set(life.found().columns) == set(columns())
 
 
+@pytest.mark.slow
 def test_a_grant_that_slept_while_its_holder_worked_elsewhere_is_told(life: Life) -> None:
     """The operations are known of its holder; where they are used, and from where, is not."""
     signs_in_daily(life).works(ANN, KEYS, RUN, ASSIGN, days=60).holds(ANN, days=300).woke(ANN, KEYS, RUN, ASSIGN)
@@ -401,6 +413,7 @@ def test_keys_of_many_resources_by_somebody_who_reads_one_a_day_are_told(
     assert all("read the secrets of 40 resources, many more than" in text for text in found["sentence"])
 
 
+@pytest.mark.slow
 def test_who_reads_keys_of_many_resources_now_and_then_surprises_less(life: Life) -> None:
     life.works(ANN, KEYS).did(ANN, KEYS)
     bits = []
@@ -424,6 +437,7 @@ def test_a_guest_surprises_more_than_a_member_who_does_the_same_at_the_same_hour
     assert of(10, BOB) < of(10, GUEST) < of(20, GUEST)
 
 
+@pytest.mark.slow
 def test_what_colleagues_do_in_a_place_is_no_surprise_of_a_hire(life: Life) -> None:
     alone = life.did(BOB, KEYS).facts(BOB)["risk_secret"][0]
     for number in range(3):

@@ -45,6 +45,7 @@ def test_the_grid_tells_what_falls_at_once_from_what_takes_further_steps(tenant:
     assert (cells["control"], cells["data"]) == ((1, 1, 0, None), (0, 0, 0, None))
 
 
+@pytest.mark.slow
 def test_subscriptions_beyond_the_widest_are_added_up(tenant: Tiny) -> None:
     many = [f"{SUB}{number}" for number in range(ROWS + 4)]
     tenant.role("net", NSG)
@@ -59,6 +60,7 @@ def test_subscriptions_beyond_the_widest_are_added_up(tenant: Tiny) -> None:
     assert set(rows[-1].cells) == set(COLUMNS)
 
 
+@pytest.mark.slow
 def test_a_subject_that_nothing_falls_with_has_no_rows(tenant: Tiny) -> None:
     assert draw_grid("p:nobody", view(tenant), view(tenant), None) == []
 

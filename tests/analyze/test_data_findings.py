@@ -43,6 +43,7 @@ def test_data_actions_on_a_vault_with_access_policies_do_nothing(tiny: Tiny) -> 
     assert ("access_beside_roles", VAULT.lower()) in found(tiny, "access_beside_roles")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("resource", "settings", "says"),
     [

@@ -89,6 +89,7 @@ def test_what_no_log_of_the_vault_could_show_is_not_unused(
     assert tiny.judged("a")[LIST] == (verdict, reason)
 
 
+@pytest.mark.slow
 def test_each_service_of_an_account_and_each_category_counts(tiny: Tiny) -> None:
     """The log of blobs says nothing of queues; writes alone say nothing of reads."""
     tiny.role("data", data=[READ, PEEK]).assign("a", "p", "data", ACCOUNT)
@@ -106,7 +107,7 @@ def test_the_lesser_audit_of_a_cluster_shows_all_but_reads(tiny: Tiny) -> None:
     assert tiny.judged("a") == {PODS: ("unobservable", "no_diagnostic_inventory"), WRITES: ("unused", "covered")}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("scope", [RG, SUB, MG, "/"])
 def test_above_resources_every_one_of_them_must_be_known_and_log(tiny: Tiny, scope: str) -> None:
     """Without a whole listing a vault may be there that nobody knows."""
@@ -126,6 +127,7 @@ def test_above_resources_every_one_of_them_must_be_known_and_log(tiny: Tiny, sco
     assert tiny.judged("a")[GET] == ("out_of_coverage", "days_missing")
 
 
+@pytest.mark.slow
 def test_a_vault_that_only_an_assignment_names_counts_like_a_listed_one(tiny: Tiny) -> None:
     """A listing shows what its reader may read; what is seen elsewhere is there all the same."""
     inventory(tiny, VAULT)
@@ -136,6 +138,7 @@ def test_a_vault_that_only_an_assignment_names_counts_like_a_listed_one(tiny: Ti
     assert tiny.judged("a")[GET] == ("unobservable", "no_diagnostic_inventory")
 
 
+@pytest.mark.slow
 def test_where_no_resource_of_the_kind_is_nothing_is_proved(tiny: Tiny) -> None:
     """A grant may wait for a vault that is made tomorrow; below a virtual machine nobody can make one."""
     inventory(tiny, VAULT)
@@ -148,6 +151,7 @@ def test_where_no_resource_of_the_kind_is_nothing_is_proved(tiny: Tiny) -> None:
     assert tiny.judged("b")[GET] == ("unused", "no_such_resource")
 
 
+@pytest.mark.slow
 def test_days_before_a_resource_was_made_need_no_log(tiny: Tiny) -> None:
     """Nobody could ask it anything."""
     tiny.assign("a", "p", "secrets", VAULT)
@@ -156,6 +160,7 @@ def test_days_before_a_resource_was_made_need_no_log(tiny: Tiny) -> None:
     assert tiny.judged("a")[GET] == ("unused", "covered")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("operation", "day", "verdict"),
     [
@@ -175,6 +180,7 @@ def test_a_setting_that_was_changed_in_the_window_makes_declared_days_doubtful(
     assert tiny.judged("a")[GET][0] == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("events", "other", "verdict"),
     [
@@ -200,6 +206,7 @@ def test_a_setting_that_was_deleted_before_the_window_sends_nothing_though_an_ol
     assert tiny.judged("a")[GET] == verdict
 
 
+@pytest.mark.slow
 def test_an_operation_that_no_rule_knows_may_have_used_anything_of_its_service(tiny: Tiny) -> None:
     """It is coverage lost for whoever did it, there, and for nobody else."""
     tiny.assign("a", "p", "secrets", VAULT).assign("b", "q", "secrets", VAULT).assign("c", "p", "secrets", OTHER)
@@ -212,6 +219,7 @@ def test_an_operation_that_no_rule_knows_may_have_used_anything_of_its_service(t
     assert (None, "SecretTeleport", "unexplained", "not_mapped", 1) in tiny.verdicts()
 
 
+@pytest.mark.slow
 def test_an_unknown_name_may_be_anybody(tiny: Tiny) -> None:
     """Logs of messages name applications; one that no listing resolves may hold any assignment there."""
     tiny.role("send", data=[SEND]).assign("a", "p", "send", f"{HUBS}/eventhubs/one").assign("b", "q", "send", RG)
@@ -231,6 +239,7 @@ def test_a_log_that_names_the_resource_only_proves_nothing_against_what_is_insid
     assert tiny.judged("a")[SEND] == ("out_of_coverage", "unexplained_use")
 
 
+@pytest.mark.slow
 def test_a_request_that_two_permissions_allow_used_the_one_that_is_granted(tiny: Tiny) -> None:
     """Putting a blob is write, or add where only that is held."""
     tiny.role("adds", data=[ADD]).role("both", data=[ADD, WRITE])
@@ -254,6 +263,7 @@ def test_what_a_vault_with_access_policies_let_through_is_use_of_no_role(tiny: T
     assert tiny.judged("a")[GET] == ("used", "elimination")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "pull", "content"),
     [
@@ -273,6 +283,7 @@ def test_a_registry_asks_for_an_action_or_a_data_action(
     assert tiny.judged("a") == {PULL: pull, CONTENT: content}
 
 
+@pytest.mark.slow
 def test_roles_of_a_service_of_its_own_are_not_replaced_by_azures(tiny: Tiny) -> None:
     """Whatever its log says, an Azure role decides nothing there."""
     tiny.role("cosmos", data=[COSMOS]).assign("a", "p", "cosmos", SUB)

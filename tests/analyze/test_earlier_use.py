@@ -35,6 +35,7 @@ def earlier(analysis: Analysis) -> set[tuple[str, str, str]]:
     return set(analysis.earlier.select("role_assignment_id", "operation", "scope").iter_rows())
 
 
+@pytest.mark.slow
 def test_an_operation_used_93_days_ago_is_not_unused(owner: Tiny) -> None:
     owner.use("p", START, day=ago(93))
     assert owner.judged("a")[START] == BEFORE
@@ -44,11 +45,13 @@ def test_an_operation_used_93_days_ago_is_not_unused(owner: Tiny) -> None:
     assert SENTENCES[OutOfCoverage.USED_BEFORE_WINDOW]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("days", "verdict"), [(400, BEFORE), (401, ("unused", "covered"))])
 def test_what_is_older_than_forget_days_is_forgotten(owner: Tiny, days: int, verdict: tuple[str, str]) -> None:
     assert owner.use("p", START, day=ago(days)).judged("a")[START] == verdict
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("forget", "verdict"), [(93, BEFORE), (92, ("unused", "covered")), (0, ("unused", "covered"))])
 def test_the_option_says_when(owner: Tiny, forget: int, verdict: tuple[str, str]) -> None:
     owner.window = Window(FIRST, LAST, forget)
@@ -61,6 +64,7 @@ def test_days_after_the_window_are_never_looked_at(owner: Tiny) -> None:
     assert owner.analyse().earlier.is_empty()
 
 
+@pytest.mark.slow
 def test_use_in_the_window_is_used_and_has_no_second_row(owner: Tiny) -> None:
     owner.use("p", START, day=ago(93)).use("p", START)
     assert owner.judged("a")[START][0] == "used"
@@ -75,6 +79,7 @@ def test_another_place_is_remembered_though_the_operation_is_used(owner: Tiny) -
     assert earlier(owner.analyse()) == {("a", START, other)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("outcome", ["failed", "started"])
 def test_authorised_calls_count_whatever_came_of_them(owner: Tiny, outcome: str) -> None:
     owner.use("p", START, day=ago(93), succeeded=0, **{outcome: 1})
@@ -91,28 +96,33 @@ def test_suspect_use_is_not_learnt_from_and_not_unused(owner: Tiny) -> None:
     assert owner.analyse().earlier.is_empty()
 
 
+@pytest.mark.slow
 def test_use_that_may_be_anybodys_leaves_nothing_unused(owner: Tiny) -> None:
     owner.use(None, START, day=ago(93), principal_name="someone@example.com")
     assert owner.judged("a")[START] == ("out_of_coverage", "unexplained_use")
 
 
+@pytest.mark.slow
 def test_the_evidence_says_under_which_assignment(owner: Tiny) -> None:
     owner.assign("b", "p", "owner", RG).use("p", START, day=ago(93), role_assignment_id="b")
     assert owner.judged("a")[START] == ("unused", "covered")
     assert owner.judged("b")[START] == BEFORE
 
 
+@pytest.mark.slow
 def test_of_several_assignments_one_that_the_window_credits_comes_first(owner: Tiny) -> None:
     owner.assign("b", "p", "owner", RG).use("p", WRITE, role_assignment_id="b").use("p", START, day=ago(93))
     assert (owner.judged("a")[START], owner.judged("b")[START]) == (("unused", "covered"), BEFORE)
 
 
+@pytest.mark.slow
 def test_use_through_a_group_is_the_groups(owner: Tiny) -> None:
     owner.role("starter", START).assign("g", "group", "starter").member("group", "q").use("q", START, day=ago(93))
     assert owner.judged("g")[START] == BEFORE
     assert owner.judged("a")[START] == ("unused", "covered")
 
 
+@pytest.mark.slow
 def test_use_under_an_assignment_that_is_gone_counts_for_its_successor(owner: Tiny) -> None:
     """The assignment of today was made after the call; what allowed it then is in no listing any more."""
     owner.role("starter", START).assign("new", "q", "starter", created_on=dt.datetime.combine(ago(50), dt.time()))
@@ -120,6 +130,7 @@ def test_use_under_an_assignment_that_is_gone_counts_for_its_successor(owner: Ti
     assert owner.judged("new")[START] == BEFORE
 
 
+@pytest.mark.slow
 def test_what_no_log_shows_all_of_keeps_its_profile_and_names_the_use(owner: Tiny) -> None:
     owner.use("p", BLOB, day=ago(93), plane="data")
     assert owner.judged("a")[BLOB] == BEFORE

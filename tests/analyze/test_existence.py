@@ -52,7 +52,7 @@ STORAGE = "Microsoft.Storage/storageAccounts"
 ALL = ["00000000-0000-0000-0000-000000000000"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_type_that_no_listing_and_no_call_shows_was_absent() -> None:
     """Complete listings and a covered log prove it; what runs on its endpoint and linked checks go, reads stay."""
     found = judged(inventoried())
@@ -64,7 +64,7 @@ def test_a_type_that_no_listing_and_no_call_shows_was_absent() -> None:
     assert state_of(inventoried(), "Microsoft.Compute/virtualMachines") == ("exists", "listed")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_log_without_its_first_day_is_enough() -> None:
     """Retention cuts the first of 90 days, so that no export can have it; logged operations are then decided, too."""
     tenant = inventoried()
@@ -184,7 +184,7 @@ BREAKS: dict[str, tuple[Callable[[SmallTenant], None], str]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(12)
 @pytest.mark.parametrize("name", BREAKS)
 def test_each_condition_alone_breaks_the_proof(name: str) -> None:
@@ -264,7 +264,7 @@ def test_an_unlisted_tree_leaves_a_management_group_open() -> None:
     assert judged(tenant, guid(102))[CONTAINER_WRITE][0] == "unobservable"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_resource_group_is_decided_by_itself() -> None:
     """Another group's deletion or resources say nothing about a group; its own do."""
     tenant = inventoried()
@@ -297,7 +297,7 @@ def _unlisted() -> SmallTenant:
     return tenant
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_provider_that_was_not_registered_had_no_resource() -> None:
     """This needs the log, and no inventory."""
     tenant = _unlisted()

@@ -28,7 +28,7 @@ def known(tiny: Tiny) -> Tiny:
     return tiny.use("other", START).sign_in("p")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_groups_come_with_the_way_to_them(known: Tiny) -> None:
     ways = {group["group_id"]: group["via"] for group in explain_tiny(known)["groups"]}
     assert ways == {"inner": [], "outer": ["inner"], "far": []}

@@ -40,6 +40,7 @@ def assigned(tiny: Tiny) -> Tiny:
     return tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm")
 
 
+@pytest.mark.slow
 def test_a_principal_that_a_complete_listing_of_its_kind_lacks_is_gone(assigned: Tiny) -> None:
     assert holder(assigned) == "unresolved"
     assert holder(listing(assigned, "groups", "servicePrincipals")) == "unresolved"
@@ -47,6 +48,7 @@ def test_a_principal_that_a_complete_listing_of_its_kind_lacks_is_gone(assigned:
     assert found(assigned, "orphaned_assignment") == {"a"}
 
 
+@pytest.mark.slow
 def test_a_deleted_principal_may_come_back(assigned: Tiny) -> None:
     """It is no orphan, whatever listing lacks it."""
     listing(assigned, "users").add("principals", principal_id="p", deleted_on=dt.datetime(2026, 1, 5))
@@ -129,6 +131,7 @@ def test_of_equal_assignments_the_smallest_id_stays_and_nothing_runs_in_circles(
     assert duplicates(tiny) == {"b": "a", "c": "a", "y": "x"}
 
 
+@pytest.mark.slow
 def test_a_chain_ends_at_what_nothing_contains(tiny: Tiny) -> None:
     tiny.role("one", START).role("two", "Microsoft.Compute/virtualMachines/*").role("three", "Microsoft.Compute/*")
     tiny.assign("a", "p", "one", RG).assign("b", "p", "two").assign("c", "p", "three")
@@ -180,6 +183,7 @@ def test_a_principal_without_sign_in_is_found_only_under_coverage(assigned: Tiny
     assert found(assigned, "no_sign_in") == set()
 
 
+@pytest.mark.slow
 def test_unexplained_use_is_found_for_who_acted(assigned: Tiny) -> None:
     assigned.use("q", START).use(None, START, principal_name="joe@contoso.com")
     assert found(assigned, "unexplained_use") == {"q", "joe@contoso.com"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def _patterns(held: list[list[PermissionBlock]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+@pytest.mark.slow
 @given(roles)
 @SOME
 def test_columns_grant_what_the_algebra_grants_by_each_reading(held: list[list[PermissionBlock]]) -> None:

@@ -42,6 +42,7 @@ def violations(tenant: Tiny) -> list[dict[str, Any]]:
     return measured(tenant).violations.filter(pl.col("basis") == "granted").to_dicts()
 
 
+@pytest.mark.slow
 def test_a_role_defeats_the_layers_of_its_operations_and_no_more(tenant: Tiny) -> None:
     tenant.role("ops", RUN, START).assign("a", "p", "ops").cover()
     assert layers(tenant, "p") == {"host_integrity": RUN}
@@ -75,6 +76,7 @@ def test_members_have_what_their_group_has_and_the_group_is_not_counted_beside_t
     assert {row["principal_id"] for row in violations(tenant)} == {"p"}
 
 
+@pytest.mark.slow
 def test_a_group_in_which_nobody_is_known_stands_for_itself(tenant: Tiny) -> None:
     tenant.role("both", NSG, RUN).assign("a", "g", "both", principal_type="Group").cover()
     assert {row["principal_id"] for row in violations(tenant)} == {"g"}
@@ -113,6 +115,7 @@ def test_what_a_condition_hedges_is_said_and_is_no_violation(tenant: Tiny) -> No
     assert answer.violations.is_empty()
 
 
+@pytest.mark.slow
 def test_only_what_was_used_is_used(tenant: Tiny) -> None:
     tenant.role("all", "*").assign("a", "p", "all").cover()
     tenant.use("p", NSG, f"{RG}/providers/Microsoft.Network/networkSecurityGroups/n").use("p", START, VM)
@@ -120,11 +123,13 @@ def test_only_what_was_used_is_used(tenant: Tiny) -> None:
     assert len(layers(tenant, "p")) == 5
 
 
+@pytest.mark.slow
 def test_data_actions_defeat_layers_too(tenant: Tiny) -> None:
     tenant.role("login", data=[ADMIN_LOGIN]).assign("a", "p", "login", VM).cover()
     assert layers(tenant, "p") == {"host_integrity": ADMIN_LOGIN}
 
 
+@pytest.mark.slow
 def test_the_answer_does_not_depend_on_the_order_of_rows(tenant: Tiny) -> None:
     tenant.role("both", "*").role("net", NSG).role("ops", RUN).member("g", "p", "q")
     tenant.assign("a", "g", "net").assign("b", "p", "ops").assign("c", "q", "both", RG).cover()

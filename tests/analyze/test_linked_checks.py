@@ -32,6 +32,7 @@ def holder(tiny: Tiny) -> Tiny:
     return tiny.role("all", *operations).role("export", EXPORT, KEYS).role("write", SNAPSHOT).cover()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "checked"), [(SNAPSHOT, EXPORT), (SETTING, KEYS), (MACHINE, DISK), (EXEMPTION, EXEMPT)]
 )
@@ -58,6 +59,7 @@ def test_the_write_counts_through_another_assignment_and_through_a_group(holder:
     assert holder.judged("through")[EXPORT] == LINKED
 
 
+@pytest.mark.slow
 def test_the_write_of_a_member_counts_for_the_group_and_not_for_other_members(holder: Tiny) -> None:
     """Two people of one group share what the group holds, and nothing else."""
     holder.member("g", "p", "q").assign("through", "g", "export")
@@ -97,6 +99,7 @@ def test_what_was_used_stays_used(holder: Tiny) -> None:
     assert {row[1] for row in used} == {SNAPSHOT, EXPORT}
 
 
+@pytest.mark.slow
 def test_assignments_with_the_same_linked_checks_share_a_profile(holder: Tiny) -> None:
     """Who wrote the same is judged alike, and who wrote nothing apart."""
     for name in ("p", "q", "r"):
@@ -137,6 +140,7 @@ def deployer(tiny: Tiny) -> Tiny:
     return tiny.use("p", API_KEYS, f"{S2}{COMPONENT_AT[len(SUB) :]}", succeeded=0, denied=1)
 
 
+@pytest.mark.slow
 def test_a_refusal_and_a_reference_tie_an_operation_to_a_write(deployer: Tiny) -> None:
     """No rule has this pair; who was not refused did not show it."""
     assert deployer.judged("a")[API_KEYS] == LINKED

@@ -31,8 +31,6 @@ from tests.propose.small_tenant import (
     guid,
 )
 
-pytestmark = pytest.mark.slow
-
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/a"
 NOBODY = pl.Series([], dtype=pl.String)
 Change = Callable[[SmallTenant], None]
@@ -120,6 +118,7 @@ def load_log_of_data(tenant: SmallTenant) -> None:
             tenant.add("coverage", **row, scope=scope, day=DAY0 + dt.timedelta(days=offset))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("made", "load", "items"),
     [
@@ -146,11 +145,13 @@ def test_no_more_becomes_decidable_than_was_promised(
     assert all(came <= one.excess for one in promises if one.item in items) or len(items) > 1
 
 
+@pytest.mark.slow
 def test_a_tenant_with_everything_gets_no_promise_but_for_reads() -> None:
     """What is there is not missing; the sign-in logs of users who had no token stay."""
     assert set(promised(inventoried())) <= {"providers", "sign_ins:user", "sign_ins:service_principal"}
 
 
+@pytest.mark.slow
 def test_what_was_done_or_is_there_is_never_promised() -> None:
     """A holder with calls had a token, so no sign-in log decides; a type that the log shows was not absent."""
     tenant = without_inventory()
@@ -163,6 +164,7 @@ def test_what_was_done_or_is_there_is_never_promised() -> None:
     assert found["inventory"].excess_alone == found["inventory"].excess > 0
 
 
+@pytest.mark.slow
 def test_an_operation_that_needs_two_things_is_promised_with_both() -> None:
     """Absence also needs a log of every day; the promise names what else it takes."""
     tenant = with_thirty_days()
@@ -172,6 +174,7 @@ def test_an_operation_that_needs_two_things_is_promised_with_both() -> None:
     assert found.excess_alone == 0 < found.excess
 
 
+@pytest.mark.slow
 def test_shared_promises_count_once() -> None:
     tenant = with_thirty_days()
     del tenant.rows["inventories"]
@@ -192,6 +195,7 @@ def in_two_subscriptions() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_each_scope_has_a_part_of_the_promise() -> None:
     """What is above both needs both, so each part alone decides less than the two together."""
     decidable, _, promises = judged(in_two_subscriptions())
@@ -203,6 +207,7 @@ def test_each_scope_has_a_part_of_the_promise() -> None:
     assert sum(one.excess_alone for one in promise.parts) < promise.excess_alone
 
 
+@pytest.mark.slow
 def test_days_may_be_declared_at_one_scope_and_loaded_at_another() -> None:
     """Both meet the same need, so that a mixed set decides as much as one of a kind."""
     decidable, _, promises = judged(in_two_subscriptions())
@@ -228,6 +233,7 @@ def eligible_twice() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.nightly
 def test_a_request_may_tell_which_eligible_assignment_was_activated() -> None:
     """The history of PIM is promised where an activation names no scope, and what it decides is within the bound."""
     tenant = eligible_twice()
@@ -243,6 +249,7 @@ def test_a_request_may_tell_which_eligible_assignment_was_activated() -> None:
     assert "pim_history" not in promised(tenant)
 
 
+@pytest.mark.slow
 def test_unused_excess_waits_for_activation_rules_only_where_something_stays() -> None:
     """A plan removes an eligible assignment whole without them; one that it narrows takes its rules along."""
     tenant = eligible_twice()
@@ -261,6 +268,7 @@ def test_unused_excess_waits_for_activation_rules_only_where_something_stays() -
     assert held_for_rules(weigh_cells(dormant, NOBODY), dormant, pl.DataFrame(schema=key)).is_empty()
 
 
+@pytest.mark.nightly
 def test_an_expected_value_needs_like_scopes() -> None:
     """A log that this store has nowhere has no expected value; one that it has at another scope does."""
     tenant = without_log_of_data()
@@ -280,6 +288,7 @@ def test_an_expected_value_needs_like_scopes() -> None:
     assert promise.expected == promise.excess
 
 
+@pytest.mark.slow
 def test_use_and_spared_holders_are_no_excess() -> None:
     """Operations with a row of their own are left out, and so are the assignments of spared holders."""
     inputs = inventoried().inputs()
@@ -290,6 +299,7 @@ def test_use_and_spared_holders_are_no_excess() -> None:
     assert weigh_cells(analysis, pl.Series([guid(1)])).filter(pl.col("principal_id") == guid(1)).is_empty()
 
 
+@pytest.mark.slow
 def test_only_days_between_logged_days_may_be_declared() -> None:
     tenant = SmallTenant()
     cover(tenant, range(20, 40), SUB)
@@ -302,6 +312,7 @@ def test_only_days_between_logged_days_may_be_declared() -> None:
     assert inner == [(SUB, day(first + 40), day(first + 49))]
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_changes_nothing() -> None:
     tenant = with_thirty_days()
     promises = judged(tenant)[2]

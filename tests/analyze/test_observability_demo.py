@@ -18,6 +18,8 @@ from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window, choose_window
 from rightsize.store.connection import open_store
 
+pytestmark = pytest.mark.slow
+
 KEY = ("role_assignment_id", "state", "plane")
 NOBODY = pl.Series([], dtype=pl.String)
 Without = Callable[[Inputs, Window], Inputs]
@@ -103,7 +105,6 @@ def no_principals(inputs: Inputs, _: Window) -> Inputs:
     return replace(inputs, principals=inputs.principals.clear())
 
 
-@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("without", "items"),

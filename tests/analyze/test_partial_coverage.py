@@ -38,6 +38,7 @@ def covered_days(analysis: Analysis, assignment: str) -> set[int | None]:
     return set(rows["covered_days"])
 
 
+@pytest.mark.slow
 def test_what_the_log_of_sixty_five_days_does_not_show_is_unused(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(25, 90)).use("p", START, day=dt.date(2026, 2, 1))
     assert wide.judged("a")[DELETE] == PART
@@ -46,18 +47,21 @@ def test_what_the_log_of_sixty_five_days_does_not_show_is_unused(wide: Tiny) -> 
     assert find_gaps(wide.analyse()).covered(wide.window).rows() == [("a", "active", 65)]
 
 
+@pytest.mark.slow
 def test_use_on_a_day_without_a_log_is_use(wide: Tiny) -> None:
     """A row says what it says, whatever the log of its day lacks."""
     wide.assign("a", "p", "vm").cover(days=range(25, 90)).use("p", START, day=dt.date(2026, 1, 5))
     assert wide.judged("a")[START] == ("used", "elimination")
 
 
+@pytest.mark.slow
 def test_use_before_the_window_is_never_unused(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(25, 90)).use("p", START, day=dt.date(2025, 12, 29))
     assert wide.judged("a")[START] == ("out_of_coverage", "used_before_window")
     assert wide.judged("a")[DELETE] == PART
 
 
+@pytest.mark.slow
 def test_with_less_nothing_is_concluded(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(31, 90))
     assert wide.judged("a")[DELETE] == LESS
@@ -84,6 +88,7 @@ def test_of_several_subscriptions_the_days_count_that_all_logs_cover(wide: Tiny)
     assert wide.judged("a")[DELETE] == ("out_of_coverage", "scope_not_covered")
 
 
+@pytest.mark.slow
 def test_a_log_of_the_whole_window_says_so(wide: Tiny) -> None:
     wide.assign("a", "p", "vm").cover(days=range(90))
     assert wide.judged("a")[DELETE] == ("unused", "covered")

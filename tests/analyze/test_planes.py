@@ -71,7 +71,7 @@ def store(monkeypatch: pytest.MonkeyPatch) -> FakeStore:
     return store
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_analyze_has_a_row_for_each_plane(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--min-window", "10", "-o", "json"]) == 0
     found = {row["plane"]: row for row in json.loads(capsys.readouterr().out) if row["principal_id"] == "p"}

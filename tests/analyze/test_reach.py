@@ -82,27 +82,32 @@ def test_whoever_runs_commands_on_a_machine_acts_as_its_identity(tenant: Tiny) -
     assert ways(tenant, "p:p")["p:mi"] == [(f"r:{VM.lower()}", True), ("p:mi", True)]
 
 
+@pytest.mark.slow
 def test_a_machine_that_falls_takes_what_its_identity_holds(tenant: Tiny) -> None:
     tenant.role("net", NSG).assign("b", "mi", "net")
     row = reach(tenant)[VM.lower(), "active"]
     assert (row["kind"], row["identities"], row["layers"]) == ("resource", 1, ["network_segmentation"])
 
 
+@pytest.mark.slow
 def test_starting_a_machine_gives_nothing_further(tenant: Tiny) -> None:
     tenant.role("starter", START).role("net", NSG).assign("a", "p", "starter").assign("b", "mi", "net")
     assert ("p", "active") not in reach(tenant)
 
 
+@pytest.mark.slow
 def test_a_role_elsewhere_does_not_reach_the_machine(tenant: Tiny) -> None:
     tenant.role("ops", RUN).assign("a", "p", "ops", f"{SUB}/resourceGroups/other")
     assert reach(tenant)["p", "active"]["resources"] == 0
 
 
+@pytest.mark.slow
 def test_members_reach_what_their_group_does(tenant: Tiny) -> None:
     tenant.role("ops", RUN).assign("a", "g", "ops").member("g", "p")
     assert reach(tenant)["p", "active"]["identities"] == 1
 
 
+@pytest.mark.slow
 def test_an_attached_identity_comes_from_the_listing_of_resources_too(tenant: Tiny) -> None:
     tenant.role("web", SITE_WRITE).assign("a", "p", "web", RG)
     tenant.add(
@@ -127,6 +132,7 @@ def test_trusting_an_outsider_gives_a_user_assigned_identity(tenant: Tiny) -> No
     assert ways(tenant, "p:p")["p:ua"] == [("p:ua", True)]
 
 
+@pytest.mark.slow
 def test_an_access_policy_counts_only_where_the_vault_goes_by_policies(tenant: Tiny) -> None:
     tenant.role("kv", POLICY).assign("a", "p", "kv", RG)
     secrets = f"s:{VAULT.lower()}"
@@ -141,6 +147,7 @@ def test_an_access_policy_counts_only_where_the_vault_goes_by_policies(tenant: T
     assert secrets not in ways(tenant, "p:p", resources=by_roles)
 
 
+@pytest.mark.slow
 def test_keys_of_an_account_may_hold_the_code_of_an_app_beside_it(tenant: Tiny) -> None:
     tenant.role("keys", KEYS).assign("a", "p", "keys", STORE)
     assert ways(tenant, "p:p")[f"r:{SITE.lower()}"] == [(f"s:{STORE.lower()}", True), (f"r:{SITE.lower()}", False)]
@@ -154,6 +161,7 @@ def test_keys_of_an_account_may_hold_the_code_of_an_app_beside_it(tenant: Tiny) 
     assert f"s:{STORE.lower()}" not in ways(tenant, "p:p", resources=closed)
 
 
+@pytest.mark.slow
 def test_assigning_roles_gives_everything_below(tenant: Tiny) -> None:
     tenant.role("uaa", ASSIGN).role("net", NSG).assign("a", "p", "uaa", RG).assign("b", "mi", "net")
     row = reach(tenant)["p", "active"]
@@ -161,6 +169,7 @@ def test_assigning_roles_gives_everything_below(tenant: Tiny) -> None:
     assert len(row["layers"]) == 6
 
 
+@pytest.mark.slow
 def test_a_condition_limits_assigning_to_the_roles_that_it_names(tenant: Tiny) -> None:
     starter = "11111111-0000-0000-0000-000000000000"
     limited = (
@@ -178,6 +187,7 @@ def test_a_condition_that_nobody_understands_may_allow_everything(tenant: Tiny) 
     assert ways(tenant, "p:p")[f"a:{RG.lower()}"] == [(f"a:{RG.lower()}", False)]
 
 
+@pytest.mark.slow
 def test_owners_of_groups_and_applications_have_what_these_hold(tenant: Tiny) -> None:
     tenant.role("ops", RUN).assign("a", "g", "ops").assign("b", "sp", "ops")
     for who, kind in (("g", "Group"), ("sp", "ServicePrincipal"), ("p", "User"), ("q", "User")):
@@ -191,6 +201,7 @@ def test_owners_of_groups_and_applications_have_what_these_hold(tenant: Tiny) ->
     assert ways(tenant, "p:q", object_owners=owners)["p:sp"] == [("p:sp", True)]
 
 
+@pytest.mark.slow
 def test_a_directory_role_that_adds_credentials_gives_every_application(tenant: Tiny) -> None:
     tenant.role("owner", "*").assign("a", "sp", "owner")
     tenant.add("principals", principal_id="sp", principal_type="ServicePrincipal")
@@ -212,6 +223,7 @@ def test_a_directory_role_that_adds_credentials_gives_every_application(tenant: 
     assert ("p", "active") not in reach(tenant, directory_roles=roles, directory_role_assignments=part)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("permission", "takes_tenant", "layers"),
     [
@@ -239,6 +251,7 @@ def test_an_application_permission_of_graph_leads_into_azure(
     assert (found["takes_tenant"], len(found["layers"])) == (takes_tenant, layers)
 
 
+@pytest.mark.slow
 def test_a_global_administrator_takes_the_tenant(tenant: Tiny) -> None:
     tenant.add("principals", principal_id="p", principal_type="User")
     held = [{"role_assignment_id": "d", "state": "eligible", "principal_id": "p",
@@ -256,6 +269,7 @@ def test_what_was_used_reaches_no_further_than_what_was_done(tenant: Tiny) -> No
     assert reach(tenant, "used")["p", "active"]["resources"] == 1
 
 
+@pytest.mark.slow
 def test_escalations_name_the_first_step_with_its_permission_and_place(tenant: Tiny) -> None:
     tenant.role("ops", RUN).assign("a", "p", "ops", RG)
     inputs, analysis = tenant.inputs(), tenant.analyse()

@@ -44,6 +44,7 @@ def consent(api: str, permission: str, user: str | None = None) -> list[dict[str
              "consent_type": "Principal" if user else "AllPrincipals", "principal_id": user}]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_an_application_acts_in_azure_as_the_user_who_consented(tenant: Tiny) -> None:
     """Never for certain, since he has to sign in to it, and never as anybody else."""
     people(tenant, client="ServicePrincipal", arm="ServicePrincipal", ann="User", bob="User")
@@ -54,6 +55,7 @@ def test_an_application_acts_in_azure_as_the_user_who_consented(tenant: Tiny) ->
     assert ways(tenant, "p:client", permission_grants=grants)["p:mi"][0] == ("d:ann", False)
 
 
+@pytest.mark.slow
 def test_consent_for_everybody_lets_it_act_as_whoever_signs_in(tenant: Tiny) -> None:
     people(tenant, client="ServicePrincipal", arm="ServicePrincipal", ann="User", bob="User", robot="ServicePrincipal")
     tenant.role("ops", RUN).role("all", "*").assign("a", "team", "ops", RG).assign("b", "robot", "all")
@@ -71,6 +73,7 @@ def test_a_global_administrator_who_signs_in_gives_azure_too(tenant: Tiny) -> No
     assert reach(tenant, **held)["client", "active"]["takes_tenant"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("role", "permission", "user", "reached"),
     [
@@ -93,6 +96,7 @@ def test_a_delegated_permission_of_graph_does_what_its_user_may(
     assert (("client", "active") in reach(tenant, **held)) is reached
 
 
+@pytest.mark.slow
 def test_a_delegated_permission_reaches_what_its_user_owns(tenant: Tiny) -> None:
     people(tenant, client="ServicePrincipal", graph="ServicePrincipal", ann="User", other="ServicePrincipal")
     tenant.role("net", NSG).assign("a", "other", "net")
@@ -101,6 +105,7 @@ def test_a_delegated_permission_reaches_what_its_user_owns(tenant: Tiny) -> None
     assert ways(tenant, "p:client", **held)["p:other"] == [("p:other", False)]
 
 
+@pytest.mark.slow
 def test_a_role_over_a_unit_reaches_its_members_only(tenant: Tiny) -> None:
     """Users and groups in the unit, without the members of its groups, and nobody who holds a directory role."""
     people(tenant, admin="User", ann="User", bob="User", boss="User", team="Group", cleo="User")
@@ -119,6 +124,7 @@ def test_a_role_over_a_unit_reaches_its_members_only(tenant: Tiny) -> None:
     }
 
 
+@pytest.mark.slow
 def test_nobody_but_its_own_administrators_changes_who_is_in_a_restricted_unit(tenant: Tiny) -> None:
     people(tenant, admin="User", own="User", ann="User", chief="User")
     tenant.role("net", NSG).assign("a", "ann", "net")
@@ -133,12 +139,14 @@ def test_nobody_but_its_own_administrators_changes_who_is_in_a_restricted_unit(t
     assert "p:ann" in ways(tenant, "p:chief", **held)
 
 
+@pytest.mark.slow
 def test_a_role_over_one_application_adds_a_credential_to_it(tenant: Tiny) -> None:
     people(tenant, ann="User", one="ServicePrincipal", two="ServicePrincipal")
     held = {"directory_roles": ROLES, "directory_role_assignments": [holding("ann", "apps", "/one")]}
     assert {end for end in ways(tenant, "p:ann", **held) if end[0] == "p"} == {"p:one"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("access", ["member", "owner"])
 def test_an_eligible_membership_counts_once_it_can_be_activated(tenant: Tiny, access: str) -> None:
     people(tenant, ann="User", team="Group")
@@ -162,6 +170,7 @@ def trusted(tenant: Tiny, **more: Any) -> dict[str, Any]:
     return {"federated_credentials": [github, pod]} | more
 
 
+@pytest.mark.slow
 def test_an_outside_subject_is_an_entry_of_its_own(tenant: Tiny) -> None:
     held = trusted(tenant)
     rows = reach(tenant, **held)
@@ -170,6 +179,7 @@ def test_an_outside_subject_is_an_entry_of_its_own(tenant: Tiny) -> None:
     assert rows[f"{ISSUER[:-1]} {POD}", "active"]["layers"] == ["network_segmentation"]
 
 
+@pytest.mark.slow
 def test_whoever_runs_pods_is_any_service_account_of_the_cluster(tenant: Tiny) -> None:
     people(tenant, ann="User")
     held = trusted(tenant)
@@ -183,6 +193,7 @@ def test_whoever_runs_pods_is_any_service_account_of_the_cluster(tenant: Tiny) -
     assert [end for end, _ in steps] == [f"r:{CLUSTER.lower()}", f"o:{ISSUER[:-1]} {POD}", "p:ua"]
 
 
+@pytest.mark.slow
 def test_a_managed_identity_that_an_application_trusts_becomes_it(tenant: Tiny) -> None:
     people(tenant, app="ServicePrincipal")
     trust = [{"object_id": "x", "name": "n", "app_id": "app-app", "issuer": "https://login.example/t/v2.0",
@@ -190,6 +201,7 @@ def test_a_managed_identity_that_an_application_trusts_becomes_it(tenant: Tiny) 
     assert "p:app" in ways(tenant, "p:mi", federated_credentials=trust)
 
 
+@pytest.mark.slow
 def test_each_kind_of_way_has_a_row_among_the_escalations(tenant: Tiny) -> None:
     people(tenant, client="ServicePrincipal", arm="ServicePrincipal", ann="User", team="Group")
     held = trusted(tenant) | {"permission_grants": consent("arm", "user_impersonation"), "directory_roles": ROLES}
@@ -221,6 +233,7 @@ def agents(tenant: Tiny) -> None:
     tenant.role("net", NSG).role("ops", RUN).assign("a", "two-user", "net").assign("b", "one", "ops", RG)
 
 
+@pytest.mark.slow
 def test_whoever_owns_a_blueprint_acts_as_its_agents_and_their_users(tenant: Tiny) -> None:
     """The blueprint's application has another id than its principal; a sponsor may only enable and disable."""
     agents(tenant)
@@ -233,6 +246,7 @@ def test_whoever_owns_a_blueprint_acts_as_its_agents_and_their_users(tenant: Tin
     assert ways(tenant, "p:boss", **held) == {}
 
 
+@pytest.mark.slow
 def test_nobody_takes_an_agent_but_through_its_blueprint(tenant: Tiny) -> None:
     """Agent identities have no credential, and their user accounts no sign-in that somebody could reset."""
     agents(tenant)
@@ -247,12 +261,14 @@ def test_nobody_takes_an_agent_but_through_its_blueprint(tenant: Tiny) -> None:
     assert {"p:admin", "p:one"} <= ways(tenant, "p:ann", **held).keys()
 
 
+@pytest.mark.slow
 def test_the_owner_of_an_agent_identity_may_be_able_to_act_as_it(tenant: Tiny) -> None:
     agents(tenant)
     held = {"object_owners": [{"object_id": "one", "owner_id": "ann", "app_id": None}]}
     assert ways(tenant, "p:ann", **held)["p:one"] == [("p:one", False)]
 
 
+@pytest.mark.slow
 def test_an_agent_takes_what_it_inherits(tenant: Tiny) -> None:
     """What its blueprint's principal holds counts for it where the blueprint lets agents inherit it."""
     agents(tenant)

@@ -58,6 +58,7 @@ def test_a_token_of_somebody_unknown_may_be_anybodys(reader: Tiny) -> None:
     assert reader.judged("a")[READ] == UNOBSERVABLE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("principal_type", "log"), [("ServicePrincipal", "service_principal"), ("ManagedIdentity", "managed_identity")]
 )
@@ -69,6 +70,7 @@ def test_each_kind_of_principal_is_judged_by_its_own_log(reader: Tiny, principal
     assert reader.judged("a")[READ] == UNUSED
 
 
+@pytest.mark.slow
 def test_a_service_principal_that_no_listing_describes_may_be_a_managed_identity(reader: Tiny) -> None:
     reader.assign("a", "p", "reader", principal_type="ServicePrincipal").cover_sign_ins("service_principal")
     assert reader.judged("a")[READ] == UNOBSERVABLE
@@ -130,6 +132,7 @@ def test_who_got_no_token_at_all_used_nothing_that_no_log_shows(holder: Tiny) ->
     assert (found[READ], found[WRITE]) == (UNUSED, ("unused", "covered"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prepare",
     [
@@ -147,6 +150,7 @@ def test_any_sign_of_a_token_leaves_it_open(holder: Tiny, prepare: Callable[[Tin
     assert holder.judged("a")[CONTAINER] == ("unobservable", "data_endpoint")
 
 
+@pytest.mark.slow
 def test_a_call_without_a_token_takes_the_certainty_about_reads_away(holder: Tiny) -> None:
     """An identity of Azure itself may act without a sign-in that the logs show."""
     holder.use("p", WRITE)

@@ -24,6 +24,7 @@ def scores(tiny: Tiny, principal: str = "p", plane: str = "control") -> dict[str
     return table.filter((pl.col("principal_id") == principal) & (pl.col("plane") == plane)).row(0, named=True)
 
 
+@pytest.mark.slow
 def test_a_principal_is_granted_what_its_groups_are(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").role("net", "Microsoft.Network/*").member("g", "p").cover()
     tiny.assign("a", "p", "vm").assign("b", "g", "net", RG).assign("c", "p", "vm", RG).use("p", START)
@@ -32,12 +33,14 @@ def test_a_principal_is_granted_what_its_groups_are(tiny: Tiny) -> None:
     assert [row[name] for name in counts] == [6, 1, 3, 2, 0]
 
 
+@pytest.mark.slow
 def test_the_best_verdict_of_several_assignments_counts(tiny: Tiny) -> None:
     tiny.role("start", START).assign("a", "p", "start").assign("b", "p", "start", "/subscriptions/s2").cover()
     row = scores(tiny)
     assert (row["granted"], row["unused"], row["out_of_coverage"]) == (1, 0, 1)
 
 
+@pytest.mark.slow
 def test_use_by_others_of_a_groups_assignment_is_the_groups_use_and_not_the_principals(tiny: Tiny) -> None:
     tiny.role("start", START).assign("a", "g", "start", principal_type="Group").member("g", "p", "q").cover()
     tiny.use("q", START)
@@ -45,17 +48,20 @@ def test_use_by_others_of_a_groups_assignment_is_the_groups_use_and_not_the_prin
     assert scores(tiny, "p")["unused"] == 1
 
 
+@pytest.mark.slow
 def test_use_outside_of_the_catalogue_counts_as_granted_and_used(tiny: Tiny) -> None:
     tiny.role("all", "*").assign("a", "p", "all").cover().use("p", "Microsoft.New/things/write")
     row = scores(tiny)
     assert (row["used"], row["granted"]) == (1, 10)
 
 
+@pytest.mark.slow
 def test_everybody_whom_an_assignment_reaches_has_a_row(tiny: Tiny) -> None:
     row = scores(tiny.assign("a", "g", "missing").member("g", "p"))
     assert row | {"granted": 0, "creep": 0.0, "risk": 0.0} == row
 
 
+@pytest.mark.slow
 def test_creep_follows_the_written_formula(tiny: Tiny) -> None:
     tiny.role("vm", START, DELETE).assign("a", "p", "vm", RG).cover().use("p", START)
     weights = risk_weights()
@@ -64,6 +70,7 @@ def test_creep_follows_the_written_formula(tiny: Tiny) -> None:
     assert scores(tiny)["creep"] == pytest.approx(100 * share * (excess / 6_000_000) ** 0.3, abs=0.05)
 
 
+@pytest.mark.slow
 def test_risk_grows_with_the_reach_of_the_scope(tiny: Tiny) -> None:
     tiny.role("vm", START, DELETE)
     for principal, scope in (("p", VM), ("q", RG), ("r", SUB), ("s", "/")):
@@ -120,6 +127,7 @@ def test_granting_more_never_lowers_creep_and_using_more_never_raises_it(
     assert scores(build(grants, sorted({*used, also})))["creep"] <= before["creep"]
 
 
+@pytest.mark.slow
 @given(st.lists(_GRANT, min_size=1, max_size=4))
 @FEWEST
 def test_creep_is_zero_when_everything_granted_is_used(grants: list[tuple[str, str, str]]) -> None:

@@ -28,12 +28,14 @@ def owner(tiny: Tiny) -> Tiny:
     return tiny.role("owner", "*").assign("a", "p", "owner").cover()
 
 
+@pytest.mark.slow
 def test_a_display_name_of_the_catalogue_is_its_operation(owner: Tiny) -> None:
     owner.use("p", " START virtual machine ")
     assert owner.judged("a")[START] == ("used", "elimination")
     assert owner.judged("a")[WRITE] == UNUSED
 
 
+@pytest.mark.slow
 def test_the_type_that_was_acted_on_tells_equal_names_apart(owner: Tiny) -> None:
     owner.use("p", "Create or Update", f"{VM}/extensions/e")
     assert (owner.judged("a")[RUN][0], owner.judged("a")[WRITE]) == ("used", UNUSED)
@@ -58,6 +60,7 @@ def test_the_one_operation_of_a_provider_with_a_name_is_meant(owner: Tiny, is_wh
     assert owner.judged("a")[WRITE] == (UNUSED if is_whole else UNNAMED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [LOCAL, "Créer/mettre à jour une machine", "Erstellen/Aktualisieren", "?"])
 def test_a_text_that_nothing_knows_leaves_no_change_of_the_type_unused(owner: Tiny, text: str) -> None:
     """Changes of what lies inside a resource count too; reads are never logged, and other types are not touched."""
@@ -74,6 +77,7 @@ def test_a_text_that_nothing_knows_leaves_no_change_of_the_type_unused(owner: Ti
     assert (row["operation"], row["scope"], row["reason"], row["events"]) == (text, VM, "not_mapped", 1)
 
 
+@pytest.mark.slow
 def test_it_concerns_what_its_caller_holds_around_the_resource(owner: Tiny) -> None:
     owner.assign("b", "q", "owner").assign("c", "p", "owner", f"{SUB}/resourceGroups/other")
     owner.assign("g", "group", "owner", RG).member("group", "p").use("p", LOCAL)
@@ -81,11 +85,13 @@ def test_it_concerns_what_its_caller_holds_around_the_resource(owner: Tiny) -> N
     assert held == {"a": UNNAMED, "b": UNUSED, "c": UNUSED, "g": UNNAMED}
 
 
+@pytest.mark.slow
 def test_of_an_unknown_caller_it_may_be_anybodys(owner: Tiny) -> None:
     owner.assign("b", "q", "owner").use(None, LOCAL, principal_name="someone@example.com")
     assert owner.judged("a")[START] == owner.judged("b")[START] == UNNAMED
 
 
+@pytest.mark.slow
 def test_in_a_group_it_may_be_any_change_of_the_group(owner: Tiny) -> None:
     group = "Microsoft.Resources/subscriptions/resourceGroups/write"
     owner.add("operations", operation=group, is_data_action=False, is_guess=False).use("p", LOCAL, RG)
@@ -101,15 +107,18 @@ def test_a_refusal_is_demand_and_a_suspect_call_is_quarantined(owner: Tiny) -> N
     assert owner.judged("a")[START] == ("out_of_coverage", "quarantined")
 
 
+@pytest.mark.slow
 def test_days_before_the_window_count_until_they_are_forgotten(owner: Tiny) -> None:
     assert owner.use("p", LOCAL, day=dt.date(2025, 10, 10)).judged("a")[START] == UNNAMED
 
 
+@pytest.mark.slow
 def test_named_use_beside_it_is_used(owner: Tiny) -> None:
     owner.use("p", LOCAL).use("p", START)
     assert (owner.judged("a")[START][0], owner.judged("a")[WRITE]) == ("used", UNNAMED)
 
 
+@pytest.mark.slow
 def test_a_star_does_not_make_a_text_an_operation_of_the_role(owner: Tiny) -> None:
     """`*` matches every string; taken for use, the text would keep the whole role."""
     owner.use("p", "Erstellen/Aktualisieren virtueller Computer")

@@ -25,6 +25,7 @@ def sets(analysis: Analysis) -> dict[str, set[str]]:
     return {name: set(names) for name, names in analysis.sets.group_by("set_id").agg("operation").iter_rows()}
 
 
+@pytest.mark.slow
 def test_a_counted_row_names_the_set_that_it_counts(tiny: Tiny) -> None:
     analysis = tenant(tiny).analyse()
     known = sets(analysis)
@@ -36,6 +37,7 @@ def test_a_counted_row_names_the_set_that_it_counts(tiny: Tiny) -> None:
         assert row["operations"] == len(known[row["set_id"]] - set(named))
 
 
+@pytest.mark.slow
 def test_equal_sets_of_two_roles_are_listed_once(tiny: Tiny) -> None:
     analysis = tenant(tiny).analyse()
     by_assignment = {

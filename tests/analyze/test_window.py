@@ -26,6 +26,7 @@ def test_as_of_ends_the_window_before_its_day(tiny: Tiny) -> None:
     assert (window.first_day, window.last_day, window.days) == (dt.date(2026, 1, 1), dt.date(2026, 1, 7), 7)
 
 
+@pytest.mark.slow
 def test_days_before_the_data_begin_stay_in_the_window_and_are_missing(tiny: Tiny) -> None:
     tiny.role("vm", "Microsoft.Compute/*").assign("a", "p", "vm").cover()
     tiny.window = choose_window(tiny.inputs(), days=90)

@@ -89,6 +89,7 @@ def test_no_other_host_passes(url: str) -> None:
         GUARD.check("GET", url)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=12), st.text(max_size=40))
 @MANY
 def test_nothing_passes_by_accident(method: str, rest: str) -> None:

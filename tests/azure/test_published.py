@@ -25,6 +25,7 @@ def url(service: Loopback, monkeypatch: pytest.MonkeyPatch) -> str:
     return f"{service.url}{GRAPH_MAP}"
 
 
+@pytest.mark.slow
 def test_a_file_is_fetched_once_and_then_asked_after(service: Loopback, url: str) -> None:
     first = fetch_published(url, "", Hurried())
     assert first.content

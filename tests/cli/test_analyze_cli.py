@@ -69,7 +69,7 @@ def test_verdicts_and_findings_are_written_to_the_store(store: FakeStore, capsys
     assert store.answers["verdicts"].filter(pl.col("verdict") == "used")["operation"].to_list() == [START]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_hostile_name_does_not_move_the_cursor(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "--min-window", "10"]) == 0
     assert "\x1b" not in capsys.readouterr().out

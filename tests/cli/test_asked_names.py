@@ -196,7 +196,7 @@ def test_a_scope_is_named_by_a_name_that_is_printed(ask: Ask, name: str, scope: 
     assert (code, json.loads(out)["scope"]) == (0, scope)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_batch_answers_what_it_can_and_says_what_it_does_not_know(ask: Ask, tmp_path: Path) -> None:
     """A misspelt name is no `no`; the other questions are answered all the same."""
     questions = [
@@ -248,7 +248,7 @@ def test_options_of_a_plan_take_scopes_and_people_as_they_are_printed(store: Pat
             resolve_scopes(opened, ["rg-porta"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_declared_log_may_name_its_scope(store: Path, tmp_path: Path) -> None:
     copied = tmp_path / "s.duckdb"
     copied.write_bytes(store.read_bytes())
@@ -296,7 +296,7 @@ def test_an_empty_store_is_an_input_error(
     assert "nothing is loaded into this store" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_folder_with_nothing_usable_is_an_input_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "f"
     folder.mkdir()

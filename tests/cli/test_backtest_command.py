@@ -160,7 +160,7 @@ def test_as_of_ends_the_history(store: None, capsys: pytest.CaptureFixture[str])
     assert (document["folds"][0]["train"]["days"], document["folds"][0]["test"]["days"]) == (60, 30)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("option", ["--exclude", "--emergency-access"])
 def test_who_is_left_alone_breaks_nothing(store: None, capsys: pytest.CaptureFixture[str], option: str) -> None:
     document = _document(capsys, option, "mei@example.com", "--options", "reads=all")
@@ -183,7 +183,7 @@ def _truth(tmp_path: Path, **changes: Any) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_truth_shows_what_no_log_does(store: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(_truth(tmp_path))
     document = _document(capsys, "--truth", path, "--options", "reads=all", "--options", "reads=none,unobservable=drop")

@@ -131,7 +131,7 @@ def test_the_plane_is_that_in_which_a_role_names_the_operation(db: Path, capsys:
     assert (row["plane"], row["allowed"]) == ("control", "no")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_eligibility_is_no_yes_and_ends(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without `--as-of` it counts; with it, only while it lasts."""
     row, _ = ask(capsys, db, "can", BOB, WRITE, "--at", SCOPE)

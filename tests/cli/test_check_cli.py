@@ -53,7 +53,7 @@ def _failing(text: str) -> set[tuple[str, str]]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_a_gate_findings_are_an_answer(ask: Ask) -> None:
     code, out, err = ask("standing-owner")
     assert code == 0
@@ -83,7 +83,7 @@ def test_an_exemption_of_a_principal_covers_its_assignments(ask: Ask, tmp_path: 
     assert _failing(out) == {("standing-owner", "b"), ("escalation-policy", "b")}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_exemption_that_ended_fails_aloud_even_without_a_gate(ask: Ask, tmp_path: Path) -> None:
     """Its last day is its last day, and nobody has to ask for the gate."""
     entry = {"control": "standing-owner", "resource": "a"}
@@ -136,7 +136,7 @@ def test_a_baseline_that_is_mended_says_so(ask: Ask, tmp_path: Path) -> None:
     assert "1 findings of the baseline no longer fail" in err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_json_wrote_is_a_baseline_too(ask: Ask, tmp_path: Path) -> None:
     before = tmp_path / "before.json"
     before.write_text(ask("standing-owner", "-o", "json")[1])
@@ -150,7 +150,7 @@ def test_a_file_that_is_no_baseline_is_refused(ask: Ask, tmp_path: Path, content
     assert ask("standing-owner", "--baseline", str(path))[0] == 5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_unknown_refuses_where_that_is_asked_for(ask: Ask) -> None:
     """By default a missing listing of policies does not stop a pipeline; it can."""
     assert ask("activation-mfa", "standing-owner", "--fail-on", "critical")[0] == 0
@@ -210,7 +210,7 @@ def test_what_makes_no_sense_is_said(ask: Ask, arguments: tuple[str, ...], code:
     assert ask(*arguments)[0] == code
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_controls_are_listed_and_their_sql_runs(
     db: Path, ask: Ask, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,7 @@ def test_the_option_goes_before_the_environment_and_the_terminal(
     assert (has_color(Terminal()), has_color(io.StringIO())) == (on_terminal, elsewhere)
 
 
+@pytest.mark.slow
 def test_no_format_for_programs_has_colour(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """A table has none in a pipe either, until somebody asks."""
 

@@ -40,7 +40,7 @@ def test_json_lines_are_events_with_the_contracts_columns(log: Path, capsys: pyt
     assert "1 record rejected: it is not valid JSON" in captured.err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("output", ["csv", "tsv", "json", "markdown", "table"])
 def test_every_format_has_the_events(output: str, log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same events in each."""
@@ -56,14 +56,14 @@ def test_every_format_has_the_events(output: str, log: Path, capsys: pytest.Capt
         assert "denied" in out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quiet_says_nothing(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only errors are told then."""
     assert run(["events", str(log), "-q", "-o", "jsonl"]) == ExitCode.OK
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_many_files_are_summed_up(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Thousands of hours are one line of narration; `-v` tells each."""
     for number in range(50):

@@ -47,7 +47,7 @@ def test_json_has_every_section(capsys: pytest.CaptureFixture[str]) -> None:
     } in (answer["denied"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "table")
     assert "\x1b" not in text
@@ -63,7 +63,7 @@ def test_the_text_fits_80_columns_and_is_harmless(capsys: pytest.CaptureFixture[
         assert f"\n{title}\n" in text
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_flat_formats_name_the_section_of_each_row(capsys: pytest.CaptureFixture[str]) -> None:
     rows = list(csv.DictReader(io.StringIO(shown(capsys, "csv"))))
     assert {row["section"] for row in rows} >= {"identity", "assignments", "verdicts", "used", "denied", "unexplained"}

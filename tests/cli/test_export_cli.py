@@ -13,6 +13,8 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.propose.verify.plan_reader import load_plan
 
+pytestmark = pytest.mark.slow
+
 TABLES = [
     "principals", "assignments", "roles", "scopes", "uses", "unexplained", "layers", "coverage", "findings",
     "proposals", "proposed",
@@ -88,7 +90,6 @@ def test_a_workbook_has_a_sheet_a_table_and_only_texts_and_numbers(store: Path, 
     assert any("\\u202e" in text for text in texts)
 
 
-@pytest.mark.slow
 def test_without_a_plan_there_are_no_proposals(store: Path, tmp_path: Path) -> None:
     assert run(["export", "--db", str(store), "--out", str(tmp_path), "-q"]) == 0
     assert {path.stem for path in tmp_path.iterdir()} == set(TABLES[:-2])

@@ -18,6 +18,8 @@ from rightsize.cli.main import run
 from tests.cli.foreign_texts import changed, odd_bytes, written
 from tests.rollout.demo_rollout import emergency_words
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[..., tuple[int, str]]
 INTERNAL = 1
 COMMANDS: dict[str, tuple[str, ...]] = {
@@ -135,7 +137,6 @@ def test_no_value_of_a_role_file_breaks_a_command(ask: Ask, plan: Path, pattern:
         assert _holds(code, said), foreign[:2000]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_edited_plan_is_refused_by_every_command(ask: Ask, plan: Path, demo_folder: Path, command: str) -> None:
     """By its chain, which every command reads; without its chain, by the manifest that names one."""
@@ -200,7 +201,6 @@ def test_a_signature_is_checked_by_every_command(
         monkeypatch.delenv("RIGHTSIZE_SIGNERS", raising=False)
 
 
-@pytest.mark.slow
 @pytest.mark.many(6)
 @pytest.mark.parametrize("name", ["plan.json", "roles", "chain.json", "chain.json.sig"])
 @pytest.mark.parametrize("kind", ["link", "pipe", "device"])
@@ -219,7 +219,6 @@ def test_only_regular_files_of_a_plan_folder_are_read(ask: Ask, plan: Path, name
     assert name == "chain.json.sig" or "not a regular file" in said or "a link" in said
 
 
-@pytest.mark.slow
 def test_a_typed_plan_may_be_a_link_or_a_pipe(ask: Ask, plan: Path, tmp_path: Path) -> None:
     """What a person types is meant: a link to the folder, a link to the file beside its roles."""
     (tmp_path / "elsewhere").symlink_to(plan)

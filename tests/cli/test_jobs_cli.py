@@ -16,6 +16,8 @@ import rightsize
 from rightsize.cli.main import run
 from rightsize.mcp.questions import Questions
 
+pytestmark = pytest.mark.slow
+
 PUBLISH = "Microsoft.Web/sites/publishxml/Action"
 
 
@@ -58,7 +60,6 @@ def test_every_job_has_holders_who_used_its_operations(store: Path, capsys: pyte
             assert [who for who in row["holders"] if (who, operation.lower()) in used], (row["name"], operation)
 
 
-@pytest.mark.slow
 def test_one_job_shows_who_does_what_alone(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By a part of its name; shares add up, and what is alone is used by exactly one of its holders."""
     job = answer(capsys, store, "jobs", "web app dep")
@@ -142,7 +143,6 @@ def test_an_agent_gets_the_same(demo: Path, store: Path, capsys: pytest.CaptureF
     assert questions.jobs("Web App Deployer").document["jobs"] == [answer(capsys, store, "jobs", "Web App Deployer")]
 
 
-@pytest.mark.slow
 def test_the_report_says_who_shares_what(demo: Path) -> None:
     page = (demo / "report.html").read_text(encoding="utf-8")
     section = page.partition('<section id="jobs">')[2].partition("</section>")[0]

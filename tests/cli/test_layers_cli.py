@@ -58,7 +58,7 @@ def test_readers_defeat_nothing(rows: list[dict[str, Any]]) -> None:
     assert not [row for row in rows if row["name"].startswith(("grace.", "martin.", "noor."))]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     demo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +81,7 @@ def test_a_row_a_subscription_names_it_and_the_fewest_operations(
     assert not any(set().union(*some) == wanted for some in fewer)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_principal_is_explained_layer_by_layer(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, demo, "reach", "layers", "Lucas Brandt")
     granted = {row["layer"] for row in found if row["basis"] == "granted" and row["at"] == "Connectivity"}
@@ -169,7 +169,7 @@ def policy_of(number: int, row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_store_without_an_analysis_says_what_to_do(
     demo_exports: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -179,7 +179,7 @@ def test_a_store_without_an_analysis_says_what_to_do(
     assert "rightsize analyze" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("question", ["independence-violations", "operations-by-layer"])
 def test_the_saved_questions_of_layers_have_answers(
     demo: Path, capsys: pytest.CaptureFixture[str], question: str
@@ -187,7 +187,7 @@ def test_the_saved_questions_of_layers_have_answers(
     assert answer(capsys, demo, "queries", "run", question)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sql_sees_the_matrix(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = "SELECT count(*) AS n FROM layer_matrix WHERE basis = 'granted' AND monitoring AND identity_control"
     assert answer(capsys, demo, "sql", text)[0]["n"] > 10

@@ -150,7 +150,7 @@ def test_a_failed_load_leaves_the_store_as_it_was(db: Path, exports: Path, capsy
     assert _digest(db) == before
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_stdin_is_read(db: Path, exports: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any) -> None:
     with (exports / "users.json").open("rb") as file:
         monkeypatch.setattr("sys.stdin", type("Stdin", (), {"buffer": file})())

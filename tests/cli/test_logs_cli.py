@@ -53,7 +53,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_options_are_ranked_and_written_to_the_store(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     """Each has its bound, price, day and commands; the table in the store has the same rows."""
     found = answer(capsys)
@@ -199,7 +199,7 @@ def test_a_budget_picks_the_subscription_that_matters(
         assert "the volume of sign_ins:service_principal, " + STORAGE + " is assumed" in err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_parts_are_written_to_the_store(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """One row each missing thing and scope; of what is missing for the whole tenant there is none."""
     store = FakeStore(two_subscriptions().inputs())
@@ -231,7 +231,7 @@ def test_policies_are_told_beside_settings(store: FakeStore, capsys: pytest.Capt
     assert store.answers
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_template_is_bicep_that_sends_the_categories_of_its_log() -> None:
     """A parser of Bicep reads each: every setting stands at a known part of a resource and sends what is needed."""
     for kind in logged_kinds():
@@ -256,7 +256,7 @@ def test_every_template_is_bicep_that_sends_the_categories_of_its_log() -> None:
         BicepParser().parse(text=text.replace("= [", "= [["))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_templates_of_the_directory_are_bicep_of_the_tenant() -> None:
     for item in ("sign_ins:user", "sign_ins:service_principal", "sign_ins:managed_identity", "graph_log"):
         ((_, text),) = template_files([item]).items()
@@ -288,7 +288,7 @@ def test_what_came_is_held_against_what_was_promised(
     assert "for inventory:" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_store_that_cannot_name_operations_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

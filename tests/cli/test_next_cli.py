@@ -59,7 +59,7 @@ def ids_of(document: dict[str, Any]) -> list[str]:
     return [id_ for step in steps for id_ in (step["proposal"], *step["also"])]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_programs_get_every_change_once_in_the_order_that_sql_has(
     ask: Ask, document: dict[str, Any], demo_folder: Path, store: Path
 ) -> None:
@@ -221,7 +221,7 @@ def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: As
     assert json.loads(ask("next", tmp_path / "plan", "--db", none, "-o", "json")[1])["steps"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_is_not_worth_a_role_stands_below_with_its_price(ask: Ask, tmp_path: Path) -> None:
     """Of 51 equal operations one is unused; with eleven unused, there is a role. The two do different jobs."""
     tenant = SmallTenant()
@@ -254,7 +254,7 @@ def test_review_lists_open_proposals_in_its_order(
     assert code == 0 and [row["proposal"] for row in json.loads(out)] == expected
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_names_that_attackers_chose_are_harmless(ask: Ask, hostile_planned: Path) -> None:
     code, out, _ = ask("next", hostile_planned / "plan", "--db", hostile_planned / "store.duckdb", "--all")
     assert code == 0 and "rightsize explain" in out

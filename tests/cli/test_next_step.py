@@ -104,7 +104,7 @@ def test_a_command_ends_with_one_next_step(ask: Ask, words: tuple[str, ...], ste
     assert quiet[0] == code and quiet[2] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("output", ["json", "jsonl", "csv", "tsv", "markdown"])
 def test_programs_get_no_next_step(ask: Ask, output: str) -> None:
     for words in (("can", "anna", WRITE, "--at", SUB), ("status",), ("roles", "expand", "role.json")):
@@ -114,7 +114,7 @@ def test_programs_get_no_next_step(ask: Ask, output: str) -> None:
     assert OutputFormat(output) is not OutputFormat.TABLE
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sql_has_no_next_step(ask: Ask) -> None:
     assert ask("sql", "SELECT 1 AS n")[2] == []
 
@@ -147,6 +147,7 @@ def test_what_is_missing_comes_before_what_it_stops(tmp_path: Path) -> None:
         assert command_after(db, plan) == step
 
 
+@pytest.mark.slow
 def test_a_store_that_was_planned_leads_to_the_plan_until_it_changes(
     monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path
 ) -> None:

@@ -16,6 +16,8 @@ import pytest
 from rightsize.analyze.plan_evidence import write_table
 from rightsize.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 Ask = Callable[..., tuple[int, str, str]]
 
 
@@ -89,7 +91,6 @@ def _edit(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("change", "said"),
@@ -120,7 +121,6 @@ def test_what_was_changed_afterwards_is_found(ask: Ask, plan: Path, change: Call
 OPERATIONS = "evidence/operations.parquet"
 
 
-@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("change", "said"),
@@ -147,7 +147,6 @@ def test_evidence_is_bound_to_the_plan_without_a_chain(
     assert said in err
 
 
-@pytest.mark.slow
 def test_a_forged_chain_must_fit_the_plan_and_its_lists(ask: Ask, plan: Path) -> None:
     """Links that were made anew do not help where the plan says what it was made from."""
     document = _chain(plan)
@@ -206,7 +205,6 @@ def test_a_plan_is_signed_with_minisign(ask: Ask, plan: Path, tmp_path: Path) ->
     assert (code, "does not hold" in err) == (3, True)
 
 
-@pytest.mark.slow
 def test_a_tool_that_is_absent_is_named(ask: Ask, plan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "key").write_text("untrusted comment: minisign encrypted secret key\n")
     monkeypatch.setenv("PATH", str(tmp_path))

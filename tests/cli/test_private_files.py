@@ -12,6 +12,8 @@ import pytest
 from rightsize.cli.main import run
 from tests.ingest.renderings import SHAPES, Call
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
@@ -34,7 +36,6 @@ def written(folder: Path, *first: str) -> None:
     assert run([*first, "propose", "--out", str(folder / "plan"), "--db", str(store)]) in {0, 6}
 
 
-@pytest.mark.slow
 def test_nobody_else_reads_what_is_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "here")
     assert modes(tmp_path / "here") == {(True, "0o700"), (False, "0o600")}

@@ -271,7 +271,7 @@ def test_options_that_make_no_sense_are_usage_errors(arguments: list[str], capsy
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_folder_that_cannot_be_written_is_an_input_error(
     store: FakeStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -24,7 +24,7 @@ def answer(capsys: pytest.CaptureFixture[str], demo: Path, *words: str) -> Any:
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_whoever_takes_the_tenant_comes_first(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By assigning roles at the root, or as Global Administrator."""
     rows = answer(capsys, demo, "reach")
@@ -60,7 +60,7 @@ def test_the_ways_of_a_machine_go_through_its_identity(demo: Path, capsys: pytes
     assert vault["certain"] is True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_can_be_activated_adds_to_the_reach(demo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     standing = answer(capsys, demo, "reach", "Priya Raman")
     awake = answer(capsys, demo, "reach", "Priya Raman", "--eligible")
@@ -102,7 +102,7 @@ def test_a_store_without_an_analysis_says_what_to_do(
     assert "rightsize analyze" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("question", ["escalations-by-target", "machines-by-reach"])
 def test_the_saved_questions_of_reach_have_answers(
     demo: Path, capsys: pytest.CaptureFixture[str], question: str

@@ -30,6 +30,8 @@ from tests.tenants.refused_listing import (
     write_files,
 )
 
+pytestmark = pytest.mark.slow
+
 Loaded = Callable[[dict[str, Any]], Path]
 MACHINE = "/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm"
 
@@ -174,7 +176,6 @@ def test_status_names_the_listing_and_the_command(
     assert [(one["listing"], one["of"], one["command"]) for one in found] == [("role_assignments", REFUSED, COMMAND)]
 
 
-@pytest.mark.slow
 def test_a_deny_that_may_not_be_listed_is_a_note_on_a_yes(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     """A no stands without one."""
     db = loaded(documents())
@@ -201,7 +202,6 @@ def test_a_scope_needs_no_listing(loaded: Loaded, tmp_path: Path, capsys: pytest
     assert run(["can", ANN, WRITE, "--at", stranger, "--db", str(db)]) == 5
 
 
-@pytest.mark.slow
 def test_sql_has_the_listings(loaded: Loaded, capsys: pytest.CaptureFixture[str]) -> None:
     db = loaded(documents())
     statement = "SELECT of, complete, command FROM listings WHERE listing = 'role_assignments' ORDER BY of"

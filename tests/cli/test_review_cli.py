@@ -122,7 +122,7 @@ def test_a_rollout_takes_only_what_is_accepted(
     assert "decides twice" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_files_and_comments_know_the_decisions(
     ask: Ask, changes: list[dict[str, Any]], demo_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,7 +96,7 @@ def test_the_file_that_is_given_last_is_all_that_is_decided(
     assert (row["state"], row["calls"]) == ("stands", 3)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("decision", "calls_"), [("quarantine", 7), ("trust", 1)])
 def test_a_time_of_a_principal_is_decided_by_itself(
     decision: str, calls_: int, db: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -49,7 +49,7 @@ def test_a_value_may_hold_an_equals_sign(store: Path, capsys: pytest.CaptureFixt
     assert _json(capsys, "sql", "SELECT $x AS x", "-p", "$x=a=b") == [{"x": "a=b"}]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_statement_comes_from_stdin(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +112,7 @@ def test_a_question_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out == query_text("most-over-granted")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_question_answers_like_its_sql(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,7 +138,7 @@ def test_names_cannot_drive_the_terminal_or_a_spreadsheet(store: Path, capsys: p
     assert "'=cmd|" in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", ["60", "80"])
 def test_wide_rows_stand_below_each_other(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: str

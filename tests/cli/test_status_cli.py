@@ -42,7 +42,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("width", [60, 80])
 def test_the_page_fits_the_terminal(
     store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
@@ -82,7 +82,7 @@ def test_many_scopes_alike_are_counted_and_named_on_demand(store: Path, capsys: 
     assert (SUB.format(5) in every, "more" in every) == (True, False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_json_is_an_object_with_sections(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A program finds every section, and the coverage of every scope."""
     assert run(["status", "-o", "json"]) == 0
@@ -126,7 +126,7 @@ def test_the_page_ends_with_what_is_missing_and_what_that_blocks(
     assert [f"  {one['what']}: {one['blocks']}" for one in missing] == last
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same numbers, one a row."""
     assert run(["status", "-o", "csv"]) == 0
@@ -135,7 +135,7 @@ def test_csv_is_one_long_table(store: Path, capsys: pytest.CaptureFixture[str]) 
     assert {row["section"] for row in rows} >= {"contents", "window", "coverage", "rejects"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_store_without_anything_says_what_to_do(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,7 +56,7 @@ def test_a_plan_that_stands_ends_in_zero(today: SmallTenant, folder: Path, capsy
     assert "verified: 1 changes proved, 1 calls of 2025-02-25 to 2026-03-31 allowed" in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_plan_json_may_be_named_itself(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     answer, _ = _answer(folder / "plan.json", capsys, 0)
     assert answer["verified"]
@@ -80,7 +80,7 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     assert "rightsize propose" in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_people_see_a_short_list(today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Hostile names do not reach the terminal, and what is cut is counted."""
     for number in range(210):
@@ -161,7 +161,7 @@ def test_a_solver_agrees_with_the_proofs(today: SmallTenant, folder: Path, capsy
     assert f"agrees on {certificate['claims']} of {certificate['claims']} claims" in told
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_solver_that_disagrees_is_an_error_with_both_answers(
     today: SmallTenant, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

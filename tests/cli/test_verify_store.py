@@ -13,6 +13,8 @@ import pytest
 
 from rightsize.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 ANN, BOB, EVE, TEAM, GONE = (f"{n}0000000-0000-4000-8000-000000000000" for n in "12345")
 SUBSCRIPTION = "/subscriptions/60000000-0000-4000-8000-000000000000"
 WRITER = "70000000-0000-4000-8000-000000000000"
@@ -177,7 +179,6 @@ def test_one_more_day_of_the_same_work_leaves_it_standing(verify: Callable[..., 
     assert answer["window"]["last_day"] == str(FIRST + dt.timedelta(days=DAYS))
 
 
-@pytest.mark.slow
 def test_one_more_day_of_other_work_makes_it_stale(verify: Callable[..., dict[str, Any]]) -> None:
     answer = verify(6, more={"records": [call(9, ANN, DELETE, DAYS), call(10, BOB, CLOSE, DAYS)]})
     (change,) = answer["changes"]

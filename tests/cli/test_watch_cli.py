@@ -9,6 +9,8 @@ import pytest
 
 from rightsize.cli.main import run
 
+pytestmark = pytest.mark.slow
+
 SUBSCRIPTION = "/subscriptions/8c450d09-c371-498d-a4d5-7f51f8d56618"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
@@ -62,7 +64,6 @@ def test_annotations_for_a_pipeline(folder: Path, capsys: pytest.CaptureFixture[
     assert capsys.readouterr().out.startswith("::warning title=rightsize watch%3A grant_outside::user2@example.com")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "what"),
     [
@@ -79,14 +80,12 @@ def test_what_makes_no_sense_is_said_before_anything_is_told(
     assert what in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_an_unknown_principal_is_said_before_anything_is_told(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 5, as for an unknown scope."""
     assert watch(folder, "--automation", "nobody") == 5
     assert "no loaded principal" in capsys.readouterr().err
 
 
-@pytest.mark.slow
 def test_nothing_to_watch_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """No folder, no collection, no store."""
     assert run(["watch", "--db", str(tmp_path / "w.duckdb")]) == 2

@@ -32,6 +32,7 @@ from tests.loopback.server import Loopback, Options
 
 pytestmark = pytest.mark.external
 
+
 FEW = 1
 """Roles of each kind that are written: `az` takes two seconds for each."""
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)

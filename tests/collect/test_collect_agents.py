@@ -13,6 +13,7 @@ from tests.loopback.server import Loopback
 
 pytestmark = pytest.mark.slow
 
+
 SOURCES = (
     "agent_blueprints", "agent_blueprint_sponsors", "inheritable_permissions", "agent_blueprint_principals",
     "agent_identities", "agent_sponsors", "agent_users",

@@ -173,7 +173,7 @@ def test_both_runs_together_are_the_whole(collect: Collect, tmp_path: Path) -> N
     assert both["coverage"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_refusal_in_one_subscription_of_many_stops_nothing_else(loopback: Loopback, collect: Collect) -> None:
     everything = ids(collect("all", sources=FEW), "role_assignments")
     subscription = loopback.content.subscriptions[0].scope.rsplit("/", 1)[-1]
@@ -231,7 +231,7 @@ def test_a_claims_challenge_is_answered_by_the_clients(loopback: Loopback, colle
     assert {entry.fault for entry in loopback.requests} == {"", "claims"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sign_in_that_is_lost_for_good_ends_the_run_and_keeps_it(
     loopback: Loopback, collect: Collect, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from tests.loopback.server import Loopback
 
 pytestmark = pytest.mark.external
 
+
 UNTIL = dt.datetime(2026, 10, 1, tzinfo=dt.UTC)
 CONTAINER = "insights-activity-logs"
 TABLES = ("events", "usage_days", "coverage", "rejects")

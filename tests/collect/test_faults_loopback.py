@@ -20,6 +20,7 @@ from tests.loopback.server import Loopback
 
 pytestmark = pytest.mark.slow
 
+
 SOURCES = ["role_assignments", "groups"]
 PLACES = {"role_assignments": "roleassignments", "groups": "/v1.0/groups"}
 PASSING = ["empty_page", "duplicate_page", "claims", "expire", "drop", "cut", "truncate", "html", "not_json"]

@@ -118,7 +118,7 @@ def test_an_answer_that_is_read_in_parts_says_what_it_says_whole(
     assert whole.is_partial == has_error
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_long_answer_is_never_there_as_objects(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is taken beside the answer and the lines made of it is a part of the rows, not all of them."""
     content = tables([[f"2026-01-01T00:00:{number % 60:02}Z", "value " * 5] for number in range(20_000)])

@@ -14,6 +14,8 @@ from rightsize.workflow.data.load import load_paths
 from tests.collect.collecting import Collect
 from tests.loopback.server import Loopback
 
+pytestmark = pytest.mark.slow
+
 SOURCES = ("resources", "resource_graph", "providers")
 KINDS = ("resource_list", "resource_graph", "providers")
 
@@ -49,7 +51,6 @@ def test_a_collection_vouches_for_each_subscription(
     assert inventories(tmp_path / "again.duckdb") == found
 
 
-@pytest.mark.slow
 def test_a_refused_subscription_is_not_complete(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     scope = loopback.content.subscriptions[0].scope.lower()
     loopback.faults.add("forbidden", rf"(?i){scope}/providers\?", times=None)

@@ -28,6 +28,8 @@ from tests.examples import FEWEST
 from tests.loopback.log_tables import COLUMNS, ensure_tables
 from tests.loopback.server import Loopback
 
+pytestmark = pytest.mark.slow
+
 FIRST, END = dt.datetime(2026, 9, 1, tzinfo=dt.UTC), dt.datetime(2026, 9, 15, tzinfo=dt.UTC)
 TABLES = ("AzureActivity", "StorageBlobLogs", "SigninLogs", "AADServicePrincipalSignInLogs")
 SAME = (
@@ -243,7 +245,6 @@ def test_no_use_is_lost_that_only_one_side_shows(tmp_path: Path) -> None:
         assert counts_after(tmp_path, *files) == [(A, 2, 0), (B, 1, 0)]
 
 
-@pytest.mark.slow
 def test_a_row_of_no_use_is_rejected(tmp_path: Path) -> None:
     """Each with what is wrong with it, and the row beside them is taken."""
     rows: list[tuple[dict[str, Any], str]] = [

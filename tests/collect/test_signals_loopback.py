@@ -29,6 +29,8 @@ from tests.ingest.signal_records import (
 from tests.loopback.fixtures import sign_in
 from tests.loopback.server import Loopback
 
+pytestmark = pytest.mark.slow
+
 SOURCES = (
     "alerts", "incidents", "risk_detections", "service_principal_risk_detections", "risky_users",
     "risky_service_principals", "defender_alerts",
@@ -97,7 +99,6 @@ def test_a_later_state_of_an_alert_is_collected(loopback: Loopback, collect: Col
     assert found["defender_alert"]["dismissed"], "the same alert in another export"
 
 
-@pytest.mark.slow
 def test_a_source_that_is_refused_loses_no_other(loopback: Loopback, collect: Collect, tmp_path: Path) -> None:
     loopback.faults.add("forbidden", "/identityProtection/riskDetections", times=None)
     report = collect()

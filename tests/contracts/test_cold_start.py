@@ -67,7 +67,7 @@ def test_version_loads_no_engine() -> None:
     assert not _modules_after(("--version",)) & set(HEAVY)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_statement_of_sql_loads_no_frames(tmp_path: Path) -> None:
     """`rightsize sql` answers without polars, which takes longer to import than most statements to run."""
     db = tmp_path / "any.duckdb"
@@ -96,6 +96,7 @@ def test_every_command_takes_the_shared_options(path: tuple[str, ...]) -> None:
     assert {"--db", "-q", "-v", "--no-input"} <= taken
 
 
+@pytest.mark.slow
 def test_no_function_of_the_command_line_imports() -> None:
     """Imports stand at the top of a file; `rightsize.cli.command_groups` keeps those of commands from being loaded."""
     files = sorted((ROOT / "rightsize" / "cli").rglob("*.py"))

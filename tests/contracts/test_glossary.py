@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer.main
 
 from rightsize.cli.main import app
@@ -106,6 +107,7 @@ def test_no_column_has_a_word_that_is_not_used() -> None:
     assert {name for name in _columns() if _has(name, _not_used())} == set(COLUMNS)
 
 
+@pytest.mark.slow
 def test_no_option_has_a_word_that_is_not_used() -> None:
     """Options are named by the glossary, with the exceptions of today."""
     assert {name for _, name, _ in _options() if _has(name, _not_used())} == set(OPTIONS)

@@ -20,8 +20,6 @@ from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.suite.demo import STORE, DemoResult
 
-pytestmark = pytest.mark.slow
-
 PAGES = {"report": "report.html", "summary": "summary.html"}
 NUMBER = r"(\d[\d,]*)"
 
@@ -168,6 +166,7 @@ def _plan(document: Mapping[str, Any]) -> str:
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("label", LABELS)
 def test_one_label_has_one_number(label: str, texts: dict[str, str]) -> None:
     """Every place says the label, and all say the same number beside it."""
@@ -180,6 +179,7 @@ def test_one_label_has_one_number(label: str, texts: dict[str, str]) -> None:
     assert len(set(found.values())) == 1, found
 
 
+@pytest.mark.slow
 def test_the_unexplained_operations_add_up(texts: dict[str, str]) -> None:
     """The total of `analyze` is the sum of Azure roles and the planes beyond them."""
     (found,) = re.findall(r"unexplained operations: (\d+) \(([^)]+)\)", texts["analyze"])

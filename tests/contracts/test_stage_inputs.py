@@ -10,6 +10,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
+
 PROPOSE = Path(__file__).parents[2] / "rightsize" / "propose"
 PIPELINES = {"pipeline.py", "drafts/reading.py", "backtest.py", "risk/breakage.py"}
 """The files that make readings, or decide by all of one; beside them `assembly` writes what was decided."""

@@ -94,7 +94,7 @@ def test_overlapping_shapes_and_a_second_load_change_nothing(demo_exports: Path,
             assert one.table(name).sort(pl.all()).equals(other.table(name).sort(pl.all()))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_is_stale_when_a_role_or_its_use_changes(analysis: DirectoryAnalysis, store: Path) -> None:
     part = plan_directory(analysis, PlanOptions())
     proposals = tuple(

@@ -13,6 +13,8 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -51,13 +53,11 @@ def test_no_application_loses_what_it_needs_and_few_keep_more(part: PlanePart, d
     assert more == {"Device.Read.All", "Calendars.Read", "Mail.ReadWrite", "full_access_as_app"}
 
 
-@pytest.mark.slow
 def test_every_proposal_is_proved_and_every_explained_request_allowed(part: PlanePart) -> None:
     assert all(one.proof.holds for one in part.proposals)
     assert part.replay == {"allowed": 18, "needs_activation": 0, "denied": 0, "unknown": 2}
 
 
-@pytest.mark.slow
 def test_both_shapes_of_the_log_overlap_and_count_once(store: Path) -> None:
     with open_store(store, read_only=True) as opened:
         counted = opened.frame(

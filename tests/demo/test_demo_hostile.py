@@ -13,7 +13,7 @@ from tests.tenants.oracle import Oracle
 from tests.tenants.records import activity, members, records
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_file_is_still_what_it_was(hostile_exports: Path, hostile_truth: dict[str, Any]) -> None:
     """Names break no JSON, no CSV and no line, and reach no file name."""
     for name, counts in hostile_truth["files"].items():

@@ -212,7 +212,7 @@ def test_orphans_are_in_no_listing(demo_exports: Path, demo_truth: Truth) -> Non
     assert not orphans & listed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_counts_of_records_are_those_of_the_files(demo_exports: Path, demo_truth: Truth) -> None:
     """The truth knows each file, and how many records a reader finds in it."""
     paths = {str(path.relative_to(demo_exports)) for path in demo_exports.rglob("*") if path.is_file()}

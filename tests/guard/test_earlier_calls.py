@@ -38,7 +38,7 @@ def kept(found: Containment) -> set[str]:
     return {name for role in roles for name in strings(found.plan, role)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("more", [{"created_on": LATER}, {"end_on": LATER - dt.timedelta(days=38)}])
 def test_a_suspect_assignment_keeps_no_call_from_when_it_did_not_exist(more: dict[str, Any]) -> None:
     """Neither from before it was made nor from after it ended; the plan verifies, and the call is reported."""
@@ -51,7 +51,7 @@ def test_a_suspect_assignment_keeps_no_call_from_when_it_did_not_exist(more: dic
     assert checked.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_it_allowed_while_it_existed_stays() -> None:
     tenant, who = caller(created_on=LATER)
     tenant.use(who, RESTART, VM, start=50)
@@ -79,7 +79,7 @@ def test_a_call_that_another_assignment_allows_that_stays_is_kept_by_that_one() 
     assert found.forgone.is_empty()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("is_suspect", [False, True])
 def test_a_call_through_a_group_that_the_caller_has_left_stays_by_an_assignment_of_that_time(is_suspect: bool) -> None:
     tenant, who = caller()

@@ -11,8 +11,6 @@ from tests.guard.contained import contained
 from tests.propose.needs.test_privileged import policy
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
 
-pytestmark = pytest.mark.slow
-
 WRITE = "Microsoft.Compute/virtualMachines/write"
 ENDS = dt.datetime(2026, 4, 1, 8)
 ADMIN = "62e90394-69f5-4237-9190-012177145e10"
@@ -40,6 +38,7 @@ def bodies(option: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return option.request["body"]["properties"], option.undo["body"]["properties"]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("running", [False, True])
 def test_where_no_activation_rules_are_loaded_requests_end_the_eligibility_and_the_activation(running: bool) -> None:
     """The activation first, back to its own end; both stay in the plan, and nothing else is asked of Azure."""
@@ -63,6 +62,7 @@ def test_where_no_activation_rules_are_loaded_requests_end_the_eligibility_and_t
     assert counts["after"]["cells"] > counts["while_tokens_last"]["cells"]
 
 
+@pytest.mark.nightly
 def test_the_way_back_has_the_condition_and_the_end_of_the_eligibility() -> None:
     """Else the undo would give more than there was."""
     condition = "@Resource[x] StringEquals 'a'"
@@ -73,6 +73,7 @@ def test_the_way_back_has_the_condition_and_the_end_of_the_eligibility() -> None
     assert given["scheduleInfo"]["expiration"]["endDateTime"] == "2026-04-01T08:00:00Z"
 
 
+@pytest.mark.nightly
 def test_where_the_rules_are_loaded_the_plan_narrows_and_a_request_ends_what_runs() -> None:
     """The eligibility has no request, since the plan replaces it."""
     tenant, who = holder(running=True)
@@ -95,6 +96,7 @@ def governed(state: str, access: str = "member", **more: Any) -> tuple[SmallTena
     return tenant, who
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("access", ["member", "owner"])
 def test_an_eligible_membership_of_a_group_that_has_a_role_ends_by_request(access: str) -> None:
     """Nothing else shows that its holder can have the role."""
@@ -108,6 +110,7 @@ def test_an_eligible_membership_of_a_group_that_has_a_role_ends_by_request(acces
     assert result.reach.counts["while_tokens_last"]["cells"] == 0
 
 
+@pytest.mark.slow
 def test_an_activated_membership_ends_and_never_comes_back_as_a_permanent_one() -> None:
     """Leaving the group by the directory would have a permanent membership as its way back."""
     result = contained(*governed("activated", end_on=ENDS))
@@ -117,6 +120,7 @@ def test_an_activated_membership_ends_and_never_comes_back_as_a_permanent_one() 
     assert option.undo["body"]["scheduleInfo"]["expiration"]["endDateTime"] == "2026-04-01T08:00:00Z"
 
 
+@pytest.mark.slow
 def test_an_activated_directory_role_comes_back_until_its_end_only() -> None:
     """The plain listing has the activation a second time, as a permanent assignment; it is not asked for twice."""
     tenant = SmallTenant()

@@ -66,7 +66,7 @@ def test_who_may_read_by_another_assignment_needs_nothing_kept() -> None:
     assert contained(tenant, who, "ServicePrincipal").found.reads.operations == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_only_starts_machines_does_not_deploy() -> None:
     tenant = SmallTenant()
     who = tenant.principal(1)

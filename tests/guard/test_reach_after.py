@@ -56,7 +56,7 @@ def test_when_no_token_is_left_only_what_was_left_behind_leads_on() -> None:
     assert not reach.enables_itself
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_suspect_calls_alone_count_where_there_are_any() -> None:
     """What it did before the suspect time was its work."""
     tenant, who = tenant_of()
@@ -64,7 +64,7 @@ def test_the_suspect_calls_alone_count_where_there_are_any() -> None:
     assert [one.node for one in contained(tenant, who).reach.leads] == [f"s:{ACCOUNT.lower()}"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_got_a_role_by_a_suspect_call_leads_on_and_so_does_a_webhook() -> None:
     """A webhook needs no sign-in; a role given before the suspect time was work."""
     hook, account = "Microsoft.Automation/automationAccounts/webhooks/write", f"{DATA}/providers/{ACCOUNTS}/aa"
@@ -113,7 +113,7 @@ def test_a_managed_identity_is_not_blocked_until_it_is_removed_from_its_resource
     assert list(reach.counts) == ["today", "after", "and_options"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_blocked_application_gets_no_token() -> None:
     """Its owner can enable it again, and is named."""
     tenant, who = tenant_of("ServicePrincipal")

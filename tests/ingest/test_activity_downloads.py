@@ -64,7 +64,7 @@ def _portal_saved(quoting: int, start: bytes) -> Callable[[list[Call]], bytes]:
     return lambda calls: start + table(PORTAL_COLUMNS, [portal_row(call) for call in calls], ";", quoting)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "form", [portal_csv, _portal_saved(csv.QUOTE_MINIMAL, b"\xef\xbb\xbf"), _portal_saved(csv.QUOTE_ALL, b"sep=;\r\n")]
 )
@@ -116,7 +116,7 @@ FORMS: dict[str, Callable[[list[Call]], bytes]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", FORMS)
 def test_powershell_shows_the_events_of_the_api(form: str, tmp_path: Path) -> None:
     """It has claims, the permission and the code of an error; of a table the codes in its texts are read, too."""
@@ -124,7 +124,7 @@ def test_powershell_shows_the_events_of_the_api(form: str, tmp_path: Path) -> No
     assert _told(found, WHOLE) == _told(events_of(_api(tmp_path, CALLS)), WHOLE)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_powershell_without_details_has_the_permission(tmp_path: Path) -> None:
     """Words with translations, values that a small depth cut off, and no claims."""
     event = powershell_event(CALLS[2])

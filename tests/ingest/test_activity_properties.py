@@ -16,6 +16,8 @@ from tests.examples import FEWEST
 from tests.ingest.parsing import events_of
 from tests.ingest.renderings import SHAPES, STATUSES, Call, diagnostic, table_row
 
+pytestmark = pytest.mark.slow
+
 calls = st.lists(
     st.builds(
         Call,
@@ -62,7 +64,6 @@ def test_order_repetition_and_cuts_change_nothing(tmp_path: Path, drawn: list[Ca
     assert events_of(*paths) == expected
 
 
-@pytest.mark.slow
 @quick
 @given(calls, st.randoms(use_true_random=False))
 def test_the_case_of_ids_changes_nothing(tmp_path: Path, drawn: list[Call], chance: random.Random) -> None:

@@ -14,6 +14,7 @@ from tests.ingest.renderings import SHAPES, STATUSES, Call, diagnostic, write
 
 pytestmark = pytest.mark.slow
 
+
 OUTCOMES = {
     "started": "started",
     "accepted": "started",

@@ -9,6 +9,8 @@ import pytest
 
 from tests.ingest.parsing import staged
 
+pytestmark = pytest.mark.slow
+
 DASHED = "abababab-abab-abab-abab-abababababab"
 
 

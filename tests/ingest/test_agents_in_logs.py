@@ -11,6 +11,8 @@ import pytest
 
 from tests.ingest.entity_records import guid, stage_document
 
+pytestmark = pytest.mark.slow
+
 AGENT, ANN = guid(60), guid(10)
 CALL = {
     "time": "2026-03-01T09:00:00Z",
@@ -68,7 +70,6 @@ def test_a_call_shows_the_permissions_of_its_token(
     assert staged.rows("token_permissions", *TOKENS) == [(AGENT, *said, DAY)]
 
 
-@pytest.mark.slow
 def test_a_call_without_permissions_shows_nothing(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, [in_call(roles="", scopes=None), in_call(requestId=guid(3), roles=" ")])
     assert staged.rows("token_permissions", *TOKENS) == []
@@ -94,7 +95,6 @@ SIGN_IN = {
 }
 
 
-@pytest.mark.slow
 def test_a_sign_in_says_that_it_is_an_agents_and_of_which_blueprint(tmp_path: Path) -> None:
     plain = SIGN_IN | {"id": "s2", "agent": {"agentType": "notAgentic"}}
     staged = stage_document(tmp_path, [SIGN_IN, plain, SIGN_IN | {"id": "s3", "agent": None}])
@@ -102,7 +102,6 @@ def test_a_sign_in_says_that_it_is_an_agents_and_of_which_blueprint(tmp_path: Pa
     assert staged.rows("agent_sightings", *columns) == [(AGENT, AGENT, "agenticAppInstance", guid(61), "")]
 
 
-@pytest.mark.slow
 def test_an_agent_user_signs_in_below_its_agent(tmp_path: Path) -> None:
     row = {
         "Type": "AADNonInteractiveUserSignInLogs",

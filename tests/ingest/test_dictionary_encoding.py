@@ -163,7 +163,7 @@ def test_a_file_says_the_same_read_packed(name: str, tmp_path: Path, monkeypatch
     assert any("Policy" in note for note in found[0][1])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_numbers_go_on_from_batch_to_batch(packed_always: None, tmp_path: Path) -> None:
     """Files of two forms are two batches; the same texts are the same operations and places."""
     first = write_lines(tmp_path, [diagnostic(Call(number)) for number in range(4)], "lines")

@@ -129,7 +129,7 @@ def test_a_refusal_is_demand_and_any_other_failure_is_use(
     assert event["outcome"] == outcome
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_request_for_two_objects_is_two_calls_and_two_records_of_one_role_change_are_one(tmp_path: Path) -> None:
     other = [{"id": ROLE, "type": "User", "modifiedProperties": []}]
     two = [graph_record(id="1"), graph_record(id="2", targetResources=other)]
@@ -156,7 +156,7 @@ def test_the_unit_of_the_target_and_the_application_itself_are_the_scope(tmp_pat
     assert sorted(event["scope"] for event in events) == [f"/{TARGET}", f"/administrativeUnits/{UNIT}"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_no_rule_knows_is_kept_counted_and_told(tmp_path: Path) -> None:
     records = [
         graph_record("Tidy the shelf", id="1"),

@@ -167,7 +167,7 @@ def test_an_instance_that_could_be_misread_is_rejected(change: Any, reason: str,
     assert len(staged.rows("role_assignments", "line")) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_role_definitions_of_all_forms_have_canonical_blocks(tmp_path: Path) -> None:
     nested = arm("roleDefinitions", guid(3), {"roleName": "Reader", "type": "BuiltInRole", "permissions": [BLOCK]})
     expected = json.dumps([{**BLOCK, "condition": None, "conditionVersion": None}], separators=(",", ":"))
@@ -271,7 +271,7 @@ def test_no_value_of_any_field_crashes_and_none_vanishes(data: st.DataObject, tm
     assert not [line for line, _ in staged.rejects if line == 1]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_real_access_files_are_read_whole(shared_data: Path) -> None:
     staged = stage_files(shared_data / "arm", shared_data / "catalog" / "built-in-roles.json")
     assert staged.rejects == []

@@ -131,6 +131,7 @@ def test_a_list_of_objects_of_another_part_of_graph_is_no_list_of_principals(tmp
             stage_document(tmp_path, document)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [{"id": None}, {"accountEnabled": "perhaps"}, {"@odata.type": 7}])
 def test_a_listing_with_a_reject_is_not_complete(broken: dict[str, Any], tmp_path: Path) -> None:
     first = write_pages(tmp_path, "1.json", page("servicePrincipals", APP, AGENT | broken, more=True))
@@ -141,12 +142,14 @@ def test_a_listing_with_a_reject_is_not_complete(broken: dict[str, Any], tmp_pat
     assert any(note in one for one in staged.report.notes)
 
 
+@pytest.mark.slow
 def test_what_is_no_record_spoils_each_listing_of_its_file(tmp_path: Path) -> None:
     damaged = page("users", USER) | {"value": [USER, 7]}
     path = write_pages(tmp_path, "all.json", damaged, page("groups", GROUP))
     assert stage_files(path).rows("listings", "listing", "rejected") == [("users", 1), ("groups", 1)]
 
 
+@pytest.mark.slow
 def test_a_reject_on_one_page_leaves_another_listing_of_the_file_alone(tmp_path: Path) -> None:
     path = write_pages(tmp_path, "all.json", page("users", USER | {"id": 7}), page("groups", GROUP))
     assert stage_files(path).rows("listings", "listing", "rejected") == [("users", 1), ("groups", 0)]

@@ -105,7 +105,7 @@ def test_a_list_without_a_page_is_named_after_its_blueprint(tmp_path: Path) -> N
     assert set(named.rows("inheritable_permissions", "blueprint_id")) == {guid(65)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_scopes_and_roles_of_every_documented_form(tmp_path: Path) -> None:
     graph = "#microsoft.graph."
     by_type = modes(tmp_path, scopes={"@odata.type": f"{graph}noScopes"}, roles={"@odata.type": f"{graph}noRoles"})
@@ -191,6 +191,7 @@ def test_a_blueprint_with_its_credentials_is_both(
     ]
 
 
+@pytest.mark.slow
 def test_pages_that_expand_owners_or_sponsors_list_them(tmp_path: Path) -> None:
     """An object without an owner has none only if a page listed owners, and the last page was read without a reject."""
     blueprint = page(f"{CAST}(id,appId,owners(id),sponsors(id))", BLUEPRINT_APP | {"owners": [], "sponsors": []})

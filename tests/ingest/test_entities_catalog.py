@@ -135,6 +135,7 @@ def test_an_operation_of_unknown_plane_stays_unknown(tmp_path: Path) -> None:
     assert staged.rows("operations", "is_data_action", "is_data_action_source") == [(None, None)]
 
 
+@pytest.mark.slow
 def test_guessed_planes_of_the_table_are_marked(tmp_path: Path) -> None:
     path = tmp_path / "operations.csv"
     path.write_text(

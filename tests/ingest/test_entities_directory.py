@@ -126,6 +126,7 @@ def test_a_listing_is_complete_with_the_page_that_has_no_next_link(tmp_path: Pat
     assert stage_files(first, last).rows("listings", "listing", "complete") == [("users", False), ("users", True)]
 
 
+@pytest.mark.slow
 def test_pages_one_after_another_in_a_file_count_each(tmp_path: Path) -> None:
     path = write_pages(tmp_path, "users.json", page("users", USER, more=True), page("users", USER | {"id": guid(30)}))
     staged = stage_files(path)
@@ -151,7 +152,7 @@ def test_an_empty_page_completes_its_listing(context: str, listing: str, of: str
     assert [(file.read, file.rejected) for file in staged.report.files] == [(0, 0)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_empty_pages_beside_full_ones_are_each_counted_once(tmp_path: Path) -> None:
     paths = [
         write_pages(tmp_path, "1.json", page(f"groups('{guid(1)}')/members")),
@@ -168,7 +169,7 @@ def test_empty_pages_beside_full_ones_are_each_counted_once(tmp_path: Path) -> N
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_lists_without_an_envelope_complete_nothing(tmp_path: Path) -> None:
     for document in ([USER], [GROUP], [APP]):
         staged = stage_document(tmp_path, document)
@@ -188,7 +189,7 @@ def test_deleted_items_are_not_listed_and_get_their_name_back(tmp_path: Path) ->
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_deleted_items_that_come_as_users_complete_no_users(tmp_path: Path) -> None:
     staged = stage_document(tmp_path, page("users", USER | {"deletedDateTime": "2025-01-05T00:00:00Z"}))
     assert staged.rows("listings", "listing", "complete") == [("deletedItems", True)]

@@ -11,6 +11,8 @@ import pytest
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
+pytestmark = pytest.mark.slow
+
 GRAPH = "00000003-0000-0000-c000-000000000000"
 APP = "aaaaaaaa-0000-4000-8000-000000000001"
 SERVICE = "cccccccc-0000-4000-8000-000000000003"
@@ -52,7 +54,6 @@ def loaded(tmp_path: Path, *records: dict[str, Any]) -> list[dict[str, Any]]:
         return store.frame("SELECT * FROM tool_judgements ORDER BY tool, judgement_id").rows(named=True)
 
 
-@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("part", "says"),
@@ -84,7 +85,6 @@ def test_the_newest_record_of_an_application_counts_in_any_order(tmp_path: Path)
         assert (row["says"], str(row["read_on"])[:10]) == ("used", "2026-01-25")
 
 
-@pytest.mark.slow
 def test_identities_of_defender_by_key_or_title(tmp_path: Path) -> None:
     """Other assessments are about no access; of a healthy one only that the identity acted is known."""
     healthy = {"code": "Healthy", "statusChangeDate": "2026-01-21T00:00:00Z"}
@@ -101,7 +101,6 @@ def test_identities_of_defender_by_key_or_title(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
 def test_a_recommendation_of_advisor_that_comes_from_defender(tmp_path: Path) -> None:
     source = f"{SUB}/providers/Microsoft.Security/assessments/{INACTIVE}"
     properties = {
@@ -118,7 +117,6 @@ def test_a_recommendation_of_advisor_that_comes_from_defender(tmp_path: Path) ->
     assert (row["tool"], row["says"], row["principal_id"], row["scope"]) == ("azure_advisor", "inactive", None, SUB)
 
 
-@pytest.mark.slow
 def test_a_permission_without_a_name_is_rejected_and_the_others_count(tmp_path: Path) -> None:
     path = tmp_path / "records.json"
     path.write_text(json.dumps(application([{"InUse": True}, permission("Mail.Read")])), encoding="utf-8")

@@ -49,6 +49,7 @@ def test_members_of_one_type_in_a_folder_of_members_end_no_list_of_users() -> No
     assert found is not None and not found.whole
 
 
+@pytest.mark.slow
 def test_members_in_a_folder_or_an_archive_fill_their_groups(tmp_path: Path) -> None:
     """They used to be answers to getByIds: all of them known already, and the groups stayed empty."""
     folder = tmp_path / "group-members"
@@ -70,6 +71,7 @@ def test_members_in_a_folder_or_an_archive_fill_their_groups(tmp_path: Path) -> 
     }
 
 
+@pytest.mark.slow
 def test_members_of_no_known_group_are_rejects_and_no_principals(tmp_path: Path) -> None:
     folder = tmp_path / "group-members"
     folder.mkdir()
@@ -80,6 +82,7 @@ def test_members_of_no_known_group_are_rejects_and_no_principals(tmp_path: Path)
     assert any("the group of these members is unknown" in note for note in staged.report.notes)
 
 
+@pytest.mark.slow
 def test_a_file_is_the_same_from_within_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "group-members"
     folder.mkdir()

@@ -29,6 +29,7 @@ def setting(scope: str, *logs: dict[str, Any], name: str = "to-workspace") -> di
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("more", "settings"),
     [
@@ -59,7 +60,7 @@ def test_nested_settings_are_found_in_any_capitals(tmp_path: Path) -> None:
     assert json.loads(found) == {"aadProfile/enableAzureRBAC": "true", "disableLocalAccounts": "true"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_listing_is_whole_where_its_last_page_says_so_and_nothing_of_it_was_lost(tmp_path: Path) -> None:
     """It speaks for the types that it has; a bare list may have been filtered."""
     page = {

@@ -15,8 +15,6 @@ from tests.examples import FEW
 from tests.ingest.entity_records import SUB, Staged, stage_document
 from tests.ingest.test_entities_resources import VAULT, resource, setting
 
-pytestmark = pytest.mark.slow
-
 LOG = {"category": "AuditEvent", "enabled": True, "retentionPolicy": {"days": 0}}
 HOSTILE = st.sampled_from(
     [
@@ -70,6 +68,7 @@ _FILES = settings(
 )
 
 
+@pytest.mark.nightly
 @_FILES
 @given(data=st.data())
 def test_every_resource_is_a_row_or_a_reject_and_no_setting_is_made_up(data: st.DataObject) -> None:
@@ -93,6 +92,7 @@ def test_every_resource_is_a_row_or_a_reject_and_no_setting_is_made_up(data: st.
             assert str(told).lower() == says["enableRbacAuthorization"], ("BAD", told, says, record)
 
 
+@pytest.mark.slow
 @_FILES
 @given(data=st.data())
 def test_every_diagnostic_setting_is_read_or_rejected_and_none_is_taken_for_on(data: st.DataObject) -> None:

@@ -23,6 +23,7 @@ SIGN_IN = ("sign_in", "b2c1e7f0-3333-4333-8333-333333333333", None, None)
 ENTITIES = ("entity_kind", "value", "principal_id", "scope")
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("form", records.SIGNALS)
 def test_each_form_is_told_from_every_other(form: str, tmp_path: Path) -> None:

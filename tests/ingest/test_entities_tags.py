@@ -63,6 +63,7 @@ def test_a_graph_query_lists_both_kinds_of_containers(tmp_path: Path) -> None:
         assert staged.rejects == []
 
 
+@pytest.mark.slow
 def test_a_table_has_the_tags_as_text(tmp_path: Path) -> None:
     path = tmp_path / "resources.csv"
     with path.open("w", encoding="utf-8", newline="") as file:

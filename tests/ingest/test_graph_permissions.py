@@ -35,7 +35,7 @@ ASSIGNMENT = {
 }  # fmt: skip
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "document",
     [
@@ -50,7 +50,7 @@ def test_an_app_role_assignment_keeps_the_capitals_of_its_id(document: object, t
     assert (found["app_role_assignment_id"], found["app_role_id"]) == ("AbC-9_x", f"{GUID}3")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_delegated_grant_is_of_all_users_or_of_one(tmp_path: Path) -> None:
     grant = {"id": "G1", "clientId": f"{GUID}1", "consentType": "AllPrincipals", "principalId": None,
              "resourceId": f"{GUID}2", "scope": " User.Read  Mail.Read User.Read"}  # fmt: skip
@@ -69,7 +69,7 @@ def test_an_empty_page_of_grants_is_known(context: str, tmp_path: Path) -> None:
     assert rows(tmp_path, "app_role_assignments", {"@odata.context": PAGE + context, "value": []}) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_service_principal_publishes_roles_and_delegated_permissions(tmp_path: Path) -> None:
     api = {
         "id": f"{GUID}1", "appId": f"{GUID}2", "displayName": "API", "servicePrincipalType": "Application",
@@ -100,7 +100,7 @@ MAP = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_map_is_read_and_what_is_broken_in_it_is_counted(tmp_path: Path) -> None:
     found = rows(tmp_path, "graph_permission_paths", MAP)
     assert [(one["access"], one["path"], one["is_least"], one["also_requires"]) for one in found] == [
@@ -113,7 +113,7 @@ def test_the_map_is_read_and_what_is_broken_in_it_is_counted(tmp_path: Path) -> 
         assert store.frame("SELECT count(*) AS n FROM rejects")["n"].item() == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_request_in_two_spellings_needs_any_of_what_either_needs_besides(tmp_path: Path) -> None:
     sets = [
         {"schemeKeys": ["Application"], "methods": ["GET"], "paths": {path: marks}}

@@ -83,6 +83,7 @@ SPELLINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("uri", SPELLINGS)
 def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str, tmp_path: Path) -> None:
@@ -196,7 +197,7 @@ def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str,
     assert (event["principal_id"], event["principal_type"]) == (principal, kind)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_an_application_asks_of_its_own_is_application_access_in_the_store(tmp_path: Path) -> None:
     (tmp_path / "log.jsonl").write_text(
         _token() + "\n" + _token(C_Idtyp="user", UserPrincipalObjectID=USER, requestId="r2")

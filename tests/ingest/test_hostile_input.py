@@ -122,7 +122,7 @@ def test_a_broken_line_is_a_reject_among_good_ones(
     assert events == 2
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     "change",
@@ -198,7 +198,7 @@ def test_one_damaged_file_among_many_costs_only_itself(tmp_path: Path) -> None:
     assert [(file.read, file.rejected) for file in report.files] == [(1 + (n == 4), int(n == 4)) for n in range(9)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_query_that_failed_in_part_is_told(tmp_path: Path) -> None:
     """Log Analytics answers 200 with an error beside the rows that it has."""
     path = tmp_path / "x"

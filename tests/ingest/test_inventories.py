@@ -136,7 +136,7 @@ def test_files_without_a_manifest_prove_presence_only(loaded: Loaded, tmp_path: 
     assert loaded.rows("SELECT count(*) FROM resources") == [(2,)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("more", "document", "problem"),
@@ -170,7 +170,7 @@ def test_whatever_speaks_against_a_list_is_said(
     assert problem in str(loaded.problems["resource_list"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("document", "problem"),
     [
@@ -187,7 +187,7 @@ def test_an_answer_of_resource_graph_says_whether_it_is_whole(
     assert problem in str(loaded.problems["resource_graph"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pages_of_one_query_are_one_listing(loaded: Loaded, tmp_path: Path) -> None:
     """Their rows are added up; one of them alone is not whole."""
     pages = {"one": answer(resource(1), total=2, token="next"), "two": answer(resource(2), total=2)}
@@ -197,7 +197,7 @@ def test_pages_of_one_query_are_one_listing(loaded: Loaded, tmp_path: Path) -> N
     assert loaded.rows("SELECT rows FROM inventories") == [(2,)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("base", "document", "kind", "problem"),
@@ -218,7 +218,7 @@ def test_an_empty_subscription_is_listed_too(
     assert loaded.problems == {kind: problem}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_query_of_the_whole_tenant_shows_only_the_subscriptions_that_it_found(loaded: Loaded, tmp_path: Path) -> None:
     """The Azure CLI asks the subscriptions that it knows, at most 1,000, so nothing is proved of others."""
     document = answer(resource(1), resource(2, OTHER), total=2)
@@ -289,7 +289,7 @@ def test_only_a_difference_from_the_manifest_is_said_of_other_files(loaded: Load
     assert loaded.rows("FROM inventories") == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("document", [[provider("Microsoft.Web")], {"value": [provider("Microsoft.Web")]}])
 def test_a_record_of_a_provider_names_its_subscription(document: Any, loaded: Loaded, tmp_path: Path) -> None:
     loaded.load(write(tmp_path / "exports", anything=document))
@@ -313,7 +313,7 @@ def test_else_the_manifest_or_the_name_of_its_file_does(tmp_path: Path) -> None:
     assert reason.startswith("the subscription of this provider is unknown")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(2)
 @pytest.mark.parametrize(
     ("more", "reason"),
@@ -333,7 +333,7 @@ def test_an_unusable_provider_is_rejected(more: dict[str, Any], reason: str, loa
 _DEEP = "[" * 3_000 + "]" * 3_000
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(4)
 @pytest.mark.parametrize(
     ("document", "reason"),
@@ -381,7 +381,7 @@ def test_a_hostile_manifest_is_a_counted_reject(
     assert not any("secret" in row.path for row in loaded.report.rows)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("text", [_DEEP, '{"a": ' * 3_000 + "1" + "}" * 3_000, "9" * 10_000])
 def test_a_manifest_that_cannot_be_parsed_is_a_counted_reject(text: str, loaded: Loaded, tmp_path: Path) -> None:
     document = json.dumps(manifest())[:-1] + f', "more": {text}}}'
@@ -390,7 +390,7 @@ def test_a_manifest_that_cannot_be_parsed_is_a_counted_reject(text: str, loaded:
     assert loaded.rows("FROM inventories") == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_link_out_of_the_folder_is_not_followed(loaded: Loaded, tmp_path: Path) -> None:
     """A manifest that is loaded alone reads the files that it names, but only those below its folder."""
     write(tmp_path / "outside", resources=RESOURCES)
@@ -415,7 +415,7 @@ def test_a_manifest_of_another_tenant_is_rejected(loaded: Loaded, tmp_path: Path
     assert reason == "its `tenant_id` is not the tenant of the management groups"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_packed_files_are_named_as_they_are(loaded: Loaded, tmp_path: Path) -> None:
     folder = write(tmp_path / "exports", manifest=manifest(entry(LISTED, path="resources.json.gz")))
     (folder / "resources.json.gz").write_bytes(gzip.compress(json.dumps(RESOURCES).encode()))
@@ -440,7 +440,7 @@ def test_a_user_vouches_for_files_without_a_manifest(loaded: Loaded, tmp_path: P
     assert loaded.rows("SELECT reader_id FROM provider_registrations") == [(READER,)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_two_lists_of_one_subscription_are_not_each_whole(loaded: Loaded, tmp_path: Path) -> None:
     """`az keyvault list` prints resources as well."""
     vaults = [resource(3, kind="Microsoft.KeyVault/vaults")]
@@ -485,7 +485,7 @@ def test_a_user_says_who_and_when(options: dict[str, str], message: str, loaded:
         loaded.load(write(tmp_path / "exports", resources=RESOURCES), **options)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_projected_rows_of_resource_graph_are_resources(loaded: Loaded, tmp_path: Path) -> None:
     """A query may choose the columns that say what a resource is."""
     chosen = [{key: record[key] for key in ("id", "type")} for record in RESOURCES]

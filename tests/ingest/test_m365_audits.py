@@ -57,7 +57,7 @@ def test_what_it_did_for_a_user_names_the_user(tmp_path: Path) -> None:
     assert (event["principal_type"], event["principal_name"], event["operation"]) == ("User", USER, "Exchange/Send")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_row_of_log_analytics_is_the_same_event(tmp_path: Path) -> None:
     row = {
         "TimeGenerated": "2026-01-05T10:00:00Z", "Type": "OfficeActivity", "OfficeWorkload": "Exchange",

@@ -65,7 +65,7 @@ def test_members_are_those_of_graph(form: str, tmp_path: Path) -> None:
     assert [member for _, member, *_ in found["members"]] == list(KINDS) and len(found["principals"]) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_table_of_powershell_has_the_ids_of_members(tmp_path: Path) -> None:
     rows = [["", one["Id"], _TYPE_NAME] for one in _POWERSHELL]
     found = _loaded(tmp_path / "a" / f"members-{GROUP}.csv", table(_POWERSHELL[0], rows))
@@ -73,6 +73,7 @@ def test_a_table_of_powershell_has_the_ids_of_members(tmp_path: Path) -> None:
     assert found["principals"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [form for form in FORMS if form != "Graph.json"])
 def test_members_of_no_named_group_are_rejected(form: str, tmp_path: Path) -> None:
     (tmp_path / form).write_bytes(FORMS[form])

@@ -67,7 +67,7 @@ def told_of(path: Path) -> dict[str, list[Any]]:
     return {**told(con, {0: path.name}), "notes": list(report.notes)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("name", [*PLAIN, *ODD])
 def test_a_page_says_the_same_however_it_is_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,6 @@ from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
-pytestmark = pytest.mark.slow
-
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
 ID = "c0000000-0000-4000-8000-00000000000{}"
 READER = "acdd72a7-3385-48ef-bd42-f606fba81ae7"
@@ -77,6 +75,7 @@ def loaded(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / "s.duckdb"
 
 
+@pytest.mark.nightly
 def test_each_form_gives_the_same_assignments(loaded: Path) -> None:
     """A name that nobody could read is none, and a type that Azure calls unknown is none."""
     with open_store(loaded, read_only=True) as store:
@@ -96,6 +95,7 @@ def test_each_form_gives_the_same_assignments(loaded: Path) -> None:
     assert len(reasons) == 1 and "scope" in reasons[0].lower()
 
 
+@pytest.mark.slow
 def test_an_assignment_of_synapse_is_none_of_azure(tmp_path: Path) -> None:
     """It has the same ids, and a scope of its own."""
     path = tmp_path / "synapse.json"

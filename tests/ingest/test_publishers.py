@@ -367,7 +367,7 @@ def test_an_audit_without_a_rule_is_an_unmapped_operation(tmp_path: Path) -> Non
     assert found == [("entra_audit_log", "Core Directory/Tidy the shelf", 1, 0)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_azure_ad_graph_covers_nothing(tmp_path: Path) -> None:
     """Neither its own days nor those of Microsoft Graph, so no window rests on it."""
     store, report = _loaded(tmp_path, write_lines(tmp_path, [OLDER_GRAPH]))

@@ -100,6 +100,7 @@ def test_what_is_no_role_and_no_type_shows_nothing(text: str, shown: tuple[objec
     assert [row[1:3] for row in staged(path)] == [shown]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["{", "[]", "null", '"text"', "\\u0000"])
 def test_a_body_that_is_no_object_is_no_harm(text: str, tmp_path: Path) -> None:
     """The record itself counts as any other."""

@@ -176,7 +176,7 @@ def test_messages_name_an_application(resource: str, operation: str, action: str
     assert (event["principal_id"], event["principal_name"]) == (None, APP)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_connection_uses_no_permission_and_a_policy_is_a_key(tmp_path: Path) -> None:
     """Shared access policies prove use of their key, and nobody's role."""
     rows = [
@@ -264,7 +264,7 @@ def test_only_what_azure_decides_in_a_cluster_is_use_of_a_role(
     assert [row[1:3] for row in accesses(tmp_path, cluster_diagnostic(audit_event(**changes)))] == [(outcome, access)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize(
     ("changes", "operation", "outcome", "access"),
@@ -298,7 +298,7 @@ def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_acco
     assert accesses(tmp_path, login) == [("Login", "other", access, "data")]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_databases_have_roles_of_their_own(tmp_path: Path) -> None:
     """They are flagged and not mapped: no Azure role let these through."""
     assert accesses(tmp_path, item_row(), statement_row(), item_row(AuthTokenType="PrimaryMasterKey")) == [

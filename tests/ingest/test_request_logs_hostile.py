@@ -78,7 +78,7 @@ def mutants(draw: st.DrawFn, name: str) -> dict[str, Any]:
     return record | draw(st.dictionaries(st.text("XyZ_", min_size=3, max_size=8), HOSTILE, max_size=2))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("name", RENDERS)
 # Each example reads files, so shrinking a failure would take minutes and its records are small anyway.
@@ -124,7 +124,7 @@ def test_an_enormous_path_is_no_scope_of_its_own(tmp_path: Path) -> None:
         assert event["scope"] == VAULT
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_enormous_operation_or_resource_is_rejected(tmp_path: Path) -> None:
     """No name of Azure is so long; the row is kept among the rejects."""
     rows = [
@@ -139,7 +139,7 @@ def test_an_enormous_operation_or_resource_is_rejected(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_spellings_of_two_years_are_one_column(tmp_path: Path) -> None:
     """AzureDiagnostics has had the object id under two names, and AuthKey became AuthId."""
     old = records.vault_diagnostics_row()

@@ -11,6 +11,8 @@ import pytest
 
 from tests.ingest.parsing import rejects_of, staged, write_lines
 
+pytestmark = pytest.mark.slow
+
 USER = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0001"
 SERVICE = "5ac2ff43-4a4f-4e8e-9c3c-8c2f5a1c0002"
 APP = "04b07795-8ddb-461a-bbee-02f9e1bf7b46"
@@ -120,7 +122,6 @@ def test_every_shape_gives_the_same_sign_in(render: Any, kind: str, code: int, t
     ]
 
 
-@pytest.mark.slow
 def test_a_graph_page_of_sign_ins(tmp_path: Path) -> None:
     """Pages have a context and a next link."""
     page = {
@@ -135,7 +136,6 @@ def test_a_graph_page_of_sign_ins(tmp_path: Path) -> None:
     assert con.execute("SELECT list(line) FROM stage_sign_in_rows").fetchall() == [([1, 2],)]
 
 
-@pytest.mark.slow
 def test_a_sign_in_of_nobody_is_rejected(tmp_path: Path) -> None:
     """Without an id and a name it is nobody's."""
     record = diagnostic_record("interactive")
@@ -144,7 +144,6 @@ def test_a_sign_in_of_nobody_is_rejected(tmp_path: Path) -> None:
     assert (line, reason) == (1, "it names nobody who signed in")
 
 
-@pytest.mark.slow
 def test_an_id_that_is_no_guid_leaves_the_name(tmp_path: Path) -> None:
     """The store resolves the name, where a listing has it."""
     record = diagnostic_record("interactive")
@@ -155,7 +154,6 @@ def test_an_id_that_is_no_guid_leaves_the_name(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("said", "read"), [("7F1E", "7f1e"), ("", None), (None, None)])
 def test_the_federated_credential_is_read_in_every_shape(said: str | None, read: str | None, tmp_path: Path) -> None:
     """An empty value looks like none: exports without the column have none either."""
@@ -169,7 +167,6 @@ def test_the_federated_credential_is_read_in_every_shape(said: str | None, read:
     assert found == [(read,)] * 3
 
 
-@pytest.mark.slow
 def test_a_secret_is_no_federated_credential(tmp_path: Path) -> None:
     record = graph("service_principal") | {"clientCredentialType": "clientSecret"}
     con, _ = staged(write_lines(tmp_path, [record]))

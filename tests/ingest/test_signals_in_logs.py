@@ -21,8 +21,6 @@ from tests.ingest.signal_records import (
 )
 from tests.ingest.test_sign_in_logs import diagnostic_record
 
-pytestmark = pytest.mark.slow
-
 SIGNALS = {
     "UserRiskEvents": RISK_DETECTION,
     "ServicePrincipalRiskEvents": WORKLOAD_DETECTION,
@@ -39,6 +37,7 @@ def signals_of(*paths: Path) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...
     return rows, entities, {file.source: file.read for file in report.files}
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("category", SIGNALS)
 def test_risk_between_sign_ins_is_what_it_is_alone(category: str, tmp_path: Path) -> None:
     signal = in_event_hub(SIGNALS[category], category)
@@ -50,6 +49,7 @@ def test_risk_between_sign_ins_is_what_it_is_alone(category: str, tmp_path: Path
     assert mixed[2] == {"sign_in_log": 2, "signals": 1}
 
 
+@pytest.mark.nightly
 def test_everything_in_one_file_is_loaded_and_nothing_counted_as_unused(tmp_path: Path) -> None:
     records = [diagnostic_record("interactive"), *(in_event_hub(one, name) for name, one in SIGNALS.items()), EXPORTED]
     rows, _, read = signals_of(write_lines(tmp_path, records, "all.jsonl"))
@@ -59,6 +59,7 @@ def test_everything_in_one_file_is_loaded_and_nothing_counted_as_unused(tmp_path
     assert read == {"sign_in_log": 1, "signals": 5}
 
 
+@pytest.mark.slow
 def test_a_batch_of_an_event_hub_is_taken_apart(tmp_path: Path) -> None:
     batch = {"records": [diagnostic_record("interactive"), in_event_hub(RISK_DETECTION, "UserRiskEvents")]}
     path = tmp_path / "batch.json"
@@ -67,6 +68,7 @@ def test_a_batch_of_an_event_hub_is_taken_apart(tmp_path: Path) -> None:
     assert (len(rows), read) == (1, {"sign_in_log": 1, "signals": 1})
 
 
+@pytest.mark.nightly
 def test_rows_of_a_workspace_beside_others_are_loaded(tmp_path: Path) -> None:
     activity = {
         "TimeGenerated": "2026-01-05T10:00:00Z", "OperationNameValue": "MICROSOFT.WEB/SITES/WRITE", "Caller": "a@b",
@@ -80,6 +82,7 @@ def test_rows_of_a_workspace_beside_others_are_loaded(tmp_path: Path) -> None:
     assert read == {"activity_log": 1, "signals": 2}
 
 
+@pytest.mark.nightly
 def test_a_damaged_line_between_them_is_one_reject(tmp_path: Path) -> None:
     """What is odd in a file is read again, and its signals still once."""
     records = [diagnostic_record("interactive"), "{", in_event_hub(RISK_DETECTION, "UserRiskEvents")]

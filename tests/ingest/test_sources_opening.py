@@ -49,7 +49,7 @@ def test_files_folders_archives_and_stdin_in_one_call(tmp_path: Path) -> None:
     assert [file.read for file in report.files] == [1] * 5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_compression_is_told_by_content(tmp_path: Path) -> None:
     """A name that lies about it does no harm."""
     (tmp_path / "plain.gz").write_bytes(LINES([Call(1)]))
@@ -57,7 +57,7 @@ def test_compression_is_told_by_content(tmp_path: Path) -> None:
     assert len(events_of(tmp_path / "plain.gz", tmp_path / "packed.json")) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_hidden_files_of_folders_are_skipped(tmp_path: Path) -> None:
     """What an operating system leaves behind is no export; a hidden file that is named is read."""
     (tmp_path / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")

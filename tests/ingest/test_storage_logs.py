@@ -134,6 +134,7 @@ def test_a_denied_authorisation_is_demand_and_a_failed_request_is_use(
     assert event["outcome"] == outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["SAS Key", "Account Key", "Anonymous", "AccountKey", "SAS"])
 def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None:
     """A request by key or signature is use of the key, whoever held it."""
@@ -216,7 +217,7 @@ def test_objects_and_operations_of_one_request_are_calls_of_their_own(tmp_path: 
     assert len(events_of_records(tmp_path, *rows)) == 3
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_logs_mix_in_one_file(tmp_path: Path, shared_call: dict[str, Any]) -> None:
     """A container of diagnostic logs holds what its settings send to it."""
     sign_in = {

@@ -120,7 +120,7 @@ def test_nothing_is_left_where_reading_ends_early(parts: int, tmp_path: Path) ->
     assert not list(scratch.iterdir())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("damage", ["checksum", "cut", "followed"])
 def test_a_damaged_file_is_named(damage: str, parts: int, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_damaged_file_is_named(damage: str, parts: int, tmp_path: Path) -> Non
         staged(good, path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_room_the_file_is_read_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where the room ends after some parts were read: no record is lost or read twice."""
     path = tmp_path / "logs.json.gz"

@@ -10,6 +10,8 @@ from rightsize.cli.main import run
 from rightsize.mcp.questions import Questions
 from tests.tenants.refused_listing import ANN, BOB, COMMAND, LISTED, REFUSED, TEAM, WRITE, documents, write_files
 
+pytestmark = pytest.mark.slow
+
 
 def questions(tmp_path: Path, *, members: bool = True) -> Questions:
     db = tmp_path / "s.duckdb"
@@ -33,7 +35,6 @@ def test_a_no_is_unknown_where_the_listing_was_refused(tmp_path: Path) -> None:
     assert asked.who_can(WRITE, LISTED, None).document["is_complete"]
 
 
-@pytest.mark.slow
 def test_members_that_are_not_listed_make_a_no_unknown(tmp_path: Path) -> None:
     """As on the command line."""
     asked = questions(tmp_path, members=False)

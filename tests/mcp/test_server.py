@@ -258,7 +258,7 @@ def test_a_slow_answer_ends(folder: Path) -> None:
     assert answers["slow"].is_error and "no answer within" in text_of(answers["slow"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_a_store_or_a_plan_the_answer_says_so(folder: Path, tmp_path: Path) -> None:
     """Nothing is made where nothing is."""
     server = server_for(tmp_path / "plan", tmp_path / "none.duckdb")

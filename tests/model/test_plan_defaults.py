@@ -132,6 +132,7 @@ CHANGES = st.fixed_dictionaries(
 )
 
 
+@pytest.mark.slow
 @MANY
 @given(CHANGES)
 def test_a_proposal_for_another_plane_is_read_as_it_was(changes: dict[str, Any]) -> None:

@@ -153,6 +153,7 @@ roles = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(roles)
 @MANY
 def test_what_is_written_reads_back_the_same(role: RoleDefinition) -> None:

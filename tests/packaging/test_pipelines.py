@@ -175,7 +175,7 @@ def test_the_gate_passes_where_nothing_is_asked(folder: Path) -> None:
     assert _run(folder, FAIL_ON="").returncode == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_gate_compares_role_definitions_with_the_base(tmp_path: Path) -> None:
     def git(*arguments: str) -> None:
         subprocess.run([*GIT, *arguments], cwd=tmp_path, check=True, capture_output=True)

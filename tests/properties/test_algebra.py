@@ -204,6 +204,7 @@ def test_one_not_action_on_both_sides_means_the_same() -> None:
     assert witness.depends_on_reading
 
 
+@pytest.mark.slow
 @given(blocks_of(st.text(alphabet=" a*", max_size=4)), blocks_of(st.text(alphabet=" a*", max_size=4)))
 @MANY
 def test_spaces_inside_are_letters(big: list[PermissionBlock], small: list[PermissionBlock]) -> None:
@@ -334,6 +335,7 @@ def test_adding_a_block_never_takes_away(role: list[PermissionBlock], allowed: s
     assert algebra.contains(wider, role) is None
 
 
+@pytest.mark.slow
 @given(roles, roles, st.sampled_from(["a/b", "a/a/b", "/", "a/", "b/a", "a"]))
 @MANY
 def test_one_operation_is_granted_alike_as_the_oracle_says(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -234,6 +235,7 @@ groups = st.lists(st.tuples(st.sampled_from(["g1", "g2", "g3"]), people), max_si
 questions = st.tuples(people, st.sampled_from([READ, WRITE, "a/delete"]), scopes, st.sampled_from(["control", "data"]))
 
 
+@pytest.mark.slow
 @given(assignments, assignments, groups, questions)
 @MANY
 def test_adding_an_assignment_never_removes_access(
@@ -249,6 +251,7 @@ def test_adding_an_assignment_never_removes_access(
     assert STRENGTH[after.allowed] >= STRENGTH[before.allowed]
 
 
+@pytest.mark.slow
 @given(assignments, groups, questions, st.randoms(use_true_random=False))
 @MANY
 def test_order_and_case_change_nothing(

@@ -112,7 +112,7 @@ def test_151_strings_of_128_built_in_roles_rest_on_the_reading(loose: list[tuple
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_each_of_them_may_be_granted_and_its_own_role_contains_it(loose: list[tuple[bool, Pattern]]) -> None:
     """Both readings are the oracle's; a role contains itself and its string, which grants nothing for certain."""
     for excludes, (role, plane, text, operation) in loose:

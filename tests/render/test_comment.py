@@ -67,7 +67,7 @@ def _plan(names: tuple[str, ...] = HOSTILE) -> Plan:
     return tenant.plan()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_names_are_text_and_every_row_is_whole() -> None:
     """No name makes a tag, a cell, a link or a mention: each stands as code, with what is invisible shown."""
     plan = _plan()
@@ -86,7 +86,7 @@ def test_names_are_text_and_every_row_is_whole() -> None:
     assert not re.search(r"@\w|https?:|www\.", text)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_reviewer_sees_what_goes_what_comes_and_how_sure_that_is() -> None:
     plan = _plan(("Mei",))
     text = write_comment(plan, plan.names)

@@ -200,6 +200,7 @@ READERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", PLAN_FORMS)
 def test_every_form_makes_the_same_assignments(form: str) -> None:
     """Same ids, places, roles and conditions, whatever the resource group is called."""

@@ -85,7 +85,7 @@ def files(hostile: Plan) -> dict[str, str]:
     return texts | {"summary.html": write_summary(hostile)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_every_byte_is_as_agreed(files: dict[str, str]) -> None:
     """`RIGHTSIZE_WRITE_GOLDEN=1` writes the files anew, for a person to look at the difference."""
     folder = GOLDEN / "plan"
@@ -210,7 +210,7 @@ def small() -> Plan:
     return tenant.plan()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_files_of_an_earlier_plan_go_and_others_stay(hostile: Plan, small: Plan, tmp_path: Path) -> None:
     """What a person put there, or changed, is not ours to take away."""
     write_folder(plan_files(hostile), tmp_path)
@@ -334,7 +334,7 @@ def test_a_page_of_a_large_plan_has_what_weighs_most(small: Plan, monkeypatch: p
     assert page.index("remove 1<") < page.index("remove 2<")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_empty_plan_has_a_page() -> None:
     page = write_summary(SmallTenant().plan())
     assert "0 role assignments" in page

@@ -11,6 +11,7 @@ from tests.render.browser import visit
 
 pytestmark = pytest.mark.external
 
+
 TITLE = "document.getElementById('detail-title').textContent"
 SETTLED = "new Promise((done) => setTimeout(done, 80))"
 CLOSED = (

@@ -22,6 +22,8 @@ from tests.loopback.server import Loopback
 from tests.propose.written_plans import to_version_1
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
+pytestmark = pytest.mark.slow
+
 STRANGER = "66666666-6666-4666-8666-666666666666"
 
 
@@ -265,7 +267,6 @@ def test_a_preview_of_version_1_is_one_too(ask: Ask, demo: Path, tmp_path: Path)
     assert code == 6 and "30 days" in err and not (tmp_path / "r").exists()
 
 
-@pytest.mark.slow
 def test_the_evidence_of_a_plan_goes_with_its_rollout(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
     """Before anything is written the plan is proved again, and its tables must be those that it names."""
     table = folder / "plan" / "evidence" / "operations.parquet"

@@ -58,7 +58,7 @@ def test_the_journal_itself_is_read(ask: Ask, folder: Path) -> None:
     assert {row["state"] for row in json.loads(out)} > {"open"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("seed", ROUNDS)
 @pytest.mark.parametrize("verb", ["status", "apply", "rollback"])
 def test_no_value_of_a_bundle_breaks_a_command(ask: Ask, folder: Path, verb: str, seed: int) -> None:

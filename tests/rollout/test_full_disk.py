@@ -207,6 +207,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 300, 2_000, 5_000, 9_000])
 def test_a_real_limit_of_the_system_ends_the_run_and_harms_nobody(tmp_path: Path, limit: int) -> None:
     """RLIMIT_FSIZE, with no space set aside: the kernel writes a part of a line, or refuses it."""

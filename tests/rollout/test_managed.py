@@ -342,7 +342,7 @@ def test_only_what_the_bundle_has_may_be_written() -> None:
             guard.check(method, f"https://arm.example{path}")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("reread", [1, 25])
 def test_faults_and_kills_together_end_in_the_plan_or_in_the_original(path: Path, reread: int) -> None:
     """A fault in every tenth call and a kill after every line of the journal; the bench does it with more of them."""

@@ -180,6 +180,7 @@ def test_a_subscription_of_another_tenant_is_refused(path: Path) -> None:
     assert _apply(room, path, swap(1), known=PreflightFacts(tenant=TENANT)) == []
 
 
+@pytest.mark.slow
 def test_old_and_new_have_to_fit_together_as_azure_has_it_now(path: Path) -> None:
     room = Room().hold(*(broad(number) for number in range(1, 4_001)))
     with pytest.raises(GateError, match="4001 assignments"):

@@ -18,6 +18,8 @@ from rightsize.store.connection import open_store
 from tests.loopback.server import Loopback
 from tests.rollout.demo_rollout import Ask, azure_state, emergency_words, writing_words
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.nightly
 def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopback, demo: Path) -> None:
@@ -41,7 +43,6 @@ def test_a_rollout_comes_in_and_goes_back(ask: Ask, folder: Path, azure: Loopbac
     assert azure_state(azure) == original
 
 
-@pytest.mark.slow
 def test_nothing_is_written_unless_it_is_said(ask: Ask, folder: Path, azure: Loopback) -> None:
     """A dry run shows the steps; without a credential of its own, or a typed name, nothing begins."""
     code, out, err = ask("apply", folder, "-o", "json")
@@ -270,7 +271,6 @@ def test_a_rollout_that_has_begun_is_not_planned_over(ask: Ask, folder: Path, az
     assert code == 2 and "has begun" in err
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "words", [("apply", "--wave", "99", "--yes", "--auth", "env"), ("apply", "--wave", "0", "--yes")]
 )

@@ -92,6 +92,7 @@ def _is_of_kubernetes(action: str) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_what_a_log_is_said_to_show_some_operation_of_it_maps_to(catalogue: pl.DataFrame) -> None:
     """Else it would be called unused though no record could ever show it."""
     shown = annotate(catalogue).filter(pl.col("observable_by").is_in(LOGS))

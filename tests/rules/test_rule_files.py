@@ -263,6 +263,7 @@ def test_annotating_the_catalogue_leaves_no_operation_without_an_answer(shared_d
 _TEXT = st.text(alphabet="aA/*.kK", max_size=8)
 
 
+@pytest.mark.slow
 @given(
     patterns=st.lists(_TEXT, min_size=1, max_size=4), names=st.lists(st.text(alphabet="aA/.kK", max_size=8), min_size=1)
 )

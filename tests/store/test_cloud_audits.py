@@ -15,6 +15,8 @@ from rightsize.workflow.data.load import load_paths
 from tests.ingest.entity_records import SUB, guid
 from tests.ingest.parsing import write_lines
 
+pytestmark = pytest.mark.slow
+
 VM = f"{SUB}/resourceGroups/rg/providers/Microsoft.Compute/virtualMachines/vm"
 MACHINES = "Microsoft.Compute/virtualMachines"
 ADA, ROLE, ASSIGNMENT = guid(3), guid(60), guid(61)
@@ -80,7 +82,6 @@ _USE = """
 USED = [(f"{MACHINES}/delete", 0, 1), (f"{MACHINES}/read", 0, 1), (f"{MACHINES}/write", 1, 0)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("order", list(itertools.permutations([ACTIVITY, EVENTS])), ids=["activity", "events"])
 def test_a_call_that_both_logs_have_counts_once(order: tuple[list[dict[str, Any]], ...], tmp_path: Path) -> None:
     """By the record within it is the same call; without one, the day, caller, operation and scope are the same."""

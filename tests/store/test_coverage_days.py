@@ -98,7 +98,7 @@ def test_a_window_declared_for_a_management_group_reaches_its_subscriptions(stor
     assert states(store, other) == {1: "observed"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_window_declared_before_the_listing_reaches_the_subscriptions_that_it_names(store: Store) -> None:
     """The declaration is remembered; what is below its scope is looked up at each load."""
     declare(store, MANAGEMENT_GROUP, 1, 2)
@@ -108,7 +108,7 @@ def test_a_window_declared_before_the_listing_reaches_the_subscriptions_that_it_
     assert states(store) == {1: "declared_empty", 2: "declared_empty"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_declaration_of_the_tenant_reaches_everything(store: Store) -> None:
     """The root contains every subscription."""
     load(store, calls(on(1)))
@@ -116,7 +116,7 @@ def test_a_declaration_of_the_tenant_reaches_everything(store: Store) -> None:
     assert states(store) == {1: "observed", 2: "declared_empty"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_storage_log_is_covered_a_service_and_category_at_a_time(store: Store) -> None:
     """Containers share the log of their service; a declaration speaks of what the service is known to send."""
     blobs = f"{ACCOUNT}/blobServices/default"
@@ -150,7 +150,7 @@ def test_a_request_at_the_account_is_in_the_log_of_its_service(store: Store) -> 
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("is_group", [False, True])
 def test_a_declaration_reaches_what_diagnostic_settings_send(store: Store, is_group: bool) -> None:
     """A vault that nobody asked anything has a log without rows, if it sends one; its neighbour has none."""
@@ -171,7 +171,7 @@ def test_a_declaration_reaches_what_diagnostic_settings_send(store: Store, is_gr
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sign_in_logs_are_the_tenants_a_kind_at_a_time(store: Store) -> None:
     """A declaration speaks of every kind of sign-in."""
     load(store, {"sign_in_rows": [sign_in("2026-01-01T10:00:00")]})

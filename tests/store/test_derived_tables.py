@@ -103,7 +103,7 @@ def listing(scope: str, parent: str | None = None, name: str | None = None) -> d
     return {"scope": scope, "kind": kind, "parent_scope": parent, "display_name": name}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("order", [1, -1])
 def test_a_listing_puts_a_subscription_below_its_management_group(store: Store, order: int) -> None:
     """Before or after the calls; what no listing places hangs below the root."""
@@ -216,7 +216,7 @@ def test_a_call_that_names_only_a_upn_is_its_users(store: Store, order: int) -> 
     assert rows_of(store, "usage", "principal_id", "succeeded", "days") == [(guid(1), 1, 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_name_that_two_principals_had_is_nobodys(store: Store) -> None:
     """UPNs are given to new people; the name counts again for nobody, and is not lost."""
     load(store, calls(by_name("ann@x.example")), {"principals": [user(1, "ann@x.example")]})
@@ -235,7 +235,7 @@ def test_a_call_with_both_names_teaches_the_alias(store: Store) -> None:
     assert {principal for (principal,) in rows_of(store, "usage_days", "principal_id")} == {guid(100)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_log_and_the_directory_must_not_disagree_on_a_name(store: Store) -> None:
     """The log saw the name with another object id than the directory lists: it means neither."""
     load(store, calls(record(principal_type="User", principal_name="bo@x.example")))
@@ -260,7 +260,7 @@ def test_an_application_id_names_its_service_principal(store: Store) -> None:
     assert sorted(alias for (alias,) in rows_of(store, "principal_aliases", "alias")) == [guid(11), guid(12)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_sign_in_that_names_only_a_upn_is_its_users(store: Store) -> None:
     """Once the directory is there."""
     load(store, {"sign_in_rows": [sign_in(principal_id=None, principal_name="Ann@X.example")]})
@@ -287,7 +287,7 @@ def test_the_directory_may_come_after_the_logs(fresh: FRESH) -> None:
     assert len(hashes) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_events_and_usage_agree_on_who_acted(store: Store) -> None:
     """By object id, by a name, by an application id; what nobody resolves is nobody's in both."""
     directory = {"principals": [user(1, "ann@x.example"), user(2, None, app_id=guid(11))]}

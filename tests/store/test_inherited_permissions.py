@@ -18,6 +18,7 @@ from tests.store.sql_here import run_here
 
 pytestmark = pytest.mark.slow
 
+
 Row = tuple[str, str, str, str | None, str, str]
 
 

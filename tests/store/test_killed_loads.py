@@ -13,6 +13,8 @@ import pytest
 from rightsize.store.connection import Store, open_store
 from tests.store.staged import calls, content, load, record
 
+pytestmark = pytest.mark.slow
+
 FIRST = [record(correlation_id=f"c{number}") for number in range(5)]
 SECOND = [record("failed", f"2026-01-0{number + 1}T01:00:00", correlation_id=f"c{number}") for number in range(8)]
 
@@ -78,7 +80,6 @@ def test_a_killed_load_changes_nothing_and_can_be_repeated(
     assert content(clean) == after
 
 
-@pytest.mark.slow
 def test_a_load_that_is_killed_once_it_is_committed_is_there(store: Store) -> None:
     """What the write-ahead log has is read back; loading again finds nothing new."""
     load(store, calls(*FIRST))

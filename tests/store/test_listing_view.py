@@ -8,8 +8,6 @@ from rightsize.model.access_answers import ACCESS_LISTINGS, command_for
 from rightsize.store.connection import Store
 from tests.store.staged import load
 
-pytestmark = pytest.mark.slow
-
 SUB, GROUP = "/subscriptions/s1", "/providers/microsoft.management/managementgroups/m1"
 PLACES = (
     SUB,
@@ -24,6 +22,7 @@ PLACES = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.many(4)
 @pytest.mark.parametrize("place", PLACES)
 def test_sql_and_python_give_the_same_command(store: Store, place: str) -> None:
@@ -36,6 +35,7 @@ def test_sql_and_python_give_the_same_command(store: Store, place: str) -> None:
         assert {row["command"] for row in found} == {None}
 
 
+@pytest.mark.nightly
 def test_a_complete_listing_of_a_subscription_makes_up_for_those_above_it(store: Store) -> None:
     """It has what is assigned above, as long as no record of theirs was rejected."""
     tree = [

@@ -45,7 +45,7 @@ def test_what_the_next_complete_listing_lacks_is_granted_no_more(store: Store) -
     assert gone == [(f"{guid(2)}|active", guid(100), GROUP, at(ONE), at(TWO))]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("change", [{"complete": False}, {"place": "/subscriptions/other"}, {"state": "eligible"}])
 def test_a_listing_of_less_or_of_something_else_takes_nothing_away(change: dict[str, Any], store: Store) -> None:
     collect(store, ONE, 1, 2)
@@ -65,7 +65,7 @@ def test_what_another_place_still_lists_is_not_gone(store: Store) -> None:
     assert held(store) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_exports_show_without_saying_that_they_are_complete_stays(store: Store) -> None:
     load(store, {"role_assignments": [assignment(1)]})
     collect(store, TWO, 2)

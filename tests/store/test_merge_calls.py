@@ -12,6 +12,7 @@ from tests.store.staged import RANKS, Row, at, calls, guid, load, record, rows_o
 
 pytestmark = pytest.mark.slow
 
+
 _TEXTS = ("principal_name", "role_assignment_id", "event_id", "ip")
 
 

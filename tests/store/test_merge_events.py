@@ -68,7 +68,7 @@ def test_counts_add_up_and_a_second_load_has_nothing_new(store: Store) -> None:
     assert len(rows_of(store, "rejects", "line")) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_row_of_a_lower_rank_does_not_change_what_a_higher_one_said(store: Store) -> None:
     """The principal of the end row stays, though the begin row that comes later names another."""
     load(store, calls(record("succeeded", principal_id=guid(1))))

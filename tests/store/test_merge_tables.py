@@ -24,7 +24,7 @@ def role(name: str, *actions: str, **fields: Any) -> dict[str, Any]:
     return row | {"assignable_scopes": ["/"]} | fields
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_listings_that_know_different_things_of_a_principal_are_joined(store: Store, order: int) -> None:
     """A value beats none, and of two values the greater one stays."""
@@ -36,7 +36,7 @@ def test_listings_that_know_different_things_of_a_principal_are_joined(store: St
     assert rows_of(store, "principals", *columns) == [("a@x", "User", "Anna", True)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_an_assignment_has_the_condition_of_its_newest_edition(store: Store, order: int) -> None:
     """Condition, version and description go together; none can be newer than some."""
@@ -63,7 +63,7 @@ def test_a_role_is_wholly_its_newest_version(store: Store, order: int) -> None:
     assert rows_of(store, "role_operations", "operation", "plane") == [("Microsoft.X/y/read", "control")]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_what_arm_says_of_an_operation_wins_over_a_guess(store: Store, order: int) -> None:
     """Spellings that differ in case are one operation; the bytewise smallest is shown."""
@@ -76,7 +76,7 @@ def test_what_arm_says_of_an_operation_wins_over_a_guess(store: Store, order: in
     assert rows_of(store, "operations", *columns) == [expected]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_operations_and_scopes_are_spelt_as_the_catalogue_does_whenever_it_is_loaded(store: Store, order: int) -> None:
     """Types of a scope too; names of resources stay as the earliest event wrote them."""
@@ -90,7 +90,7 @@ def test_operations_and_scopes_are_spelt_as_the_catalogue_does_whenever_it_is_lo
     assert rows_of(store, "unknown_operations", "operation") == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_without_a_catalogue_the_earliest_event_spells(store: Store, order: int) -> None:
     """An operation that the catalogue lacks is told as unknown, in that spelling."""
@@ -104,7 +104,7 @@ def test_without_a_catalogue_the_earliest_event_spells(store: Store, order: int)
     assert rows_of(store, "unknown_operations", "operation", "events") == [("microsoft.X/A/write", 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_activation_is_shown_once(store: Store) -> None:
     """PIM's list and the list of assignments both have it, under one id; the eligibility stands beside it."""
     load(store, {"role_assignments": [assignment(), assignment(2, "eligible"), assignment(3)]})
@@ -113,7 +113,7 @@ def test_an_activation_is_shown_once(store: Store) -> None:
     assert rows_of(store, "role_assignments", "role_assignment_id", "state") == expected
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_same_assignment_in_two_cases_of_its_scope_is_one(store: Store) -> None:
     """And its scope is spelt as the tenant spells it."""
     load(store, calls(record(scope=VM)))
@@ -122,7 +122,7 @@ def test_the_same_assignment_in_two_cases_of_its_scope_is_one(store: Store) -> N
     assert rows_of(store, "role_assignments", "scope") == [(GROUP,)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("scope", [f"{SUBSCRIPTION}/", f" {SUBSCRIPTION}", SUBSCRIPTION.replace("ions/", "ions//")])
 def test_slashes_and_spaces_too_many_do_not_make_another_scope(store: Store, scope: str) -> None:
     """Exports have them; `rbac.scopes` reads them as the same scope."""
@@ -131,7 +131,7 @@ def test_slashes_and_spaces_too_many_do_not_make_another_scope(store: Store, sco
     assert rows_of(store, "role_assignments", "scope") == rows_of(store, "events", "scope") == [(SUBSCRIPTION,)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_deny_assignment_is_kept_with_its_lists(store: Store) -> None:
     """Lists round-trip, and the scope is named with all above it."""
     deny = {"deny_assignment_id": guid(1), "scope": GROUP, "principal_ids": [guid(2), guid(3)], "permissions": "[]"}
@@ -217,7 +217,7 @@ def test_hostile_text_survives_as_it_was_written(store: Store) -> None:
         assert sorted(store.table(name)[column].to_list()) == texts, f"{name}.{column}"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_hostile_names_of_resources_are_scopes_like_others(store: Store) -> None:
     """Whatever stands between the slashes; only slashes and surrounding spaces mean something."""
     names = [text.replace("/", "|") for text in HOSTILE]
@@ -227,7 +227,7 @@ def test_hostile_names_of_resources_are_scopes_like_others(store: Store) -> None
     assert {parent for scope, parent in rows_of(store, "scopes", "scope", "parent_scope") if scope in scopes} == {GROUP}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_a_tag_belongs_to_a_scope_however_it_is_spelt(store: Store, order: int) -> None:
     """Listings spell scopes differently; of a tag that changed both values stay, since no listing says which is new."""

@@ -49,7 +49,7 @@ def path(store: Store) -> Path:
     return store.path
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("other", "mine"), [("write", "write"), ("write", "read"), ("read", "write")])
 def test_a_store_in_use_says_so(path: Path, other: str, mine: str) -> None:
     """One process writes, or several read."""
@@ -57,7 +57,7 @@ def test_a_store_in_use_says_so(path: Path, other: str, mine: str) -> None:
         open_store(path, read_only=mine == "read")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_several_processes_read_one_store(path: Path) -> None:
     """Readers do not shut readers out."""
     with held(path, "read"), open_store(path, read_only=True) as store:
@@ -112,7 +112,7 @@ def test_a_folder_that_does_not_exist_is_made(tmp_path: Path) -> None:
         assert store.path.exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_only_the_owner_may_read_the_store(tmp_path: Path) -> None:
     """The write-ahead log beside it neither."""
     with open_store(tmp_path / "s.duckdb", read_only=False) as store:

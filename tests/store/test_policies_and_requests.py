@@ -113,7 +113,7 @@ LISTED = (
 )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.many(3)
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tuple[int, ...]) -> None:

@@ -14,6 +14,8 @@ from rightsize.store.pruning import compact, plan_pruning, prune
 from rightsize.workflow.data.load import load_paths
 from tests.store.staged import CONTENT, GROUP, File, Row, calls, content, guid, load, record, rows_of, sign_in
 
+pytestmark = pytest.mark.slow
+
 ROWS = ("events", "sign_in_events", "token_calls", "loads", "rejects")
 DAYS = tuple(name for name in CONTENT if name not in ROWS)
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
@@ -100,7 +102,6 @@ def test_a_sealed_day_stays_sealed(whole: Store) -> None:
         assert (planned.before, planned.events, planned.sign_ins) == (dt.date(2026, 1, 8), 0, 0)
 
 
-@pytest.mark.slow
 def test_an_empty_store_has_nothing_to_prune(store: Store) -> None:
     assert plan_pruning(store, 30) is None
 

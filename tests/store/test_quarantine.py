@@ -58,13 +58,13 @@ def test_calls_near_a_detection_are_suspect_and_those_of_other_days_are_not(stor
     assert suspects(store) == {"now": "principal"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_day_is_split_at_the_time_of_the_signal(store: Store) -> None:
     load(store, calls(call("morning", "2026-01-20T08:00:00"), call("noon")), signals(signal(), OF_ANN))
     assert rows_of(store, "usage_days", "succeeded", "suspect") == [(2, 1)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_known_addresses_go_free_where_the_signal_names_one(store: Store) -> None:
     """The named address is suspect for days around, a new one within hours, and one of the month before not at all."""
     rows = [*HABIT, call("habit"), call("named", ip=ATTACKER), call("new", ip=OTHER), call("unsaid", ip=None)]
@@ -73,7 +73,7 @@ def test_known_addresses_go_free_where_the_signal_names_one(store: Store) -> Non
     assert suspects(store) == {"named": "address", "new": "principal", "unsaid": "principal", "early": "address"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_session_is_followed_through_its_tokens(store: Store) -> None:
     """Calls of the risky session are suspect on any day; those of a session that is known to be another go free."""
     sign_ins = [
@@ -121,14 +121,14 @@ def test_a_machine_that_an_alert_names_speaks_of_its_identities(store: Store) ->
     assert suspects(store) == {"machine": "machine"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_address_alone_speaks_of_whoever_used_it(store: Store) -> None:
     rows = [call("ann", ip=ATTACKER), call("bob", ip=ATTACKER, principal_id=guid(101)), call("home")]
     load(store, calls(*rows), signals(signal("1", "alert"), named("ip", ATTACKER, "alert/1")))
     assert suspects(store) == {"ann": "address", "bob": "address"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "fields",
     [{"dismissed": True}, {"severity": "informational"}, {"kind": "incident"}, {"first_time": None}],
@@ -139,7 +139,7 @@ def test_what_is_no_reason_for_quarantine(fields: dict[str, Any], store: Store) 
     assert suspects(store) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_refused_calls_are_shown_and_count_as_no_use(store: Store) -> None:
     """Counted, they would take from the good use of the day."""
     load(store, calls(call("refused", outcome="denied")), signals(signal(), OF_ANN))

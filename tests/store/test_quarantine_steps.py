@@ -14,6 +14,8 @@ from rightsize.store.pruning import plan_pruning, prune
 from rightsize.store.quarantine import derive_quarantine, forget_keys, replace_decisions
 from tests.store.staged import File, at, calls, guid, load, record, rows_of, sign_in
 
+pytestmark = pytest.mark.slow
+
 ANN, BOB = guid(100), guid(101)
 PEOPLE, ADDRESSES = (ANN, BOB, guid(102)), ("198.51.100.1", "198.51.100.2", "203.0.113.7")
 STATE = {
@@ -129,7 +131,6 @@ def test_any_order_of_arrival_ends_in_what_a_look_at_everything_finds(seed: int,
     assert len(found["base.quarantined_calls"]) > 20
 
 
-@pytest.mark.slow
 def test_after_a_pruning_the_open_days_go_on(fresh: Callable[[], Store]) -> None:
     store = fresh()
     arriving = files(random.Random(7))  # noqa: S311

@@ -287,7 +287,7 @@ def _column(store: Path, name: str, column: str, **given: str) -> list[Any]:
     return [row[column] for row in _ask(store, name, **given).rows]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_why_an_operation_is_kept(store: Path) -> None:
     (row,) = _ask(store, "why-kept", operation=f" {WRITE.upper()}").rows
     told = {"name": "Operators", "verdict": "out_of_coverage", "reason": "used_before_window", "calls": 2}

@@ -70,7 +70,7 @@ def test_a_category_that_is_no_use_is_no_repeat(tmp_path: Path) -> None:
     assert counts(row) == (3, 1, 1, 0, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_row_that_adds_to_a_call_is_new_and_one_that_adds_nothing_is_a_repeat(tmp_path: Path) -> None:
     (row,) = loaded(tmp_path / "s.duckdb", [activity("Started"), activity("Succeeded", number=2), activity("Started")])
     assert counts(row) == (3, 2, 1, 0, 0)
@@ -91,7 +91,7 @@ def test_a_log_that_nothing_is_learnt_from_is_not_used(tmp_path: Path) -> None:
     assert counts(row) == (2, 0, 0, 0, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_pages_are_no_records_and_one_that_lists_owners_of_nobody_is_not_used(tmp_path: Path) -> None:
     users = page("users", USER, USER)
     owners = page("groups(id,owners())", {"id": USER["id"], "owners": []})

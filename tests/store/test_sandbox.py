@@ -175,7 +175,7 @@ def test_what_describes_runs(store: Path, sql: str) -> None:
     assert str(store.parent) not in str(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_rows_are_capped(store: Path) -> None:
     """No more rows come than were asked for, and the answer says that there were more."""
     cut = run_statement(store, "FROM analysed.t ORDER BY a", {}, max_rows=4)
@@ -184,7 +184,7 @@ def test_rows_are_capped(store: Path) -> None:
     assert (len(whole.rows), whole.cut) == (5, False)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_parameters_are_values(store: Path) -> None:
     """A parameter is a value, whatever it holds, and its name has no case."""
     hostile = "x'; DROP TABLE analysed.t; --"
@@ -367,6 +367,7 @@ def test_an_error_of_the_statement_says_where(store: Path, sql: str, says: str) 
     assert says.lower() in caught.value.message.lower()
 
 
+@pytest.mark.slow
 def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
     """Asking an absent store says how to get one, and makes no file."""
     with pytest.raises(InputError, match="no store") as caught:
@@ -375,6 +376,7 @@ def test_a_missing_store_is_not_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"", b"no database", b"\0" * 20_000])
 def test_a_file_that_is_no_store_is_said_to_be_none(tmp_path: Path, content: bytes) -> None:
     """A file of something else is the user's mistake, and stays as it is."""

@@ -27,6 +27,7 @@ def test_every_column_stands_on_the_page(table: object) -> None:
         assert row.split("|")[1].strip() == (f"**`{column.name}`**" if column.key else f"`{column.name}`")
 
 
+@pytest.mark.slow
 def test_the_store_has_what_the_page_says(tmp_path: Path) -> None:
     """A new store shows every table of the page to `sql`, with its columns in order."""
     with open_store(tmp_path / "s.duckdb", read_only=False) as store:

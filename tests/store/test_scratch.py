@@ -68,6 +68,7 @@ def test_what_a_killed_command_left_goes_at_the_next(parent: Path) -> None:
     assert sorted(path.name for path in parent.iterdir()) == ["rightsize-link", "rightsize-notes"]
 
 
+@pytest.mark.slow
 def test_what_was_spilled_beside_a_store_goes_when_it_is_next_written(store: Store) -> None:
     """A reader leaves it alone: another reader may be the one that spills."""
     spilled = Path(f"{store.path}.tmp", "duckdb_temp_1_0_storage_DEFAULT-0.tmp")

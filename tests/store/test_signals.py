@@ -22,7 +22,7 @@ def named(signal_id: str, kind: str, value: str, **fields: Any) -> dict[str, Any
     return {"signal_id": signal_id, "entity_kind": kind, "value": value} | fields
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_the_newest_state_of_a_signal_wins_whole(store: Store, order: int) -> None:
     old = signal("graph_alert/1", status="new", severity="high", name="Zeta")
@@ -84,7 +84,7 @@ def test_a_detection_judges_the_sign_in_that_it_names(
     assert dict(rows_of(store, "signals", "signal_id", "dismissed"))["risky_sign_in/s1"] is expected
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @BOTH_ORDERS
 def test_names_become_principals_whenever_the_directory_comes(store: Store, order: int) -> None:
     user = {"principal_id": guid(100), "user_principal_name": "Ann@x", "listed": True}

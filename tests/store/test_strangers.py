@@ -318,7 +318,7 @@ def test_a_plan_of_a_store_that_the_same_program_writes_says_so_at_once(whole: P
     assert not (tmp_path / "plan").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_of_a_store_in_use_says_so_at_once(
     whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,8 @@ import pytest
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
+pytestmark = pytest.mark.slow
+
 USER = "bbbbbbbb-0000-4000-8000-000000000002"
 APP = "aaaaaaaa-0000-4000-8000-000000000001"
 GRAPH = "00000003-0000-0000-c000-000000000000"
@@ -95,7 +97,6 @@ def _load(folder: Path, *records: Row) -> Path:
     return folder / "s.duckdb"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("sign_in", SIGN_INS)
 def test_every_shape_of_a_sign_in_gives_the_same_row(sign_in: str, tmp_path: Path) -> None:
     with open_store(_load(tmp_path, SIGN_INS[sign_in]), read_only=True) as store:

@@ -26,6 +26,8 @@ from rightsize.store.watching import (
 )
 from tests.store.staged import calls, load, record
 
+pytestmark = pytest.mark.slow
+
 DAY = dt.date(2026, 1, 10)
 WRITE = "microsoft.authorization/roleassignments/write"
 
@@ -60,7 +62,6 @@ def test_a_load_leaves_the_days_that_it_changed_for_the_next_pass(store: Store) 
     assert read_touched(store).days == ()
 
 
-@pytest.mark.slow
 def test_each_sink_gets_a_change_until_it_says_that_it_has_it(store: Store) -> None:
     """Numbers go on from pass to pass; one sink's word says nothing of another's."""
     commit_pass(store, concluded(changes("b", "a")), ("stdout", "json:1"))
@@ -75,7 +76,6 @@ def test_each_sink_gets_a_change_until_it_says_that_it_has_it(store: Store) -> N
     assert undelivered(store) == {"json:1": 2, "stdout": 1}
 
 
-@pytest.mark.slow
 def test_what_is_old_and_delivered_is_forgotten(store: Store) -> None:
     """After months only events that could be met again are known, and changes that are young or undelivered stay."""
     commit_pass(store, concluded(changes("old", "stuck"), DAY, None, "e1"), ("stdout",))
@@ -88,7 +88,6 @@ def test_what_is_old_and_delivered_is_forgotten(store: Store) -> None:
     assert watched_until(store) == later
 
 
-@pytest.mark.slow
 def test_a_pass_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     """Changes, what is known, the mark and the outbox go together."""
     commit_pass(store, concluded(changes("a")), ("stdout",))
@@ -100,7 +99,6 @@ def test_a_pass_that_fails_leaves_everything_as_it_was(store: Store) -> None:
     assert known_files(store) == {}
 
 
-@pytest.mark.slow
 def test_events_of_some_days_are_found_with_who_did_them(store: Store) -> None:
     """Only those days, only what succeeded or has no end, whatever the capitals."""
     made = {"operation": "Microsoft.Authorization/ROLEASSIGNMENTS/write"}

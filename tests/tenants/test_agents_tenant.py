@@ -110,7 +110,7 @@ def held_after(proposals: dict[str, dict[str, Any]], holder: str) -> set[str]:
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", sorted(ANSWERS))
 def test_each_agent_holds_after_the_plan_what_an_expert_leaves_it(
     proposals: dict[str, dict[str, Any]], name: str
@@ -146,7 +146,7 @@ def test_the_list_of_agents_counts_what_an_expert_counts(folder: Path) -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_plan_says_what_becomes_of_each_grant(proposals: dict[str, dict[str, Any]], folder: Path) -> None:
     """Nothing else changes, and the plan verifies."""
     inheritance = f"inheritance/{RESEARCH_APP}/{GRAPH_APP}/application"

@@ -74,6 +74,7 @@ def hook(listener: Listener) -> Webhook:
     return read_webhook(f"json=http://127.0.0.1:{listener.server_address[1]}/in?key=secret")
 
 
+@pytest.mark.slow
 def test_what_is_refused_for_now_is_sent_again_after_the_time_it_asks_for(store: Store, listener: Listener) -> None:
     """The same message under the same key; then it is out of the outbox."""
     webhook, clock = hook(listener), Impatient()

@@ -16,6 +16,8 @@ from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
+pytestmark = pytest.mark.slow
+
 ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)
 HOLDERS = (HOLDER, guid(102))
 PIM = "01fc33a7-78ba-4d2f-a4b7-768e336e890e"
@@ -113,7 +115,6 @@ def test_a_second_eligibility_is_told_though_a_request_was_near(watch: Watch) ->
     assert [row["principal_id"] for row in told] == [guid(200)]
 
 
-@pytest.mark.slow
 def test_an_end_of_access_through_pim_is_no_grant(watch: Watch) -> None:
     told = watch.passes(request(request_type="adminremove"), asked())
     assert [(row["kind"], row["severity"]) for row in told] == [("revocation", "low")]

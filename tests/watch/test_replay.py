@@ -20,6 +20,8 @@ from rightsize.guard.watch.conclude import WatchSettings
 from rightsize.guard.watch.run import Outlets, run_pass
 from tests.tenants.streams import Stream, copy_listings
 
+pytestmark = pytest.mark.slow
+
 END = dt.datetime(2026, 9, 26)
 START = END - dt.timedelta(days=2)
 STEP = dt.timedelta(hours=12)
@@ -143,7 +145,6 @@ def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_
     assert (later.taken.files if later.taken else None, later.concluded.changes, again) == (0, 0, [])
 
 
-@pytest.mark.slow
 def test_a_file_that_is_cut_is_set_aside_told_once_and_taken_when_it_is_whole(begun: Watch, tmp_path: Path) -> None:
     """A damaged archive holds up no other file; when its writer is done it is loaded like any other."""
     db, folder = tmp_path / "w.duckdb", tmp_path / "in"

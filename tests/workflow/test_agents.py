@@ -18,6 +18,8 @@ from rightsize.workflow.data.load import load_paths
 from tests.docs.blocks import blocks
 from tests.ingest.entity_records import APP, USER, guid, page, typed
 
+pytestmark = pytest.mark.slow
+
 GRAPH_API = "00000003-0000-0000-c000-000000000000"
 API, CLAIMS, TRAVEL = guid(100), guid(101), guid(102)
 CLAIMS_APP, TRAVEL_APP = guid(201), guid(202)
@@ -184,7 +186,6 @@ def test_blueprints_come_with_their_agents_and_agent_users(found: AgentsResult) 
     assert row(found, agent(2))["owners"] == row(found, TRAVEL)["sponsors"] == []
 
 
-@pytest.mark.slow
 def test_the_principal_of_a_blueprint_used_what_any_of_its_agents_used(found: AgentsResult) -> None:
     assert judged(found, CLAIMS, "verdict", "used_by") == {
         ("User.Read.All", "application"): ("used", [agent(1), agent(4)]),
@@ -196,7 +197,6 @@ def test_the_principal_of_a_blueprint_used_what_any_of_its_agents_used(found: Ag
     }
 
 
-@pytest.mark.slow
 def test_each_agent_is_judged_by_its_own_calls(found: AgentsResult) -> None:
     assert judged(found, agent(1), "origin", "verdict") == {
         ("User.Read.All", "application"): ("inherited", "used"),
@@ -211,13 +211,11 @@ def test_each_agent_is_judged_by_its_own_calls(found: AgentsResult) -> None:
     assert row(found, agent(5))["last_seen"] is None
 
 
-@pytest.mark.slow
 def test_a_call_for_a_user_belongs_to_the_pair(found: AgentsResult) -> None:
     assert judged(found, agent(3), "verdict", "on_behalf_of")["Mail.Read", "delegated"] == ("used", [ANN])
     assert row(found, agent(3))["on_behalf_of"] == ["ann@x"]
 
 
-@pytest.mark.slow
 def test_tokens_that_disagree_are_told_in_both_directions(found: AgentsResult) -> None:
     assert judged(found, agent(4), "origin", "in_token") == {
         ("User.Read.All", "application"): ("inherited", True),
@@ -230,7 +228,6 @@ def test_tokens_that_disagree_are_told_in_both_directions(found: AgentsResult) -
     assert {one["id"]: one["disagreements"] for one in found.rows if one["disagreements"]} == {agent(4): 3}
 
 
-@pytest.mark.slow
 def test_a_token_shows_what_no_listing_does(found: AgentsResult) -> None:
     """The second blueprint is of another tenant, so nobody here can list what its agents inherit."""
     columns = ("origin", "mode", "verdict", "in_token")
@@ -253,7 +250,6 @@ def test_explain_tells_the_same_facts(db: Path, found: AgentsResult) -> None:
         assert agent_answer(store, ANN) is None
 
 
-@pytest.mark.slow
 def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
     assert [one["id"] for one in found.of("AGENT 2")] == [agent(2)]
     assert len(found.of(TRAVEL_APP)) == 5
@@ -263,7 +259,6 @@ def test_an_agent_is_found_by_id_name_or_blueprint(found: AgentsResult) -> None:
         found.of("nobody")
 
 
-@pytest.mark.slow
 def test_the_page_shows_what_the_command_prints(
     db: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,8 @@ from tests.bench.bench_signals import all_rows
 from tests.bench.planted_attacks import ACCESS, KEYS, SNAPSHOT
 from tests.bench.quiet_tenant import event_rows, load_frames, operation_rows, scope_of, who
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def store(demo_folder: Path) -> Iterator[Store]:
@@ -51,7 +53,6 @@ def test_the_first_rows_of_each_habit_say_what_all_rows_say(store: Store, whole:
     assert whole.facts["kind"].n_unique() > 8
 
 
-@pytest.mark.slow
 def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) -> None:
     """Those with something to tell, and one of the others; only how often it happens needs the days before."""
     told = judge_behaviour(whole, {}).sort("day")

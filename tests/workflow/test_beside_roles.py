@@ -106,6 +106,7 @@ def test_a_no_by_roles_is_none_where_a_policy_may_allow_it(db: Path, capsys: pyt
     ask(capsys, db, "can", BOB, SECRET, "--at", id_of("roles"), "--exit-code", code=3)
 
 
+@pytest.mark.slow
 def test_a_batch_answers_so_without_an_error(db: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     questions = [{"principal_id": ANN, "operation": SECRET, "scope": id_of(name)} for name in ("policies", "roles")]
     (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, questions)))
@@ -130,7 +131,7 @@ def test_the_table_says_the_reason(db: Path, capsys: pytest.CaptureFixture[str])
     assert "access policies decide" in " ".join(out.split())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_programs_and_agents_get_the_same_answer(db: Path) -> None:
     store = rightsize.open(db, read_only=True)
     answer = store.can(ANN, SECRET, id_of("policies"))

@@ -37,6 +37,7 @@ def program_of(script: str, shell: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_both_shells_get_the_same_program() -> None:
     """PowerShell is not run here, so what it runs is what bash runs, letter by letter."""
     bash, powershell = (write_exports_script(shell=shell) for shell in ("bash", "powershell"))

@@ -59,7 +59,7 @@ def test_an_unusual_day_is_held_with_what_follows_until_it_is_trusted(store: Sto
         replace_decisions(con, [])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_directory_roles_and_permissions_of_graph_learn_nothing_from_it(store: Store) -> None:
     beside = tables_beside(store, Inputs.read(with_holds(store)))
     assert {OF_DIRECTORY, OF_GRAPH} <= set(held(beside))

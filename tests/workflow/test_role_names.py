@@ -11,6 +11,7 @@ from rightsize.workflow.plan_folder import read_plan_folder
 
 pytestmark = pytest.mark.slow
 
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "role-names.md"
 
 

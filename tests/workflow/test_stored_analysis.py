@@ -20,6 +20,8 @@ from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
 from rightsize.workflow.answers.explain import explain_principal
 from rightsize.workflow.suite.demo import STORE
 
+pytestmark = pytest.mark.slow
+
 READERS: tuple[tuple[str, ...], ...] = (
     ("explain", "Mei Lin", "-o", "json"),
     ("reach", "Priya Raman", "--eligible", "-o", "json"),
@@ -157,7 +159,6 @@ def test_a_command_that_is_killed_leaves_an_analysis_that_nobody_reads(small: Pa
         assert "principal_id" in {row["column_name"] for row in store.rows("DESCRIBE analysed.uses")}
 
 
-@pytest.mark.slow
 def test_answers_and_marks_change_no_content(small: Path) -> None:
     with open_store(small, read_only=False) as store:
         revision = store.remembered(CONTENT_REVISION)
@@ -188,7 +189,6 @@ def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> N
         assert again.windows["rbac"].days == days
 
 
-@pytest.mark.slow
 def test_rules_and_version_are_part_of_the_key(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("rules_hash", lambda: "other"), ("__version__", "9.9")):
         with monkeypatch.context() as patched, open_store(small, read_only=True) as store:
@@ -209,7 +209,6 @@ def test_status_says_whose_analysis_is_stored(small: Path, capsys: pytest.Captur
     assert "of earlier content: `rightsize analyze` renews it" in said()
 
 
-@pytest.mark.slow
 def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) -> None:
     program = "import sys, duckdb; con = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
@@ -224,7 +223,6 @@ def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) 
         assert stored_analysis(store, AnalysisOptions()) is not None
 
 
-@pytest.mark.slow
 def test_explain_reads_a_stored_analysis_without_frames(small: Path) -> None:
     """Frames and the analysis take longer to import than the answer takes."""
     program = (

@@ -9,6 +9,8 @@ import pytest
 
 from rightsize.workflow.suite.run import SuiteResult, run_suite
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def special(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> SuiteResult:
@@ -34,7 +36,6 @@ def test_no_need_is_lost_where_existence_cannot_be_known(special: SuiteResult) -
     assert row["assignments_by_design"] == sum(special.by_design.values())
 
 
-@pytest.mark.slow
 def test_a_subscription_with_listings_and_a_log_is_decided(known: dict[str, dict[str, Any]]) -> None:
     """Each type is there or absent, and absences decide assignments."""
     assert known["apps"]["unknown"] == 0
@@ -43,7 +44,6 @@ def test_a_subscription_with_listings_and_a_log_is_decided(known: dict[str, dict
     assert known["apps"]["why"] == ""
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("subscription", "why"), [("unlisted", "no_listing"), ("unreadable", "reader_without_right")])
 def test_a_short_listing_proves_no_absence(known: dict[str, dict[str, Any]], subscription: str, why: str) -> None:
     """What is known to be there is, all else is unknown, and no assignment is narrowed for want of a resource."""
@@ -52,7 +52,6 @@ def test_a_short_listing_proves_no_absence(known: dict[str, dict[str, Any]], sub
     assert (row["absent"], row["not registered"], row["judged"], row["why"]) == (0, 0, 0, why)
 
 
-@pytest.mark.slow
 def test_a_deleted_resource_group_hides_what_was_in_it(known: dict[str, dict[str, Any]]) -> None:
     """Only what its provider's registration excludes is absent; the provider of the lost resource is registered."""
     row = known["emptied"]
@@ -61,7 +60,6 @@ def test_a_deleted_resource_group_hides_what_was_in_it(known: dict[str, dict[str
     assert row["unknown"] > 0
 
 
-@pytest.mark.slow
 def test_an_empty_subscription_waits(known: dict[str, dict[str, Any]]) -> None:
     """All types are proved absent, and still no assignment of it is narrowed for that: it gets a question."""
     row = known["standby"]

@@ -15,6 +15,8 @@ from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (0, 1, 2)
 
 
@@ -58,7 +60,6 @@ def test_ten_to_twelve_jobs_have_some_hundred_holders(tenant: SuiteTenant) -> No
     assert len(outside) <= 1
 
 
-@pytest.mark.slow
 def test_a_seed_gives_one_tenant_and_another_seed_another(catalogue: SuiteCatalogue) -> None:
     """Jobs, drawn operations and holders depend on the seed alone."""
     assert make_tenant(TEAMS, 3, catalogue) == make_tenant(TEAMS, 3, catalogue)
@@ -69,7 +70,6 @@ def test_a_seed_gives_one_tenant_and_another_seed_another(catalogue: SuiteCatalo
     assert any(drawn[0][name] != drawn[1][name] for name in both)
 
 
-@pytest.mark.slow
 def test_jobs_are_others_than_those_of_the_other_tenants(catalogue: SuiteCatalogue) -> None:
     """No change but common ones stands in both tables, and each operation is in Azure's catalogue."""
     changes = [
@@ -81,7 +81,6 @@ def test_jobs_are_others_than_those_of_the_other_tenants(catalogue: SuiteCatalog
     assert changes[1] <= known
 
 
-@pytest.mark.slow
 def test_some_work_is_done_in_one_environment_only(tenant: SuiteTenant) -> None:
     """Deletes of development: nobody needs them in another subscription."""
     only = {key: scope for job in tenant.jobs for key, scope in job.only_at.items()}
@@ -92,7 +91,6 @@ def test_some_work_is_done_in_one_environment_only(tenant: SuiteTenant) -> None:
     assert {name.rsplit("/", 1)[-1] for _, name in only} == {"delete"}
 
 
-@pytest.mark.slow
 def test_one_of_a_group_of_forty_does_something_else(tenant: SuiteTenant) -> None:
     """All have the same job, a part of them does nothing, and one does parts of another job besides."""
     people = {one.principal_id: one for one in tenant.principals}
@@ -107,7 +105,6 @@ def test_one_of_a_group_of_forty_does_something_else(tenant: SuiteTenant) -> Non
     assert any(not _operations(tenant, people[one]) for one in crowd)
 
 
-@pytest.mark.slow
 def test_people_and_an_account_have_two_jobs(tenant: SuiteTenant) -> None:
     """People do parts of both; the account, which does both on purpose, does all that its grants allow."""
     both = [one for one in tenant.principals if len(one.jobs) == 2]
@@ -117,7 +114,6 @@ def test_people_and_an_account_have_two_jobs(tenant: SuiteTenant) -> None:
     assert all(done & job.operations for job in _of(tenant, account))
 
 
-@pytest.mark.slow
 def test_a_pipeline_does_everything_and_has_no_job(tenant: SuiteTenant) -> None:
     """It does changes of every job, and more of them than anybody else."""
     (pipeline,) = [one for one in tenant.principals if one.name == "release-everything"]
@@ -127,14 +123,12 @@ def test_a_pipeline_does_everything_and_has_no_job(tenant: SuiteTenant) -> None:
     assert len(done) > max(len(_operations(tenant, one)) for one in tenant.principals if one.jobs)
 
 
-@pytest.mark.slow
 def test_guests_do_a_part_of_a_job(tenant: SuiteTenant) -> None:
     """They are people of one job, and their names are those of guests."""
     guests = [one for one in tenant.principals if one.is_guest]
     assert [(one.kind, len(one.jobs), "#EXT#" in one.name) for one in guests] == [("user", 1, True)] * 3
 
 
-@pytest.mark.slow
 def test_holders_of_some_jobs_use_a_third_of_it(tenant: SuiteTenant) -> None:
     """For two jobs the share of (holder, change) that a log shows is far below that of the others."""
     shares = []

@@ -144,7 +144,7 @@ def test_the_manifest_has_every_listing_with_its_rows(
     assert [one for one in gone if one.scope.lower() in listed] == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
     """A plan sees nothing of the days on which it is judged, and no call of a need that no log shows."""
     write_suite_exports(tenant, catalogue, tmp_path)
@@ -157,7 +157,7 @@ def test_the_log_ends_with_the_seen_days(catalogue: SuiteCatalogue, tenant: Suit
     assert logged & silent == set()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_resources_with_a_log_show_every_need_on_them(
     catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
 ) -> None:
@@ -183,7 +183,7 @@ def test_resources_with_a_log_show_every_need_on_them(
     assert places == {True, False}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_sign_ins_show_a_token_for_every_day_of_every_need(
     catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path
 ) -> None:
@@ -239,7 +239,7 @@ def _caller(row: dict[str, Any]) -> str:
     return str(next(value for name, value in claims.items() if name.endswith("objectidentifier")))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_azure_refused_is_no_need(catalogue: SuiteCatalogue, tenant: SuiteTenant, tmp_path: Path) -> None:
     """Both forms of a refusal are in the log, with Azure's code; the refused operation is no need at that scope."""
     assert {bool(one.linked) for one in tenant.refusals} == {True, False}

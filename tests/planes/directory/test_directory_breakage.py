@@ -29,6 +29,7 @@ def test_samples_are_the_days_on_which_the_holder_changed_something(world: World
     assert 0 < told["expected"] == proposal.break_probability_30d < told["bound"] < 1
 
 
+@pytest.mark.slow
 def test_what_the_last_days_brought_makes_a_break_likelier_for_all_alike(world: World) -> None:
     before = world.proposal("u1-fe930b-active").break_probability_30d
     world.did("u0", "users/create", FIRST + dt.timedelta(days=70))
@@ -45,6 +46,7 @@ def test_days_of_a_member_are_days_of_the_group(world: World) -> None:
     assert (told["basis"], told["active_days"]) == ("unused", WINDOW.days // 2)
 
 
+@pytest.mark.slow
 def test_what_stays_or_only_sleeps_breaks_nothing(world: World) -> None:
     world.person("glass", display_name="Break glass 1").holds("glass", "groups")
     world.role("policies", f"{D}conditionalAccessPolicies/create").holds("u0", "policies")
@@ -54,12 +56,14 @@ def test_what_stays_or_only_sleeps_breaks_nothing(world: World) -> None:
     assert (kept.break_probability_30d, sleeps.break_probability_30d) == (0, 0)
 
 
+@pytest.mark.slow
 def test_the_limit_is_held_against_the_bound(world: World) -> None:
     bound = world.proposal("u0-fe930b-active").evidence["break_probability"]["bound"]
     assert world.proposal("u0-fe930b-active", max_break=bound).kind == "builtin"
     assert world.proposal("u0-fe930b-active", max_break=bound / 2).kind == "keep"
 
 
+@pytest.mark.slow
 def test_days_without_an_audit_log_are_no_samples() -> None:
     """Its log covers the newest 65 days; the plan says so, and what was done before them is no sample."""
     world = World().person("u0").holds("u0", USER_ADMIN).daily("u0", "users/inviteGuest")

@@ -27,6 +27,7 @@ def world() -> World:
     return world.holds("ada", USER_ADMIN).daily("ada", "users/password/update")
 
 
+@pytest.mark.slow
 def test_a_smaller_role_resets_the_same_passwords_where_no_other_administrator_is_out_of_its_reach(
     world: World,
 ) -> None:
@@ -38,6 +39,7 @@ def test_a_smaller_role_resets_the_same_passwords_where_no_other_administrator_i
     assert world.proposal("ada-fe930b-active", unobservable="drop").kind == "builtin"
 
 
+@pytest.mark.slow
 def test_a_unit_with_an_administrator_among_its_members_keeps_the_role(world: World) -> None:
     world.rows["usage_days"] = []
     world.daily("ada", "users/password/update", scope=UNIT).cover("sign_in_log")
@@ -50,6 +52,7 @@ def test_a_unit_with_an_administrator_among_its_members_keeps_the_role(world: Wo
     assert world.proposal("ada-fe930b-active").kind == "keep"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("about", [{"kind": "ServicePrincipal"}, {"user_type": "Guest"}])
 def test_who_cannot_read_the_directory_gets_a_role_of_a_unit_only_beside_one_that_reads(about: dict[str, str]) -> None:
     world = World().cover().cover("sign_in_log").person("eve", **about)
@@ -84,6 +87,7 @@ def test_the_last_holder_of_a_role_that_assigns_roles_stays() -> None:
     assert said["bob"].startswith("last_holder:") and not said["ada"].startswith("last_holder:")
 
 
+@pytest.mark.slow
 def test_a_workload_that_waits_for_a_failure_elsewhere_keeps_its_role_and_a_person_called_dr_does_not() -> None:
     world = World().person("job", "ServicePrincipal", display_name="tenant-failover").cover()
     world.person("anna", display_name="Dr. Anna Meyer").holds("job", "groups").holds("anna", "groups")

@@ -38,6 +38,7 @@ def _giving(world: World) -> list[Any]:
     return [one for one in proposals if "gives_away" in one.evidence]
 
 
+@pytest.mark.slow
 def test_a_guest_keeps_what_a_role_lets_it_read(world: World) -> None:
     world.person("guest", user_type="Guest").holds("guest", "groups")
     assert world.proposal("guest-groups-active").kind == "keep"
@@ -54,6 +55,7 @@ def test_a_smaller_built_in_role_comes_instead(world: World) -> None:
     assert proposal.proof.holds and proposal.excess_after < proposal.excess_before
 
 
+@pytest.mark.slow
 def test_what_other_services_check_stays_unless_it_is_to_be_dropped(world: World) -> None:
     role = [
         f"{D}users/inviteGuest",
@@ -67,6 +69,7 @@ def test_what_other_services_check_stays_unless_it_is_to_be_dropped(world: World
     assert world.proposal("ada-wide-active").evidence["kept_unseen"] == {"directory_read": 1, "other_service": 1}
 
 
+@pytest.mark.slow
 def test_what_smaller_roles_do_for_fewer_accounts_keeps_its_role(world: World) -> None:
     both = (f"{D}users/password/update", f"{D}users/standard/read")
     world.role("helpdesk", *both).role("admin", *both, f"{D}users/create")
@@ -76,6 +79,7 @@ def test_what_smaller_roles_do_for_fewer_accounts_keeps_its_role(world: World) -
     assert world.proposal("ada-admin-active", unobservable="drop").kind == "builtin"
 
 
+@pytest.mark.slow
 def test_work_in_one_unit_narrows_the_scope(world: World) -> None:
     world.role(USER_ADMIN, f"{D}users/create", f"{D}users/basic/update")
     world.holds("ada", USER_ADMIN).daily("ada", "users/create", scope=UNIT).daily(
@@ -88,6 +92,7 @@ def test_work_in_one_unit_narrows_the_scope(world: World) -> None:
     assert (proposal.kind, proposal.assignments[0].scope) == ("narrow_scope", UNIT)
 
 
+@pytest.mark.slow
 def test_a_custom_role_holds_only_what_custom_roles_may(world: World) -> None:
     actions = (f"{D}applications/credentials/update", f"{D}applications/basic/update", f"{D}applications/delete")
     world.role("apps", *actions).holds("ada", "apps").daily("ada", "applications/credentials/update")
@@ -103,6 +108,7 @@ def test_a_custom_role_holds_only_what_custom_roles_may(world: World) -> None:
     assert world.proposal("bob-more-active").kind == "keep"
 
 
+@pytest.mark.slow
 def test_what_works_a_few_hours_sleeps_where_a_licence_was_seen(world: World) -> None:
     world.role("policies", f"{D}conditionalAccessPolicies/create").holds("ada", "policies")
     world.did("ada", "conditionalAccessPolicies/create")
@@ -162,6 +168,7 @@ def test_nothing_that_was_used_is_taken_and_nothing_is_added(world: World) -> No
         assert part.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_the_same_rows_in_another_order_give_the_same_plan(world: World) -> None:
     world.holds("ada", GLOBAL).holds("ada", "groups").daily("ada", "groups/create").holds("bob", USER_ADMIN)
     assert plan_directory(world.analyse(), PlanOptions()) == plan_directory(

@@ -39,6 +39,7 @@ def test_each_kind_of_action_has_its_verdict(world: World) -> None:
     }
 
 
+@pytest.mark.slow
 def test_what_only_calls_in_quarantine_used_stays_open(world: World) -> None:
     """Every role that may have allowed it keeps it, until a person decides; other use of it makes it used."""
     world.holds("ada", "inviter").holds("ada", USER_ADMIN).did("ada", "users/inviteGuest", suspect=1)
@@ -140,6 +141,7 @@ def test_a_role_whose_definition_is_not_loaded_is_said(world: World) -> None:
     assert rows.select("verdict", "reason").rows() == [("out_of_coverage", "role_definition_missing")]
 
 
+@pytest.mark.slow
 def test_scores_and_counts_add_up_and_do_not_depend_on_the_order_of_rows(world: World) -> None:
     world.holds("ada", GLOBAL).holds("ada", "inviter").did("ada", "users/inviteGuest").did("ada", "users/delete")
     one, other = world.analyse(), world.analyse(backwards=True)
@@ -167,6 +169,7 @@ def _called(world: World, who: str, request: str, **more: object) -> World:
 SIGN_INS = "GET /auditLogs/signIns?$select=signinactivity"
 
 
+@pytest.mark.slow
 def test_a_call_to_graph_shows_a_read_that_no_audit_record_does(world: World) -> None:
     world.role("reports", "microsoft.directory/signInReports/allProperties/read",
                "microsoft.directory/provisioningLogs/allProperties/read")  # fmt: skip
@@ -178,12 +181,14 @@ def test_a_call_to_graph_shows_a_read_that_no_audit_record_does(world: World) ->
     assert used(world) == [("ada-report-active", "microsoft.directory/signInReports/allProperties/read", "graph_call")]
 
 
+@pytest.mark.slow
 def test_a_call_to_graph_without_a_role_for_it_is_no_unexplained_use(world: World) -> None:
     """It may have been about the caller's own account, or have gone by a permission."""
     _called(world.holds("ada", "groups"), "ada", "GET /users/{id}/authentication/methods")
     assert used(world) == [] == unexplained(world)
 
 
+@pytest.mark.slow
 def test_a_refused_call_to_graph_is_no_demand_for_a_role(world: World) -> None:
     world.role("reports", "microsoft.directory/signInReports/allProperties/read").holds("ada", "reports")
     _called(world, "ada", SIGN_INS, succeeded=0, denied=3)
@@ -199,6 +204,7 @@ def test_of_what_the_audit_log_shows_a_call_counts_on_days_without_it(days: int,
     assert [row[0] for row in used(world)] == seen
 
 
+@pytest.mark.slow
 def test_a_role_within_a_unit_is_not_credited_with_a_call_whose_object_nobody_knows(world: World) -> None:
     world.role("methods", "microsoft.directory/users/authenticationMethods/standard/read")
     world.holds("ada", "methods", scope=UNIT)

@@ -20,6 +20,7 @@ def world() -> World:
     return World().person("ann").holds("ann", USER_ADMIN).cover().daily("ann", "users/inviteGuest")
 
 
+@pytest.mark.slow
 def test_an_action_from_before_the_window_is_not_unused(world: World) -> None:
     world.did("ann", "users/create", LONG_AGO)
     judged = world.verdicts(HOLDER)
@@ -74,6 +75,7 @@ def test_the_plan_keeps_it_and_says_when(world: World) -> None:
     assert [one.role for one in alone.assignments] != [one.role for one in found.assignments]
 
 
+@pytest.mark.slow
 def test_use_in_another_unit_before_keeps_the_role_out_of_one_unit(world: World) -> None:
     only = World().person("ann").holds("ann", USER_ADMIN).cover().daily("ann", "users/basic/update", scope=UNIT)
     places = {"only": len(_places(only))}

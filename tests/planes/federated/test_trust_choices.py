@@ -79,6 +79,7 @@ class World:
         return next(one for one in found if one.evidence["trust"]["name"] == name)
 
 
+@pytest.mark.slow
 def test_nobody_loses_what_a_gap_in_the_logs_may_hide() -> None:
     world = World().trusts("idle", "repo:o/r:environment:x").trusts("main", "repo:o/r:ref:refs/heads/main")
     world.signs_in("id of main")
@@ -111,6 +112,7 @@ def test_a_log_that_covers_a_part_says_so() -> None:
     assert found.kind == "remove" and "covered 85 of 90 days" in found.reason
 
 
+@pytest.mark.slow
 def test_a_log_that_names_no_credential_proves_nothing() -> None:
     """An export without the column looks like sign-ins without federated credentials."""
     world = World().trusts("idle", "repo:o/r:environment:x").signs_in(None)
@@ -135,6 +137,7 @@ def test_options_are_obeyed() -> None:
     assert world.proposal("idle", max_break=0.0).reason.startswith("risky")
 
 
+@pytest.mark.slow
 def test_limits_are_said_with_their_numbers() -> None:
     world = World().trusts("any", "claims['sub'] matches 'repo:o/r:*'")
     world.signs_in("id of any", DAYS[:2]).signs_in("", DAYS)

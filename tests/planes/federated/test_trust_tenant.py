@@ -17,6 +17,8 @@ from rightsize.workflow.plan.verify import verify_plan
 from tests.plan_schema import check_plan
 from tests.planes.federated.trusting_tenant import DAYS, EXPECTED, HOSTILE, LAST, Tenant, guid, planted
 
+pytestmark = pytest.mark.slow
+
 
 class Planned:
     """A store and the plan that was written from it."""
@@ -48,7 +50,6 @@ def test_each_credential_gets_what_an_expert_would_do(done: Planned) -> None:
     assert found == EXPECTED
 
 
-@pytest.mark.slow
 def test_the_plan_is_of_its_schema_and_says_why(done: Planned) -> None:
     check_plan(done.document)
     words = {name: one["evidence"]["trust"]["because"] for name, one in done.proposals.items()}
@@ -63,7 +64,6 @@ def test_the_plan_is_of_its_schema_and_says_why(done: Planned) -> None:
     )
 
 
-@pytest.mark.slow
 def test_a_wide_one_becomes_exactly_the_subjects_that_signed_in(done: Planned) -> None:
     main, production = "repo:contoso/infra:ref:refs/heads/main", "repo:contoso/infra:environment:production"
     assert done.proposals["any"]["evidence"]["comes"] == [production, main]
@@ -85,7 +85,6 @@ def test_a_wide_one_becomes_exactly_the_subjects_that_signed_in(done: Planned) -
     ]
 
 
-@pytest.mark.slow
 def test_the_way_back_makes_exactly_what_was_there(done: Planned) -> None:
     body = done.proposals["any"]["evidence"]["trust"]["restores"]["body"]
     assert body == {
@@ -99,7 +98,6 @@ def test_the_way_back_makes_exactly_what_was_there(done: Planned) -> None:
     assert set(idle["body"]["properties"]) == {"issuer", "subject", "audiences"}
 
 
-@pytest.mark.slow
 def test_other_compared_claims_stay_compared(done: Planned) -> None:
     """An exact subject alone would trust workflows that the expression refuses today."""
     (made,) = done.proposals["flow"]["evidence"]["trust"]["makes"]
@@ -110,7 +108,6 @@ def test_other_compared_claims_stay_compared(done: Planned) -> None:
     assert made["request"]["url"].startswith("https://graph.microsoft.com/beta/") and len(expression) <= 128
 
 
-@pytest.mark.slow
 def test_hostile_subjects_run_nothing(done: Planned, tmp_path: Path) -> None:
     """The shell that reads the scripts sees one argument, and pages have no markup of theirs."""
     (path,) = (path for path in done.folder.glob("trust/*-rollback.sh") if "reboot" in path.read_text())
@@ -126,7 +123,6 @@ def test_hostile_subjects_run_nothing(done: Planned, tmp_path: Path) -> None:
     assert "<b>" not in page and "\u202e" not in page
 
 
-@pytest.mark.slow
 def test_sql_shows_who_uses_which_credential(done: Planned) -> None:
     with open_store(done.db, read_only=True) as store:
         rows = {row["name"]: row for row in store.table("credential_verdicts").to_dicts()}

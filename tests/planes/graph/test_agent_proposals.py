@@ -62,7 +62,7 @@ def test_agents_with_their_own_permissions_that_use_nothing_inherited_inherit_no
         assert one.excess_before > 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_idle_young_or_excluded_agent_leaves_inheritance_alone() -> None:
     """An agent that had no time to use it may need it; a grant that only young agents inherit stays, too."""
     born = dt.datetime(2026, 1, 9)
@@ -79,6 +79,7 @@ def test_an_idle_young_or_excluded_agent_leaves_inheritance_alone() -> None:
     assert everything("a1", "a2").proposal("claims/Mail.Send", exclude=("a2",)).reason == "excluded"
 
 
+@pytest.mark.slow
 def test_what_only_unlisted_agents_inherit_is_left_alone() -> None:
     """Nobody knows since when such an agent exists, so it may not have had the time to use what it inherits."""
     alone = sighted(whole(inherits(agents(), "application", "allAllowed")), "new")
@@ -95,6 +96,7 @@ def test_an_unlisted_agent_leaves_inheritance_alone_and_grants_of_listed_ones_go
     assert apps.after("claims") == {"User.Read.All"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["GET /sites/{id}", "GET /somewhere/new"])
 def test_inheritance_stays_while_a_request_of_an_agent_is_unexplained(operation: str) -> None:
     """Nothing that the principal holds by the listing allows it, and the listing may be older than the request."""
@@ -103,7 +105,7 @@ def test_inheritance_stays_while_a_request_of_an_agent_is_unexplained(operation:
     assert narrowed(apps.asks("a2", operation)) == {}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_is_stale_once_an_agent_that_no_listing_has_uses_what_goes() -> None:
     apps = everything("a1").asks("claims", "GET /users")
     tenant = SmallTenant()
@@ -130,6 +132,7 @@ def test_a_list_is_proposed_for_scopes_only_and_said_to_be_unconfirmed() -> None
     assert found["delegated"].kind == "narrow_scope"
 
 
+@pytest.mark.slow
 def test_agents_that_use_disjoint_permissions_are_a_question_to_the_owner() -> None:
     apps = everything("a1", "a2", "a3").holds("claims", "Device.Read.All")
     apps.asks("a1", "GET /users").asks("a2", "GET /devices").asks("a3", "GET /users")
@@ -140,7 +143,7 @@ def test_agents_that_use_disjoint_permissions_are_a_question_to_the_owner() -> N
     assert not [one for one in together.part().advice if "disjoint" in one.text]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_is_stale_once_an_agent_needs_what_it_would_no_longer_inherit() -> None:
     apps = everything("a1").holds("a1", "Directory.Read.All").asks("a1", "GET /users").asks("claims", "GET /users")
     tenant = SmallTenant()

@@ -110,6 +110,7 @@ def test_the_principal_of_a_blueprint_and_an_agent_user_are_no_agent_identities(
     assert agent_identities(apps.tables())["agent_id"].to_list() == ["a1"]
 
 
+@pytest.mark.slow
 def test_a_request_of_an_agent_is_use_of_what_it_inherits() -> None:
     """Judged by its own requests alone, the principal of a blueprint uses nothing: only its agents act."""
     apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).asks("a2", "GET /users")
@@ -119,6 +120,7 @@ def test_a_request_of_an_agent_is_use_of_what_it_inherits() -> None:
     assert apps.analysis().cases["a2", "application", ""].unexplained == {}
 
 
+@pytest.mark.slow
 def test_its_own_permissions_explain_a_request_before_inherited_ones() -> None:
     """The own permission is one agent's, the inherited one every agent's."""
     apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).holds("a1", "Directory.Read.All")
@@ -163,6 +165,7 @@ def test_requests_in_quarantine_alone_leave_inherited_permissions_open() -> None
     assert apps.judged("claims")["User.Read.All"] == ("out_of_coverage", "quarantined")
 
 
+@pytest.mark.slow
 def test_the_plan_keeps_what_agents_use_of_their_blueprint() -> None:
     apps = whole(inherits(agents("a1", "a2"), "application", "allAllowed")).asks("a1", "GET /users/{id}/manager")
     assert apps.after("claims") >= {"User.Read.All"}
@@ -175,6 +178,7 @@ def sighted(apps: Apps, name: str, blueprint: str = BLUEPRINT) -> Apps:
                     subject_type="", blueprint_app_id=blueprint, parent_id="")  # fmt: skip
 
 
+@pytest.mark.slow
 def test_use_of_an_agent_that_only_sign_ins_name_is_use_of_its_blueprint() -> None:
     """It was made after the listing; it inherits as listed agents do."""
     apps = sighted(whole(inherits(agents("a1"), "application", "allAllowed")), "new")

@@ -47,6 +47,7 @@ def verdicts(apps: Apps, name: str) -> dict[str, tuple[str, str, int | None]]:
     return {row["operation"]: (row["verdict"], row["reason"], row["events"]) for row in rows.iter_rows(named=True)}
 
 
+@pytest.mark.slow
 def test_a_permission_of_exchange_is_used_where_it_alone_allows_what_the_log_names() -> None:
     apps = apps_with("mailer", exo=("full_access_as_app",), spo=("Sites.Read.All",), own=("Do.All",))
     audited(apps, "mailer", "Exchange/MailItemsAccessed")
@@ -83,6 +84,7 @@ def test_an_operation_of_another_kind_says_nothing_of_a_permission() -> None:
     assert verdicts(apps, "files") == {"Sites.Read.All": ("unobservable", "audited_in_part", None)}
 
 
+@pytest.mark.slow
 def test_a_permission_of_graph_is_used_by_what_the_log_names_and_stays() -> None:
     """Also where Graph's own log covers the window and lacks the request; where it has one, that is the use."""
     apps = apps_with("mailer").holds("mailer", "Mail.Send", "User.Read.All")
@@ -96,6 +98,7 @@ def test_a_permission_of_graph_is_used_by_what_the_log_names_and_stays() -> None
     assert verdicts(both, "mailer")["Mail.Send"] == ("used", "elimination", 3)
 
 
+@pytest.mark.slow
 def test_the_least_of_two_is_not_guessed_and_graphs_own_log_decides_where_it_can() -> None:
     apps = apps_with("mailer").holds("mailer", "Mail.Read", "Mail.ReadWrite")
     audited(apps, "mailer", f"Exchange/MailItemsAccessed?api={GRAPH}")
@@ -125,6 +128,7 @@ def test_what_is_in_quarantine_before_the_window_or_no_use(more: dict[str, Any],
     assert apps.judged("mailer") == {"Mail.Send": expected}
 
 
+@pytest.mark.slow
 def test_the_chance_of_breaking_is_estimated_beside_such_use() -> None:
     quarter = Window(WINDOW.first_day, WINDOW.first_day + dt.timedelta(days=89))
     apps = Apps(days=90, window=quarter).app("mailer").holds("mailer", "Mail.Send", "User.Read.All")

@@ -45,6 +45,7 @@ def test_more_requests_of_the_same_permission_are_nothing_new() -> None:
     assert apps.proposal("sync0/Directory.Read.All").evidence["break_probability"]["operations"] == 1
 
 
+@pytest.mark.slow
 def test_grants_that_came_to_life_lately_speak_for_those_that_did_not() -> None:
     quiet = _apps().proposal("sync0/Mail.Send")
     woken = _apps().asks("sync1", "POST /users/{id}/sendmail", days=(65,)).proposal("sync0/Mail.Send")
@@ -58,6 +59,7 @@ def test_an_application_without_a_request_is_silent() -> None:
     assert (told["basis"], told["active_days"]) == ("silent", 0)
 
 
+@pytest.mark.slow
 def test_a_window_shorter_than_the_days_ahead_says_nothing() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
     told = apps.proposal("hr/Mail.Send").evidence["break_probability"]
@@ -65,6 +67,7 @@ def test_a_window_shorter_than_the_days_ahead_says_nothing() -> None:
     assert apps.proposal("hr/User.Read.All").break_probability_30d == 0
 
 
+@pytest.mark.slow
 def test_a_grant_of_one_user_is_sampled_by_that_users_days() -> None:
     apps = Apps(days=90, window=QUARTER).app("web")
     apps.delegated("web", "Mail.ReadWrite", user="ann").delegated("web", "Sites.Read.All", user="bob")

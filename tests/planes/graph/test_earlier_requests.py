@@ -29,6 +29,7 @@ def test_what_was_asked_before_the_window_is_not_unused(apps: Apps) -> None:
     assert (row["operation"], row["events"], row["last_seen"].date().isoformat()) == (HELD[1], 3, "2025-12-29")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("forget", "kept"), [(13, True), (12, False), (0, False)])
 def test_it_is_forgotten_after_the_days_that_were_asked_for(apps: Apps, forget: int, kept: bool) -> None:
     apps.window = replace(WINDOW, forget_days=forget)

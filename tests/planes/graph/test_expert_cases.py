@@ -15,6 +15,8 @@ from rightsize.planes.graph.plan import plan_graph
 from rightsize.propose.core.options import PlanOptions
 from tests.planes.graph.small_map import Apps
 
+pytestmark = pytest.mark.slow
+
 
 @dataclass(frozen=True)
 class Case:
@@ -136,7 +138,6 @@ def left(catalogue: Mapping[str, pl.DataFrame]) -> dict[str, set[str]]:
     return after
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_an_expert_would_leave_the_same(case: Case, left: Mapping[str, set[str]]) -> None:
     assert left[case.name] == set(case.left.split()), case.why

@@ -24,6 +24,7 @@ def apps(covered: Iterable[int], asked: Iterable[int] = range(25, 90, 2)) -> App
     return found
 
 
+@pytest.mark.slow
 def test_what_the_log_of_sixty_five_days_does_not_show_is_unused() -> None:
     found = apps(range(25, 90))
     assert found.judged("sync")["Mail.Send"] == ("unused", "covered_in_part")
@@ -34,6 +35,7 @@ def test_what_the_log_of_sixty_five_days_does_not_show_is_unused() -> None:
     assert proposal.evidence["covered_days"] == 65
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covered", [range(31, 90), range(89), [*range(40), *range(48, 90)]])
 def test_with_less_nothing_goes(covered: Iterable[int]) -> None:
     found = apps(covered)

@@ -21,6 +21,7 @@ from tests.propose.small_tenant import SmallTenant
 from tests.propose.written_plans import Written
 
 
+@pytest.mark.slow
 def test_what_was_not_used_goes() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
     gone, kept = apps.proposal("hr/Mail.Send"), apps.proposal("hr/User.Read.All")
@@ -40,6 +41,7 @@ def test_a_permission_that_gives_the_tenant_away_says_so_with_the_owners_of_its_
     assert not any("gives_away" in apps.proposal(name).evidence for name in ("hr/Mail.Send", "hr/all"))
 
 
+@pytest.mark.slow
 def test_a_broad_permission_is_swapped_for_a_narrower_one_within_it() -> None:
     apps = Apps().app("hr").holds("hr", "Group.ReadWrite.All").asks("hr", "GET /groups")
     proposal = apps.proposal("hr/Group.ReadWrite.All")
@@ -49,6 +51,7 @@ def test_a_broad_permission_is_swapped_for_a_narrower_one_within_it() -> None:
     assert apps.after("hr") == {"Group.Read.All"}
 
 
+@pytest.mark.slow
 def test_what_a_request_may_have_needed_stays_though_another_request_used_it() -> None:
     """What is used for one request is not swapped where another one leaves open what it needed."""
     held = ("Group.ReadWrite.All",)
@@ -67,6 +70,7 @@ def test_what_a_request_in_quarantine_may_have_needed_is_not_swapped() -> None:
     assert (proposal.kind, proposal.reason) == ("keep", "elimination")
 
 
+@pytest.mark.slow
 def test_what_explains_by_its_name_alone_is_never_granted_and_never_swapped() -> None:
     apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All").asks("hr", "GET /devices")
     assert apps.after("hr") == {"Directory.ReadWrite.All"}
@@ -84,6 +88,7 @@ def test_one_broad_permission_becomes_two_narrow_ones_where_they_allow_less() ->
     assert apps.after("hr") == {"Device.Read.All", "User.Read.All"}
 
 
+@pytest.mark.slow
 def test_what_fills_in_answers_stays_in_the_cheapest_form() -> None:
     held = ("Group.Read.All", "User.ReadWrite.All")
     apps = Apps().app("hr").holds("hr", *held).asks("hr", "GET /groups/{id}/members")
@@ -91,6 +96,7 @@ def test_what_fills_in_answers_stays_in_the_cheapest_form() -> None:
     assert apps.after("hr", unobservable="drop") == {"Group.Read.All"}
 
 
+@pytest.mark.slow
 def test_delegated_grants_keep_the_rest_of_their_permissions() -> None:
     apps = Apps().app("web").delegated("web", "User.Read", "Mail.ReadWrite", "Sites.Read.All")
     proposal = apps.asks("web", "GET /me/messages", user="ann").proposal("web/all")
@@ -100,6 +106,7 @@ def test_delegated_grants_keep_the_rest_of_their_permissions() -> None:
     assert (smaller.kind, [one.role for one in smaller.assignments]) == ("narrow_scope", ["d-user.read"])
 
 
+@pytest.mark.slow
 def test_a_users_own_grant_that_the_tenant_wide_one_contains_is_a_duplicate() -> None:
     apps = Apps().app("web").delegated("web", "Mail.Read").delegated("web", "Mail.Read", user="ann")
     apps.asks("web", "GET /me/messages", user="ann")
@@ -123,12 +130,14 @@ def test_some_applications_are_left_alone(more: dict[str, object], options: dict
     assert (proposal.kind, proposal.reason) == ("keep", reason)
 
 
+@pytest.mark.slow
 def test_a_young_assignment_is_left_alone() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All", created_on=dt.datetime(2026, 1, 5)).holds("hr", "Mail.Send")
     assert apps.proposal("hr/User.Read.All").reason == "young"
     assert apps.proposal("hr/Mail.Send").kind == "remove"
 
 
+@pytest.mark.slow
 def test_narrower_permissions_on_chosen_resources_are_advice() -> None:
     apps = Apps().app("hr").holds("hr", "Sites.Read.All").asks("hr", "GET /sites/{id}")
     (advice,) = apps.part().advice
@@ -178,7 +187,7 @@ def test_the_cover_is_as_cheap_as_the_cheapest(
     assert sum(costs[one] for one in found) == cheapest
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_part_is_stale_when_a_grant_changes_or_a_use_is_not_covered() -> None:
     apps = Apps().app("hr").holds("hr", "User.ReadWrite.All", "Mail.Send").asks("hr", "GET /users")
     tenant = SmallTenant()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 
+import pytest
+
 from tests.planes.graph.small_map import EXCHANGE, Apps
 
 
@@ -20,6 +22,7 @@ def test_of_several_explanations_the_least_powerful_was_used() -> None:
     }
 
 
+@pytest.mark.slow
 def test_refused_and_throttled_requests_are_no_use() -> None:
     apps = Apps().app("hr").holds("hr", "User.Read.All").asks("hr", "GET /users", use=0, denied=5)
     analysis = apps.analysis()
@@ -39,6 +42,7 @@ def test_requests_in_quarantine_alone_leave_what_they_may_have_used_open() -> No
     assert apps.judged("hr")["User.Read.All"] == ("used", "elimination")
 
 
+@pytest.mark.slow
 def test_a_day_without_log_leaves_everything_unused_open() -> None:
     apps = Apps(days=9).app("hr").holds("hr", "User.Read.All", "Mail.Send").asks("hr", "GET /users")
     assert apps.judged("hr")["Mail.Send"] == ("out_of_coverage", "days_missing")
@@ -77,6 +81,7 @@ def test_a_request_that_nothing_explains_leaves_open_what_opens_the_same_part_of
     assert (row["operation"], row["reason"]) == ("GET /users/{id}/messages", "no_permission")
 
 
+@pytest.mark.slow
 def test_a_batch_and_me_alone_leave_nothing_open() -> None:
     apps = Apps().app("web").delegated("web", "Mail.Send").asks("web", "POST /$batch", "GET /me", user="ann")
     assert apps.judged("web", "delegated") == {"Mail.Send": ("unused", "covered")}
@@ -84,6 +89,7 @@ def test_a_batch_and_me_alone_leave_nothing_open() -> None:
     assert more.judged("web", "delegated") == {"Mail.Send": ("out_of_coverage", "unexplained_request")}
 
 
+@pytest.mark.slow
 def test_a_permission_that_reads_and_writes_explains_what_its_reading_twin_explains() -> None:
     apps = Apps().app("hr").holds("hr", "Directory.ReadWrite.All").asks("hr", "GET /devices")
     assert apps.judged("hr") == {"Directory.ReadWrite.All": ("used", "elimination")}
@@ -113,6 +119,7 @@ def test_permissions_of_apis_without_a_log_are_unobservable() -> None:
     assert (row["verdict"], row["reason"]) == ("unobservable", "no_api_log")
 
 
+@pytest.mark.slow
 def test_what_stands_in_a_body_is_unobservable_once_such_a_request_was_made() -> None:
     held = ("User.ReadWrite.All", "User-PasswordProfile.ReadWrite.All")
     apps = Apps().app("hr").holds("hr", *held).asks("hr", "PATCH /users/{id}")
@@ -148,6 +155,7 @@ def test_delegated_access_is_judged_apart_and_sign_in_scopes_stay() -> None:
     assert apps.judged("web") == {"Mail.Read": ("unused", "covered")}
 
 
+@pytest.mark.slow
 def test_a_grant_of_one_user_explains_only_what_the_tenant_wide_one_does_not() -> None:
     apps = (
         Apps().app("web").delegated("web", "User.Read.All").delegated("web", "Mail.Read", "User.Read.All", user="ann")
@@ -195,6 +203,7 @@ def test_an_application_that_no_listing_knows_keeps_its_application_id() -> None
     assert apps.analysis().window.first_day == dt.date(2026, 1, 1)
 
 
+@pytest.mark.slow
 def test_what_an_unexplained_request_leaves_open_is_not_dropped_as_a_sign_in_scope() -> None:
     apps = Apps().app("web").delegated("web", "User.Read", "openid", "Sites.Read.All")
     apps.asks("web", "GET /me/messages", user="ann")

@@ -16,6 +16,8 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.rules.graph import changes, only_reads, writing_twin
 from tests.planes.graph.small_map import Apps
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("application", "delegated")
 
 
@@ -154,7 +156,6 @@ def test_a_broad_permission_is_swapped_only_for_all_that_a_request_needs_togethe
     assert all(clause.holders(after) for clause in clauses)
 
 
-@pytest.mark.slow
 def test_half_of_what_is_needed_together_leaves_open_who_gave_the_other_half(
     catalogue: Mapping[str, pl.DataFrame],
 ) -> None:

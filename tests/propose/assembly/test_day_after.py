@@ -18,6 +18,8 @@ from rightsize.propose.pipeline import make_plan
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 
+pytestmark = pytest.mark.slow
+
 DAYS = 4
 
 
@@ -72,7 +74,6 @@ def test_what_the_evidence_did_not_change_is_proposed_as_before(plans: list[Plan
     assert changed
 
 
-@pytest.mark.slow
 def test_a_role_that_grants_the_same_keeps_its_id_and_nearly_always_its_name(plans: list[Plan]) -> None:
     """Nine of ten roles are there on all four days; a name at the same place changes only with the use behind it."""
     ids: dict[object, str] = {}
@@ -102,7 +103,6 @@ def test_with_an_earlier_plan_its_roles_keep_their_names(plans: list[Plan], demo
     assert 20 * len(again.keys() & earlier) >= 19 * len(earlier)
 
 
-@pytest.mark.slow
 def test_the_same_day_gives_the_same_plan(plans: list[Plan], demo_folder: Path) -> None:
     with open_store(demo_folder / "demo.duckdb", read_only=True) as store:
         inputs = Inputs.read(store.table)

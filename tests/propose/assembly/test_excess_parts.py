@@ -88,7 +88,7 @@ def test_excess_on_types_that_do_not_exist_is_latent() -> None:
     assert without.live.before == pytest.approx(proposal.excess_before)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_latent_excess_that_stays_is_said() -> None:
     """Reads stay as they were granted, on types that do not exist, too; a kept assignment keeps all of its own."""
     proposal = proposal_for(_plan_with(_starter(), "Microsoft.Storage"), guid(101))
@@ -172,7 +172,7 @@ def test_each_reason_has_a_sentence_and_advice(word: str) -> None:
     assert word_of(f"{word.replace('_', ' ')}: {BY_DESIGN[word].sentence}") == word
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_last_owner_hears_what_would_be_enough() -> None:
     """The least built-in role within today's that grants all use, and another owner."""
     tenant = SmallTenant()
@@ -231,7 +231,7 @@ def test_a_kept_assignment_names_the_log_that_is_missing() -> None:
     assert "the Activity Log of every subscription below" in proposal.reason
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_kept_assignment_of_which_all_was_used_has_nothing_to_tell() -> None:
     tenant = SmallTenant()
     tenant.roles[guid(77)] = ("Starter", [PermissionBlock(actions=(START,))])

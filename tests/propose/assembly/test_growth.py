@@ -36,7 +36,7 @@ def test_a_plan_without_patterns_or_built_in_roles_grows_by_nothing() -> None:
     assert proposal_for(tenant.plan(reads="none", unobservable="drop"), assignment).proof.tomorrow == ()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_read_pattern_that_matches_nothing_in_the_catalogue_is_left_out() -> None:
     """Today's role has such patterns for operations that Azure lists no more, or not yet."""
     tenant = SmallTenant()

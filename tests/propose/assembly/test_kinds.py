@@ -58,6 +58,7 @@ def _with_exact_roles(role: str, scope: str) -> tuple[SmallTenant, str, str]:
     return tenant, user, assignment
 
 
+@pytest.mark.slow
 def test_a_writer_keeps_a_reading_role_beside_a_narrow_one() -> None:
     """Reads stay at today's scope as Reader; the write is named in full where it was done."""
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
@@ -120,7 +121,7 @@ def test_an_existing_built_in_role_is_taken() -> None:
     assert plan.roles == ()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_built_in_role_beyond_todays_grant_is_not_taken() -> None:
     """It names a pattern that today's role does not grant, whatever the catalogue of today says."""
     tenant = SmallTenant()
@@ -134,7 +135,7 @@ def test_a_built_in_role_beyond_todays_grant_is_not_taken() -> None:
     assert strings(plan, proposal_for(plan, assignment).assignments[0].role) == [START]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_equal_needs_share_a_role() -> None:
     """Two principals in two subscriptions need the same: one role, assignable in both."""
     tenant = SmallTenant()
@@ -162,7 +163,7 @@ def test_a_duplicate_goes_when_its_container_stays() -> None:
     assert proposal.proof.used_subset
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_removal_says_that_its_twin_may_not_be_listed() -> None:
     """Where the listing of its subscription is not complete; a listing elsewhere says nothing of it."""
     for place, says in ((SUB, True), (SUB2, False)):
@@ -241,7 +242,7 @@ def test_a_duplicate_of_what_is_replaced_says_so() -> None:
     assert "grants all of it" not in proposal_for(plan, wide).reason
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_duplicate_that_is_needed_elsewhere_says_what_becomes_of_the_other() -> None:
     tenant, user, wide = _user_with(CONTRIBUTOR, SUB)
     tenant.roles[STARTER] = ("Virtual Machine Starter", [PermissionBlock(actions=(START,))])
@@ -333,7 +334,7 @@ def test_tagging_an_old_resource_group_makes_it_no_new_one() -> None:
     assert (STARTER, SUB) not in _places(plan, assignment)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_deleted_resource_group_keeps_the_subscription() -> None:
     tenant, user, assignment = _user_with(CONTRIBUTOR, SUB)
     tenant.use(user, START, VM, start=5)
@@ -342,7 +343,7 @@ def test_a_deleted_resource_group_keeps_the_subscription() -> None:
     assert {scope for role, scope in _places(plan, assignment) if START in strings(plan, role)} == {SUB}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_extensions_and_deployments_count_at_their_target() -> None:
     tenant, user, assignment = _user_with(OWNER, SUB)
     tenant.use(
@@ -358,7 +359,7 @@ def test_extensions_and_deployments_count_at_their_target() -> None:
     assert "Microsoft.Resources/deployments/write" in by_scope[SUB]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_linked_checks_stay_with_a_write_that_can_cause_them() -> None:
     """They are in no log by themselves; without such a write they go."""
     tenant, user, assignment = _user_with(VM_CONTRIBUTOR, SUB)
@@ -413,7 +414,7 @@ def test_use_at_one_place_proves_nothing_about_others() -> None:
     assert proposal_for(tenant.plan(), assignment).kind == "keep"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_data_actions_without_an_inventory_stay() -> None:
     """Nobody knows which resources log; the option takes them away."""
     tenant, user, assignment = _user_with(BLOB_READER, DATA)

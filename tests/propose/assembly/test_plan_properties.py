@@ -30,6 +30,8 @@ from tests.propose.small_tenant import (
     guid,
 )
 
+pytestmark = pytest.mark.slow
+
 # A plan takes a quarter of a second, and shrinking a failure would take minutes; the examples are small as they come.
 _PLANS = settings(
     FEW,
@@ -152,7 +154,6 @@ def _after(today: list[RoleAssignment], plan: Plan) -> list[RoleAssignment]:
     return [one for one in today if one.role_assignment_id not in gone] + new
 
 
-@pytest.mark.slow
 @_PLANS
 @given(held=assignments, done=uses, inside=members, silent=st.booleans(), chosen=options)
 def test_nothing_used_is_denied_and_nothing_new_is_granted(

@@ -18,6 +18,7 @@ from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, DAY0, DAYS, OWNER
 
 pytestmark = pytest.mark.slow
 
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/s"
 

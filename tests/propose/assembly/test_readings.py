@@ -113,7 +113,7 @@ def test_a_role_that_grants_it_for_certain_answers_no_doubtful_need_by_name() ->
     assert STARRED in _written(plan)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_certain_need_rests_on_no_star() -> None:
     """The use of Contributor is not left to a string of another assignment that only may grant it."""
     tenant = _tenant(**{ROLE: (STARRED,)})
@@ -127,7 +127,7 @@ def test_a_certain_need_rests_on_no_star() -> None:
     assert _holds(plan)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_call_that_the_log_credits_to_a_star_does_not_cost_the_certain_grant() -> None:
     tenant = _tenant(**{ROLE: (STARRED,)})
     tenant.silent()
@@ -377,7 +377,7 @@ def _allowed_at(place: str, held: Sequence[tuple[Sequence[PermissionBlock], str]
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_pattern_beside_the_operation_by_name_is_not_said_to_be_needed_for_the_reading() -> None:
     """`virtualMachines/*` becomes `virtualMachines/*/read` and `virtualMachines/read`, each for its plain reason."""
     tenant = _tenant(**{ROLE: ("Microsoft.Compute/virtualMachines/*",)})

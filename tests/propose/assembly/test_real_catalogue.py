@@ -22,6 +22,7 @@ from tests.propose.small_tenant import (
 
 pytestmark = pytest.mark.slow
 
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 
 

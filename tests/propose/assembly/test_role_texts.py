@@ -83,7 +83,7 @@ def test_a_name_does_not_depend_on_what_else_the_plan_makes(plan: Plan) -> None:
     assert {id_: after[id_] for id_ in before} == before
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_name_of_the_tenant_is_never_taken(plan: Plan) -> None:
     """Another role may have the name, in any case: the new one is told apart, and its id stays."""
     role = _role(plan, 104).definition

@@ -35,6 +35,8 @@ from tests.propose.whole_catalogue import (
     write_catalogue,
 )
 
+pytestmark = pytest.mark.slow
+
 GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "whole_catalogue.json"
 
 TRUE_KEEPS = {
@@ -128,7 +130,6 @@ def test_what_the_store_says_a_role_grants_is_what_its_patterns_mean(book: RoleB
             assert contains(role.blocks, [part.block]) is None, role.role_name
 
 
-@pytest.mark.slow
 def test_each_operation_that_a_role_grants_has_one_verdict_on_each_plane(folder: Path) -> None:
     """For every built-in role the verdicts speak of what the table lists, and of nothing else."""
     inputs = one_holder_each(folder, uses=0).inputs()
@@ -177,7 +178,6 @@ def test_every_option(some: Callable[[str], Plan], name: str) -> None:
     _compare(name, plan)
 
 
-@pytest.mark.slow
 def test_the_sizes_of_the_plan_for_all_are_as_a_person_saw_them(each: Plan) -> None:
     _compare("one holder each", each)
 
@@ -216,7 +216,6 @@ def test_each_choice_of_what_no_log_shows_leaves_less(some: Callable[[str], Plan
     assert sum(one.excess_after for one in touched.values()) < sum(one.excess_after for one in keep.values())
 
 
-@pytest.mark.slow
 def test_the_changes_of_every_role_are_ranked_in_true_waves(each: Plan) -> None:
     """Each change has one place, shares add up, and what is not worth a role is listed with the reason."""
     steps = rank_steps(each)

@@ -133,7 +133,7 @@ def _tried(tenant: SmallTenant, **options: Any) -> tuple[BacktestTally, list[Pre
     return try_plan(_trial(tenant), PlanOptions(**NARROW | options))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_goes_on_breaks_nothing() -> None:
     tally, (said,) = _tried(_worker()[0])
     assert (tally.principals, tally.denied_principals) == (1, 0)
@@ -163,7 +163,7 @@ def test_every_setting_is_another_one() -> None:
     assert len(set(names)) == 12
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_something_new_breaks() -> None:
     """A call that the grant of the training allows and the plan does not, on the fifth day of the test."""
     tenant, user = _worker()
@@ -176,7 +176,7 @@ def test_something_new_breaks() -> None:
     assert said.broke is True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_known_operation_at_a_new_place_breaks() -> None:
     tenant, user = _worker()
     tenant.use(user, START, f"{DATA}/providers/Microsoft.Compute/virtualMachines/vm2", days=1, start=119)
@@ -205,7 +205,7 @@ def test_suspect_and_refused_calls_do_not_count() -> None:
     assert _trial(tenant).asked.height == 1
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_member_is_asked_through_its_group() -> None:
     tenant = SmallTenant()
     people = [tenant.principal(number) for number in (1, 2)]
@@ -253,7 +253,7 @@ def test_what_was_made_later_is_left_out() -> None:
     assert then.usage_days["day"].max() == FOLD.train.last_day
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_baselines_stand_beside_the_plan() -> None:
     """Keeping everything breaks nothing and removes nothing; used only removes most and breaks what is new."""
     tenant, user = _worker()
@@ -294,7 +294,7 @@ def test_needs_of_other_days_do_not_count() -> None:
     assert _trial(tenant, gone).needs.is_empty()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eligible_access_is_no_break() -> None:
     """Who has to activate first is not denied; this eligibility is too young to be judged, and stays."""
     tenant, user = _worker()

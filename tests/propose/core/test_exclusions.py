@@ -95,7 +95,7 @@ def test_a_tag_leaves_alone_what_reaches_the_tagged_scope(tag: str, left: set[in
     assert _excluded(_tenant(), _exclusion("tag", tag)) == left
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_tag_holds_for_what_is_in_the_tagged_scope() -> None:
     tenant = SmallTenant()
     tenant.assign(101, tenant.principal(1), CONTRIBUTOR, VM)
@@ -116,7 +116,7 @@ def test_the_plan_says_why_who_and_until_when() -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_exclusion_ends_by_the_days_of_the_plan() -> None:
     """Its last day is one on which it holds; after that the plan speaks again, and says so."""
     tenant = _tenant()
@@ -140,7 +140,7 @@ def test_names_that_nobody_has_are_advice() -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_order_of_entries_changes_nothing() -> None:
     one, two = _exclusion("principal", guid(2)), _exclusion("tag", "criticality")
     plans = {as_text(_tenant().plan(exclusions=entries)) for entries in ((one, two), (two, one), (one, two, one))}
@@ -239,7 +239,7 @@ def test_a_scope_at_which_nothing_stands_is_told() -> None:
     }
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_slash_at_the_end_of_a_scope_means_the_same() -> None:
     tenant = SmallTenant()
     assignment = tenant.assign(101, tenant.principal(1), READER, APP)

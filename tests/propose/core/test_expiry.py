@@ -49,7 +49,7 @@ def test_what_comes_ends_when_that_ends_which_goes(state: str, where: str) -> No
     assert plan.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("state", ["active", "eligible"])
 def test_such_a_plan_verifies_and_is_stale_once_the_end_is_another(state: str) -> None:
     tenant, _, assignment = _tenant(state)
@@ -74,7 +74,7 @@ def test_a_plan_that_somebody_made_last_longer_is_not_believed() -> None:
     assert forever.verify(tenant).failed
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_that_somebody_made_end_sooner_covers_no_use() -> None:
     """Nor does a permanent assignment find its place in one that ends."""
     for end_on in (SOON, None):
@@ -113,7 +113,7 @@ def test_the_same_need_with_two_ends_is_made_once_for_the_longer_time() -> None:
     assert plan.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_only_the_shorter_one_grants_ends_with_it() -> None:
     """A permanent narrow role, and a wide one until September: the wide one's use is not granted for ever."""
     tenant, person, wide = _tenant()

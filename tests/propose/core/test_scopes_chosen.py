@@ -51,6 +51,7 @@ def _targets(tenant: SmallTenant) -> dict[str, set[tuple[str, str]]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_resource_that_lasts_takes_the_place_of_its_group() -> None:
     tenant, user = _tenant()
     tenant.use(user, START, VM)
@@ -101,7 +102,7 @@ def test_a_write_to_what_was_there_before_creates_nothing() -> None:
     assert _targets(tenant)[WRITE] == {(VM.lower(), "used_here")}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_was_refused_or_only_begun_proves_no_existence() -> None:
     for outcome in ({"succeeded": 0, "denied": 1}, {"succeeded": 0, "started": 1}, {"succeeded": 0, "failed": 1}):
         tenant, user = _tenant()

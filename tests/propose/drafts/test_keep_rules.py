@@ -48,7 +48,7 @@ def test_without_a_reason_it_is_narrowed() -> None:
     assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> None:
     """Without a log of the window nobody knows whether it was activated; with one, silence is an answer."""
     tenant, assignment = _contributor(state="eligible")
@@ -58,7 +58,7 @@ def test_eligible_access_is_kept_where_an_activation_may_have_been_missed() -> N
     assert proposal_for(tenant.plan(), assignment, "eligible").kind == "remove"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_activation_and_its_plain_twin_are_kept() -> None:
     """Azure lists an activation as an assignment of its own beside it; both follow the eligibility."""
     tenant = SmallTenant()
@@ -80,13 +80,13 @@ def test_what_is_excluded_by_name_is_kept(name: str) -> None:
     _kept(tenant, tenant.assign(101, user, CONTRIBUTOR, SUB), "excluded", exclude=(name,))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_another_subscription_that_is_excluded_says_nothing() -> None:
     tenant, assignment = _contributor()
     assert proposal_for(tenant.plan(exclude=(SUB2,)), assignment).kind == "builtin"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["Break Glass 1", "emergency access", "Notfallkonto"])
 def test_an_emergency_name_is_enough(name: str) -> None:
     tenant = SmallTenant()
@@ -99,7 +99,7 @@ def test_an_emergency_account_is_named_by_its_option() -> None:
     _kept(tenant, assignment, "emergency access", emergency_access=(guid(1),))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_with_an_emergency_account_is_kept() -> None:
     """What it holds through a group is what it needs on that day."""
     tenant = SmallTenant()
@@ -107,7 +107,7 @@ def test_a_group_with_an_emergency_account_is_kept() -> None:
     _kept(tenant, tenant.assign(101, group, CONTRIBUTOR, SUB, principal_type="Group"), "emergency access")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_first_party_application_is_kept() -> None:
     tenant = SmallTenant()
     owner = "f8cdef31-a31e-4b4a-93e4-5f571e91255a"
@@ -171,7 +171,7 @@ def test_of_unknown_age_a_complete_log_without_the_creation_proves_it_old() -> N
     assert proposal_for(tenant.plan(), assignment).kind == "builtin"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_of_unknown_age_a_creation_in_the_log_proves_it_young() -> None:
     tenant, assignment = _contributor(created_on=None)
     scope = f"{SUB}/providers/Microsoft.Authorization/roleAssignments/{assignment.upper()}"
@@ -203,7 +203,7 @@ def test_what_begins_late_is_as_young_as_its_beginning() -> None:
     _kept(tenant, assignment, "young assignment")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_unresolved_principal_is_kept() -> None:
     """Nothing names it, and no listing is complete enough to prove that it is gone."""
     tenant = SmallTenant()
@@ -249,7 +249,7 @@ def test_a_role_of_a_provider_that_the_catalogue_lacks_is_kept() -> None:
     _kept(tenant, tenant.assign(101, tenant.principal(1), guid(77), SUB), "unknown provider")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     """What stays at the root needs a role that may be assigned there; here it takes a new one."""
     tenant = SmallTenant()
@@ -259,7 +259,7 @@ def test_at_the_root_only_a_built_in_role_may_take_the_place() -> None:
     _kept(tenant, assignment, "root", unobservable="keep")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_at_the_root_a_built_in_role_does_take_the_place() -> None:
     """Reader says all that is left when nothing else is kept."""
     tenant = SmallTenant()
@@ -367,7 +367,7 @@ def test_where_no_owner_is_known_to_be_able_all_stay() -> None:
     assert {reason.partition(":")[0] for reason in reasons} == {"no able owner"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
     """The management group has two subscriptions, and one of them an Owner of its own."""
     tenant = SmallTenant()
@@ -421,7 +421,7 @@ def _recovering(kind: str) -> SmallTenant:
     return tenant
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_role_for_recovery_is_kept() -> None:
     """Nobody fails over in most windows; what else a person holds is judged as ever."""
     tenant = _recovering("User")

@@ -71,7 +71,7 @@ def test_what_a_policy_needs_stays_and_what_none_needs_is_judged() -> None:
     assert other == "remove"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_it_used_stays_though_no_policy_names_it() -> None:
     tenant, holder, (needed, spare) = _tenant(VM_CONTRIBUTOR, CONTRIBUTOR)
     _policy(tenant)

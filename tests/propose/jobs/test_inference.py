@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -88,6 +89,7 @@ def test_equally_strong_pairs_join_by_name() -> None:
 changes = st.sets(st.sampled_from("abcdefghij"), max_size=6)
 
 
+@pytest.mark.slow
 @given(st.lists(changes, max_size=12), st.randoms(use_true_random=False))
 @MANY
 def test_no_order_matters_and_each_change_is_in_one_group(used: list[set[str]], draw: random.Random) -> None:

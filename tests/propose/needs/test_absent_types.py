@@ -66,7 +66,7 @@ def test_the_evidence_names_types_readers_days_and_times() -> None:
     assert (entry["log_days"], entry["window_days"]) == (90, 90)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_nothing_is_kept_whole_for_want_of_a_resource_alone() -> None:
     """A role for blobs without any account goes, with a chance that one comes, and its owner is asked."""
     tenant = inventoried()
@@ -129,7 +129,7 @@ def test_a_plan_is_the_same_for_rows_in_another_order(scope: str) -> None:
     assert tenant.plan(**KEEP).proposals == first.proposals
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
     """A person may say that a scope waits; what lies above it is judged."""
     tenant = inventoried()
@@ -143,7 +143,7 @@ def test_a_scope_on_standby_keeps_what_does_not_exist_there() -> None:
         assert set(rows["role_assignment_id"]) & {guid(101)} == expected
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["User", "ServicePrincipal"])
 def test_whoever_used_nothing_keeps_what_waits(kind: str) -> None:
     """An empty group may be for something to come; its owner is asked. Who works elsewhere is judged as ever."""

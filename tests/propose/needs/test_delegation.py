@@ -201,7 +201,7 @@ def test_a_request_without_its_record_constrains_nothing() -> None:
     assert _said(_only(tenant.plan(**LEAN), assignment))["why_unconstrained"] == "no_body"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_quarantined_requests_teach_nothing() -> None:
     """What an intruder assigned is not what it may assign."""
     tenant, deployer, _ = _tenant()
@@ -223,7 +223,7 @@ def test_the_role_that_is_there_already_is_not_assigned_a_second_time() -> None:
         assert READER in _said(proposal)["condition"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_role_that_it_did_not_assign_makes_the_plan_stale() -> None:
     """The condition would refuse it, so verifying on tomorrow's log finds the call that is not covered."""
     tenant, deployer, _ = _tenant()
@@ -283,7 +283,7 @@ def test_requests_that_prove_nothing_leave_the_analysis_alone() -> None:
     assert analyse(tenant.inputs(), window).verdicts.equals(with_bodies)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("at", "keeps_reader"), [(APP, False), (SUB, True)])
 def test_reads_that_the_role_brings_need_no_second_role(at: str, keeps_reader: bool) -> None:
     """It reads everything at its place; what is read above it is read through Reader."""

@@ -137,7 +137,7 @@ def test_the_page_of_the_role_says_it() -> None:
     assert "2025-12-29" in row
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_was_used_before_is_no_excess() -> None:
     """It counts as use like any other; where it is forgotten, it is access that nobody used."""
     tenant = starter()
@@ -198,7 +198,7 @@ def test_a_group_keeps_what_one_of_few_members_did_before() -> None:
     assert RESTART in granted(plan, proposal_for(plan, guid(101)))["data"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_plan_verifies_and_a_plan_that_forgot_does_not_ask() -> None:
     for forget, allowed in ((400, 2), (0, 1)):
         found = Written.of(starter(), **LEAN, forget_days=forget).verify(starter())
@@ -236,7 +236,7 @@ def test_a_plan_from_before_the_option_remembers_nothing() -> None:
     assert named(old.verify(later)) == []
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_same_rows_give_the_same_bytes() -> None:
     tenant, other = starter(), starter()
     other.rows["usage_days"].reverse()

@@ -8,6 +8,7 @@ from tests.propose.small_tenant import APP, CONTRIBUTOR, SUB, VM_CONTRIBUTOR, Sm
 
 pytestmark = pytest.mark.slow
 
+
 LEAN = {"reads": "none", "unobservable": "drop"}
 
 

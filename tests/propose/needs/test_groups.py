@@ -91,7 +91,7 @@ def test_a_small_group_is_not_split() -> None:
     assert _given(tenant.plan(**LEAN), assignment) == {group: [(VM, [START])]}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_stays_whole_unless_a_person_asks() -> None:
     tenant, members, group, assignment = _team(8)
     tenant.use(members[0], START, VM)
@@ -123,7 +123,7 @@ def test_a_young_member_speaks_against_it() -> None:
     assert set(_given(tenant.plan(**LEAN, grace_days=0), assignment)) == {group}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_use_by_somebody_who_is_no_member_stays_with_the_group() -> None:
     tenant, _members, group, assignment = _team(8)
     tenant.principal(30)
@@ -143,7 +143,7 @@ def test_reads_stay_with_the_group() -> None:
     assert (group, APP) not in {(principal, scope) for principal, _, scope in given}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_members_own_assignment_is_not_given_twice() -> None:
     """A member who was given the operation directly rests on that."""
     tenant, members, _group, assignment = _team(8)
@@ -206,7 +206,7 @@ def test_use_through_an_activated_membership_stays_with_the_group_and_needs_an_a
     assert (plan.replay["needs_activation"], plan.replay["denied"]) == (1, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None:
     """What one of many does becomes theirs, but not where that would make standing of what sleeps."""
     tenant, members, group, assignment = _team(8)
@@ -222,7 +222,7 @@ def test_who_has_to_activate_a_membership_is_given_nothing_that_stands() -> None
     assert plan.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_role_may_grant_what_somebody_has_directly_and_through_groups() -> None:
     """What is theirs of three assignments at one place is one need, and each part of it was granted before."""
     tenant, members, _, assignment = _team(8, scope=APP)

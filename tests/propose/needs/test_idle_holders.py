@@ -45,7 +45,7 @@ def _acr(role: str, kind: str = "User") -> SmallTenant:
     return tenant
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("role", ACR)
 @pytest.mark.parametrize("signs_in", [False, True])
 def test_a_role_on_an_endpoint_alone_stays_and_its_owner_is_asked(role: str, *, signs_in: bool) -> None:

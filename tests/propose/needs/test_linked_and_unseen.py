@@ -99,7 +99,7 @@ def test_a_write_seen_in_one_group_stays_where_days_have_no_log() -> None:
     assert {one.scope for one in proposal.assignments} <= {SUB}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_join_through_one_role_stays_for_a_write_through_another() -> None:
     """The linked check is asked of the caller: Network Contributor elsewhere must go on allowing it."""
     tenant = SmallTenant()

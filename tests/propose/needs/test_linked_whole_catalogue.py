@@ -14,6 +14,8 @@ from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_json, read_role_definitions
 from tests.propose.small_tenant import APP, DATA, SUB, VM, VM_CONTRIBUTOR, SmallTenant, guid, proposal_for
 
+pytestmark = pytest.mark.slow
+
 SNAPSHOT, EXPORT = "Microsoft.Compute/snapshots/write", "Microsoft.Compute/disks/beginGetAccess/action"
 SETTING = "Microsoft.Insights/diagnosticSettings/write"
 SHARED_KEYS = "Microsoft.OperationalInsights/workspaces/sharedKeys/action"
@@ -172,7 +174,6 @@ def planned(tenant: tuple[SmallTenant, dict[str, str]]) -> Planned:
     return Planned(tenant[0].plan(), tenant[1])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in CASES if name not in NARROW])
 def test_what_a_write_asks_for_stays_with_whoever_makes_it(planned: Planned, name: str) -> None:
     """At today's scope: the target of the check is not where the write was made."""
@@ -181,21 +182,18 @@ def test_what_a_write_asks_for_stays_with_whoever_makes_it(planned: Planned, nam
         assert kept[checked.lower()] == {SUB.lower()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", NARROW)
 def test_a_built_in_role_with_hardly_more_stays_with_what_its_write_asks_for(planned: Planned, name: str) -> None:
     proposal = proposal_for(planned.plan, planned.assignments[name])
     assert (proposal.kind, proposal.reason.partition(":")[0]) == ("keep", "narrow already")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_it_goes_from_whoever_made_no_such_write(planned: Planned, name: str) -> None:
     """Keys do not stay in every role that could write a diagnostic setting."""
     assert not {checked.lower() for checked in CASES[name].checked} & set(planned.kept(f"{name}, not made"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["second", "group", "beside a young one"])
 def test_the_check_stays_where_another_assignment_keeps_the_write(planned: Planned, name: str) -> None:
     """Of the same person, of a member of the group, and of an assignment that the plan leaves alone."""

@@ -43,7 +43,7 @@ def plan() -> Plan:
     return staff().plan(**LEAN)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_says_how_many_days_its_evidence_covers(plan: Plan) -> None:
     narrowed, removed = (proposal_for(plan, guid(number)) for number in (101, 102))
     assert (narrowed.kind, removed.kind) == ("custom", "remove")
@@ -73,7 +73,7 @@ def test_the_chance_of_breaking_rests_on_the_covered_days() -> None:
     assert [(found.basis, found.operations) for found in (before, part)] == [("used", 1), ("silent", 0)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_last_days_of_which_a_third_has_no_log_test_nothing() -> None:
     """Nothing that came on them would have been seen."""
     some, many = range(60, 67), [*range(60, 67), *range(68, 75)]
@@ -92,7 +92,7 @@ def test_with_less_a_plan_keeps_the_assignment_and_says_what_is_missing() -> Non
     assert plan.would_tell["days_missing"] == "the log of the missing days"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_existence_needs_its_days_whatever_min_days_says() -> None:
     """With one day less than the log could still give, nothing is known of what came and went."""
     for days, problem in ((range(1, 90), None), (range(2, 90), "days_missing")):
@@ -102,7 +102,7 @@ def test_existence_needs_its_days_whatever_min_days_says() -> None:
         assert problems[SUB.lower()] == problem
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("options", "subject"),
     [({"window_days": 30}, "--min-window"), ({"min_days": 59}, "--min-days"), ({"min_days": 60}, None), ({}, None)],
@@ -116,7 +116,7 @@ def test_a_plan_on_less_than_a_whole_window_says_that_it_is_a_preview(
     assert all("`rollout` refuses it without `--accept-short-window`" in one.text for one in said)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_whose_window_was_fitted_says_so_where_its_window_stands() -> None:
     """Its options have the number that was used, so that the same plan can be asked for."""
     short = staff().plan(**LEAN, window_days=30).generated_from

@@ -93,7 +93,7 @@ def test_what_a_write_where_the_role_stays_may_refer_to_stays_at_the_group() -> 
     assert WRITE not in strings(plan, above.role)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
     found = proposal_for(plan, guid(101))
     assert "; today's role stays at 1 scope below, whose logs decide too little: `rightsize logs` lists" in found.reason
@@ -123,7 +123,7 @@ def test_the_default_options_keep_the_reads_at_the_group() -> None:
     assert READER in {one.role for one in found.assignments if one.scope == MG}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_did_nothing_in_the_covered_part_keeps_the_other_part() -> None:
     tenant = SmallTenant(covered=(SUB, MG, "/"))
     user = tenant.principal(1)
@@ -180,7 +180,7 @@ def test_scopes_of_use_take_assignments_too(groups: int, scopes: int) -> None:
     assert plan.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_that_needs_two_roles_has_no_room_for_a_third() -> None:
     """The reads and the privilege at the group are two, so the reads go into the role of the daily work."""
     tenant = corporate()
@@ -236,7 +236,7 @@ def test_an_assignment_that_is_there_already_is_not_made_twice() -> None:
     assert plan.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_of_people_keeps_it_as_a_group() -> None:
     tenant = SmallTenant(covered=(SUB, MG, "/"))
     members = [tenant.principal(number) for number in range(1, 10)]
@@ -247,7 +247,7 @@ def test_a_group_of_people_keeps_it_as_a_group() -> None:
     assert [(one.principal_id, one.scope) for one in found.assignments if one.role == CONTRIBUTOR] == [(guid(20), SUB2)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_below_the_group_nothing_changes() -> None:
     """An assignment at one subscription is decided by its own log."""
     tenant = corporate()

@@ -224,7 +224,7 @@ def test_at_a_resource_what_can_sleep_sleeps_at_its_group() -> None:
     assert (eligible.scope, eligible.state) == (DATA, "eligible")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_grant_at_a_resource_stays_there_and_active() -> None:
     """Nothing is granted above it today."""
     tenant = SmallTenant()
@@ -248,7 +248,7 @@ def test_a_developers_daily_work_is_not_split(operation: str) -> None:
     assert "privileged" not in found["custom"].evidence
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("actions", [(ASSIGN, KEYS, START), (ASSIGN, "Microsoft.Compute/virtualMachines/read")])
 def test_privilege_that_no_log_could_show_waits_in_todays_role(actions: tuple[str, ...]) -> None:
     """Nothing becomes eligible, and no new role has it, until a log decides."""
@@ -298,7 +298,7 @@ def test_the_last_owner_is_kept_whole() -> None:
     assert found["keep"].reason.startswith("last owner")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_somebody_who_is_eligible_already_needs_no_second_eligibility() -> None:
     """The standing access goes, and what it was for rests on the eligible assignment."""
     tenant, holder, assignment = owner()
@@ -349,7 +349,7 @@ def test_evidence_is_json() -> None:
         json.dumps(proposal.evidence, default=str)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_access_used_a_few_hours_a_month_becomes_eligible_where_the_option_says_so() -> None:
     """The reads of the role stay standing, the changes become eligible, and the proposal says for how long."""
     tenant, holder, assignment = owner()
@@ -363,7 +363,7 @@ def test_access_used_a_few_hours_a_month_becomes_eligible_where_the_option_says_
     assert found["make_eligible"].evidence["seldom"]["activation"].startswith("PT")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("changed", [{"kind": "ServicePrincipal"}, {"licence": False}, {"known": False}])
 def test_what_cannot_sleep_is_not_split_for_working_seldom(changed: dict[str, Any]) -> None:
     """A role of its own that stands would be no help to anybody."""

@@ -16,6 +16,7 @@ from rightsize.rules.operations import classify
 
 pytestmark = pytest.mark.slow
 
+
 ASSIGN = "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action"
 RULE = "Microsoft.Network/networkSecurityGroups/securityRules/write"
 RULE_JOIN = "Microsoft.Network/applicationSecurityGroups/joinNetworkSecurityRule/action"

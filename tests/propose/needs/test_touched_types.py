@@ -82,7 +82,7 @@ def test_what_no_log_shows_goes_on_types_that_were_not_used() -> None:
     assert _everywhere(tenant.plan(unobservable="keep"), assignment) > {START} | ON_ACCOUNTS | ON_REGISTRIES
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
     """The use was in one group; that says nothing of the other groups, where no log could have shown it."""
     tenant = _tenant()
@@ -94,7 +94,7 @@ def test_it_stays_at_the_scope_of_today_on_the_used_type() -> None:
     assert not {text for texts in granted.values() for text in texts} & {CONTAINER, PUSH}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_with_an_account_is_no_work_with_what_is_in_it() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -157,7 +157,7 @@ def test_a_call_in_quarantine_keeps_todays_role_where_it_was_made_and_touches_no
 STORAGE_TOKENS = "e406a681-f3d4-42a8-90b6-c2b029497af1"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_person_without_use_gets_a_reading_role_and_the_owner_is_asked() -> None:
     """What only an endpoint could show goes with the rest; nobody gets a new role of which nothing was observed."""
     tenant = _tenant()
@@ -191,7 +191,7 @@ def test_a_group_without_use_is_judged_by_its_members(kind: str, is_kept: bool) 
     assert (proposal_for(tenant.plan(), assignment).kind == "keep") is is_kept
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_second_assignment_of_somebody_who_works_may_get_a_role_of_its_own() -> None:
     """What stays there is what a write through the first one can cause."""
     tenant = _tenant()
@@ -202,7 +202,7 @@ def test_a_second_assignment_of_somebody_who_works_may_get_a_role_of_its_own() -
     assert "Microsoft.Network/virtualNetworks/subnets/join/action" in _everywhere(tenant.plan(), second)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("resource", "more", "stays"),
     [
@@ -244,7 +244,7 @@ def test_use_before_the_window_is_use() -> None:
     assert not kept & ON_REGISTRIES
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
     tenant = _tenant()
     user = tenant.principal(1)
@@ -256,7 +256,7 @@ def test_a_used_operation_that_the_catalogue_lacks_touches_its_type() -> None:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("through", ["another assignment", "a group"])
 def test_use_under_any_assignment_of_the_holder_counts(through: str) -> None:
     tenant = _tenant()
@@ -312,7 +312,7 @@ def test_the_evidence_counts_what_goes_and_says_why_the_rest_stays() -> None:
     assert all("removed_unlogged" not in one.evidence for one in kept.roles)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_used_operations_of_the_plan_are_never_lost() -> None:
     """The use of an operation that no log is known to show keeps it, since a log showed it after all."""
     tenant = _tenant()

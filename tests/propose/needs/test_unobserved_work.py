@@ -82,7 +82,7 @@ def test_a_person_without_use_ends_as_reader() -> None:
     assert _kept(_tenant(REGISTRY, kind="User").plan()) == {READER}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_workload_with_use_is_not_dark() -> None:
     tenant = _tenant(REGISTRY, SITE)
     tenant.use(guid(1), "Microsoft.Web/sites/write", SITE)

@@ -60,7 +60,7 @@ def test_without_a_complete_listing_existence_is_assumed() -> None:
     assert checks(tenant(listed=False).plan()) == {SET_JOIN, REGION_JOIN}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_existence_elsewhere_does_not_count() -> None:
     made = tenant(SET.replace(SUB, SUB2))
     assert checks(made.plan()) == {REGION_JOIN}
@@ -78,7 +78,7 @@ def test_an_assignment_at_a_resource_keeps_checks_of_that_type_only() -> None:
         assert (SET_JOIN in checks(plan)) is stays
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("from_", "to", "stays"), [(SERVICE, THING, True), (SERVICE, SET, False), (SET, THING, False)])
 def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: str, to: str, stays: bool) -> None:
     """Anywhere in the tenant: it says which type can refer to which."""
@@ -91,21 +91,21 @@ def test_a_reference_ties_a_check_to_the_writes_of_the_type_that_refers(from_: s
     assert (THING_JOIN in checks(made.plan())) is stays
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_reference_to_what_no_longer_exists_keeps_nothing() -> None:
     made = tenant()
     made.add("resource_references", scope=SERVICE.lower(), target=THING.lower())
     assert THING_JOIN not in checks(made.plan())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_refusal_that_names_the_check_keeps_it_beside_any_write() -> None:
     made = tenant(THING)
     made.use(made.principal(2), THING_JOIN, THING, succeeded=0, denied=1)
     assert THING_JOIN in checks(made.plan())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("group", "stays"), [("web", False), ("web-dr", True)])
 def test_a_scope_for_recovery_waits(group: str, *, stays: bool) -> None:
     """What it is for may not exist yet."""

@@ -180,6 +180,7 @@ def _started() -> tuple[SmallTenant, str]:
     return tenant, user
 
 
+@pytest.mark.slow
 def test_replay_names_the_first_call_that_would_be_denied() -> None:
     tenant, user = _started()
     held = (user, fold(SUB), CONTRIBUTOR, "active")
@@ -312,7 +313,7 @@ def test_an_analysis_of_another_window_sees_no_use() -> None:
     assert analyse(inputs, late).verdicts.filter(pl.col("verdict") == "used").is_empty()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("complete", [True, False])
 def test_a_call_that_the_log_gives_to_a_group_without_its_caller_stays_allowed(complete: bool) -> None:
     """No listing has the caller in the group, so that only its own assignment is sure to allow the call."""

@@ -48,7 +48,7 @@ def test_what_types_have_come_is_part_of_the_chance_of_breaking() -> None:
     assert proposal.break_probability_30d == pytest.approx(1 - (1 - logs) * (1 - share), abs=2e-4)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("start", [0, 89])
 def test_a_write_on_the_first_day_is_no_arrival(start: int) -> None:
     """What was there before the window is not known; on the last day it is."""

@@ -81,6 +81,7 @@ def _naive(row: dict[str, Any], rows: list[dict[str, Any]]) -> tuple[float, floa
     return chance, min(1.0, max(chance, chance * _limit(sum(same)) / len(same) / usual))
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=1, max_size=30))
 def test_the_table_is_what_its_formulas_say(rows: list[dict[str, Any]]) -> None:
@@ -103,6 +104,7 @@ def _recomputed(said: Estimate) -> float:
     return chance
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=1, max_size=30))
 def test_a_reviewer_can_recompute_the_number_from_integers(rows: list[dict[str, Any]]) -> None:
@@ -111,6 +113,7 @@ def test_a_reviewer_can_recompute_the_number_from_integers(rows: list[dict[str, 
         assert all(isinstance(one, int) for pair in said.as_json()["counts"].values() for one in pair)
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=1, max_size=25), st.integers(1, 120))
 def test_a_chance_is_a_chance(rows: list[dict[str, Any]], horizon: int) -> None:
@@ -131,6 +134,7 @@ def test_the_order_of_rows_changes_nothing(rows: list[dict[str, Any]], lot: Any)
     assert estimate(shuffled, _WINDOW, 30).equals(estimate(frame, _WINDOW, 30))
 
 
+@pytest.mark.slow
 @SOME
 @given(st.lists(_ROW, min_size=1, max_size=15))
 def test_what_came_makes_nobody_safer(rows: list[dict[str, Any]]) -> None:

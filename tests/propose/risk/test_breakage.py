@@ -40,6 +40,7 @@ def _silent_staff(people: int) -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_silence_alone_leaves_everything_possible() -> None:
     """Without anybody to compare with, the bound excludes nothing; what is expected comes from elsewhere."""
     (found,) = bounds_of(_silent_staff(1)).values()
@@ -145,7 +146,7 @@ def test_a_known_operation_elsewhere_is_new() -> None:
     assert (found.operations, found.new_weeks) == (2, 1)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_members_of_a_group_are_each_new_where_operations_go_to_single_members() -> None:
     """An operation that one of many uses is granted to that one, so that the next one to need it is stopped."""
     tenant = SmallTenant()
@@ -171,7 +172,7 @@ def test_late_beginners_are_not_extrapolated() -> None:
     assert found.as_json()["beyond_the_sample"] is True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_window_says_nothing_of_a_long_horizon() -> None:
     tenant = _silent_staff(40)
     assert {one.bound for one in bounds_of(tenant, days=20).values()} == {1.0}
@@ -278,7 +279,7 @@ def test_the_gate_keeps_what_is_too_likely_to_break() -> None:
     assert proposal_for(tenant.plan(max_break=bound), guid(101)).kind == "custom"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_gate_stops_what_no_log_shows() -> None:
     """A removal that no log can judge has a chance, too."""
     assert proposal_for(_single(READ_VM).plan(reads="none", max_break=0.0), guid(101)).kind == "keep"

@@ -18,6 +18,7 @@ from tests.propose.whole_catalogue import WholeTenant, write_catalogue
 
 pytestmark = pytest.mark.slow
 
+
 START, RUN = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Compute/virtualMachines/runCommand/action"
 
 

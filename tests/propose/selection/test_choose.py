@@ -39,7 +39,7 @@ def test_a_full_tenant_is_said_with_its_numbers() -> None:
     ]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_option_is_said_as_the_option() -> None:
     """It is no limit of Azure, and nothing is said of one."""
     tenant, (first, second) = _tenant(START, WRITE)

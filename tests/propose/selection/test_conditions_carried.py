@@ -64,7 +64,7 @@ def test_a_narrower_role_carries_the_condition() -> None:
     assert proposal.proof.granted_superset
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("condition", [SOME_ROLES, PORTAL])
 def test_what_the_condition_never_restricts_is_granted_without_it(condition: str) -> None:
     """It speaks of assigning roles only, so that its holder starts machines unconditionally today."""
@@ -158,7 +158,7 @@ def test_no_role_without_the_condition_grants_what_it_restricts() -> None:
     assert [strings(plan, one.role) for one in made if one.condition is not None] == [[ASSIGN]]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_needs_under_different_conditions_are_not_mixed() -> None:
     """Each part of the work stays under the condition that it was allowed under."""
     tenant, user, first = _with(NAMED)
@@ -211,7 +211,7 @@ def test_use_without_a_condition_is_not_covered_under_one() -> None:
     assert proved(Claim("c", (given,), (), held, frozenset([None, NAMED])))[0] is True
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_owner_under_a_condition_is_not_the_last_owner() -> None:
     """Who may assign only readers cannot let anybody back in, so the other one stays."""
     tenant = SmallTenant()

@@ -140,7 +140,7 @@ def test_each_layer_gets_a_role_and_those_that_guard_sleep() -> None:
     assert (counts["split"]["standing"], counts["split"]["by_activation"]) == (2, 0)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_is_left_with_one_layer_violates_nothing_any_more_until_it_activates() -> None:
     tenant, holder, _ = tenant_of(RULES, LOGS)
     told = planned(tenant).separation
@@ -157,7 +157,7 @@ def test_who_is_left_with_one_layer_violates_nothing_any_more_until_it_activates
     assert told["cost"] == {"roles": 0, "assignments": -1, "eligible_assignments": 1}, "the delete is apart in any case"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_parts_together_are_what_the_need_was() -> None:
     """The split grants what the plan without it grants, for all strings, and nothing else."""
     tenant, _, _ = tenant_of(RULES, BACKUP, LOGS, ACCESS, START)
@@ -242,7 +242,7 @@ def group_of(*, both: bool) -> tuple[SmallTenant, str]:
     return tenant, assignment
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_s_role_is_split_where_everybody_in_it_defeats_several_layers() -> None:
     tenant, assignment = group_of(both=True)
     assert [state for _, state in placed(planned(tenant), assignment)] == ["eligible"]
@@ -257,7 +257,7 @@ def test_nobody_has_to_activate_for_the_sake_of_another_member() -> None:
     assert apart.replay["denied"] == 0
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_group_with_a_workload_keeps_its_parts_standing() -> None:
     tenant, assignment = group_of(both=True)
     robot = tenant.principal(5, "ServicePrincipal")
@@ -301,7 +301,7 @@ def test_a_role_of_which_no_log_tells_is_not_split() -> None:
     assert waiting.reason.startswith("waits: ")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_no_existing_role_joins_layers_again() -> None:
     """A role of the tenant that grants the whole need, and a little more, may be taken for no part of it."""
     tenant, _, assignment = tenant_of(RULES, LOGS, START)
@@ -314,7 +314,7 @@ def test_no_existing_role_joins_layers_again() -> None:
     assert all(len(layers_in(apart, role, tenant)) < 2 for role, _ in placed(apart, assignment))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("most", [0, 2])
 def test_few_roles_never_join_layers(most: int) -> None:
     """Where there are not enough roles for the parts, the assignment stays whole, as it would be without the split."""
@@ -345,7 +345,7 @@ def test_what_a_condition_hedges_or_an_activation_gives_already_is_not_split() -
         assert planned(tenant).proposals == planned(tenant, separate_layers=False).proposals
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_plan_that_is_split_is_verified_and_goes_stale_like_any_other() -> None:
     tenant, holder, _ = tenant_of(RULES, LOGS, START)
     written = Written.of(tenant, **LEAN, separate_layers=True, exclude=(guid(2),))

@@ -14,8 +14,6 @@ from rightsize.model.plan import Plan
 from rightsize.rbac.text import fold
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SUB2, SmallTenant, guid, proposal_for
 
-pytestmark = pytest.mark.slow
-
 START = "Microsoft.Compute/virtualMachines/start/action"
 BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"
 WIDE = guid(900)
@@ -33,6 +31,7 @@ def _plan(*used: tuple[str, str], **options: Any) -> Plan:
     return tenant.plan(**options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"reads": "none", "unobservable": "drop"}])
 @pytest.mark.parametrize(
     "used",
@@ -56,6 +55,7 @@ def test_no_new_role_takes_data_actions_to_a_management_group(
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.slow
 def test_control_and_data_become_roles_of_their_own_where_the_height_differs() -> None:
     """The one may stand at the management group; the other stands in each subscription that holds its data."""
     used = [(START, MG), (BLOB, f"{SUB}{ACCOUNT}"), (BLOB, f"{SUB2}{ACCOUNT}")]
@@ -85,6 +85,7 @@ def _operators(*scopes: str, **options: Any) -> Plan:
     return tenant.plan(reads="none", unobservable="drop", **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roles", ["auto", "max"])
 def test_one_role_serves_a_management_group_and_subscriptions(roles: str) -> None:
     """Azure accepts one management group beside subscriptions: two roles alike would be one too many to review."""
@@ -96,6 +97,7 @@ def test_one_role_serves_a_management_group_and_subscriptions(roles: str) -> Non
     assert plan.replay["denied"] == 0
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("roles", ["auto", "max"])
 def test_two_management_groups_take_a_role_each(roles: str) -> None:
     plan = _operators(MG, OTHER, SUB, roles=roles)

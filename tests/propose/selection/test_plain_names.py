@@ -58,6 +58,7 @@ _wishes = st.lists(st.sampled_from(_PURPOSES), min_size=1, max_size=3, unique=Tr
 )
 
 
+@pytest.mark.slow
 @MANY
 @given(
     st.dictionaries(st.sampled_from("abcdefghij"), _wishes, max_size=8),

@@ -55,21 +55,21 @@ def test_an_add_on_goes_to_who_used_it_and_to_nobody_else() -> None:
         assert _contents(plan, number) == {frozenset(JOB), frozenset([KEYS])}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_used_other_risky_changes_gets_another_add_on() -> None:
     plan = _plan(JOB, JOB, JOB, [*JOB, KEYS], [*JOB, DELETE])
     assert _contents(plan, 4) == {frozenset(JOB), frozenset([KEYS])}
     assert _contents(plan, 5) == {frozenset(JOB), frozenset([DELETE])}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_holder_alone_did_is_one_role_of_its_own() -> None:
     plan = _plan(JOB, JOB, [*JOB, *OWN])
     assert _contents(plan, 3) == {frozenset(JOB), frozenset(OWN)}
     assert _contents(plan, 1) == {frozenset(JOB)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_on_both_planes_is_one_role_of_the_job_for_each() -> None:
     """Contributor grants no data action, so that nobody may have both parts by one assignment."""
     tenant = SmallTenant()
@@ -90,7 +90,7 @@ def test_work_on_both_planes_is_one_role_of_the_job_for_each() -> None:
         assert _contents(plan, number) >= {frozenset(JOB)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_role_of_today_that_has_hardly_more_stays_beside_a_wider_one() -> None:
     """A copy of a built-in role without one operation would be a role that nobody wants to own."""
     tenant = SmallTenant()

@@ -120,7 +120,7 @@ def test_alike_roles_have_further_names_that_tell_them_apart() -> None:
     assert {names[1] for names in found.values()} == {"VM Start Operator", "VM Redeploy Operator"}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_built_in_roles_would_get_decent_names(shared_data: Path) -> None:
     """Microsoft's own roles by their content alone: a reader where all reads, and for most a service that they name."""
     roles = {}

@@ -34,7 +34,7 @@ def test_with_room_the_narrowest_places_win() -> None:
     assert len(proposal_for(plan, assignment).assignments) == GROUPS
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_without_room_one_principal_gets_it_at_the_subscription() -> None:
     """One assignment less would do, but what moves up moves as a whole: three places become one."""
     tenant, assignment = _tenant()
@@ -53,7 +53,7 @@ def test_needs_that_differ_meet_at_the_subscription() -> None:
     assert proposal.proof.granted_superset
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_those_move_whose_moving_costs_least() -> None:
     """Of two, the one with the lighter operation moves up."""
     tenant, first = _tenant()

@@ -57,7 +57,7 @@ def _granted(plan: Plan, number: int) -> set[str]:
     return {text for role in _roles_of(plan, number) for text in strings(plan, role)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_people_with_nearly_one_job_share_a_role() -> None:
     """An ordinary change that one of them made on a type of the job belongs to the job, for any number of roles."""
     for roles in ("auto", "max"):
@@ -67,14 +67,14 @@ def test_people_with_nearly_one_job_share_a_role() -> None:
         assert _granted(plan, 1) == set(APPS)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_nobody_gets_a_role_for_another_job() -> None:
     """It would cost as little, but all of its strings would be foreign to one of them."""
     plan = _tenant(APPS, FARMS).plan(**LEAN)
     assert [_granted(plan, 1), _granted(plan, 2)] == [set(APPS), set(FARMS)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(("role", "operation"), [(CONTRIBUTOR, KEYS), (OWNER, ASSIGN)])
 def test_privilege_and_secrets_are_no_part_of_a_shared_role(role: str, operation: str) -> None:
     """One holder used it, and gets it beside the role that both share."""
@@ -85,7 +85,7 @@ def test_privilege_and_secrets_are_no_part_of_a_shared_role(role: str, operation
     assert operation in _granted(plan, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_who_does_two_jobs_takes_the_roles_of_both() -> None:
     """No role is made for both together: it would fit one holder alone."""
     plan = _tenant(APPS, FARMS, [*APPS, *FARMS]).plan(**LEAN)
@@ -93,7 +93,7 @@ def test_who_does_two_jobs_takes_the_roles_of_both() -> None:
     assert _roles_of(plan, 3) == _roles_of(plan, 1) | _roles_of(plan, 2)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_on_one_resource_joins_work_in_its_group() -> None:
     """A second role for one site in a group with one site saves nothing."""
     tenant = _tenant(APPS[:6])
@@ -104,7 +104,7 @@ def test_work_on_one_resource_joins_work_in_its_group() -> None:
     assert _granted(plan, 1) == set(APPS)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_work_in_two_groups_stays_in_them() -> None:
     """The subscription would be a scope at which nothing was done."""
     tenant = _tenant(APPS[:6])
@@ -114,7 +114,7 @@ def test_work_in_two_groups_stays_in_them() -> None:
     assert {one.scope for one in proposal_for(plan, guid(101)).assignments} == {APP, DATA}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("name", "is_taken"), [("Fits exactly", True), ("Azure Red Hat OpenShift Machine API Operator", False)]
 )
@@ -150,7 +150,7 @@ def test_what_saves_too_little_is_not_worth_a_role_and_says_how_much() -> None:
     assert len(_granted(plan, 2)) == 40
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_small_share_is_not_worth_a_role_however_much_live_excess_it_is() -> None:
     """Beside a smaller role that is worth its place, too: the order in which roles are judged decides nothing."""
     tenant = _tenant()
@@ -170,7 +170,7 @@ def test_a_small_share_is_not_worth_a_role_however_much_live_excess_it_is() -> N
     assert _granted(plan, 2) == set(APPS[6:])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_parts_that_keep_nearly_everything_together_are_not_worth_their_roles() -> None:
     """What gives privilege has a role of its own; both roles together are today's role without one operation."""
     tenant = _tenant()
@@ -242,7 +242,7 @@ def test_reads_go_into_the_new_role_where_an_assignment_for_them_makes_four() ->
     assert set(strings(both, working)) == set(APPS), "who needs two assignments only keeps reads apart from the work"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_narrower_assignment_of_what_a_wider_one_grants_is_not_made() -> None:
     """The use out of coverage stays at the subscription; the same operation at the group needs nothing more."""
     tenant = _tenant(APPS[:6])

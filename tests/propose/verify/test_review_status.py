@@ -13,6 +13,8 @@ from rightsize.model.plan import KEEP, Plan, PlanePart, Proof
 from rightsize.propose.verify.review import content_of, respect, standings, totals, unmatched
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 
+pytestmark = pytest.mark.slow
+
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Compute/virtualMachines/write"
 TODAY = dt.date(2026, 4, 1)
@@ -58,7 +60,6 @@ def test_another_change_makes_a_decision_outdated() -> None:
     assert _states(_tenant(START, WRITE).plan(), decisions) == ["outdated", "outdated"]
 
 
-@pytest.mark.slow
 def test_what_changes_nothing_any_more_is_unmatched() -> None:
     plan = _tenant().plan()
     decisions = _decisions(plan, "accept")
@@ -68,7 +69,6 @@ def test_what_changes_nothing_any_more_is_unmatched() -> None:
     assert [one.proposal for one in unmatched(kept, decisions)] == [id_]
 
 
-@pytest.mark.slow
 def test_what_is_rejected_is_kept_with_the_reason_and_stays_so() -> None:
     """The others keep their roles and content, so that what is accepted is stable; the decision still fits."""
     plan = _tenant().plan()
@@ -86,14 +86,12 @@ def test_what_is_rejected_is_kept_with_the_reason_and_stays_so() -> None:
     assert made.roles == plan.roles  # the accepted one shares them
 
 
-@pytest.mark.slow
 def test_roles_that_only_rejected_proposals_need_are_gone() -> None:
     plan = _tenant().plan()
     assert plan.roles
     assert respect(plan, _decisions(plan, "reject", "reject")).roles == ()
 
 
-@pytest.mark.slow
 def test_files_of_other_planes_do_not_say_what_is_rejected() -> None:
     """Commands that take a grant away would be run by somebody who was told that it stays."""
     plan = _tenant().plan()
@@ -107,7 +105,6 @@ def test_files_of_other_planes_do_not_say_what_is_rejected() -> None:
     assert [found.kind for found in made.proposals] == ["keep", other.kind]
 
 
-@pytest.mark.slow
 def test_what_has_ended_is_an_error_that_names_it() -> None:
     """Ends are looked at on the day after the window, never on the clock: the same inputs are the same plan."""
     plan = _tenant().plan()
@@ -119,7 +116,6 @@ def test_what_has_ended_is_an_error_that_names_it() -> None:
     assert [one.state for one in standings(plan, ended, last)] == ["rejected", "open"]
 
 
-@pytest.mark.slow
 def test_totals_say_what_a_decision_does() -> None:
     plan = _tenant().plan()
     none = totals(standings(plan, {}, TODAY), plan)
@@ -135,7 +131,6 @@ def test_totals_say_what_a_decision_does() -> None:
     assert rejected.states == {"rejected": 2}
 
 
-@pytest.mark.slow
 def test_a_failed_proof_is_no_content() -> None:
     """It is refused elsewhere; here only what would be changed counts."""
     (one, *_) = _tenant().plan().proposals

@@ -79,7 +79,7 @@ def _assignment(tenant: SmallTenant, number: int) -> dict[str, Any]:
     return _row(tenant, "role_assignments", role_assignment_id=guid(number))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_fresh_plan_is_verified(written: Written) -> None:
     kinds = {proposal["kind"] for proposal in written.document["proposals"]}
     assert kinds == {"custom", "remove_orphan", "remove_duplicate", "keep"}
@@ -91,7 +91,7 @@ def test_a_fresh_plan_is_verified(written: Written) -> None:
     assert found.replay == {"allowed": 3, "denied": 0, "needs_activation": 0}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_evidence_that_the_plan_covers_does_not_make_it_stale(written: Written) -> None:
     """Later days, more calls, something inside the same machine: the plan stands."""
     tenant = _tenant()
@@ -345,7 +345,7 @@ def test_a_lost_condition_fails() -> None:
     assert written.edit(narrow("c1")).verify(tenant).failed == ()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_eligible_access_that_becomes_active_fails() -> None:
     tenant = _tenant()
     tenant.assign(301, guid(1), CONTRIBUTOR, SUB2, state="eligible")
@@ -424,7 +424,7 @@ def test_members_may_hold_directly_what_their_group_held(written: Written) -> No
     assert (only(one).id, only(one).role_assignment_ids) == (guid(3), (guid(102),))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_one_proposal_may_replace_several_assignments() -> None:
     """What takes their place may grant what they grant together, where all of them reach."""
     tenant = SmallTenant()
