@@ -1,10 +1,10 @@
 """Mark tests that draw random examples, and the cases that `many` leaves to the nightly run.
 
 The tier of a test stands at it, or at its module: without a mark it is in the default tier, which needs nothing but the
-environment. A test is `slow` if it takes more than a seventh of a second of CPU, `external` if it starts a program beside
-the environment, such as az, node, Chromium or Java, and `nightly` if it takes so long that CI would take over a quarter
-of an hour; each module keeps a test of each kind that it has before that. `many(N)` at a test with many cases leaves N
-of them, spread evenly over all, and makes the others nightly.
+environment. A test is `slow` if it takes more than a seventh of a second of CPU, `external` if it starts a program
+beside the environment, such as az, node, Chromium or Java, and `nightly` if it takes so long that CI would take over a
+quarter of an hour; each module keeps a test of each kind that it has before that. `many(N)` at a test with many cases
+leaves N of them, spread evenly over all, and makes the others nightly.
 """
 
 from __future__ import annotations
