@@ -74,7 +74,7 @@ class DeployContents:
         managed: Number of eligible or time-bound ones: no file makes them, since they need requests to Privileged
             Identity Management, after their rules are set.
         replaced: Assignments of today that go once the new ones exist.
-        names: Display names by folded id, and of subscriptions and management groups by folded scope.
+        names: Display names by folded id, of new roles too, and of subscriptions and management groups by folded scope.
         existing: Folded ids of the roles and assignments that Azure has already.
     """
 
@@ -91,8 +91,7 @@ class DeployContents:
 
     def said(self, one: Made) -> str:
         """Return an assignment in words: who gets which role where, by display names where they are known."""
-        new: dict[str, str] = {role.definition.role_definition_id: role.definition.role_name for role in self.roles}
-        role = new.get(one.role) or self.called(one.role) or f"role {one.role}"
+        role = self.called(one.role) or f"role {one.role}"
         who = self.called(one.principal_id) or one.principal_id
         return f"{who}: {role} at {self.place(one.scope)}"
 
@@ -171,13 +170,15 @@ def contents_of(plan: Plan, today: Today, only: Collection[str] | None = None) -
                     condition=one.condition,
                     description=f"rightsize {proposal.id}",
                 )
-    wanted = (role for role in plan.roles if fold(role.definition.role_definition_id) in roles)
+    wanted = [role for role in plan.roles if fold(role.definition.role_definition_id) in roles]
+    names: dict[str, str] = {fold(id_): name for id_, name in today.names.items() if name}
+    names |= {fold(one.definition.role_definition_id): one.definition.role_name for one in wanted}
     return DeployContents(
         tuple(sorted(wanted, key=lambda one: one.slug)),
         tuple(sorted(made.values())),
         len(managed),
         _replaced(plan, only, today.scopes),
-        {fold(id_): name for id_, name in today.names.items() if name},
+        names,
         frozenset(map(fold, today.existing)),
     )
 

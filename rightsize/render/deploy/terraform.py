@@ -7,6 +7,7 @@ Azure has already, and `take-out.md` with what older code should no longer make.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from rightsize.iac.terraform import terraform_roles
@@ -41,11 +42,13 @@ def plan_terraform(contents: DeployContents) -> dict[str, str]:
     """
     names = code_names(contents, (_VARIABLES, _EXISTING))
     new: dict[str, RoleDefinition] = {role.definition.role_definition_id: role.definition for role in contents.roles}
+    made: dict[str, list[Made]] = defaultdict(list)
+    for one in contents.assignments:
+        made[one.role].append(one)
     files = {}
     for role, file in names.files.items():
-        made = [one for one in contents.assignments if one.role == role]
         blocks = [_role(new[role], names.roles[role], names)] if role in new else []
-        blocks += [_assignment(one, contents, names) for one in made]
+        blocks += [_assignment(one, contents, names, is_new=role in new) for one in made[role]]
         if blocks:
             files[f"{file}.tf"] = "\n".join(blocks)
     variables = list(names.variables.values())
@@ -92,13 +95,12 @@ def _permissions(block: PermissionBlock) -> Iterator[str]:
     yield from ("  permissions {", *lines, "  }") if lines else ("  permissions {}",)
 
 
-def _assignment(one: Made, contents: DeployContents, names: CodeNames) -> str:
-    new = any(role.definition.role_definition_id == one.role for role in contents.roles)
+def _assignment(one: Made, contents: DeployContents, names: CodeNames, *, is_new: bool) -> str:
     role = f"{_ROLE}.{names.roles[one.role]}.role_definition_resource_id"
     values = {
         "name": _text(one.id),
         "scope": _scope(one.scope, names),
-        "role_definition_id": role if new else _scope(one.role_path, names),
+        "role_definition_id": role if is_new else _scope(one.role_path, names),
         "principal_id": f"var.{names.variables[one.principal_id].name}",
         "principal_type": _text(one.principal_type),
         "description": _text(one.description),
