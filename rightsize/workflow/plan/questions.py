@@ -5,7 +5,6 @@ A plan asks this where absence of use decides nothing. Each question is advice: 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
@@ -26,6 +25,7 @@ from rightsize.workflow.data.next_command import LOGS, ROLES
 
 _WIDE = {"root": "the root, above every subscription", "management_group": "a management group"}
 _CAN_ACTIVATE = ("User", "Group")
+_SUBSCRIPTION = r"^/subscriptions/([^/]+)"
 
 
 def ask_owners(plan: Plan, inputs: Inputs, findings: pl.DataFrame, owners: pl.DataFrame) -> tuple[Advice, ...]:
@@ -70,10 +70,10 @@ def say_short(short: ShortLog, inputs: Inputs, names: Mapping[str, str]) -> tupl
         said.append(f"without role definitions no assignment is known to cover another: `{ROLES}`")
     if short.days:
         return (*said, f"if Azure still keeps the days before {short.first_day}, this loads them: `{LOGS}`")
-    places = [place for scope in inputs.role_assignments["scope"] if (place := _subscription(scope))]
+    held = folded(inputs.role_assignments["scope"]).str.extract(_SUBSCRIPTION).drop_nulls().alias("place")
     first = ""
-    if places:
-        place, number = min(Counter(places).items(), key=lambda row: (-row[1], row[0]))
+    if not held.is_empty():
+        place, number = held.value_counts().sort("count", "place", descending=[True, False]).row(0)
         name = names.get(f"/subscriptions/{place}", place)
         first = f", first that of subscription `{name}`, which has {counted(number, 'assignment')}"
     return (*said, f"what would tell: the Activity Log of 90 days{first}: `{LOGS}`")
@@ -101,13 +101,6 @@ def _level(scope: str) -> str:
         return ""
 
 
-def _subscription(scope: str) -> str | None:
-    try:
-        return parse_scope(scope).subscription_id
-    except InputError:
-        return None
-
-
 def _emergency_access(inputs: Inputs, names: Mapping[str, str]) -> frozenset[str]:
     """Return the folded ids of the principals that are named like emergency access: these are to be permanent."""
     users = inputs.principals.select(id="principal_id", name="user_principal_name").drop_nulls()
@@ -127,15 +120,22 @@ def _without_owner(inputs: Inputs, owners: pl.DataFrame) -> dict[str, str]:
     if owners.is_empty():
         return found
     living = owners.filter(folded(pl.col("owner_id")).is_in(able_principals(inputs.principals).implode()))
-    owned = pl.concat([folded(living["object_id"]), folded(living["app_id"].drop_nulls())])
-    listed = pl.concat([folded(owners["object_id"]), folded(owners["app_id"].drop_nulls())])
     foreign = pl.col("owner_tenant_id").is_in(first_party_tenants()).fill_null(False)
-    for row in people.filter((pl.col("principal_type") == "ServicePrincipal") & ~foreign).iter_rows(named=True):
-        ids = {row["id"], fold(row["app_id"] or "")}
-        if not ids & set(owned):
-            had = "its owners are disabled or gone" if ids & set(listed) else "no loaded listing names an owner of it"
-            found.setdefault(row["id"], had)
-    return found
+    apps = people.filter((pl.col("principal_type") == "ServicePrincipal") & ~foreign)
+    alone = apps.filter(~_is_owned_in(living)).select(
+        "id",
+        why=pl.when(_is_owned_in(owners))
+        .then(pl.lit("its owners are disabled or gone"))
+        .otherwise(pl.lit("no loaded listing names an owner of it")),
+    )
+    return dict(alone.iter_rows()) | found
+
+
+def _is_owned_in(owners: pl.DataFrame) -> pl.Expr:
+    """Return whether a principal, by its folded `id` or `app_id`, has a row in a listing of owners."""
+    objects, apps = folded(owners["object_id"]), folded(owners["app_id"].drop_nulls())
+    owned = pl.concat([objects, apps]).drop_nulls().implode()
+    return pl.col("id").is_in(owned) | folded(pl.col("app_id")).is_in(owned).fill_null(False)
 
 
 def _unlisted_owners(inputs: Inputs, owners: pl.DataFrame) -> Iterator[Advice]:
