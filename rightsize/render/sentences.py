@@ -69,7 +69,7 @@ def live_bar(totals: ExcessTotals) -> str:
 
 
 def excess_facts(totals: ExcessTotals) -> dict[str, Any]:
-    """Return what pages show of it: `sentence`, `parts` (name, start and width in per cent), `left` and `numbers`."""
+    """Return what pages show of it: `sentence`, `parts` (name, start and width in per cent), `shares` and `numbers`."""
     parts, start = [], 0.0
     for name, share in totals.parts_of_live().items():
         parts.append((name, round(start, 1), round(100 * share, 1)))
@@ -77,7 +77,7 @@ def excess_facts(totals: ExcessTotals) -> dict[str, Any]:
     return {
         "sentence": live_sentence(totals) if parts else "",
         "parts": parts,
-        "left": whole_percents(totals.parts_of_live()).get("left", 0),
+        "shares": whole_percents(totals.parts_of_live()),
         "numbers": excess_text(totals),
     }
 

@@ -42,7 +42,7 @@ from rightsize.render.report.sections import (
 )
 from rightsize.render.report.sources import Sources, clean
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.sentences import as_sentences, excess_facts, separation_lines, whole_percents
+from rightsize.render.sentences import as_sentences, excess_facts, separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
 from rightsize.rules.measured import describe_unlogged
 
@@ -257,7 +257,6 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "assignment_count": sources.overview.assignments.height,
         "totals": totals,
         "plane_bars": figures.plane_bars(),
-        "excess_shares": whole_percents(excess.parts_of_live()),
         "danger": danger_cards(figures),
         "waves": first_waves(figures),
         "not_worth": left_out_line(sources.steps),
