@@ -35,7 +35,8 @@ def resolve_principal(inputs: Inputs, name: str) -> str:
     """Return the id of the principal that `name` means, as `resolve_name` finds it.
 
     Raises:
-        UsageError: No loaded principal has this name, or several have.
+        InputError: No loaded principal has this name.
+        UsageError: Several have it.
     """
     return resolve_name(LoadedNames(inputs), name)
 

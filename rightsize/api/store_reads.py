@@ -100,8 +100,9 @@ class ReadStore:
 
         Raises:
             EvidenceError: No role assignments are loaded.
-            InputError: Nothing that is loaded knows the operation or the scope; the hint has the nearest names.
-            UsageError: No principal has the name, or several have.
+            InputError: Nothing that is loaded knows the principal, the operation or the scope; the hint has the nearest
+                names.
+            UsageError: Several principals have the name.
 
         Examples:
             >>> import rightsize
@@ -171,7 +172,8 @@ class ReadStore:
 
         Raises:
             EvidenceError: Nothing is loaded that could be analysed.
-            UsageError: No principal has the name, several have, or options make no sense.
+            InputError: No principal has the name.
+            UsageError: Several principals have it, or options make no sense.
 
         Examples:
             >>> import rightsize
@@ -218,8 +220,8 @@ class ReadStore:
 
         Raises:
             EvidenceError: Nothing was analysed yet.
-            InputError: The plan cannot be read.
-            UsageError: The name fits nothing, or several subjects, or a plan has no subject.
+            InputError: The name fits nothing, or the plan cannot be read.
+            UsageError: The name fits several subjects, or a plan has no subject.
 
         Examples:
             >>> import rightsize

@@ -203,7 +203,8 @@ def contain_principal(
         keep_reads: Keep the unlogged reads that the kept operations need.
 
     Raises:
-        UsageError: No principal has the name, or it is an emergency access account.
+        InputError: No principal has the name.
+        UsageError: Several have it, or it is an emergency access account.
         EvidenceError: No catalogue is loaded, or nothing that could be analysed.
     """
     began = time.monotonic()

@@ -1,7 +1,8 @@
 """Sum the excess of a plan, and define the order in which its changes are best made: steps in waves.
 
 *Latent* excess is on resource types that provably do not exist where they are granted; all other excess is *live*. What
-stays *by design* no plan would change, whatever evidence comes: it is in no denominator.
+stays *by design* no plan would change, whatever evidence comes: it is a part of `all_live`, the denominator of shares
+that people see, and in no total of what a plan can remove.
 """
 
 from __future__ import annotations

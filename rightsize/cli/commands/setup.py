@@ -341,11 +341,10 @@ def completion(
 ) -> None:
     """Print the script that completes commands and names.
 
-    Names of principals, scopes, roles and operations come from the store. bash: `eval "$(rightsize completion bash)"`
-    in ~/.bashrc. zsh: `eval "$(rightsize completion zsh)"` in ~/.zshrc, after compinit. fish: `rightsize completion
-    fish | source` in config.fish. PowerShell: `rightsize completion powershell | Out-String | Invoke-Expression` in
-    $PROFILE. Names of principals, roles, scopes and operations come from the store that the command line, RIGHTSIZE_DB
-    or rightsize.toml names; it is only read.
+    bash: `eval "$(rightsize completion bash)"` in ~/.bashrc. zsh: `eval "$(rightsize completion zsh)"` in ~/.zshrc,
+    after compinit. fish: `rightsize completion fish | source` in config.fish. PowerShell: `rightsize completion
+    powershell | Out-String | Invoke-Expression` in $PROFILE. Names of principals, roles, scopes and operations come
+    from the store that the command line, RIGHTSIZE_DB or rightsize.toml names; it is only read.
     """
     copy_file(_COMPLETION_SCRIPTS / f"rightsize.{shell.value}")
 

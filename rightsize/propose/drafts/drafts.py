@@ -333,7 +333,7 @@ def _describe_parts(stays_at: Mapping[Folded, str]) -> str:
         text += "`rightsize signals`"
     if others := len(stays_at) - held:
         text += f"; today's role stays at {_scopes(others)} below, whose logs decide too little: "
-        text += f"`rightsize logs` lists what is missing. {LATER_COST}"
+        text += f"`rightsize status logs` lists what is missing. {LATER_COST}"
     return text
 
 

@@ -124,8 +124,8 @@ def reach_from(
         note: Called with a sentence where no stored analysis matches.
 
     Raises:
-        UsageError: The name fits nothing, or several subjects.
-        InputError: There is no store.
+        UsageError: The name fits several subjects.
+        InputError: It fits nothing, or there is no store.
     """
     with open_store(db, read_only=True) as store:
         analysed = find_reach(store, note)

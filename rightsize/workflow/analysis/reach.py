@@ -269,8 +269,8 @@ def blast_from(
         note: Called with a sentence where no stored analysis is of this content and window.
 
     Raises:
-        UsageError: The name fits nothing, or several subjects.
-        InputError: The plan cannot be read.
+        UsageError: The name fits several subjects.
+        InputError: It fits nothing, or the plan cannot be read.
     """
     read = read_plan_folder(plan, signers) if plan is not None else None
     with open_store(db, read_only=True) as store:

@@ -317,7 +317,8 @@ def explain(
     content and these options, else from an analysis in memory: `note` is then called with a sentence that says so.
 
     Raises:
-        UsageError: No principal has the name, or several have.
+        InputError: No principal has the name.
+        UsageError: Several have it.
         EvidenceError: Nothing is loaded that could be analysed.
     """
     with open_store(db, read_only=True) as store:

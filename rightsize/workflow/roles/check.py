@@ -84,8 +84,8 @@ def check_role(
         remarks: What a reader has to know beside them, one sentence each.
 
     Raises:
-        UsageError: No principal or several have the name, or it holds nothing and no scope is given.
-        InputError: Nothing knows a scope or a role that stands beside, or there is no role.
+        UsageError: Several principals have the name, or it holds nothing and no scope is given.
+        InputError: No principal has it, nothing knows a scope or a role that stands beside, or there is no role.
         EvidenceError: The store has no assignments, or nothing that could be analysed.
     """
     with open_store(db, read_only=True) as store:

@@ -96,7 +96,10 @@ def test_what_a_write_where_the_role_stays_may_refer_to_stays_at_the_group() -> 
 @pytest.mark.nightly
 def test_it_says_where_and_why_and_what_it_costs(plan: Plan) -> None:
     found = proposal_for(plan, guid(101))
-    assert "; today's role stays at 1 scope below, whose logs decide too little: `rightsize logs` lists" in found.reason
+    assert (
+        "; today's role stays at 1 scope below, whose logs decide too little: `rightsize status logs` lists"
+        in found.reason
+    )
     assert "A subscription that joins the group later gets only what stays at the group" in found.reason
     assert found.evidence["cost"] in found.reason
     (one,) = found.evidence["stays_at"]
