@@ -228,10 +228,10 @@ def contain_principal(
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
             inputs = Inputs.read(held)
-        analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
+        analysis, _ = analyse_inputs(inputs, plan_options)
         suspect_days = _suspect_days(agents.members, inputs)
         suspect = _suspect_assignments(agents.members, suspect_days, analysis)
         found = contain(

@@ -15,10 +15,11 @@ import polars as pl
 from rightsize.analyze.columns import folded
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
+from rightsize.model.options import Reads
+from rightsize.model.options import Unobservable as Unseen
 from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.tables import Holders
-from rightsize.propose.core.options import PlanOptions, Reads, price_list
-from rightsize.propose.core.options import Unobservable as Unseen
+from rightsize.propose.core.options import PlanOptions, price_list
 from rightsize.rbac.expand import entity_of, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import is_job_read, roles_that, side_actions

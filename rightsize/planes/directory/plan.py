@@ -25,6 +25,7 @@ from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import days_missing
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.options import Unobservable as Unseen
 from rightsize.model.plan import (
     BUILTIN,
     KEEP,
@@ -51,7 +52,6 @@ from rightsize.planes.directory.reasons import asked_of, lost_by, place_word, qu
 from rightsize.planes.directory.tables import DirectoryTables, Holders, read_bound_reach, read_holders
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
 from rightsize.rbac.expand import is_read

@@ -21,7 +21,8 @@ import polars as pl
 from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, administrative, choose_window
+from rightsize.analyze.window import Window, administrative, choose_window
+from rightsize.model.options import WindowOptions
 from rightsize.rbac.text import Folded
 from rightsize.rules.trust import Comparison, TrustedSubject
 
@@ -133,21 +134,16 @@ class TrustTables:
         return not self.credentials
 
 
-def trust_window(
-    tables: TrustTables,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day of the sign-in logs of workloads."""
+def trust_window(tables: TrustTables, asked: WindowOptions) -> Window:
+    """Return the window; without `as_of` it ends with the newest day of the sign-in logs of workloads."""
     log = tables.covered.select("day").unique()
     days_seen = (log["day"].max(), tables.sign_ins["day"].max())
     newest = max((day for day in days_seen if isinstance(day, dt.date)), default=None)
+    as_of = asked.as_of
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
     rows = log.with_columns(source=pl.lit("workload_sign_ins"), scope=pl.lit("/"), state=pl.lit("observed"))
-    return choose_window(Inputs.of(coverage=rows), as_of, days, forget_days, min_days)
+    return choose_window(Inputs.of(coverage=rows), as_of, *asked.span)
 
 
 def grant_of_credential() -> pl.Expr:

@@ -18,8 +18,9 @@ import polars as pl
 
 from rightsize.analyze.columns import ScopeTree
 from rightsize.mining.bitsets import mask_of, union
+from rightsize.model.options import AUTO
 from rightsize.propose.core.operation_sets import cells, risky
-from rightsize.propose.core.options import AUTO, PlanOptions
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
 from rightsize.propose.core.role_patterns import RoleRoom
 from rightsize.propose.drafts.demands import DemandInput, state_of
