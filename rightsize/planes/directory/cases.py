@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.columns import folded
+from rightsize.analyze.principals import emergency_accounts
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.model.options import Reads
@@ -23,7 +24,7 @@ from rightsize.propose.core.options import PlanOptions, price_list
 from rightsize.rbac.expand import entity_of, is_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import is_job_read, roles_that, side_actions
-from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.rules.operations import first_party_tenants
 from rightsize.rules.resource_types import is_for_recovery
 
 REASONS = {
@@ -295,7 +296,7 @@ def _wholes(analysis: DirectoryAnalysis) -> set[int]:
 
 def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
     """Return the names, kind and age of each principal, and whether it is synced, first-party or for emergencies."""
-    names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
+    emergency = folded(emergency_accounts(analysis.tables.inputs))
     tenants = list(first_party_tenants())
     return analysis.tables.inputs.principals.select(
         "display_name",
@@ -304,8 +305,7 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
         app_id="app_id",
         kind="principal_type",
         made_on="created_on",
-        emergency=pl.any_horizontal(is_emergency_name(name) for name in names)
-        & (pl.col("principal_type") == "User").fill_null(False),
+        emergency=folded(pl.col("principal_id")).is_in(emergency.implode()),
         synced=pl.col("is_synced").fill_null(False),
         first_party=folded(pl.col("owner_tenant_id")).is_in(tenants).fill_null(False),
         # People are called Dr., too.
