@@ -46,7 +46,6 @@ class PlaneSteps:
     """The functions that judge and verify a plane.
 
     Attributes:
-        plane: The name of the plane.
         judge: Judges every grant of the plane over a window; None where nothing of the plane is loaded. Without `as_of`
             the window ends with the newest day that the plane's own log covers.
         verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today, over

@@ -58,7 +58,6 @@ class DirectoryAssignmentCase:
     """One directory role assignment with its actions by decision.
 
     Attributes:
-        a: Its number.
         row: Its row of `tables.assignments`.
         holder_type: User, Group, ServicePrincipal or ManagedIdentity; empty where it is unknown.
         used: The actions by which its use was allowed, folded.

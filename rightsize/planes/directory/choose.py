@@ -43,7 +43,6 @@ class DirectoryRoleCatalog:
 
     Attributes:
         allows: The folded actions of each role, without those that are allowed on some objects only.
-        names: The names of the roles.
         built_in: The built-in roles that may replace others.
         weights: The weight of each action.
         spelt: Each action as roles write it.

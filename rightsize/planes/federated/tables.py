@@ -48,11 +48,8 @@ class Credential:
         principal_name: The display name of that principal.
         principal_created: When the principal was created.
         app_id: Application id of the principal.
-        issuer: The issuer.
         subject: The subject or the expression; None where the export does not show it.
         is_expression: Whether the subject is an expression.
-        audiences: The audiences.
-        description: The description.
         language_version: Version of the language of the expression.
         single_tenant: Whether only this tenant has sign-ins by it.
         logs: The kinds of sign-in that would show its use.
@@ -217,7 +214,6 @@ class ObservedSubject:
     """A subject that presented a token by a credential, as the logs of its runs say.
 
     Attributes:
-        subject: The subject.
         days: The days on which it did.
         last_seen: The last time.
         runs: Names of a few of its runs.
@@ -234,9 +230,6 @@ class CredentialVerdict:
     """The verdict on one credential.
 
     Attributes:
-        credential: The credential.
-        trusts: What its subject is.
-        verdict: The verdict.
         reason: Why, as a word of `reasons`.
         covered_days: The days of the window that the logs cover, where the verdict rests on a part of them.
         use: The sign-ins of the window.

@@ -44,7 +44,6 @@ class Exclusion:
         kind: The kind of thing that `name` names.
         name: A principal (id or UPN), a role (id or name), a scope (with all below it), or a tag (`name` or
             `name=value`).
-        reason: The reason for the exclusion.
         owner: The person or team responsible for it.
         expires: The last day on which it holds.
     """

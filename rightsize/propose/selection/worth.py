@@ -55,10 +55,8 @@ class Terms:
     Attributes:
         subjects: Today's assignments, by key.
         demands: The rules that divide their needs into parts, with the roles and what changes bring along.
-        weights: The weights of access.
         tree: Management groups and subscriptions.
         room: The limit on new roles.
-        options: The options.
         jobs: The jobs of the tenant.
         latent: By assignment of today, the operations on types of which there is no resource.
         active: The folded principals of which a log shows any call.

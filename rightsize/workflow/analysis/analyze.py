@@ -53,7 +53,6 @@ class AnalysisResult:
         window: The days that were analysed.
         rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
         unexplained: Number of unexplained operations, for Azure roles and for each plane beyond them.
-        findings: Number of findings.
         has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
         covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
         places: Display names of subscriptions and management groups, by scope in lower case.

@@ -92,7 +92,6 @@ class Differences:
 
     Attributes:
         rows: The rows of the saved query.
-        columns: Its columns.
         judged: Number of judgements of other tools that the store has.
     """
 

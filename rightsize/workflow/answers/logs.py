@@ -69,7 +69,6 @@ class LogsResult:
         options: What is missing, the greatest promise first.
         decidable: The undecided operations by what would decide them.
         undecided: All undecided excess, and what is unused of eligible assignments without loaded activation rules.
-        prices: The prices.
         plan: The plan of the prices.
         chosen: The parts (`needs.part_of`) of the best set under the budget; None without a budget.
         outcomes: What came of earlier promises.

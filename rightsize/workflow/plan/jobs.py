@@ -31,7 +31,6 @@ class JobsResult:
     """The result of `jobs`.
 
     Attributes:
-        tables: The jobs as tables.
         names: Display names of principals, by id.
     """
 

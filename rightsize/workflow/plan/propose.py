@@ -73,7 +73,6 @@ class ProposeResult:
     """The result of `propose`.
 
     Attributes:
-        plan: The plan.
         out: The folder that was written.
         files: Names of its files, sorted.
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.

@@ -81,8 +81,6 @@ class HeldAccess:
     """What a principal may do today, to compare a new role with it.
 
     Attributes:
-        tenant: The access of the tenant.
-        principal_id: The principal.
         is_eligible: Whether the role would be eligible, so that what waits for an activation is held alike.
     """
 

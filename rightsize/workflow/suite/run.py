@@ -104,8 +104,6 @@ class SuiteResult:
     """The result of the suite.
 
     Attributes:
-        suite: Its name.
-        seed: Its seed.
         tenants: Number of holders and needs of each tenant, by name.
         by_design: Number of assignments that have to stay, by the word that says why.
         existence: What listings and logs decide in each subscription, as `suite_existence` counts it.
