@@ -21,7 +21,7 @@ from rightsize.model.options import Unobservable as Unseen
 from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.tables import Holders
 from rightsize.propose.core.options import PlanOptions, price_list
-from rightsize.rbac.expand import entity_of, is_read
+from rightsize.rbac.expand import entity_of, is_directory_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import is_job_read, roles_that, side_actions
 from rightsize.rules.operations import first_party_tenants
@@ -104,7 +104,7 @@ class DirectoryAssignmentCase:
     @property
     def reads(self) -> frozenset[str]:
         """The reads that stay though no log shows them."""
-        return frozenset(name for name in self.kept if is_read(name)) - self.firm
+        return frozenset(name for name in self.kept if is_directory_read(name)) - self.firm
 
     @property
     def unlogged(self) -> frozenset[str]:
@@ -120,7 +120,7 @@ class DirectoryAssignmentCase:
     @property
     def is_judged(self) -> bool:
         """Whether a log would have shown at least one change that it was not used for."""
-        return any(reason in SHOWN and not is_read(name) for name, reason in self.gone.items())
+        return any(reason in SHOWN and not is_directory_read(name) for name, reason in self.gone.items())
 
 
 def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holders) -> list[DirectoryAssignmentCase]:
@@ -136,7 +136,7 @@ def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holde
     seen = pl.concat([rows.select("a", "place", "scope", "way") for rows in (analysis.earlier, analysis.used)])
     for a, place, scope, way in seen.iter_rows():
         places.setdefault(a, {})[place] = scope
-        if not is_read(way):
+        if not is_directory_read(way):
             written.setdefault(a, set()).add(place)
     found = []
     for row in tables.assignments.iter_rows(named=True):
@@ -198,7 +198,7 @@ def _word_of(
         return "firm"
     if verdict != Verdict.UNOBSERVABLE.value:
         return ""
-    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
+    if reason == UnobservableReason.DIRECTORY_READ.value or is_directory_read(name):
         return "read" if keeps_read(name, options.reads, touched) else ""
     if options.unobservable is Unseen.DROP:
         return ""
@@ -236,7 +236,7 @@ def price_reads(
         if case.left:
             continue
         everybody = default if case.holder in holders.members else frozenset()
-        unseen = [name for name in case.unlogged - everybody if is_read(name)]
+        unseen = [name for name in case.unlogged - everybody if is_directory_read(name)]
         entities = touched.get(case.holder, frozenset())
         for choice in Reads:
             kept = [name for name in unseen if keeps_read(name, choice, entities)]

@@ -54,7 +54,7 @@ from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.expand import is_read
+from rightsize.rbac.expand import is_directory_read
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.attacks import gives_away
 
@@ -78,7 +78,7 @@ def case_bounds(
     used = analysis.used.select("a", *_CALL, "way").join(
         units.select(pl.col("a").cast(analysis.used.schema["a"]), *KEY), on="a"
     )
-    changes = used.filter(~pl.col("way").is_in([one for one in used["way"].unique() if is_read(one)]))
+    changes = used.filter(~pl.col("way").is_in([one for one in used["way"].unique() if is_directory_read(one)]))
     novelty = [*KEY, "way", "place"]
     numbers = changes.select(novelty).unique().sort(novelty).with_row_index("novelty")
     seen = (
@@ -352,7 +352,7 @@ def _prove(
     if kind.keeps or kind.makes_eligible:
         return Proof(used_subset=True, granted_superset=True)
     needed = (case.used | case.earlier) - default
-    changed = {name for name in needed if not is_read(name)}
+    changed = {name for name in needed if not is_directory_read(name)}
     missing = sorted(
         (changed - choice.actions) | ((needed - changed) - choice.reads if choice.place else needed - choice.allowed)
     )

@@ -22,7 +22,7 @@ from rightsize.rbac.algebra import grants
 from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.attacks import escalation_rules
 from rightsize.rules.operations import risk_weights
 from rightsize.store.connection import open_store
@@ -281,7 +281,7 @@ class _Check:
         known = self.risks.get(operation)
         if known:
             return known
-        return "data_access" if plane == "data" else "read" if fold(operation).endswith("/read") else "change"
+        return "data_access" if plane == "data" else "read" if is_read(operation) else "change"
 
     def _may_lack(self) -> dict[str, Any]:
         """Return what the principal holds, no log decides, and the role does not grant."""
