@@ -7,6 +7,7 @@ and the Python interface take the objects.
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from functools import cache
@@ -49,7 +50,7 @@ class Unobservable(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Option:
+class DeclaredOption:
     """What an option says beside its name, type and default: its help, limits, the name of its value, other names."""
 
     help: str
@@ -60,22 +61,22 @@ class Option:
 
     def check(self, name: str, value: float | None) -> None:
         """Raise UsageError where a number is outside the limits; None is no number."""
-        if value is None or ((self.least is None or value >= self.least) and (self.most is None or value <= self.most)):
+        if value is None or self.least is None or self.least <= value <= (math.inf if self.most is None else self.most):
             return
         limits = f"from {self.least:g} up" if self.most is None else f"from {self.least:g} to {self.most:g}"
         raise UsageError(f"`--{name.replace('_', '-')} {value}` is not a number {limits}")
 
 
-def declared(kind: Any) -> dict[str, Option]:
+def declared(kind: Any) -> dict[str, DeclaredOption]:
     """Return the options of a class of this module by the names of their fields."""
     return _declared(kind)
 
 
 @cache
-def _declared(kind: Any) -> dict[str, Option]:
+def _declared(kind: Any) -> dict[str, DeclaredOption]:
     hints = get_type_hints(kind, include_extras=True)
     said = {one.name: getattr(hints[one.name], "__metadata__", ()) for one in fields(kind)}
-    return {name: found for name, metadata in said.items() for found in metadata if isinstance(found, Option)}
+    return {name: found for name, metadata in said.items() for found in metadata if isinstance(found, DeclaredOption)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,27 +85,27 @@ class WindowOptions:
 
     as_of: Annotated[
         dt.date | None,
-        Option(
+        DeclaredOption(
             "End the window before this day, or the day of this time, in UTC. Default: with the newest day that a log "
             "covers."
         ),
     ] = None
     min_window: Annotated[
         int | None,
-        Option(
+        DeclaredOption(
             "Length of the observation window in days. Default: 90, or the longest that the logs cover, at least 30.",
             least=1,
         ),
     ] = None
     min_days: Annotated[
         int | None,
-        Option(
+        DeclaredOption(
             "Days of the window that a log has to cover to be evidence. Default: two thirds of it, at most 60.", least=1
         ),
     ] = None
     forget_days: Annotated[
         int,
-        Option(
+        DeclaredOption(
             "Keep operations that were last used before the window but within this many days, if that use is loaded; "
             "0 keeps none.",
             least=0,
@@ -113,8 +114,7 @@ class WindowOptions:
 
     def __post_init__(self) -> None:
         for name, option in declared(type(self)).items():
-            if option.least is not None:
-                option.check(name, getattr(self, name))
+            option.check(name, getattr(self, name))
 
     @property
     def span(self) -> tuple[int | None, int, int | None]:
@@ -131,7 +131,8 @@ class WholeWindowOptions(WindowOptions):
     """The options of a window that is not shortened where the logs cover fewer days."""
 
     min_window: Annotated[
-        int | None, Option("Length of the observation window in days, also where the logs cover fewer.", least=1)
+        int | None,
+        DeclaredOption("Length of the observation window in days, also where the logs cover fewer.", least=1),
     ] = 90
 
 
@@ -142,17 +143,19 @@ WHOLE = WholeWindowOptions()
 class PlanChoices(WindowOptions):
     """The options of a plan that need no file."""
 
-    reads: Annotated[Reads, Option("Which reads of Azure and of the directory stay; no log shows them.")] = Reads.ALL
+    reads: Annotated[Reads, DeclaredOption("Which reads of Azure and of the directory stay; no log shows them.")] = (
+        Reads.ALL
+    )
     unobservable: Annotated[
         Unobservable,
-        Option(
+        DeclaredOption(
             "Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
             "types that the holder used (touched); none (drop)."
         ),
     ] = Unobservable.TOUCHED
     max_break: Annotated[
         float | None,
-        Option(
+        DeclaredOption(
             "Keep an assignment if the upper bound of the chance that its change breaks something within 30 days is "
             "above this.",
             least=0,
@@ -161,7 +164,7 @@ class PlanChoices(WindowOptions):
     ] = None
     roles: Annotated[
         str | int,
-        Option(
+        DeclaredOption(
             "Number of new custom roles: those worth a role (auto), those of all jobs (max), or at most N; fewer "
             "leave more excess.",
             metavar="auto|max|N",
@@ -170,22 +173,24 @@ class PlanChoices(WindowOptions):
     ] = AUTO
     role_worth: Annotated[
         int,
-        Option(
+        DeclaredOption(
             "With `--roles auto`: the live excess that a new role has to save over all its holders.",
             least=0,
             metavar="N",
         ),
     ] = ROLE_WORTH
     split_groups: Annotated[
-        bool, Option("Give operations that only few members of a group use to these members, not to the group.")
+        bool, DeclaredOption("Give operations that only few members of a group use to these members, not to the group.")
     ] = False
     grace_days: Annotated[
         int,
-        Option("Keep what was created within the last N days, and always what was created within the window.", least=0),
+        DeclaredOption(
+            "Keep what was created within the last N days, and always what was created within the window.", least=0
+        ),
     ] = 14
     standing_hours: Annotated[
         float,
-        Option(
+        DeclaredOption(
             "Make changes by people eligible if their access is used fewer hours a month; 0 for never.",
             least=0,
             most=744,
@@ -193,19 +198,21 @@ class PlanChoices(WindowOptions):
     ] = 0.0
     separate_layers: Annotated[
         bool,
-        Option("Split roles by layer of defence for principals that could defeat several layers of a subscription."),
+        DeclaredOption(
+            "Split roles by layer of defence for principals that could defeat several layers of a subscription."
+        ),
     ] = False
     exclude: Annotated[
         tuple[str, ...],
-        Option("Leave this alone: a principal, a scope or a role, by id or as tables print it. Repeatable."),
+        DeclaredOption("Leave this alone: a principal, a scope or a role, by id or as tables print it. Repeatable."),
     ] = ()
     standby: Annotated[
         tuple[str, ...],
-        Option("A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."),
+        DeclaredOption("A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."),
     ] = ()
     emergency_access: Annotated[
         tuple[str, ...],
-        Option(
+        DeclaredOption(
             "An emergency access account: an id, a UPN, or the beginning of a name. Name all of them. Repeatable.",
             names=("--emergency-account",),
         ),
