@@ -14,7 +14,7 @@ from rightsize.analyze.counting import unexplained_operations
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.pim_findings import find_about_pim
-from rightsize.analyze.principals import classify_holders
+from rightsize.analyze.principals import classify_holders, is_named_for_emergencies
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals
@@ -33,7 +33,7 @@ from rightsize.analyze.verdicts.resource_logs import (
 )
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import is_emergency_name, privilege_patterns
+from rightsize.rules.operations import privilege_patterns
 
 _COLUMNS = tuple(schema_of("findings"))
 _BY_KEY = ("key", "sas")
@@ -284,10 +284,9 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
 
 
 def _emergency_access(inputs: Inputs) -> pl.DataFrame:
-    names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
-    matched = pl.any_horizontal(is_emergency_name(name) for name in names)
+    is_user = (pl.col("principal_type") == "User").fill_null(False)
     return (
-        inputs.principals.filter((pl.col("principal_type") == "User").fill_null(False) & matched)
+        inputs.principals.filter(is_user & is_named_for_emergencies())
         .with_columns(
             subject="principal_id",
             **_said("emergency_access_account", "low", "it is named like an emergency access account: leave it alone"),

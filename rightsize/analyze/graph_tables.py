@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
@@ -11,7 +10,8 @@ import polars as pl
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.reasons import OutOfCoverage
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window, judge_log
+from rightsize.analyze.window import Window, choose_window, judge_log
+from rightsize.model.options import WindowOptions
 from rightsize.rules.tables import rows_of
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
@@ -77,13 +77,7 @@ class GraphTables:
         )
 
 
-def graph_window(
-    tables: GraphTables,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-) -> Window:
+def graph_window(tables: GraphTables, asked: WindowOptions) -> Window:
     """Return the window; without `as_of` it ends with the newest day that the log of Graph covers or shows.
 
     Where it does neither, it ends with the newest day that any log covers.
@@ -92,7 +86,7 @@ def graph_window(
     usage = tables.graph_usage_days.select("day")
     if log.is_empty() and usage.is_empty():
         log = tables.coverage
-    return choose_window(Inputs.of(coverage=log, usage_days=usage), as_of, days, forget_days, min_days)
+    return choose_window(Inputs.of(coverage=log, usage_days=usage), asked.as_of, *asked.span)
 
 
 def covered_days(tables: GraphTables, window: Window) -> pl.Series:

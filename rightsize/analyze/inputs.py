@@ -22,8 +22,7 @@ from rightsize.model.progress import through
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
 from rightsize.rbac.text import OPERATION_FORM
-
-READ = "/read"
+from rightsize.rules.matching import only_reads
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:
@@ -67,7 +66,7 @@ def operations_meant(acts: pl.DataFrame, operations: pl.DataFrame) -> pl.DataFra
         .select(
             meant="operation", name=folded(pl.col("operation")), shown=folded(pl.col("display_name").str.strip_chars())
         )
-        .filter(~pl.col("name").str.ends_with(READ))
+        .filter(~only_reads(pl.col("name")))
         .with_columns(kind=type_acted_on(pl.col("name")), provider=provider_of(pl.col("name")))
     )
     named = changes.drop_nulls("shown")

@@ -25,6 +25,7 @@ from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs, once
 from rightsize.analyze.name_resolution import find_known, resolve_name
 from rightsize.rbac.text import fold
+from rightsize.rules.operations import is_emergency_name
 
 NAMED = ("principals", "principal_aliases", "role_assignments", "group_closure")
 """The tables that name principals."""
@@ -188,6 +189,25 @@ def able_principals(principals: pl.DataFrame) -> pl.Series:
     """Return the folded ids of the principals that are known to be enabled, and were not deleted."""
     able = principals.filter(pl.col("account_enabled").fill_null(False) & pl.col("deleted_on").is_null())
     return folded(able["principal_id"])
+
+
+def is_named_for_emergencies() -> pl.Expr:
+    """Return whether a row of `principals` has a display name or UPN like that of an emergency access account."""
+    names = (folded(pl.col(name)).fill_null("") for name in ("display_name", "user_principal_name"))
+    return pl.any_horizontal(is_emergency_name(name) for name in names)
+
+
+def emergency_accounts(inputs: Inputs, listed: pl.Expr | None = None) -> pl.Series:
+    """Return the ids of emergency access accounts: by their names, and all members of a group with such a name.
+
+    The directory or an assignment has the name. `listed` marks further rows of `principals`, which a person lists.
+    """
+    marked = is_named_for_emergencies() if listed is None else is_named_for_emergencies() | listed
+    exported = is_emergency_name(folded(pl.col("principal_name")).fill_null(""))
+    of_tables = inputs.principals.filter(marked), inputs.role_assignments.filter(exported)
+    found = pl.concat([one["principal_id"] for one in of_tables])
+    members = inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
+    return pl.concat([found, members]).unique()
 
 
 def classify_holders(inputs: Inputs, ids: pl.Series | None = None) -> pl.DataFrame:

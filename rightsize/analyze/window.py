@@ -19,11 +19,11 @@ from rightsize.analyze.columns import ScopeTree, folded, place_of, read_tree
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, Unused, Verdict, sentence
 from rightsize.model.errors import UsageError
+from rightsize.model.options import DEFAULT_FORGET_DAYS
 
 DEFAULT_DAYS = 90
 LEAST_DAYS = 30
 """The shortest window that is chosen where the logs cover fewer than `DEFAULT_DAYS` days."""
-DEFAULT_FORGET_DAYS = 400
 MOST_DAYS_ASKED = 60
 """A log is evidence if it covers two thirds of the window, or this many days of a long one."""
 

@@ -27,7 +27,8 @@ from rightsize.api.results import (
 )
 from rightsize.api.store_reads import ReadStore
 from rightsize.model.errors import UsageError
-from rightsize.propose.core.options import ROLE_WORTH, PlanOptions, Reads, Unobservable, choice
+from rightsize.model.options import ROLE_WORTH, Reads, Unobservable, WindowOptions, choice
+from rightsize.propose.core.options import PlanOptions
 from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.analyze import analyze_store
@@ -163,17 +164,9 @@ class Store(ReadStore):
         self._require(writing=True)
         if by not in frames.ANALYSED:
             raise UsageError(f"`by={by}` is not one of {', '.join(frames.ANALYSED)}")
-        require_least(1, min_window=min_window, min_days=min_days)
-        require_least(0, forget_days=forget_days)
+        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
         with explained():
-            result = analyze_store(
-                self._path,
-                as_of=day_of(as_of),
-                min_window=min_window,
-                forget_days=forget_days,
-                min_days=min_days,
-                by=by,
-            )
+            result = analyze_store(self._path, asked, by=by)
         if result.window.preview is not None:
             warn(f"this is a preview: {result.window.preview}")
         if not result.has_catalogue:
@@ -329,15 +322,12 @@ class Store(ReadStore):
             [(1, 'sign_ins:user', 0.0499, True)]
         """
         self._require(writing=True)
-        require_least(0, budget=budget, records_per_day=records_per_day, forget_days=forget_days)
-        require_least(1, min_window=min_window, min_days=min_days)
+        require_least(0, budget=budget, records_per_day=records_per_day)
+        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
         with explained():
             result = logs.find_missing(
                 self._path,
-                as_of=day_of(as_of),
-                min_window=min_window,
-                forget_days=forget_days,
-                min_days=min_days,
+                asked,
                 prices=path_of(prices),
                 plan=plan,
                 region=region,

@@ -31,6 +31,7 @@ from rightsize.api.results import (
 )
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
+from rightsize.model.options import WindowOptions
 from rightsize.render import check_forms
 from rightsize.store.sandbox import run_statement
 from rightsize.workflow.analysis import attack_paths
@@ -182,19 +183,10 @@ class ReadStore:
             [('unobservable', 2), ('unused', 4), ('used', 1)]
         """
         self._require()
-        require_least(1, min_window=min_window, min_days=min_days)
-        require_least(0, forget_days=forget_days)
+        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
         notes: list[str] = []
         with explained():
-            found = explain.explain(
-                self._path,
-                principal,
-                as_of=day_of(as_of),
-                min_window=min_window,
-                forget_days=forget_days,
-                min_days=min_days,
-                note=notes.append,
-            )
+            found = explain.explain(self._path, principal, asked, note=notes.append)
         rows = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
         return ExplainAnswer(**({"agent": None} | found | rows), notes=tuple(notes))
 
@@ -340,12 +332,9 @@ class ReadStore:
             0
         """
         self._require()
-        require_least(1, min_window=min_window, min_days=min_days)
-        require_least(0, forget_days=forget_days)
+        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
         with explained():
-            found = jobs.find_jobs(
-                self._path, as_of=day_of(as_of), min_window=min_window, forget_days=forget_days, min_days=min_days
-            )
+            found = jobs.find_jobs(self._path, asked)
         tables = found.tables
         named = tables.holders.with_columns(
             name=pl.col("principal_id").replace_strict(

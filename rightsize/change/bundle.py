@@ -44,11 +44,9 @@ class Held:
 
     Attributes:
         id: Its GUID, the last part of its resource id.
-        scope: Its scope.
         role: GUID of the role.
         principal_id: Its holder, with `principal_type`.
         condition: Its condition, with `condition_version`.
-        description: Its description.
         state: `active` or `eligible`.
         until: Its end, if it has one, as RFC 3339 in whole seconds.
         lasts: Its duration from when it is made, as an ISO 8601 duration, where a rule requires an end.
@@ -161,7 +159,6 @@ class Swap:
 
     Attributes:
         id: Its name, the same for the same plan.
-        wave: The number of its wave, from 1.
         proposals: The proposals that it brings into Azure.
         creates: The assignments that it makes.
         removes: The assignments that it removes, as the store has them.

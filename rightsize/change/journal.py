@@ -41,7 +41,6 @@ class Head:
 
     Attributes:
         bundle: Hash of the bundle that the journal belongs to.
-        lines: Number of its lines.
         last: SHA-256 of the last line; empty where there is none.
         coming: SHA-256 of the line that is being written, else empty.
     """

@@ -64,8 +64,6 @@ class SwapStatus:
     """The status of a swap.
 
     Attributes:
-        swap: Its id.
-        wave: Its wave.
         state: Not done, `watching`, `tripped`, `blind` (what no log shows is still open), or `closed`.
         since: The time it was done.
         covered_days: Days since then that a log covers at all scopes where something was removed.

@@ -39,6 +39,7 @@ from rightsize.cli.options import (
     Quiet,
     Verbose,
     options_of,
+    taken_options,
     variable,
     variables_of,
 )
@@ -303,7 +304,7 @@ def command(
             if group is None and name not in shared:
                 own[name] = one
             elif group is not None and group is not Common:
-                own |= _options(group)
+                own |= taken_options(group)
         return Command(_with_options(function, own | shared, groups), older_names or {})
 
     return declare

@@ -33,9 +33,7 @@ class ConfigurationFile:
     """A file as it was read.
 
     Attributes:
-        path: The file.
         is_named: Whether the user named it; a file that was found may be another person's.
-        tables: What is in it.
     """
 
     path: Path

@@ -13,15 +13,17 @@ word.
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
 from rightsize.cli.registry import old_names_of
+from rightsize.model.options import PlanChoices, WholeWindowOptions, WindowOptions, declared
 from rightsize.model.times import read_day
 from rightsize.workflow import signatures
 
@@ -45,6 +47,34 @@ class ColorChoice(StrEnum):
     NEVER = "never"
 
 
+def option_of(kind: type[WindowOptions], name: str) -> Any:
+    """Return an option that `model.options` declares, as typer takes it."""
+    one, flag = declared(kind)[name], f"--{name.replace('_', '-')}"
+    parsed: dict[str, Any] = {"parser": read_day, "metavar": "DAY"} if name == "as_of" else {"metavar": one.metavar}
+    return typer.Option(flag, *one.names, min=one.least, max=one.most, help=one.help, **parsed)
+
+
+def taken_options(kind: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return the fields of a group of options as parameters by name; the fields that no option sets are left out.
+
+    Those of `model.options` come without typer's types: what a class inherits comes last, and lists are tuples there.
+    """
+    every = dict(inspect.signature(kind, eval_str=True).parameters)
+    if not issubclass(kind, WindowOptions):
+        return every
+    given = declared(kind)
+    inherited = declared(WindowOptions) if kind is not WindowOptions else {}
+    found = {}
+    for name in sorted(given, key=lambda one: one in inherited):
+        type_, default = get_args(every[name].annotation)[0], every[name].default
+        if get_origin(type_) is tuple:
+            type_, default = list[str] | None, None
+        elif type_ == str | int:
+            type_ = str
+        found[name] = every[name].replace(annotation=Annotated[type_, option_of(kind, name)], default=default)
+    return found
+
+
 Db = Annotated[
     Path,
     typer.Option("--db", envvar="RIGHTSIZE_DB", help="The store, one DuckDB file.", show_default=True),
@@ -62,16 +92,7 @@ VarFiles = Annotated[
         help="File of variables of Terraform, as `terraform plan` takes it. Repeatable; the last one wins.",
     ),
 ]
-AsOf = Annotated[
-    dt.date | None,
-    typer.Option(
-        "--as-of",
-        parser=read_day,
-        metavar="DAY",
-        help="End the window before this day, or the day of this time, in UTC. Default: with the newest day that a log "
-        "covers.",
-    ),
-]
+AsOf = Annotated[dt.date | None, option_of(WindowOptions, "as_of")]
 Today = Annotated[
     dt.date | None,
     typer.Option("--as-of", parser=read_day, metavar="DAY", help="The day to judge by. Default: today, in UTC."),
@@ -80,37 +101,9 @@ Expires = Annotated[
     dt.date | None,
     typer.Option("--expires", parser=read_day, metavar="DAY", help="The last day on which the decision holds."),
 ]
-MinWindow = Annotated[
-    int | None,
-    typer.Option(
-        "--min-window",
-        min=1,
-        help="Length of the observation window in days. Default: 90, or the longest that the logs cover, at least 30.",
-    ),
-]
-WholeWindow = Annotated[
-    int,
-    typer.Option(
-        "--min-window", min=1, help="Length of the observation window in days, also where the logs cover fewer."
-    ),
-]
-MinDays = Annotated[
-    int | None,
-    typer.Option(
-        "--min-days",
-        min=1,
-        help="Days of the window that a log has to cover to be evidence. Default: two thirds of it, at most 60.",
-    ),
-]
-ForgetDays = Annotated[
-    int,
-    typer.Option(
-        "--forget-days",
-        min=0,
-        help="Keep operations that were last used before the window but within this many days, if that use is loaded; "
-        "0 keeps none.",
-    ),
-]
+WholeWindow = Annotated[int, option_of(WholeWindowOptions, "min_window")]
+MinDays = Annotated[int | None, option_of(WindowOptions, "min_days")]
+ForgetDays = Annotated[int, option_of(WindowOptions, "forget_days")]
 Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Say more on stderr.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing on stderr but errors.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; fail where an answer would be needed.")]
@@ -139,29 +132,10 @@ Spill = Annotated[
     ),
 ]
 
-EmergencyAccess = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--emergency-access",
-        "--emergency-account",
-        help="An emergency access account: an id, a UPN, or the beginning of a name. Name all of them. Repeatable.",
-    ),
-]
+EmergencyAccess = Annotated[list[str] | None, option_of(PlanChoices, "emergency_access")]
 
-DEFAULT_FORGET_DAYS = 400
-DEFAULT_ROLE_WORTH = 5_000
 DEFAULT_DB = Path("rightsize.duckdb")
 DEFAULT_PLAN = Path("reports/plan")
-
-
-@dataclass(frozen=True, slots=True)
-class WindowOptions:
-    """The options of the observation window."""
-
-    as_of: AsOf = None
-    min_window: MinWindow = None
-    min_days: MinDays = None
-    forget_days: ForgetDays = DEFAULT_FORGET_DAYS
 
 
 def day_or_today(day: dt.date | None) -> dt.date:

@@ -66,7 +66,6 @@ class CommandPage:
         path: The words after `rightsize`.
         usage: How it is called, in one line.
         help: The lines of its help.
-        arguments: Its arguments.
         options: Its options, without `--help`.
     """
 

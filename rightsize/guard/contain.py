@@ -13,7 +13,7 @@ import polars as pl
 
 from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.principals import principal_names, resolve_known, resolve_principal
+from rightsize.analyze.principals import emergency_accounts, principal_names, resolve_known, resolve_principal
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import shortfall
@@ -35,7 +35,6 @@ from rightsize.rbac.text import fold
 from rightsize.render.containment import left_behind_scripts, write_page
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json
-from rightsize.rules.operations import is_emergency_name
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import digest_content
@@ -214,7 +213,7 @@ def contain_principal(
         inputs = Inputs.read(held)
         require_catalogue(inputs)
         wanted = resolve_principal(inputs, _blueprint_of(principal, store))
-        protected = {resolve_principal(inputs, one) for one in emergency} | _emergency_by_name(inputs)
+        protected = {resolve_principal(inputs, one) for one in emergency} | {*folded(emergency_accounts(inputs))}
         if wanted in protected:
             raise UsageError(
                 f"`{principal}` is an emergency access account",
@@ -228,10 +227,10 @@ def contain_principal(
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
             inputs = Inputs.read(held)
-        analysis, _ = analyse_inputs(inputs, as_of=as_of, min_window=min_window, forget_days=0)
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
+        analysis, _ = analyse_inputs(inputs, plan_options)
         suspect_days = _suspect_days(agents.members, inputs)
         suspect = _suspect_assignments(agents.members, suspect_days, analysis)
         found = contain(
@@ -304,14 +303,6 @@ def _of_members(written: Sequence[Sequence[Option]], agents: AgentGroup, names: 
         for member, options in zip(agents.members, written, strict=True)
         for option in options
     ]
-
-
-def _emergency_by_name(inputs: Inputs) -> set[str]:
-    people = inputs.principals.select(folded(pl.col("principal_id")), "user_principal_name", "display_name")
-    marked = people.filter(
-        pl.any_horizontal(is_emergency_name(pl.col(name)).fill_null(False) for name in people.columns[1:])
-    )
-    return set(marked["principal_id"])
 
 
 def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> None:

@@ -40,10 +40,11 @@ from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.options import MAX, Reads, Unobservable
 from rightsize.model.plan import Plan
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.operation_sets import OperationIndex
-from rightsize.propose.core.options import MAX, PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.scopes import is_below
 from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach
 from rightsize.propose.drafts.keep_rules import LeftAlone

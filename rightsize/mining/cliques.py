@@ -159,7 +159,6 @@ class HeavySearch:
         most: The weight that no clique exceeds, if the search is complete.
         complete: Whether the search ended before its limits.
         cliques: The cliques that were the heaviest so far when found.
-        nodes: The number of nodes of the search.
     """
 
     most: int

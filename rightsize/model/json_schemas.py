@@ -336,7 +336,7 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
             "required": given,
             "additionalProperties": False,
         }
-    return {"type": _JSON_TYPES[wanted]}
+    return {"type": JSON_TYPES[wanted]}
 
 
 @cache
@@ -344,7 +344,7 @@ def _hints(kind: type) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 
-_JSON_TYPES: Mapping[Any, str] = {
+JSON_TYPES: Mapping[Any, str] = {
     str: "string",
     int: "integer",
     float: "number",

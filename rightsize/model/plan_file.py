@@ -12,16 +12,21 @@ import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
-from rightsize.model.json_schemas import SchemaChecks
+from rightsize.model.json_schemas import JSON_TYPES, SchemaChecks
+from rightsize.model.options import PlanChoices, WindowOptions, declared
 from rightsize.model.plan import PLANES_BEYOND, PROPOSAL_KINDS
 from rightsize.model.schema import BOOL, INT, REAL, TEXT, TEXTS, TIME, Column, Table, key
 
 _KINDS = '"the words of the proposal kinds"'
 """Stands in the file of the schema for the words themselves, one a line."""
+_OPTIONS = '"the options of model.options": {}'
+"""Stands there for the options, one a line."""
 _ALWAYS = ("generated_from", "proposals", "roles", "advice", "replay", "curve")
 """What plans of version 1 have."""
 _ROWS = ("used_before", "break_probability")
@@ -31,7 +36,29 @@ _ROWS = ("used_before", "break_probability")
 def plan_schema_text() -> str:
     """Return the JSON Schema of `plan.json` as text."""
     text = Path(__file__).with_name("plan.schema.json").read_text(encoding="utf-8")
-    return text.replace(_KINDS, ",\n      ".join(f'"{kind}"' for kind in PROPOSAL_KINDS))
+    options = (f'"{name}": {json.dumps(words)}' for name, words in _options_schema().items())
+    return text.replace(_KINDS, ",\n      ".join(f'"{kind}"' for kind in PROPOSAL_KINDS)).replace(
+        _OPTIONS, ",\n      ".join(options)
+    )
+
+
+def _options_schema() -> dict[str, dict[str, Any]]:
+    """Return the schema of each option of a plan; a plan states the window that it has, whatever was asked."""
+    hints, found = get_type_hints(PlanChoices), {}
+    for name, option in declared(PlanChoices).items():
+        parts = get_args(hints[name]) or (hints[name],)
+        limits = {"minimum": option.least, "maximum": option.most}
+        if name == "as_of":
+            continue
+        if get_origin(hints[name]) is tuple:
+            words: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+        elif issubclass(parts[0], StrEnum):
+            words = {"enum": [str(one) for one in parts[0]]}
+        else:
+            types = [JSON_TYPES[one] for one in parts if one is not NoneType or name not in declared(WindowOptions)]
+            words = {"type": types if len(types) > 1 else types[0]}
+        found[name] = words | {word: limit for word, limit in limits.items() if limit is not None}
+    return found
 
 
 @cache

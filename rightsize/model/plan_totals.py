@@ -172,13 +172,11 @@ class NextStep:
         rank: Its place, from 1.
         wave: Its wave, a key of `WAVES`.
         plane: `azure_roles`, `directory` or `graph`.
-        proposal: The id of its proposal.
         also: The ids of further proposals for the same assignment: parts that become eligible.
         together_with: The ids of proposals for other assignments that have to go in the same wave.
         principal_id: The holder.
         role: Today's role or permission.
         scope: Today's scope.
-        kind: The kind of its proposal.
         becomes: The roles that come, by id; permissions and directory roles by name.
         removes: The live excess that it removes, weighted by risk.
         latent: The latent excess that it removes, which counts in no share.
@@ -191,7 +189,6 @@ class NextStep:
         bound: The upper bound of that chance; None where the plan has none.
         reason: The reason, one clause.
         grant: The id of today's assignment.
-        state: Its state.
         of_all: Its share of all live excess of its plane, with what the plan keeps.
         total_of_all: The same share of all steps up to this one.
         danger: Why it gives the tenant away; None where it does not.
@@ -230,10 +227,7 @@ class LeftOut:
     """An assignment that stays since a new role for it is not worth one.
 
     Attributes:
-        proposal: The id of its proposal.
         principal_id: The holder.
-        role: Its role.
-        scope: Its scope.
         excess: Its live excess: the most that a new role could free.
         saves: What a new role would save, and what is asked, in words.
     """

@@ -5,7 +5,6 @@ The planes are Microsoft Graph, directory roles and federated credentials; `Plan
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,6 +16,7 @@ from rightsize.analyze.graph_tables import GraphTables, graph_window
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
+from rightsize.model.options import WindowOptions
 from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.planes.directory.tables import DirectoryTables, directory_window
 from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust
@@ -46,16 +46,14 @@ class PlaneSteps:
     """The functions that judge and verify a plane.
 
     Attributes:
-        plane: The name of the plane.
-        judge: Judges every grant of the plane over the `days` days before `as_of`, with use that is at most
-            `forget_days` old as evidence too, and with logs that cover `min_days` (`Window`); None where nothing of
-            the plane is loaded. Without `as_of` the window ends with the newest day that the plane's own log covers.
+        judge: Judges every grant of the plane over a window; None where nothing of the plane is loaded. Without `as_of`
+            the window ends with the newest day that the plane's own log covers.
         verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today, over
             its window and every day since.
     """
 
     plane: Plane
-    judge: Callable[[TableOf, dt.date | None, int | None, int, int | None], Judged | None]
+    judge: Callable[[TableOf, WindowOptions], Judged | None]
     verify: Callable[[TableOf, WrittenPart], Sequence[Change]]
 
 
@@ -71,18 +69,16 @@ _A = TypeVar("_A", bound=PlaneAnalysis)
 def _steps(
     plane: Plane,
     read: Callable[[TableOf], _T],
-    window_of: Callable[[_T, dt.date | None, int | None, int, int | None], Window],
+    window_of: Callable[[_T, WindowOptions], Window],
     analyse: Callable[[_T, Window], _A],
     days_of_use: Callable[[_T], pl.Series],
     plan: Callable[[_A, PlanOptions], PlanePart],
 ) -> PlaneSteps:
-    def judge(
-        table_of: TableOf, as_of: dt.date | None, days: int | None, forget_days: int, min_days: int | None = None
-    ) -> Judged | None:
+    def judge(table_of: TableOf, asked: WindowOptions) -> Judged | None:
         tables = read(table_of)
         if tables.is_empty:
             return None
-        analysis = analyse(tables, window_of(tables, as_of, days, forget_days, min_days))
+        analysis = analyse(tables, window_of(tables, asked))
         return Judged(analysis, partial(plan, analysis))
 
     def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:

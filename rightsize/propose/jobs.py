@@ -46,7 +46,6 @@ class Work:
     """The changes that were used, as sets of operations of an index.
 
     Attributes:
-        index: The operations.
         changes: All operations but reads of Resource Manager.
         risky: By kind, the changes that a job has only where most of its workers use them.
         of_worker: The changes that each worker used.

@@ -196,7 +196,7 @@ def kinds_of(action: str) -> tuple[str, ...]:
     return (*kinds, _ROLE_GROUPS[needed]) if needed in _ROLE_GROUPS else kinds
 
 
-def is_read(action: str) -> bool:
+def is_directory_read(action: str) -> bool:
     """Return whether an action only reads."""
     return fold(action).rsplit("/", 1)[-1] in READS
 

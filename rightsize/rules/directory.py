@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rightsize.rbac.expand import is_read
+from rightsize.rbac.expand import is_directory_read
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import risk_weights
@@ -59,9 +59,9 @@ def weight_of(action: str) -> int:
     weights = risk_weights()
     name = fold(action)
     for row in rows_of("directory_risk"):
-        if parse_pattern(row["pattern"]).matches(name) and (row["risk"] == "secret" or not is_read(name)):
+        if parse_pattern(row["pattern"]).matches(name) and (row["risk"] == "secret" or not is_directory_read(name)):
             return weights[row["risk"]]
-    return weights["read"] if is_read(name) else weights["change"]
+    return weights["read"] if is_directory_read(name) else weights["change"]
 
 
 @cache
@@ -143,4 +143,6 @@ def side_actions() -> frozenset[str]:
 def is_job_read(action: str) -> bool:
     """Return whether reading this is a task of its own, such as reading the sign-in logs."""
     name = fold(action)
-    return is_read(name) and any(parse_pattern(row["pattern"]).matches(name) for row in rows_of("directory_job_reads"))
+    return is_directory_read(name) and any(
+        parse_pattern(row["pattern"]).matches(name) for row in rows_of("directory_job_reads")
+    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from rightsize import __version__
+from rightsize.model.options import WindowOptions
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
 from rightsize.rules.tables import rules_hash
@@ -50,23 +51,6 @@ class Days:
     def days(self) -> int:
         """Return the number of days."""
         return (self.last_day - self.first_day).days + 1
-
-
-@dataclass(frozen=True, slots=True)
-class AnalysisOptions:
-    """The options that change verdicts, as a person gives them; None where they are left to the analysis.
-
-    Attributes:
-        as_of: The day after the window.
-        min_window: Number of days of the window.
-        forget_days: Days for which use counts as evidence.
-        min_days: Number of days that a log has to cover to be evidence.
-    """
-
-    as_of: dt.date | None = None
-    min_window: int | None = None
-    forget_days: int | None = None
-    min_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +138,7 @@ def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> A
     return Analysed(connection, windows, is_stored=False)
 
 
-def stored_analysis(store: Store, asked: AnalysisOptions) -> Analysed | None:
+def stored_analysis(store: Store, asked: WindowOptions) -> Analysed | None:
     """Return the stored analysis, if it is of the present content, rules and version, and answers for these options."""
     key = _key(store)
     if key is None or not _is_of_present(store, key):
@@ -163,7 +147,7 @@ def stored_analysis(store: Store, asked: AnalysisOptions) -> Analysed | None:
     every = windows.values()
     answers = (
         asked.min_days is None
-        and asked.forget_days in (None, key["forget_days"])
+        and asked.forget_days == key["forget_days"]
         and (asked.as_of is None or all(asked.as_of == one.last_day + dt.timedelta(days=1) for one in every))
         and (asked.min_window is None or all(asked.min_window == one.days for one in every))
     )

@@ -29,9 +29,7 @@ class PlanFolder:
     """A plan folder that was read and checked.
 
     Attributes:
-        folder: The folder.
         text: Its `plan.json`.
-        read: The plan.
         chain: Its chain of hashes, which fits; None where it has none.
         signature: Its signature, which holds; None where it has none.
     """

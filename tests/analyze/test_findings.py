@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.findings import find
-from rightsize.analyze.principals import classify_holders
+from rightsize.analyze.principals import classify_holders, emergency_accounts
 from tests.analyze.tiny import RG, SUB, Tiny
 
 START = "Microsoft.Compute/virtualMachines/start/action"
@@ -207,6 +207,16 @@ def test_emergency_access_accounts_are_found_by_name(tiny: Tiny) -> None:
     tiny.add("principals", principal_id="p", principal_type="User", display_name="Break Glass 1", listed=True)
     tiny.add("principals", principal_id="g", principal_type="Group", display_name="Break Glass accounts", listed=True)
     assert found(tiny, "emergency_access_account") == {"p"}
+
+
+def test_every_name_spares_an_emergency_access_account(tiny: Tiny) -> None:
+    """A display name, a UPN, the name in an export of assignments, or that of a group it is a member of."""
+    tiny.add("principals", principal_id="d", principal_type="User", display_name="Break Glass 1", listed=True)
+    tiny.add("principals", principal_id="u", principal_type="User", user_principal_name="BreakGlass@x.y", listed=True)
+    tiny.add("principals", principal_id="g", principal_type="Group", display_name="Emergency Access", listed=True)
+    tiny.add("principals", principal_id="p", principal_type="User", display_name="Pat", listed=True)
+    tiny.member("g", "m").role("vm", "Microsoft.Compute/*").assign("a", "e", "vm", principal_name="break-glass 2")
+    assert {*emergency_accounts(tiny.inputs())} == {"d", "u", "g", "m", "e"}
 
 
 def test_grants_that_give_nobody_anything_are_found(tiny: Tiny) -> None:

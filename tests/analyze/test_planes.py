@@ -14,6 +14,7 @@ from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPA
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import Window
 from rightsize.cli.main import run
+from rightsize.model.options import WindowOptions
 from rightsize.model.plan import REMOVE, PlanePart, Proof, Proposal
 from rightsize.planes.planes import Judged, PlaneSteps, TableOf
 from rightsize.propose.core.options import PlanOptions
@@ -38,7 +39,7 @@ def plan(options: PlanOptions) -> PlanePart:
     raise NotImplementedError
 
 
-def judge(table_of: TableOf, as_of: dt.date | None, days: int, forget_days: int, min_days: int | None) -> Judged:
+def judge(table_of: TableOf, asked: WindowOptions) -> Judged:
     grant = {"role_assignment_id": "grant", "state": "active", "principal_id": "p", "plane": "graph", "scope": "/"}
     verdict = grant | {"verdict": "unused", "reason": "covered", "operation": "User.Read.All", "operations": 1}
     return Judged(

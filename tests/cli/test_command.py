@@ -11,7 +11,8 @@ import pytest
 import typer
 
 from rightsize.cli.command import Command, Common, command
-from rightsize.cli.options import OutputFormat, WindowOptions
+from rightsize.cli.options import OutputFormat
+from rightsize.model.options import WindowOptions
 
 SHARED = ["--db", "-v", "-q", "--no-input", "--color", "--config"]
 

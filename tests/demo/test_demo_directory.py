@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.model.options import WHOLE
 from rightsize.model.plan import REMOVE
 from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.planes.directory.plan import plan_directory
@@ -35,7 +36,7 @@ def store(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def analysis(store: Path) -> DirectoryAnalysis:
     with open_store(store, read_only=True) as opened:
         tables = DirectoryTables.read(opened.table)
-    return analyse_directory(tables, directory_window(tables, None, 90))
+    return analyse_directory(tables, directory_window(tables, WHOLE))
 
 
 @pytest.mark.nightly
@@ -43,8 +44,8 @@ def test_a_plane_says_the_same_beside_what_is_read_of_azure(store: Path) -> None
     """Then the tables of Azure are not read again, and of its use nothing but the newest day."""
     with open_store(store, read_only=True) as opened:
         inputs = Inputs.read(opened.table)
-        alone = judge_planes(opened.table, None, 90)
-        beside = judge_planes(tables_beside(opened, inputs), None, 90)
+        alone = judge_planes(opened.table, WHOLE)
+        beside = judge_planes(tables_beside(opened, inputs), WHOLE)
     assert [one.analysis.window for one in beside] == [one.analysis.window for one in alone]
     for mine, its in zip(beside, alone, strict=True):
         assert_frame_equal(mine.analysis.verdicts, its.analysis.verdicts, check_row_order=False)

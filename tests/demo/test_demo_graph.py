@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from rightsize.model.options import WHOLE
 from rightsize.model.plan import PlanePart
 from rightsize.planes.planes import GRAPH
 from rightsize.propose.core.options import PlanOptions
@@ -26,7 +27,7 @@ def store(demo_exports: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def part(store: Path) -> PlanePart:
     with open_store(store, read_only=True) as opened:
-        judged = GRAPH.judge(opened.table, None, 90, 400)
+        judged = GRAPH.judge(opened.table, WHOLE)
     assert judged is not None
     return judged.plan(PlanOptions())
 

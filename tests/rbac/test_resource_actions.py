@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.rbac.expand import is_of_directory, is_read, kinds_of, patterns_of
+from rightsize.rbac.expand import is_directory_read, is_of_directory, kinds_of, patterns_of
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 
@@ -59,8 +59,8 @@ def test_a_logged_action_may_have_been_allowed_by_one_for_some_kinds() -> None:
 
 
 def test_reads_and_other_services_are_told() -> None:
-    assert is_read(f"{D}users/standard/read") and is_read(f"{D}groups/members/limitedRead")
-    assert not is_read(f"{D}users/basic/update")
+    assert is_directory_read(f"{D}users/standard/read") and is_directory_read(f"{D}groups/members/limitedRead")
+    assert not is_directory_read(f"{D}users/basic/update")
     assert is_of_directory(f"{D}users/delete") and not is_of_directory("microsoft.intune/allEntities/allTasks")
 
 

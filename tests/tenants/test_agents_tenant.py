@@ -14,6 +14,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.guard.contain import contain_principal
+from rightsize.model.options import WindowOptions
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.analyze import analyze_store
@@ -87,7 +88,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert not signed.doubted
     with open_store(db, read_only=True) as store:
         assert store.table("rejects").is_empty()
-    analyze_store(db, as_of=AS_OF, min_window=90)
+    analyze_store(db, WindowOptions(as_of=AS_OF, min_window=90))
     propose_plan(db, PlanOptions(as_of=AS_OF, min_window=90), found / "plan")
     return found
 

@@ -13,11 +13,12 @@ import pytest
 
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PlannedAssignment
 from rightsize.model.role_forms import permissions_to_json, read_role_definitions
 from rightsize.propose.verify.review import plan_of
 from rightsize.store.connection import open_store
-from rightsize.store.stored_analysis import Analysed, AnalysisOptions
+from rightsize.store.stored_analysis import Analysed
 from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.roles import check
@@ -64,7 +65,7 @@ def store() -> FakeStore:
 @pytest.fixture(scope="module")
 def analysed(store: FakeStore) -> Analysed:
     """Its analysis, which all tests read."""
-    return analyse_in_memory(store, AnalysisOptions(min_window=10))  # type: ignore[arg-type]
+    return analyse_in_memory(store, WindowOptions(min_window=10))  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,10 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
+from rightsize.model.options import WindowOptions
 from rightsize.store.connection import Store, open_store
 from rightsize.store.marks import CONTENT_REVISION
-from rightsize.store.stored_analysis import NOT_STORED, Analysed, AnalysisOptions, is_current, stored_analysis
+from rightsize.store.stored_analysis import NOT_STORED, Analysed, is_current, stored_analysis
 from rightsize.workflow.analysis.analyze import analyze_store
 from rightsize.workflow.analysis.attack_paths import reach_of_node
 from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
@@ -97,9 +98,9 @@ def test_everybody_of_the_hostile_tenant_is_explained_alike(hostile_planned: Pat
 
 def _assert_alike(stored: Path, computed: Path) -> None:
     with open_store(stored, read_only=True) as first, open_store(computed, read_only=True) as second:
-        found = stored_analysis(first, AnalysisOptions())
+        found = stored_analysis(first, WindowOptions())
         assert found is not None
-        made = analyse_in_memory(second, AnalysisOptions())
+        made = analyse_in_memory(second, WindowOptions())
         everybody = [row["principal_id"] for row in first.rows(EVERYBODY)]
         assert len(everybody) > 10
         differing = [who for who in everybody if explain_principal(found, who) != explain_principal(made, who)]
@@ -143,7 +144,7 @@ def test_a_change_of_content_makes_a_stored_analysis_an_earlier_one(small: Path)
         assert is_current(store)
         _assign(store, "b")
         assert is_current(store) is False
-        assert stored_analysis(store, AnalysisOptions()) is None
+        assert stored_analysis(store, WindowOptions()) is None
 
 
 @pytest.mark.nightly
@@ -172,19 +173,19 @@ def test_answers_and_marks_change_no_content(small: Path) -> None:
 def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> None:
     """A window of the same days is; an analysis with other options leaves the stored one as it is."""
     with open_store(small, read_only=True) as store:
-        found = stored_analysis(store, AnalysisOptions())
+        found = stored_analysis(store, WindowOptions())
         assert found is not None
         days = found.windows["rbac"].days
-        assert stored_analysis(store, AnalysisOptions(min_window=days, forget_days=400)) is not None
+        assert stored_analysis(store, WindowOptions(min_window=days, forget_days=400)) is not None
         for other in (
-            AnalysisOptions(min_window=days - 1),
-            AnalysisOptions(forget_days=3),
-            AnalysisOptions(min_days=2),
+            WindowOptions(min_window=days - 1),
+            WindowOptions(forget_days=3),
+            WindowOptions(min_days=2),
         ):
             assert stored_analysis(store, other) is None
-    analyze_store(small, min_window=7)
+    analyze_store(small, WindowOptions(min_window=7))
     with open_store(small, read_only=True) as store:
-        again = stored_analysis(store, AnalysisOptions())
+        again = stored_analysis(store, WindowOptions())
         assert again is not None
         assert again.windows["rbac"].days == days
 
@@ -220,7 +221,7 @@ def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) 
             open_store(small, read_only=True)
         writer.communicate()
     with open_store(small, read_only=True) as store:
-        assert stored_analysis(store, AnalysisOptions()) is not None
+        assert stored_analysis(store, WindowOptions()) is not None
 
 
 def test_explain_reads_a_stored_analysis_without_frames(small: Path) -> None:

@@ -60,7 +60,7 @@ def _left(inputs: Inputs) -> tuple[Left, Left, Set[str]]:
     A share, since the reach of a scope above subscriptions, and so the excess of today, depends on what is known below.
     """
     options = PlanOptions()
-    analysis, _ = analyse_inputs(inputs, min_window=options.min_window, forget_days=options.forget_days)
+    analysis, _ = analyse_inputs(inputs, options)
     reading = read_tenant(inputs, analysis)
     plan = plan_from_reading(reading, read_plan_settings(reading, options), content_hash="")
     active = set(active_holders(inputs, reading.use.placed))

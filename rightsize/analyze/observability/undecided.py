@@ -36,6 +36,7 @@ from rightsize.analyze.window import Window, administrative
 from rightsize.rules.directory import weight_of as weight_of_action
 from rightsize.rules.graph import level_of
 from rightsize.rules.graph import weight_of as weight_of_permission
+from rightsize.rules.matching import only_reads
 from rightsize.rules.operations import risk_weights
 from rightsize.rules.resource_types import decided_type
 
@@ -104,7 +105,7 @@ def operation_classes(analysis: Analysis) -> pl.DataFrame:
         )
     )
     # As in `profiles`: reads of Resource Manager and what happens above subscriptions need no resource.
-    lists = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & pl.col("log").is_null() & ~endpoint
+    lists = (pl.col("plane") == "control") & only_reads(pl.col("name")) & pl.col("log").is_null() & ~endpoint
     described = described.with_columns(kind=decided_type(described["name"])).with_columns(
         kind=pl.when((pl.col("levels") == "below") & ~lists).then("kind")
     )

@@ -25,6 +25,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.nouns import LAYERS
+from rightsize.rules.matching import only_reads
 from rightsize.rules.operations import LAYER_BITS
 
 PLANES = ("control", "data", "graph", "directory")
@@ -310,7 +311,7 @@ def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
     """Return for each role the layers that it defeats, and the planes on which it does more than read."""
     granted = tenant.operations.join(grants, on=["name", "plane"], how="semi")
     harm = harmful(granted).select("name", "plane", "mask")
-    acting = pl.when(pl.col("plane") == "data").then(DATA).when(~pl.col("name").str.ends_with("/read")).then(CONTROL)
+    acting = pl.when(pl.col("plane") == "data").then(DATA).when(~only_reads(pl.col("name"))).then(CONTROL)
     planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
     masks = (
         grants.filter(~pl.col("conditional"))

@@ -21,7 +21,7 @@ from functools import cache
 import polars as pl
 
 from rightsize.analyze.columns import containing
-from rightsize.analyze.inputs import READ, Inputs, type_acted_on, type_of
+from rightsize.analyze.inputs import Inputs, type_acted_on, type_of
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import Attributed, attribute, granted_in_use
@@ -38,6 +38,7 @@ from rightsize.analyze.verdicts.resource_logs import (
 from rightsize.analyze.verdicts.usage import CALL, observe
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
+from rightsize.rules.matching import only_reads
 from rightsize.rules.tables import rows_of
 
 _REGISTRY = "microsoft.containerregistry/registries"
@@ -255,7 +256,7 @@ def held_by_unnamed(calls: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     reach = tenant.may_reach.rename({"principal_id": "who"})
     own = pairs.join(reach, left_on=["principal_id", "holder"], right_on=["who", "holder"], how="semi")
     may = pl.concat([own, pairs.filter(pl.col("principal_id").is_null())]).select("a", "role", "kind", "reason")
-    changes = tenant.grants.filter((pl.col("plane") == "control") & ~pl.col("name").str.ends_with(READ))
+    changes = tenant.grants.filter((pl.col("plane") == "control") & ~only_reads(pl.col("name")))
     within = _types_around(changes["name"].unique()).join(may.select("kind").unique(), on="kind", how="semi")
     found = may.unique().join(within, on="kind").join(changes, on=["role", "name"])
     spelling = tenant.operations.select("name", spelt="operation").unique("name")

@@ -24,6 +24,7 @@ from rightsize.analyze.verdicts.coverage import CoveredDays
 from rightsize.analyze.verdicts.resource_logs import rules_of
 from rightsize.analyze.window import is_shown
 from rightsize.rbac.text import Folded
+from rightsize.rules.matching import only_reads
 from rightsize.rules.operations import classify, works_without_sign_in
 from rightsize.rules.resource_types import decided_type
 
@@ -172,7 +173,7 @@ def _is_for_want_of_resource() -> pl.Expr:
     is_open = pl.col("verdict").is_in([Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value])
     is_open |= pl.col("reason") == Unused.COVERED_IN_PART.value
     lists = pl.col("rule").is_null() & (pl.col("why") != UnobservableReason.DATA_ENDPOINT.value).fill_null(True)
-    is_read = (pl.col("plane") == "control") & pl.col("name").str.ends_with("/read") & lists
+    is_read = (pl.col("plane") == "control") & only_reads(pl.col("name")) & lists
     return (pl.col("lacking").is_not_null() & is_open & (pl.col("levels") == "below") & ~is_read).fill_null(False)
 
 

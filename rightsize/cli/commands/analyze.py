@@ -18,8 +18,9 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place
-from rightsize.cli.options import AsOf, PlanSigners, WindowOptions
+from rightsize.cli.options import AsOf, PlanSigners
 from rightsize.cli.output import short_name
+from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PLANE_NAMES
 from rightsize.model.progress import counted
 from rightsize.render import summary
@@ -59,14 +60,7 @@ def analyze(
 
     A verdict is used, unused, unobservable or out of coverage; scores are creep and risk.
     """
-    result = analyze_workflow.analyze_store(
-        common.db,
-        as_of=window.as_of,
-        min_window=window.min_window,
-        forget_days=window.forget_days,
-        min_days=window.min_days,
-        by=by.value,
-    )
+    result = analyze_workflow.analyze_store(common.db, window, by=by.value)
     found = result.window
     say(
         f"window {found.first_day} to {found.last_day}, {found.days} days; "
@@ -169,16 +163,15 @@ def report(
     The file needs no network.
     """
     say_place(out, _REPORT)
+    every = {"as_of": as_of, "min_window": min_window, "min_days": min_days, "forget_days": forget_days}
+    given: dict[str, Any] = {name: one for name, one in every.items() if one is not None}
     result = report_workflow.report_store(
         common.db,
         out,
         plan=plan,
         signers=trusted.asked,
         title=title,
-        as_of=as_of,
-        min_window=min_window,
-        forget_days=forget_days,
-        min_days=min_days,
+        asked=WindowOptions(**given) if given else None,
         note=say,
     )
     if result.is_stale:

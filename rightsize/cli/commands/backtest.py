@@ -12,10 +12,11 @@ import typer
 from rightsize.analyze.reasons import SHOWN
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.cli.options import DEFAULT_FORGET_DAYS, AsOf, EmergencyAccess, ForgetDays, MinDays, OutputFormat
+from rightsize.cli.options import AsOf, EmergencyAccess, ForgetDays, MinDays, OutputFormat
 from rightsize.cli.output import show, write
 from rightsize.cli.suite_figures import CALIBRATION, SUITE_COLUMNS, calibrated, describe_scores, percent, show_suite
 from rightsize.model.errors import UsageError
+from rightsize.model.options import DEFAULT_FORGET_DAYS
 from rightsize.propose.core import options as plan_options
 from rightsize.workflow.plan import backtest as workflow
 from rightsize.workflow.suite import run as suites

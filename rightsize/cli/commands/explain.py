@@ -12,8 +12,8 @@ from rightsize.cli.commands.identities import agent_lines
 from rightsize.cli.commands.reach import way_lines
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
-from rightsize.cli.options import WindowOptions
 from rightsize.cli.output import write
+from rightsize.model.options import WindowOptions
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow.answers import explain as workflow
 
@@ -38,15 +38,7 @@ def explain(
 
     That is assignments, use, verdicts and evidence; it is quick after `analyze`.
     """
-    answer = workflow.explain(
-        common.db,
-        principal,
-        as_of=window.as_of,
-        min_window=window.min_window,
-        forget_days=window.forget_days,
-        min_days=window.min_days,
-        note=say,
-    )
+    answer = workflow.explain(common.db, principal, window, note=say)
     if common.is_table:
         write("".join(_lines(answer)))
         common.say_next(common.with_db(_next(answer)))

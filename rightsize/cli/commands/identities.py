@@ -14,8 +14,9 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.cli.options import AsOf, WindowOptions
+from rightsize.cli.options import AsOf
 from rightsize.cli.output import short_name, write
+from rightsize.model.options import WindowOptions
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
 from rightsize.workflow.answers import agents as agents_workflow
@@ -150,14 +151,7 @@ def jobs(
 
     Each job has its holders, and what all, most and few of them do.
     """
-    found = jobs_workflow.find_jobs(
-        common.db,
-        as_of=window.as_of,
-        min_window=window.min_window,
-        forget_days=window.forget_days,
-        min_days=window.min_days,
-        note=say,
-    )
+    found = jobs_workflow.find_jobs(common.db, window, note=say)
     if job is not None:
         _show_job(found.one(job), common)
         return

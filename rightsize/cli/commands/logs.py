@@ -12,9 +12,9 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.cli.options import DEFAULT_FORGET_DAYS, AsOf, ForgetDays, MinDays, WholeWindow
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
+from rightsize.model.options import WholeWindowOptions
 from rightsize.render.escape import for_terminal
 from rightsize.render.sentences import price_text, volume_text
 from rightsize.workflow.answers import logs as workflow
@@ -71,11 +71,8 @@ def logs(
         Path | None,
         typer.Option("--bicep", help="Write the diagnostic settings into this folder.", show_default=False),
     ] = None,
-    as_of: AsOf = None,
-    min_window: WholeWindow = 90,
-    min_days: MinDays = None,
-    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
     *,
+    window: WholeWindowOptions,
     common: Common,
 ) -> None:
     """Show which missing logs and listings would decide most.
@@ -88,10 +85,7 @@ def logs(
         raise UsageError(f"`--budget {budget}` is not an amount from 0 up")
     result = workflow.find_missing(
         common.db,
-        as_of=as_of,
-        min_window=min_window,
-        forget_days=forget_days,
-        min_days=min_days,
+        window,
         prices=prices,
         plan=plan,
         region=region,

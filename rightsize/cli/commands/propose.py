@@ -13,15 +13,9 @@ from rightsize.analyze.lacks import note_of
 from rightsize.analyze.reasons import sentence
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place
-from rightsize.cli.options import (
-    DEFAULT_PLAN,
-    DEFAULT_ROLE_WORTH,
-    EmergencyAccess,
-    OutputFormat,
-    PlanSigners,
-    WindowOptions,
-)
+from rightsize.cli.options import DEFAULT_PLAN, OutputFormat, PlanSigners
 from rightsize.cli.output import copy_file, short_name, write
+from rightsize.model.options import PlanChoices
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import total_excess
 from rightsize.propose.core import options as plan_options
@@ -56,23 +50,6 @@ _QUESTIONS = 12
 BRIEF = ("id", "share", "breaks", "change", "assignment")
 
 
-class ReadsChoice(StrEnum):
-    """The reading part of today's grant that stays."""
-
-    NONE = "none"
-    SIBLING = "sibling"
-    NAMESPACE = "namespace"
-    ALL = "all"
-
-
-class UnobservableChoice(StrEnum):
-    """The operations that no log can show, besides reads and linked checks, that stay."""
-
-    KEEP = "keep"
-    TOUCHED = "touched"
-    DROP = "drop"
-
-
 class FormChoice(StrEnum):
     """A further form of a plan: its roles and assignments, or a comment on a pull request."""
 
@@ -83,94 +60,17 @@ class FormChoice(StrEnum):
 
 @command(rows=True)
 def propose(
+    *,
     out: Annotated[
         Path, typer.Option("--out", help="The plan folder; earlier files of rightsize are replaced.")
     ] = DEFAULT_PLAN,
-    reads: Annotated[
-        ReadsChoice,
-        typer.Option("--reads", help="Which reads of Azure and of the directory stay; no log shows them."),
-    ] = ReadsChoice.ALL,
-    unobservable: Annotated[
-        UnobservableChoice,
-        typer.Option(
-            "--unobservable",
-            help="Which other operations stay that no log can show: all (keep); data actions, and what is on resource "
-            "types that the holder used (touched); none (drop).",
-        ),
-    ] = UnobservableChoice.TOUCHED,
-    max_break: Annotated[
-        float | None,
-        typer.Option(
-            "--max-break",
-            min=0,
-            max=1,
-            help="Keep an assignment if the upper bound of the chance that its change breaks something within 30 days "
-            "is above this.",
-        ),
-    ] = None,
-    roles: Annotated[
-        str,
-        typer.Option(
-            "--roles",
-            "--max-custom-roles",
-            metavar="auto|max|N",
-            help="Number of new custom roles: those worth a role (auto), those of all jobs (max), or at most N; fewer "
-            "leave more excess.",
-        ),
-    ] = "auto",
-    role_worth: Annotated[
-        int,
-        typer.Option(
-            "--role-worth",
-            min=0,
-            metavar="N",
-            help="With `--roles auto`: the live excess that a new role has to save over all its holders.",
-        ),
-    ] = DEFAULT_ROLE_WORTH,
-    split_groups: Annotated[
-        bool,
-        typer.Option(
-            "--split-groups",
-            help="Give operations that only few members of a group use to these members, not to the group.",
-        ),
-    ] = False,
+    asked: PlanChoices,
     previous: Annotated[
         Path | None,
         typer.Option(
             "--previous",
             metavar="PLAN",
             help="An earlier plan folder. Its new roles stay while each saves half of what a new one has to save.",
-        ),
-    ] = None,
-    grace_days: Annotated[
-        int,
-        typer.Option(
-            "--grace-days",
-            min=0,
-            help="Keep what was created within the last N days, and always what was created within the window.",
-        ),
-    ] = 14,
-    standing_hours: Annotated[
-        float,
-        typer.Option(
-            "--standing-hours",
-            min=0,
-            max=744,
-            help="Make changes by people eligible if their access is used fewer hours a month; 0 for never.",
-        ),
-    ] = 0.0,
-    separate_layers: Annotated[
-        bool,
-        typer.Option(
-            "--separate-layers",
-            help="Split roles by layer of defence for principals that could defeat several layers of a subscription.",
-        ),
-    ] = False,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--exclude",
-            help="Leave this alone: a principal, a scope or a role, by id or as tables print it. Repeatable.",
         ),
     ] = None,
     exclude_from: Annotated[
@@ -182,13 +82,6 @@ def propose(
             "owner and last day. Repeatable.",
         ),
     ] = None,
-    standby: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--standby", help="A scope that waits for a failure elsewhere: what does not exist there stays. Repeatable."
-        ),
-    ] = None,
-    emergency_access: EmergencyAccess = None,
     forms: Annotated[
         list[FormChoice] | None,
         typer.Option(
@@ -200,8 +93,6 @@ def propose(
         Path | None,
         typer.Option("--review", help="File of decisions, from `rightsize review`: rejected changes are not made."),
     ] = None,
-    *,
-    window: WindowOptions,
     trusted: PlanSigners,
     common: Common,
 ) -> None:
@@ -209,27 +100,10 @@ def propose(
 
     They would have allowed the observed use; the plan has the proof.
     """
-    options = plan_options.PlanOptions(
-        reads=plan_options.Reads(reads.value),
-        unobservable=plan_options.Unobservable(unobservable.value),
-        roles=roles,
-        role_worth=role_worth,
-        previous=tuple(plan_folder.read_plan_folder(previous, trusted.asked).roles.values())
-        if previous is not None
-        else (),
-        max_break=max_break,
-        min_window=window.min_window,
-        min_days=window.min_days,
-        forget_days=window.forget_days,
-        grace_days=grace_days,
-        split_groups=split_groups,
-        standing_hours=standing_hours,
-        separate_layers=separate_layers,
-        exclude=tuple(exclude or ()),
-        exclusions=tuple(entry for path in exclude_from or () for entry in exclusions.read_exclusion_file(path)),
-        emergency_access=tuple(emergency_access or ()),
-        standby=tuple(standby or ()),
-        as_of=window.as_of,
+    options = plan_options.PlanOptions.of(
+        asked,
+        plan_folder.read_plan_folder(previous, trusted.asked).roles.values() if previous is not None else (),
+        (entry for path in exclude_from or () for entry in exclusions.read_exclusion_file(path)),
     )
     say_place(out, DEFAULT_PLAN)
     result = workflow.propose_plan(common.db, options, out, forms=[form.value for form in forms or ()], review=review)

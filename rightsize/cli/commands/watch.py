@@ -16,7 +16,6 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.commands.collect import SourceOptions
 from rightsize.cli.narration import complain, say
 from rightsize.cli.options import (
-    DEFAULT_FORGET_DAYS,
     ForgetDays,
     MinDays,
     OutputFormat,
@@ -27,6 +26,7 @@ from rightsize.cli.options import (
 from rightsize.cli.output import show, write
 from rightsize.guard.watch import conclude, containment, run
 from rightsize.model.errors import RightsizeError, UsageError
+from rightsize.model.options import DEFAULT_FORGET_DAYS
 from rightsize.render import watch as watch_lines
 from rightsize.workflow.data import collect as collecting
 

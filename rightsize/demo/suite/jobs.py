@@ -57,14 +57,12 @@ class Job:
     """A kind of work: who does it, which roles its holders have in real tenants, and what they need.
 
     Attributes:
-        name: Its name.
         family: The family of resources that it works on.
         kind: Whether a user, an application or a managed identity does it.
         broad: The broad role that covers all its needs but data actions.
         narrow: A narrower built-in role that some holders have instead; empty for none.
         data: A role with data actions that its holders have besides; empty for none.
         weight: Its number of holders in the smallest tenant; 0 where the tenant draws it.
-        needs: Its needs.
         logged: The chance, of a thousand, that a holder has one of its logged needs.
     """
 

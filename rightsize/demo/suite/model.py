@@ -50,7 +50,6 @@ class SuiteCatalogue:
 
     Attributes:
         operations: (operation, is a data action: true, false, or None where no source says it; the source), sorted.
-        roles: The built-in roles by name.
     """
 
     operations: tuple[tuple[str, bool | None, str | None], ...]
@@ -257,7 +256,6 @@ class Shape:
     """The size of a tenant.
 
     Attributes:
-        name: Its name.
         subscriptions: (name, management group or empty, families) of each subscription.
         rounds: Number of rounds of jobs.
         size: The column of `bystanders.csv` with the numbers of those without a job.

@@ -23,7 +23,7 @@ from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import analyse
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window, choose_window, shortfall
+from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window, shortfall
 from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
 from rightsize.guard.watch.changes import Names, Origin, no_changes, note_change
@@ -43,6 +43,7 @@ from rightsize.guard.watch.state import CONCLUDED, LISTED, privileged_roles, sta
 from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.options import DEFAULT_FORGET_DAYS, WindowOptions
 from rightsize.rbac.text import Folded, fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import (
@@ -325,9 +326,11 @@ def _conclude_all(
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
-        span = question.min_window, question.forget_days, question.min_days
-        analysis = analyse(inputs, choose_window(inputs, as_of, *span))
-        judged = judge_planes(table_of, as_of, *span)
+        asked = WindowOptions(
+            as_of=as_of, min_window=question.min_window, forget_days=question.forget_days, min_days=question.min_days
+        )
+        analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
+        judged = judge_planes(table_of, asked)
         planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)

@@ -13,16 +13,18 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.columns import folded
+from rightsize.analyze.principals import emergency_accounts
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
+from rightsize.model.options import Reads
+from rightsize.model.options import Unobservable as Unseen
 from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.tables import Holders
-from rightsize.propose.core.options import PlanOptions, Reads, price_list
-from rightsize.propose.core.options import Unobservable as Unseen
-from rightsize.rbac.expand import entity_of, is_read
+from rightsize.propose.core.options import PlanOptions, price_list
+from rightsize.rbac.expand import entity_of, is_directory_read
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import is_job_read, roles_that, side_actions
-from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.rules.operations import first_party_tenants
 from rightsize.rules.resource_types import is_for_recovery
 
 REASONS = {
@@ -56,7 +58,6 @@ class DirectoryAssignmentCase:
     """One directory role assignment with its actions by decision.
 
     Attributes:
-        a: Its number.
         row: Its row of `tables.assignments`.
         holder_type: User, Group, ServicePrincipal or ManagedIdentity; empty where it is unknown.
         used: The actions by which its use was allowed, folded.
@@ -103,7 +104,7 @@ class DirectoryAssignmentCase:
     @property
     def reads(self) -> frozenset[str]:
         """The reads that stay though no log shows them."""
-        return frozenset(name for name in self.kept if is_read(name)) - self.firm
+        return frozenset(name for name in self.kept if is_directory_read(name)) - self.firm
 
     @property
     def unlogged(self) -> frozenset[str]:
@@ -119,7 +120,7 @@ class DirectoryAssignmentCase:
     @property
     def is_judged(self) -> bool:
         """Whether a log would have shown at least one change that it was not used for."""
-        return any(reason in SHOWN and not is_read(name) for name, reason in self.gone.items())
+        return any(reason in SHOWN and not is_directory_read(name) for name, reason in self.gone.items())
 
 
 def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holders) -> list[DirectoryAssignmentCase]:
@@ -135,7 +136,7 @@ def read_cases(analysis: DirectoryAnalysis, options: PlanOptions, holders: Holde
     seen = pl.concat([rows.select("a", "place", "scope", "way") for rows in (analysis.earlier, analysis.used)])
     for a, place, scope, way in seen.iter_rows():
         places.setdefault(a, {})[place] = scope
-        if not is_read(way):
+        if not is_directory_read(way):
             written.setdefault(a, set()).add(place)
     found = []
     for row in tables.assignments.iter_rows(named=True):
@@ -197,7 +198,7 @@ def _word_of(
         return "firm"
     if verdict != Verdict.UNOBSERVABLE.value:
         return ""
-    if reason == UnobservableReason.DIRECTORY_READ.value or is_read(name):
+    if reason == UnobservableReason.DIRECTORY_READ.value or is_directory_read(name):
         return "read" if keeps_read(name, options.reads, touched) else ""
     if options.unobservable is Unseen.DROP:
         return ""
@@ -235,7 +236,7 @@ def price_reads(
         if case.left:
             continue
         everybody = default if case.holder in holders.members else frozenset()
-        unseen = [name for name in case.unlogged - everybody if is_read(name)]
+        unseen = [name for name in case.unlogged - everybody if is_directory_read(name)]
         entities = touched.get(case.holder, frozenset())
         for choice in Reads:
             kept = [name for name in unseen if keeps_read(name, choice, entities)]
@@ -294,7 +295,7 @@ def _wholes(analysis: DirectoryAnalysis) -> set[int]:
 
 def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
     """Return the names, kind and age of each principal, and whether it is synced, first-party or for emergencies."""
-    names = [folded(pl.col(column)).fill_null("") for column in ("display_name", "user_principal_name")]
+    emergency = folded(emergency_accounts(analysis.tables.inputs))
     tenants = list(first_party_tenants())
     return analysis.tables.inputs.principals.select(
         "display_name",
@@ -303,8 +304,7 @@ def _holders(analysis: DirectoryAnalysis) -> pl.DataFrame:
         app_id="app_id",
         kind="principal_type",
         made_on="created_on",
-        emergency=pl.any_horizontal(is_emergency_name(name) for name in names)
-        & (pl.col("principal_type") == "User").fill_null(False),
+        emergency=folded(pl.col("principal_id")).is_in(emergency.implode()),
         synced=pl.col("is_synced").fill_null(False),
         first_party=folded(pl.col("owner_tenant_id")).is_in(tenants).fill_null(False),
         # People are called Dr., too.

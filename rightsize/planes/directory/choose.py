@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, REMOVE, ProposalKind
 from rightsize.planes.directory.cases import DirectoryAssignmentCase
 from rightsize.planes.directory.tables import BoundReach, DirectoryTables
-from rightsize.rbac.expand import entity_of, is_read
+from rightsize.rbac.expand import entity_of, is_directory_read
 from rightsize.rules.directory import (
     bound_actions,
     contained_roles,
@@ -43,7 +43,6 @@ class DirectoryRoleCatalog:
 
     Attributes:
         allows: The folded actions of each role, without those that are allowed on some objects only.
-        names: The names of the roles.
         built_in: The built-in roles that may replace others.
         weights: The weight of each action.
         spelt: Each action as roles write it.
@@ -141,7 +140,7 @@ def read_catalogue(tables: DirectoryTables) -> DirectoryRoleCatalog:
     for role, name, conditional in tables.grants.iter_rows():
         if not conditional:
             allows[role].add(name)
-        if role in roles_that("default_member") and is_read(name):
+        if role in roles_that("default_member") and is_directory_read(name):
             everybody.add(name)
     not_for_use = roles_that("not_for_use") | roles_that("by_the_service") | roles_that("default_member")
     usable = {
@@ -189,7 +188,7 @@ class _Chooser:
         self._default = catalogue.default if room.is_member else frozenset()
         self._own = catalogue.allows.get(case.role, frozenset()) | case.used
         self._today = allowed_today(case, catalogue, self._default)
-        firm_reads = frozenset(name for name in case.firm if is_read(name))
+        firm_reads = frozenset(name for name in case.firm if is_directory_read(name))
         self._must = (case.firm - firm_reads) | case.hard
         # A guest or a workload may hold a role only to read what everybody else may read.
         plain = frozenset() if room.is_member else case.reads & catalogue.default
@@ -213,7 +212,7 @@ class _Chooser:
         services = {name for name in case.hard if not _is_of_tenant(name)}
         unsure = "services" if services else "workload" if case.hard else ""
         if not case.is_judged and not room.drops_unobservable:
-            reads = all(is_read(name) or name in side_actions() for name in (*case.kept, *case.gone))
+            reads = all(is_directory_read(name) or name in side_actions() for name in (*case.kept, *case.gone))
             return self._keep("only_reads" if reads else unsure or "unlogged")
         if case.row["state"] == "eligible":
             return self._keep("activated_idle")
@@ -236,7 +235,7 @@ class _Chooser:
         if not room.no_custom and (custom := self._custom()) is not None:
             return custom
         services = any(not _is_of_tenant(name) for name in case.hard)
-        seen = bool(case.used) and (case.is_judged or any(not is_read(name) for name in case.used))
+        seen = bool(case.used) and (case.is_judged or any(not is_directory_read(name) for name in case.used))
         if room.may_sleep and seen and (room.is_privileged or not services):
             if room.is_privileged and (split := self._split()) is not None:
                 return split
@@ -319,7 +318,7 @@ class _Chooser:
 
     def _split(self) -> DirectoryChoice | None:
         """Return roles for what was used, beside which today's role becomes eligible."""
-        used = frozenset(name for name in self._case.firm if not is_read(name)) - self._default
+        used = frozenset(name for name in self._case.firm if not is_directory_read(name)) - self._default
         reads = (self._case.firm - used) - self._default
         roles = self._cover(used, self._usable())
         if used and not roles:

@@ -36,7 +36,7 @@ from rightsize.planes.directory.frames import (
     verdict_rows,
 )
 from rightsize.planes.directory.tables import DirectoryTables, rebuild_activations, use_of_activations, ways_to
-from rightsize.rbac.expand import is_of_directory, is_read
+from rightsize.rbac.expand import is_directory_read, is_of_directory
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import logged_actions
 
@@ -300,7 +300,7 @@ def _observable(tables: DirectoryTables) -> pl.DataFrame:
             else UnobservableReason.OTHER_SERVICE.value
             if not is_of_directory(name)
             else UnobservableReason.DIRECTORY_READ.value
-            if is_read(name)
+            if is_directory_read(name)
             else UnobservableReason.NOT_KNOWN_TO_BE_LOGGED.value
         )
         rows.append((name, why))

@@ -25,6 +25,7 @@ from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import days_missing
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.options import Unobservable as Unseen
 from rightsize.model.plan import (
     BUILTIN,
     KEEP,
@@ -51,10 +52,9 @@ from rightsize.planes.directory.reasons import asked_of, lost_by, place_word, qu
 from rightsize.planes.directory.tables import DirectoryTables, Holders, read_bound_reach, read_holders
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.core.options import Unobservable as Unseen
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.expand import is_read
+from rightsize.rbac.expand import is_directory_read
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.attacks import gives_away
 
@@ -78,7 +78,7 @@ def case_bounds(
     used = analysis.used.select("a", *_CALL, "way").join(
         units.select(pl.col("a").cast(analysis.used.schema["a"]), *KEY), on="a"
     )
-    changes = used.filter(~pl.col("way").is_in([one for one in used["way"].unique() if is_read(one)]))
+    changes = used.filter(~pl.col("way").is_in([one for one in used["way"].unique() if is_directory_read(one)]))
     novelty = [*KEY, "way", "place"]
     numbers = changes.select(novelty).unique().sort(novelty).with_row_index("novelty")
     seen = (
@@ -352,7 +352,7 @@ def _prove(
     if kind.keeps or kind.makes_eligible:
         return Proof(used_subset=True, granted_superset=True)
     needed = (case.used | case.earlier) - default
-    changed = {name for name in needed if not is_read(name)}
+    changed = {name for name in needed if not is_directory_read(name)}
     missing = sorted(
         (changed - choice.actions) | ((needed - changed) - choice.reads if choice.place else needed - choice.allowed)
     )

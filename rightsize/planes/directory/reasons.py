@@ -9,7 +9,7 @@ from rightsize.model.plan import BUILTIN, NARROW_SCOPE, Advice
 from rightsize.model.progress import counted
 from rightsize.planes.directory.cases import REASONS, DirectoryAssignmentCase
 from rightsize.planes.directory.choose import WHY_KEPT, DirectoryChoice, DirectoryRoleCatalog
-from rightsize.rbac.expand import is_read, patterns_of
+from rightsize.rbac.expand import is_directory_read, patterns_of
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rules.directory import side_actions
 
@@ -130,7 +130,7 @@ def _lost_words(lost: Mapping[str, str]) -> str:
 
 def _classes(names: Mapping[str, str]) -> str:
     """Return how many actions are reads, support tickets and the like, and others."""
-    reads = sum(1 for name in names if is_read(name))
+    reads = sum(1 for name in names if is_directory_read(name))
     side = sum(1 for name in names if name in side_actions())
     other = len(names) - reads - side
     words = [(reads, "read"), (other, "unlogged change")]
@@ -156,7 +156,7 @@ def question(
             f"({_classes(lost)}){such}: ask its holder what it needs",
         )
         return
-    others = {one for one in case.kept if not one.startswith("microsoft.directory/") and not is_read(one)}
+    others = {one for one in case.kept if not one.startswith("microsoft.directory/") and not is_directory_read(one)}
     others -= side_actions()
     if choice.kind.keeps and others and len(case.used) < len(others):
         services = sorted({catalogue.spelt[one].partition("/")[0].removeprefix("microsoft.") for one in others})

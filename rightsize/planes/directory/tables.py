@@ -28,7 +28,8 @@ from rightsize.analyze.verdicts.activations import (
 )
 from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.analyze.verdicts.usage import activation_table
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import Window, choose_window
+from rightsize.model.options import WindowOptions
 from rightsize.rbac.expand import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, bound_kinds, bound_reach, logged_actions, weight_of
@@ -104,26 +105,21 @@ def _units(members: pl.DataFrame, listings: pl.DataFrame) -> pl.DataFrame:
     return known.join(found, on="unit", how="left").unique().sort("unit", "member_id")
 
 
-def directory_window(
-    tables: DirectoryTables,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day that the audit log covers or shows.
+def directory_window(tables: DirectoryTables, asked: WindowOptions) -> Window:
+    """Return the window; without `as_of` it ends with the newest day that the audit log covers or shows.
 
     Where it does neither, the window is that of Azure RBAC.
     """
     seen = (tables.coverage["day"].max(), tables.days.filter(~pl.col("by_graph"))["day"].max())
     newest = next((day for day in seen if isinstance(day, dt.date)), None)
+    as_of = asked.as_of
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
     inputs = tables.inputs
     if not tables.coverage.is_empty():
         log = tables.coverage.select("day", source=pl.lit(AUDIT_LOG), scope=pl.lit("/"), state=pl.lit("observed"))
         inputs = Inputs.of(coverage=log)
-    return choose_window(inputs, as_of, days, forget_days, min_days)
+    return choose_window(inputs, as_of, *asked.span)
 
 
 def _roles(table: pl.DataFrame) -> pl.DataFrame:

@@ -21,7 +21,8 @@ import polars as pl
 from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, administrative, choose_window
+from rightsize.analyze.window import Window, administrative, choose_window
+from rightsize.model.options import WindowOptions
 from rightsize.rbac.text import Folded
 from rightsize.rules.trust import Comparison, TrustedSubject
 
@@ -47,11 +48,8 @@ class Credential:
         principal_name: The display name of that principal.
         principal_created: When the principal was created.
         app_id: Application id of the principal.
-        issuer: The issuer.
         subject: The subject or the expression; None where the export does not show it.
         is_expression: Whether the subject is an expression.
-        audiences: The audiences.
-        description: The description.
         language_version: Version of the language of the expression.
         single_tenant: Whether only this tenant has sign-ins by it.
         logs: The kinds of sign-in that would show its use.
@@ -133,21 +131,16 @@ class TrustTables:
         return not self.credentials
 
 
-def trust_window(
-    tables: TrustTables,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day of the sign-in logs of workloads."""
+def trust_window(tables: TrustTables, asked: WindowOptions) -> Window:
+    """Return the window; without `as_of` it ends with the newest day of the sign-in logs of workloads."""
     log = tables.covered.select("day").unique()
     days_seen = (log["day"].max(), tables.sign_ins["day"].max())
     newest = max((day for day in days_seen if isinstance(day, dt.date)), default=None)
+    as_of = asked.as_of
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
     rows = log.with_columns(source=pl.lit("workload_sign_ins"), scope=pl.lit("/"), state=pl.lit("observed"))
-    return choose_window(Inputs.of(coverage=rows), as_of, days, forget_days, min_days)
+    return choose_window(Inputs.of(coverage=rows), as_of, *asked.span)
 
 
 def grant_of_credential() -> pl.Expr:
@@ -221,7 +214,6 @@ class ObservedSubject:
     """A subject that presented a token by a credential, as the logs of its runs say.
 
     Attributes:
-        subject: The subject.
         days: The days on which it did.
         last_seen: The last time.
         runs: Names of a few of its runs.
@@ -238,9 +230,6 @@ class CredentialVerdict:
     """The verdict on one credential.
 
     Attributes:
-        credential: The credential.
-        trusts: What its subject is.
-        verdict: The verdict.
         reason: Why, as a word of `reasons`.
         covered_days: The days of the window that the logs cover, where the verdict rests on a part of them.
         use: The sign-ins of the window.

@@ -47,7 +47,6 @@ class _Question:
         apis: The number of APIs that its inheritable permissions name.
         mode: `allAllowed` or `enumerated`.
         holder: The principal of the blueprint.
-        agents: Its agents.
         used: The inherited permissions that their requests used, each with the agents that used it.
         needs: For each need of these requests the permissions that meet it after the plan.
         undecided: The inherited permissions whose use by agents no log decides.

@@ -184,7 +184,6 @@ class GraphVerdicts:
     """The verdict on one permission of a case.
 
     Attributes:
-        verdict: The verdict.
         reason: Why.
         operations: The requests that it is credited with, or that leave it open, sorted.
         seen: The requests that it is credited with, together; None where there are none.

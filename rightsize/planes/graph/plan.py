@@ -12,6 +12,7 @@ from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.model.errors import InternalError
+from rightsize.model.options import Unobservable
 from rightsize.model.plan import (
     BUILTIN,
     KEEP,
@@ -36,7 +37,7 @@ from rightsize.planes.graph.inheritance import (
 )
 from rightsize.planes.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
-from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS
 from rightsize.rbac.text import fold

@@ -14,13 +14,13 @@ from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence
 from rightsize.mining.bitsets import union
+from rightsize.model.options import Unobservable
 from rightsize.model.plan import MAKE_ELIGIBLE, Growth, PlannedAssignment, Proof, Proposal
 from rightsize.model.plan_file import BEFORE, WINDOW
 from rightsize.model.progress import through
 from rightsize.propose.assembly.advice import AbsenceProofs, Adviser, describe_enough
 from rightsize.propose.assembly.plan_proof import role_id_of
 from rightsize.propose.core.operation_sets import OperationIndex
-from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import RoleBook, RoleChoice
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.drafts.demands import DemandInput, activation_evidence, demands_of, privileged_evidence

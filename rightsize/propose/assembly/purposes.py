@@ -67,7 +67,6 @@ class RoleUse:
 
     Attributes:
         strings: The operations and patterns of the role.
-        used: The operations that were used.
         risky: The risky operations that it grants, each with its kind, as `needs.risky_changes` has them.
     """
 

@@ -23,10 +23,11 @@ from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.options import Reads, Unobservable
 from rightsize.propose.assembly.assemble import gone_of, not_touched
 from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
-from rightsize.propose.core.options import Reads, Unobservable, price_list
+from rightsize.propose.core.options import price_list
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, reading_parts, strings_of
 from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach

@@ -28,9 +28,6 @@ class KnownRole:
     """A role definition of the tenant.
 
     Attributes:
-        role_definition_id: Its folded id.
-        role_name: Its name.
-        blocks: Its permission blocks.
         granted: The operations that it grants without a condition, as a set, by the reading `MOST`.
         is_builtin: Whether it is a built-in role.
         is_conditional: Whether one of its blocks has a condition.

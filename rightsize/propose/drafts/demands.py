@@ -30,7 +30,6 @@ class DemandInput:
     """The roles, and the rules that divide one need into parts with assignments of their own.
 
     Attributes:
-        book: The roles.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         singled: The operations that single members of a group may get instead of the group.
         companions: Returns which of some operations (the second argument) some changes (the first) bring along.

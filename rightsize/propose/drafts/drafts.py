@@ -98,7 +98,6 @@ class StayingInput:
     Attributes:
         subjects: Today's assignments.
         left_alone: Those that are not narrowed.
-        evidence: The evidence on each.
         reader: The reader of needs by the options.
     """
 

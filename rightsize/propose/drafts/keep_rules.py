@@ -17,7 +17,7 @@ import polars as pl
 
 from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.principals import PolicyNeed, classify_holders, read_policy_needs
+from rightsize.analyze.principals import PolicyNeed, classify_holders, emergency_accounts, read_policy_needs
 from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.analyze.verdicts.coverage import COVERED, control_states, described_principals, groups_with_known_members
 from rightsize.analyze.verdicts.judge import Analysis
@@ -25,7 +25,7 @@ from rightsize.propose.core.options import Exclusion, PlanOptions, place_named, 
 from rightsize.propose.core.scopes import anchor_of, is_below
 from rightsize.propose.needs.assignments import KEY, Key
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import first_party_tenants, is_emergency_name, recovery_roles
+from rightsize.rules.operations import first_party_tenants, recovery_roles
 
 _RECOVERY_MARKS = (
     "/providers/microsoft.recoveryservices/",
@@ -128,17 +128,7 @@ class _Rules:
         for one in sorted(set(options.exclusions)):
             if one.holds(self.analysis.window):
                 yield pl.lit(f"excluded: {one}"), self._is_excluded(one, rows)
-        is_emergency = pl.any_horizontal(
-            _named(options.emergency_access),
-            *(
-                is_emergency_name(folded(pl.col(name)).fill_null(""))
-                for name in ("display_name", "user_principal_name")
-            ),
-        )
-        found = principals.filter(is_emergency)["principal_id"]
-        # If a group has such a name or is listed, its members count as emergency access accounts, whatever their names.
-        members = self.inputs.group_closure.filter(pl.col("group_id").is_in(found.implode()))["member_id"]
-        emergency = pl.concat([found, members]).unique()
+        emergency = emergency_accounts(self.inputs, _named(options.emergency_access))
         yield pl.lit("emergency_access"), self._holds(emergency) | _has_id(options.emergency_access)
         first_party = principals.filter(pl.col("owner_tenant_id").is_in(first_party_tenants()))["principal_id"]
         yield pl.lit("first_party"), self._holds(first_party)

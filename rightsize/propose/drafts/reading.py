@@ -50,7 +50,6 @@ class TodaysAccess:
 
     Attributes:
         subjects: The assignments, sorted by id and state.
-        book: The roles.
         orphans: Assignments whose holder is proved to be deleted.
         containers: For each assignment that other assignments contain, those other assignments.
         spelling: Folded scope to the scope as it is spelled.
@@ -108,11 +107,8 @@ class TenantReading:
         analysis: The verdicts.
         today: Today's assignments and roles.
         use: The use, in columns.
-        evidence: The evidence on each assignment.
         parts: The assignments that can be decided in parts, since the subscriptions below them differ in coverage.
         checks: The evidence on linked checks that no rule pairs with a write.
-        weights: The weights of access.
-        risky: The risky changes.
     """
 
     inputs: Inputs

@@ -23,8 +23,9 @@ from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused,
 from rightsize.analyze.verdicts.absence import shown_types
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import bits_of, union
+from rightsize.model.options import Reads, Unobservable
 from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, met
 from rightsize.propose.core.scopes import group_at_least

@@ -21,8 +21,9 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.mining.bitsets import union
+from rightsize.model.options import Reads, Unobservable
 from rightsize.propose.core.operation_sets import OperationIndex
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject, Use, masks_of
 from rightsize.propose.needs.grant_requests import is_at_or_below

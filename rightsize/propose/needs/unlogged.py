@@ -40,8 +40,8 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.options import Reads
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
-from rightsize.propose.core.options import Reads
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, met, reading_parts
 from rightsize.propose.needs.assignments import KEY, Key, Use, masks_of

@@ -31,7 +31,6 @@ class BreakBounds:
     Attributes:
         by_logs: What the days of the window say.
         by_arrival: What types that come to a scope add, where operations on absent types are granted.
-        book: The roles.
         singled: By assignment and scope, the operations that single members of a group get instead of the group.
     """
 

@@ -17,8 +17,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.mining.bitsets import union
+from rightsize.model.options import Unobservable
 from rightsize.model.progress import step
-from rightsize.propose.core.options import Unobservable
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.drafts.demands import demands_of
 from rightsize.propose.drafts.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles

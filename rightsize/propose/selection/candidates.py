@@ -27,7 +27,6 @@ class Atoms:
     """The numbering of operations and pattern parts that translates between needs and sets of atoms.
 
     Attributes:
-        book: The roles.
         parts: The pattern parts that occur in needs, sorted; part `i` has the bit `width + i`.
         width: The number of operations in the index.
     """
@@ -105,7 +104,6 @@ class Existing:
 
     Attributes:
         kind: `own` for one of the roles that are replaced, `builtin` or `custom` for another.
-        role: The role.
         atoms: The atoms that it grants.
         spare: The operations that it grants beyond the need.
     """
@@ -125,7 +123,6 @@ class CandidateIndex:
     """An index of candidate roles by scope and by the ceiling of today's roles.
 
     Attributes:
-        book: The roles.
         atoms: The numbering of operations and patterns.
         tree: Management groups and subscriptions.
     """

@@ -16,8 +16,8 @@ from itertools import takewhile
 from rightsize.analyze.columns import ROOT
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.mining.programs import covers, smallest_cover
+from rightsize.model.options import MAX
 from rightsize.propose.core.operation_sets import Interner
-from rightsize.propose.core.options import MAX
 from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.jobs import Job, Sort

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.propose.core.options import MAX
+from rightsize.model.options import MAX
 from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleChoice, RoleSaving, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex

@@ -52,7 +52,6 @@ class NewRoles:
     """The new roles of a plan.
 
     Attributes:
-        definitions: The role definitions by id.
         placed: The role id for (key of the new role, subscription or management group).
         slugs: The base name of each role's files, by id; empty until the roles have names.
     """

@@ -18,8 +18,9 @@ import polars as pl
 
 from rightsize.analyze.columns import ScopeTree
 from rightsize.mining.bitsets import mask_of, union
+from rightsize.model.options import AUTO
 from rightsize.propose.core.operation_sets import cells, risky
-from rightsize.propose.core.options import AUTO, PlanOptions
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
 from rightsize.propose.core.role_patterns import RoleRoom
 from rightsize.propose.drafts.demands import DemandInput, state_of
@@ -54,10 +55,8 @@ class Terms:
     Attributes:
         subjects: Today's assignments, by key.
         demands: The rules that divide their needs into parts, with the roles and what changes bring along.
-        weights: The weights of access.
         tree: Management groups and subscriptions.
         room: The limit on new roles.
-        options: The options.
         jobs: The jobs of the tenant.
         latent: By assignment of today, the operations on types of which there is no resource.
         active: The folded principals of which a log shows any call.

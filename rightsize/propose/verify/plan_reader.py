@@ -57,8 +57,6 @@ class WrittenProposal:
     """The fields of a written proposal that its proof needs. Ids are folded, except `id`.
 
     Attributes:
-        id: Its id.
-        kind: Its kind.
         replaces: The assignments that it replaces or keeps.
         state: Their state, or None where the proposal does not say it.
         assignments: The assignments that take their place.

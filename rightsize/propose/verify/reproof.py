@@ -42,7 +42,6 @@ class ProofContext:
     """A plan together with the tenant of today.
 
     Attributes:
-        plan: The plan.
         inputs: The tables.
         tenant: The memberships and the tree of scopes.
         within: The roles of the tenant and the new roles of the plan, and whether they contain each other.

@@ -60,7 +60,6 @@ class Totals:
 
     Attributes:
         states: Number of proposals in each state, of all planes.
-        excess_today: Excess of today.
         excess_accepted: Excess after the accepted proposals are carried out.
         excess_all: Excess after all proposals that are not rejected are carried out.
         roles: Number of new roles that the accepted proposals need.

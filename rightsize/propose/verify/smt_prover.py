@@ -99,7 +99,6 @@ class Certificate:
 
     Attributes:
         prover: Name and version of the solver.
-        claims: The number of claims.
         agreed: The number of claims on which the solver agrees.
         disagreements: Those on which it does not.
         undecided: In words, the claims that it could not decide within `MOST_STEPS`.

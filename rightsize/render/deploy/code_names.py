@@ -38,7 +38,6 @@ class CodeNames:
     Attributes:
         files: The name of the file of each assigned role by its GUID, without an ending.
         roles: The name of each role by its GUID.
-        assignments: The name of each assignment by its id.
         variables: Subscriptions, management groups and holders by their folded ids, sorted by name.
     """
 

@@ -29,11 +29,9 @@ class Made:
     """A role assignment that a deployment makes.
 
     Attributes:
-        scope: Its scope.
         id: Its GUID, derived from all of its properties.
         role: GUID of its role; `role_path` is the id of the role in the assignment.
         principal_id: Its holder, with the `principal_type` that Resource Manager uses.
-        condition: Its condition.
         description: Its description, which names the proposal.
     """
 
@@ -107,7 +105,6 @@ class Replaced:
     """An assignment of today that the plan replaces or removes, and that code may still make.
 
     Attributes:
-        scope: Its scope.
         role: GUID of its role.
         principal_id: Its holder.
         id: Its GUID.
@@ -236,7 +233,6 @@ class Target:
         level: Its kind, as Bicep's `targetScope` names it.
         group: Name of the management group.
         subscription: GUID of the subscription.
-        resource_group: Name of the resource group.
     """
 
     level: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,10 +24,11 @@ from rightsize.analyze.scores import (
 from rightsize.analyze.verdicts.coverage import covered_share
 from rightsize.analyze.verdicts.existence import existence_rows, type_rows
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window import Window
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions, mark_answers
+from rightsize.store.stored_analysis import mark_answers
 from rightsize.workflow.analysis.behaviour import behaviour_rows, find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import (
@@ -53,7 +53,6 @@ class AnalysisResult:
         window: The days that were analysed.
         rows: One row a (principal, plane) or (assignment, plane), the worst creep first.
         unexplained: Number of unexplained operations, for Azure roles and for each plane beyond them.
-        findings: Number of findings.
         has_catalogue: Whether a catalogue of operations is loaded; without it only use is counted.
         covered: Share of (subscription, day) pairs of the window that an Activity Log covers.
         places: Display names of subscriptions and management groups, by scope in lower case.
@@ -68,18 +67,8 @@ class AnalysisResult:
     places: Mapping[str, str] = field(default_factory=dict)
 
 
-def analyze_store(
-    db: Path,
-    *,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-    by: Subject = "principal",
-) -> AnalysisResult:
-    """Judge every grant in the store over the `min_window` days before `as_of`, ignoring use older than `forget_days`.
-
-    `min_days` is how many days a log has to cover (`Window`).
+def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "principal") -> AnalysisResult:
+    """Judge every grant in the store over a window.
 
     Raises:
         EvidenceError: The store has neither assignments nor usage.
@@ -89,22 +78,15 @@ def analyze_store(
         require_content(store)
         behaviour = find_behaviour(store)
         inputs = Inputs.read(with_holds(store, behaviour))
-        judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
+        judged = judge_planes(tables_beside(store, inputs), asked)
         planes = [one.analysis for one in judged]
-        analysis, judged_findings = analyse_inputs(
-            inputs,
-            as_of=as_of,
-            min_window=min_window,
-            forget_days=forget_days,
-            min_days=min_days,
-            planes=planes,
-        )
+        analysis, judged_findings = analyse_inputs(inputs, asked, planes=planes)
         step("storing the answers")
         verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         keep_reach(store, inputs, analysis)
         scores = judged_scores(analysis) if by == "principal" else None
-        if has_default_options(AnalysisOptions(as_of, min_window, forget_days, min_days)):
+        if has_default_options(asked):
             keep_analysis(store, inputs, analysis, judged_findings, planes, scores)
     return AnalysisResult(
         window=analysis.window,

@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.store.connection import Store, open_store, rows_of
 from rightsize.store.queries import bind_parameters, read_question
 from rightsize.store.stored_analysis import (
     NOT_STORED,
     Analysed,
-    AnalysisOptions,
     has_current_answers,
     put_in_front,
     stored_analysis,
 )
 
 
-def find_analysis(store: Store, asked: AnalysisOptions, note: Callable[[str], None]) -> Analysed:
+def find_analysis(store: Store, asked: WindowOptions, note: Callable[[str], None]) -> Analysed:
     """Return the analysis for these options: the stored one if it answers for them, else a new one in memory.
 
     A reader never writes. Where nothing is stored that answers, `note` is called with a sentence that says so.
@@ -46,7 +46,7 @@ def find_reach(store: Store, note: Callable[[str], None]) -> Analysed:
 
     They depend on no option, and need no verdict.
     """
-    found = stored_analysis(store, AnalysisOptions())
+    found = stored_analysis(store, USUAL)
     if found is not None:
         return found
     note(NOT_STORED)
@@ -92,7 +92,6 @@ class Differences:
 
     Attributes:
         rows: The rows of the saved query.
-        columns: Its columns.
         judged: Number of judgements of other tools that the store has.
     """
 

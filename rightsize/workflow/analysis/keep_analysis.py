@@ -22,8 +22,9 @@ from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.judge import Analysis, analyse
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import EvidenceError
+from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
 from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, Judged, PlaneSteps, TableOf
 from rightsize.store.connection import Store
@@ -31,7 +32,6 @@ from rightsize.store.sql import named
 from rightsize.store.stored_analysis import (
     NOT_STORED,
     Analysed,
-    AnalysisOptions,
     AnalysisTable,
     Days,
     in_memory,
@@ -67,11 +67,8 @@ def require_rbac(inputs: Inputs) -> None:
 
 def analyse_inputs(
     inputs: Inputs,
+    asked: WindowOptions = USUAL,
     *,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
     planes: Sequence[PlaneAnalysis] = (),
     standby: tuple[str, ...] = (),
 ) -> tuple[Analysis, pl.DataFrame]:
@@ -83,11 +80,12 @@ def analyse_inputs(
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
     """
+    as_of = asked.as_of
     if not has_rbac(inputs) and planes:
         as_of = planes[0].window.last_day + dt.timedelta(days=1)
     else:
         require_rbac(inputs)
-    window = choose_window(inputs, as_of, min_window, forget_days, min_days)
+    window = choose_window(inputs, as_of, *asked.span)
     analysis = analyse(inputs, window, standby)
     return analysis, find(inputs, analysis)
 
@@ -97,18 +95,12 @@ _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NO
 
 
 def judge_planes(
-    table_of: TableOf,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-    planes: Sequence[PlaneSteps] | None = None,
+    table_of: TableOf, asked: WindowOptions = USUAL, planes: Sequence[PlaneSteps] | None = None
 ) -> list[Judged]:
     """Judge every plane of which something is loaded."""
     chosen = PLANES if planes is None else planes
     judged = (
-        steps.judge(table_of, as_of, days, forget_days, min_days)
-        for steps in through(chosen, "judging Graph, directory roles and trust", "planes")
+        steps.judge(table_of, asked) for steps in through(chosen, "judging Graph, directory roles and trust", "planes")
     )
     return [one for one in judged if one is not None]
 
@@ -153,14 +145,16 @@ _TOKENS = """
     GROUP BY ALL"""
 
 
-def has_default_options(asked: AnalysisOptions) -> bool:
+def has_default_options(asked: WindowOptions) -> bool:
     """Return whether an analysis with these options is the one that is stored."""
-    return asked in (AnalysisOptions(), AnalysisOptions(forget_days=DEFAULT_FORGET_DAYS))
+    return (asked.as_of, asked.span) == (USUAL.as_of, USUAL.span)
 
 
-def options_of(window: Window) -> AnalysisOptions:
+def options_of(window: Window) -> WindowOptions:
     """Return the options that ask for an analysis over a window, such as that of a plan."""
-    return AnalysisOptions(window.end.date(), window.days, window.forget_days, window.min_days)
+    return WindowOptions(
+        as_of=window.end.date(), min_window=window.days, forget_days=window.forget_days, min_days=window.min_days
+    )
 
 
 def keep_analysis(
@@ -191,11 +185,11 @@ def renew_analysis(store: Store) -> None:
     """
     if not is_current(store):
         inputs = Inputs.read(with_holds(store))
-        keep_analysis(store, inputs, *_judge(store, inputs, AnalysisOptions()))
+        keep_analysis(store, inputs, *_judge(store, inputs, USUAL))
 
 
 def whole_analysis(
-    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None]
+    store: Store, inputs: Inputs, asked: WindowOptions, note: Callable[[str], None]
 ) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
     """Return the analysis of Azure RBAC, its findings, and the analyses of the other planes, for these options.
 
@@ -218,18 +212,17 @@ def _read(found: Analysed, inputs: Inputs) -> tuple[Analysis, pl.DataFrame, list
 
 
 def analysis_of_rbac(
-    store: Store, inputs: Inputs, asked: AnalysisOptions, note: Callable[[str], None] = lambda _: None
+    store: Store, inputs: Inputs, asked: WindowOptions, note: Callable[[str], None] = lambda _: None
 ) -> Analysis:
     """Return the analysis of Azure RBAC alone, as `whole_analysis` finds it; an empty one where nothing is loaded."""
     found = stored_analysis(store, asked)
     if found is not None:
         return _read(found, inputs)[0]
     note(NOT_STORED)
-    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
-    return analyse(inputs, choose_window(inputs, asked.as_of, asked.min_window, forget_days, asked.min_days))
+    return analyse(inputs, choose_window(inputs, asked.as_of, *asked.span))
 
 
-def analyse_in_memory(store: Store, asked: AnalysisOptions) -> Analysed:
+def analyse_in_memory(store: Store, asked: WindowOptions) -> Analysed:
     """Analyse the store, and return the tables in memory.
 
     Raises:
@@ -252,19 +245,9 @@ def reach_in_memory(store: Store) -> Analysed:
     return in_memory(_tables_of_reach(store, inputs, read_tenant(inputs)), {})
 
 
-def _judge(store: Store, inputs: Inputs, asked: AnalysisOptions) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
-    forget_days = DEFAULT_FORGET_DAYS if asked.forget_days is None else asked.forget_days
-    span = asked.as_of, asked.min_window, forget_days, asked.min_days
-    planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), *span)]
-    analysis, findings = analyse_inputs(
-        inputs,
-        as_of=asked.as_of,
-        min_window=asked.min_window,
-        forget_days=forget_days,
-        min_days=asked.min_days,
-        planes=planes,
-    )
-    return analysis, findings, planes
+def _judge(store: Store, inputs: Inputs, asked: WindowOptions) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+    planes = [one.analysis for one in judge_planes(tables_beside(store, inputs), asked)]
+    return *analyse_inputs(inputs, asked, planes=planes), planes
 
 
 def _tables(
@@ -305,7 +288,7 @@ def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
     """
     inputs = Inputs.read(with_holds(store))
     try:
-        analysis, findings, planes = _judge(store, inputs, AnalysisOptions())
+        analysis, findings, planes = _judge(store, inputs, USUAL)
     except EvidenceError:
         return {}
     found = pl.concat([findings, *(plane.findings for plane in planes)])

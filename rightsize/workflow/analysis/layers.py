@@ -17,13 +17,13 @@ from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.nouns import LAYERS
+from rightsize.model.options import WindowOptions
 from rightsize.model.plan import Plan
 from rightsize.planes.planned_state import assigned_after, planned_grants
 from rightsize.propose.verify.review import plan_of
 from rightsize.rbac.text import fold
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.data.status import listings_of
@@ -114,7 +114,7 @@ def _answer(store: Store, plan: Path | None, signers: Signers, as_of: dt.date | 
         raise UsageError("a plan has its own window, and the command names another one", hint="leave out --as-of")
     inputs = Inputs.read(with_holds(store))
     if plan is None:
-        return measure_layers(analysis_of_rbac(store, inputs, AnalysisOptions(as_of)))
+        return measure_layers(analysis_of_rbac(store, inputs, WindowOptions(as_of=as_of)))
     read = read_plan_folder(plan, signers)
     return measure_plan(inputs, analysis_of_rbac(store, inputs, options_of(read.written.window)), plan_of(read))
 

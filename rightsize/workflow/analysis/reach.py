@@ -36,13 +36,13 @@ from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import EvidenceError
 from rightsize.model.machine import give_back
 from rightsize.model.nouns import LAYERS
+from rightsize.model.options import USUAL
 from rightsize.model.plan import Plan
 from rightsize.model.progress import step
 from rightsize.planes.planned_state import holdings_after, tables_after
 from rightsize.propose.verify.review import plan_of
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.attack_paths import (
     KINDS,
     ReachResult,
@@ -279,7 +279,7 @@ def blast_from(
         people, places = read_names(store)
         subjects = [*("r:" + facts.attached["scope"]), *("o:" + facts.trusted["outsider"])]
         node = named_subject(set(subjects), subject) or f"p:{find_principal(store, LoadedNames(inputs), subject)}"
-        asked = AnalysisOptions() if read is None else options_of(read.written.window)
+        asked = USUAL if read is None else options_of(read.written.window)
         analysis = analysis_of_rbac(store, inputs, asked, note)
         planned = plan_of(read) if read is not None else None
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)

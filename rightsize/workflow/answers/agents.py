@@ -17,6 +17,7 @@ from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_wind
 from rightsize.analyze.name_resolution import hint_of, nearest
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.options import WindowOptions
 from rightsize.planes.graph.agent_use import agent_permissions, is_disagreement, last_calls
 from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
 from rightsize.rbac.text import fold
@@ -119,7 +120,7 @@ def read_agents(store: Store, as_of: dt.date | None = None) -> AgentsResult:
     blueprints = _blueprints(tables, agents)
     if not (blueprints or users.height or agents.height):
         return AgentsResult([], {}, {})
-    analysis = analyse_graph(tables, graph_window(tables, as_of, None))
+    analysis = analyse_graph(tables, graph_window(tables, WindowOptions(as_of=as_of)))
     permissions = _by(agent_permissions(analysis, store.table("token_permissions")), "agent_id")
     permissions |= _granted(analysis, {one["holder_id"] for one in blueprints if one["holder_id"]})
     facts = _Facts.read(store, analysis, permissions)

@@ -10,8 +10,9 @@ from typing import Any
 
 from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.model.access_answers import ASSIGNMENT, IDENTITY, OTHER_ACCESS, SIGN_IN
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.store.connection import open_store
-from rightsize.store.stored_analysis import Analysed, AnalysisOptions, Days
+from rightsize.store.stored_analysis import Analysed, Days
 from rightsize.workflow.analysis.attack_paths import AnalysedNames, find_principal, names_of, reach_of_node
 from rightsize.workflow.analysis.find_analysis import find_analysis, require_content
 
@@ -303,11 +304,8 @@ It asks in SQL and too generously, so that an answer about anybody else needs no
 def explain(
     db: Path,
     principal: str,
+    asked: WindowOptions = USUAL,
     *,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int | None = None,
-    min_days: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Return everything known about the principal that an id, UPN, application id or name means.
@@ -323,7 +321,7 @@ def explain(
     """
     with open_store(db, read_only=True) as store:
         require_content(store)
-        analysed = find_analysis(store, AnalysisOptions(as_of, min_window, forget_days, min_days), note)
+        analysed = find_analysis(store, asked, note)
         found = find_principal(store, AnalysedNames(analysed), principal)
         answer = explain_principal(analysed, found)
         if not store.rows(_AGENTIC, {"id": found}):
@@ -331,5 +329,5 @@ def explain(
         # Its frames take longer to import than the answer about anybody else.
         from rightsize.workflow.answers.agents import agent_answer  # noqa: PLC0415
 
-        agent = agent_answer(store, found, as_of)
+        agent = agent_answer(store, found, asked.as_of)
         return answer if agent is None else answer | {"agent": agent}

@@ -72,7 +72,6 @@ class LogPart:
         name: Its name, `needs.part_of`.
         scope: The scope, spelt as it was loaded; empty where nothing tells at which scope it is missing.
         promise: What it would decide.
-        volume: Its volume.
         cost: Its price.
         commands: What to do, in order.
         policies: The commands that assign built-in policies instead.
@@ -94,7 +93,6 @@ class LogOption:
     Attributes:
         promise: What it would decide.
         title: Its name in words.
-        volume: Its volume.
         cost: Its price.
         licence: The licence that it takes; empty where it takes none.
         decides_on: The day on which it decides.

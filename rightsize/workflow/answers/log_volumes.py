@@ -54,7 +54,6 @@ class Tariff:
     """The prices of logs, and what they are asked for.
 
     Attributes:
-        prices: The prices.
         plan: The plan that prices are of.
         region: The region that prices are of.
         records_per_day: The records that a resource writes a day, as a person says; None to assume it.
@@ -76,7 +75,6 @@ class Sources:
 
     Attributes:
         inputs: The tables.
-        analysis: The analysis.
         coverage: The whole table `coverage`, logs of the tenant among them.
         cells: The undecided cells, with their ways.
         tariff: The prices.

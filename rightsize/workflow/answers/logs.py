@@ -18,14 +18,14 @@ from rightsize.analyze.observability.ways import ACTIVATION_RULES, find_ways, he
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.analyze.window import DEFAULT_DAYS, DEFAULT_FORGET_DAYS, Window
+from rightsize.analyze.window import Window
 from rightsize.mining.programs import choose_under_budget
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.options import USUAL, WHOLE, WindowOptions
 from rightsize.propose.needs.holders import read_eligibility
 from rightsize.render.log_settings import template_files
 from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
-from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs, judge_planes, tables_beside, whole_analysis
@@ -69,7 +69,6 @@ class LogsResult:
         options: What is missing, the greatest promise first.
         decidable: The undecided operations by what would decide them.
         undecided: All undecided excess, and what is unused of eligible assignments without loaded activation rules.
-        prices: The prices.
         plan: The plan of the prices.
         chosen: The parts (`needs.part_of`) of the best set under the budget; None without a budget.
         outcomes: What came of earlier promises.
@@ -176,11 +175,8 @@ def _rounded(part: LogPart) -> float | None:
 
 def find_missing(
     db: Path,
+    asked: WindowOptions = WHOLE,
     *,
-    as_of: dt.date | None = None,
-    min_window: int = DEFAULT_DAYS,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
     prices: Path | None = None,
     plan: str = "analytics",
     region: str = "us",
@@ -192,10 +188,7 @@ def find_missing(
 
     Args:
         db: The store.
-        as_of: As for `analyze`, and so are the next three.
-        min_window: See there.
-        forget_days: See there.
-        min_days: See there.
+        asked: The window.
         prices: A file of prices in the place of those of the rules.
         plan: The plan or destination of the prices.
         region: Their region.
@@ -211,11 +204,9 @@ def find_missing(
     tariff = Tariff(_prices(prices, plan, region), plan, region, records_per_day)
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(with_holds(store))
-        judged = judge_planes(tables_beside(store, inputs), as_of, min_window, forget_days, min_days)
+        judged = judge_planes(tables_beside(store, inputs), asked)
         planes = [one.analysis for one in judged]
-        analysis, findings = analyse_inputs(
-            inputs, as_of=as_of, min_window=min_window, forget_days=forget_days, min_days=min_days, planes=planes
-        )
+        analysis, findings = analyse_inputs(inputs, asked, planes=planes)
         coverage = store.table("coverage")
         result, cells = rank_missing(inputs, coverage, analysis, findings, planes, tariff)
         held = store.table("observability_promises")
@@ -249,7 +240,7 @@ def read_missing(db: Path, *, note: Callable[[str], None] = lambda _: None) -> L
     with open_store(db, read_only=True) as store:
         require_content(store)
         inputs = Inputs.read(with_holds(store))
-        analysis, findings, planes = whole_analysis(store, inputs, AnalysisOptions(), note)
+        analysis, findings, planes = whole_analysis(store, inputs, USUAL, note)
         return rank_missing(inputs, store.table("coverage"), analysis, findings, planes, Tariff(known_prices()))[0]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +16,11 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, short_log
+from rightsize.analyze.window import short_log
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.plan import PLANES_BEYOND, Plan
 from rightsize.model.plan_totals import NextSteps
 from rightsize.model.progress import step
@@ -35,11 +35,11 @@ from rightsize.render.rows import write_separated
 from rightsize.render.workbook import write_workbook
 from rightsize.rules.prices import known_prices
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions, digest_content
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import all_findings
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import require_rbac, whole_analysis
+from rightsize.workflow.analysis.keep_analysis import options_of, require_rbac, whole_analysis
 from rightsize.workflow.analysis.layers import measure_plan
 from rightsize.workflow.analysis.reach import blast_of, rank_reach, views_of
 from rightsize.workflow.answers.log_volumes import Tariff
@@ -122,10 +122,7 @@ def report_store(
     plan: Path | None = None,
     signers: Signers = ANYBODY,
     title: str = TITLE,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int | None = None,
-    min_days: int | None = None,
+    asked: WindowOptions | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> ReportResult:
     """Write the report of a store, and of a plan where one is given, whose window is then used.
@@ -137,17 +134,7 @@ def report_store(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read, or the file cannot be written.
     """
-    sources = read_sources(
-        db,
-        plan=plan,
-        signers=signers,
-        title=title,
-        as_of=as_of,
-        min_window=min_window,
-        forget_days=forget_days,
-        min_days=min_days,
-        note=note,
-    )
+    sources = read_sources(db, plan=plan, signers=signers, title=title, asked=asked, note=note)
     step("writing the page")
     text = write_report(sources).encode()
     _write(out, text)
@@ -167,10 +154,7 @@ def read_sources(
     plan: Path | None = None,
     signers: Signers = ANYBODY,
     title: str = TITLE,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int | None = None,
-    min_days: int | None = None,
+    asked: WindowOptions | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Sources:
     """Return the inputs of a report of a store, and of a plan where one is given, whose window is then used.
@@ -182,22 +166,17 @@ def read_sources(
         EvidenceError: Nothing is loaded that could be analysed.
         InputError: The plan cannot be read.
     """
-    if plan is not None and {as_of, min_window, forget_days, min_days} != {None}:
+    if plan is not None and asked is not None:
         raise UsageError(
             "a plan has its own window, and the command names another one",
             hint="leave out --as-of, --min-window, --min-days and --forget-days",
         )
     read = read_plan_folder(plan, signers) if plan is not None else None
-    if read is not None:
-        window = read.written.window
-        as_of, min_window, forget_days = window.end.date(), window.days, window.forget_days
-        min_days = window.min_days
-    forget_days = DEFAULT_FORGET_DAYS if forget_days is None else forget_days
+    asked = options_of(read.written.window) if read is not None else asked or USUAL
     with open_store(db, read_only=True) as store:
         require_content(store)
         inputs = Inputs.read(with_holds(store))
         require_rbac(inputs)
-        asked = AnalysisOptions(as_of, min_window, forget_days, min_days)
         analysis, findings, planes = whole_analysis(store, inputs, asked, note)
         reach, names = store.table("reach"), _all_names(store)
         ranked = rank_reach(reach, names)

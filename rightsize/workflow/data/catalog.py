@@ -60,7 +60,6 @@ class CatalogStatus:
     """Counts and ages of the loaded catalogue.
 
     Attributes:
-        operations: All operations.
         control: Operations certainly of the control plane; `data` those certainly of the data plane.
         guessed: Operations whose plane a source infers.
         unknown: Operations whose plane no source says.

@@ -37,7 +37,6 @@ class Collected:
     """The part of a run that belongs to one source.
 
     Attributes:
-        source: Its name.
         state: The worst of its units' states: complete, gone, refused, incomplete.
         units: Number of its parts; `complete` is the number of complete ones.
         pages: Number of answers; `rows` is the number of records in them.

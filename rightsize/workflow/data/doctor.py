@@ -76,7 +76,6 @@ class Diagnosis:
     """The result of `status sources`.
 
     Attributes:
-        who: Who is signed in.
         rows: The result of each source.
         roles: Azure roles to ask for, each with a scope; `permissions` those of Graph.
         role: A custom role with the permissions that the sources need and no others, in ARM's form.

@@ -158,7 +158,6 @@ class _Opened:
     """The paths of a load in which each collection is replaced by its pages.
 
     Attributes:
-        given: The paths.
         collected: Folders of pages among them.
         covered: The days that collections cover.
         listings: Their listings of grants.

@@ -54,7 +54,6 @@ class Missing:
     """Something that a store lacks.
 
     Attributes:
-        what: What is missing.
         blocks: What cannot be said or done without it.
     """
 

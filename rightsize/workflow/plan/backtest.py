@@ -20,6 +20,7 @@ from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.options import Reads, Unobservable
 from rightsize.model.progress import step, turn
 from rightsize.model.role_forms import load_json
 from rightsize.planes.graph_backtest import GraphTrial, try_graph
@@ -34,7 +35,7 @@ from rightsize.propose.backtest import (
     try_baseline,
     try_plan,
 )
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds

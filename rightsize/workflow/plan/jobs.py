@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,10 +13,10 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import UsageError
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.tables.answers import DONE_BY
 from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac
@@ -32,7 +31,6 @@ class JobsResult:
     """The result of `jobs`.
 
     Attributes:
-        tables: The jobs as tables.
         names: Display names of principals, by id.
     """
 
@@ -91,15 +89,7 @@ class JobsResult:
         ]
 
 
-def find_jobs(
-    db: Path,
-    *,
-    as_of: dt.date | None = None,
-    min_window: int | None = None,
-    forget_days: int | None = None,
-    min_days: int | None = None,
-    note: Callable[[str], None] = lambda _: None,
-) -> JobsResult:
+def find_jobs(db: Path, asked: WindowOptions = USUAL, *, note: Callable[[str], None] = lambda _: None) -> JobsResult:
     """Return the jobs of the tenant, as a plan of the same window finds them.
 
     `note` is called with a sentence where no stored analysis is of the present content and these options.
@@ -111,7 +101,7 @@ def find_jobs(
         require_content(store)
         inputs = Inputs.read(with_holds(store))
         require_catalogue(inputs)
-        analysis = analysis_of_rbac(store, inputs, AnalysisOptions(as_of, min_window, forget_days, min_days), note)
+        analysis = analysis_of_rbac(store, inputs, asked, note)
         require_coverage(inputs, analysis.window)
         return JobsResult(tables_of(store, inputs, analysis), read_names(store, inputs)[0])
 

@@ -19,19 +19,13 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import Form, ReviewDecision
 from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
-from rightsize.propose.core.options import (
-    SEPARATE_LAYERS,
-    Exclusion,
-    PlanOptions,
-    Reads,
-    Unobservable,
-    read_exclusions,
-)
+from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
 from rightsize.propose.drafts.reading import with_needed_calls
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
@@ -45,7 +39,7 @@ from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of
 from rightsize.render.summary import describe_grant, write_summary
 from rightsize.store.connection import open_store
-from rightsize.store.stored_analysis import AnalysisOptions, digest_content
+from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import write_conclusions
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
@@ -79,7 +73,6 @@ class ProposeResult:
     """The result of `propose`.
 
     Attributes:
-        plan: The plan.
         out: The folder that was written.
         files: Names of its files, sorted.
         planes: Number of proposals of each kind, for Azure roles and for each plane beyond them.
@@ -140,25 +133,17 @@ def propose_plan(
             exclude=resolve_excluded(store, inputs, options.exclude),
             standby=resolve_scopes(store, options.standby),
         )
-        judged = judge_planes(
-            tables_beside(store, inputs), options.as_of, options.min_window, options.forget_days, options.min_days
-        )
+        judged = judge_planes(tables_beside(store, inputs), options)
         # Where nothing of Azure RBAC is loaded, the plan is of the other planes alone.
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac and _has_use(inputs):
             require_catalogue(inputs)
         analysis, findings = analyse_inputs(
-            inputs,
-            as_of=options.as_of,
-            min_window=options.min_window,
-            forget_days=options.forget_days,
-            min_days=options.min_days,
-            planes=[one.analysis for one in judged],
-            standby=options.standby,
+            inputs, options, planes=[one.analysis for one in judged], standby=options.standby
         )
         short = _short_log(inputs, analysis) if of_rbac else None
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
-        if has_default_options(_window_of(options)) and not options.standby:
+        if has_default_options(options) and not options.standby:
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
         # The following steps need no single use, which is most of the memory that was read.
@@ -227,10 +212,6 @@ def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple
     cases = f"{counted(who, 'principal')} could defeat several layers of one subscription without an activation"
     text = f"{cases} ({counted(times, 'case')}). To split their roles, give this option; the plan says what it costs."
     return tuple(sorted([*plan.advice, Advice(SEPARATE_LAYERS, text)], key=lambda one: (one.subject, one.text)))
-
-
-def _window_of(options: PlanOptions) -> AnalysisOptions:
-    return AnalysisOptions(options.as_of, options.min_window, options.forget_days, options.min_days)
 
 
 def _with_questions(

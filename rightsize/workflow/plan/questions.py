@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.principals import able_principals
+from rightsize.analyze.principals import able_principals, emergency_accounts
 from rightsize.analyze.window import ShortLog
 from rightsize.model.errors import InputError
 from rightsize.model.plan import Advice, Plan, Proposal
@@ -20,7 +20,7 @@ from rightsize.rbac.assignments import ACCESS_ADMINISTRATORS
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 from rightsize.render.summary import describe_grant
-from rightsize.rules.operations import first_party_tenants, is_emergency_name
+from rightsize.rules.operations import first_party_tenants
 from rightsize.workflow.data.next_command import LOGS, ROLES
 
 _WIDE = {"root": "the root, above every subscription", "management_group": "a management group"}
@@ -39,7 +39,7 @@ def ask_owners(plan: Plan, inputs: Inputs, findings: pl.DataFrame, owners: pl.Da
     """
     privileged = {fold(id_) for id_ in findings.filter(pl.col("control") == "standing_privilege")["subject"]}
     dead = _without_owner(inputs, owners)
-    emergency = _emergency_access(inputs, plan.names)
+    emergency = {*folded(emergency_accounts(inputs))}  # these are to be permanent
     types = dict(
         inputs.role_assignments.drop_nulls("principal_type")
         .select(folded(pl.col("principal_id")), "principal_type")
@@ -99,14 +99,6 @@ def _level(scope: str) -> str:
         return parse_scope(scope).kind
     except InputError:
         return ""
-
-
-def _emergency_access(inputs: Inputs, names: Mapping[str, str]) -> frozenset[str]:
-    """Return the folded ids of the principals that are named like emergency access: these are to be permanent."""
-    users = inputs.principals.select(id="principal_id", name="user_principal_name").drop_nulls()
-    named = pl.DataFrame({"id": list(names), "name": list(names.values())}, schema=users.schema)
-    every = pl.concat([users, named]).with_columns(folded(pl.col("id")), folded(pl.col("name")))
-    return frozenset(every.filter(is_emergency_name(pl.col("name")))["id"])
 
 
 def _without_owner(inputs: Inputs, owners: pl.DataFrame) -> dict[str, str]:

@@ -54,7 +54,6 @@ class NextResult:
     """The steps of a plan, with display names.
 
     Attributes:
-        steps: The steps.
         names: Display names of principals, roles and high scopes.
         look: Returns the command that shows a principal.
         short: A short id for each proposal.
@@ -212,7 +211,6 @@ class Review:
     """A plan with the decisions on its proposals.
 
     Attributes:
-        plan: The plan.
         names: Display names of the things in it.
         file: The file of decisions.
         day: The day of the review: decisions are made on it, and expire by it.

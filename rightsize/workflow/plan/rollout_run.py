@@ -50,9 +50,7 @@ class RolloutAccess:
 
     Attributes:
         auth: The way to sign in.
-        cloud: The cloud.
         may_ask: Whether a person may be asked to sign in.
-        clock: The clock.
         key: A key to sign the head of the journal with at the end, or None.
         signers: Whose signature the head must have.
         plan_signers: Whose signature the plan must have.

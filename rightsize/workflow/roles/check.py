@@ -16,16 +16,16 @@ from typing import Any, Literal
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.options import USUAL
 from rightsize.model.progress import counted
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.attacks import escalation_rules
 from rightsize.rules.operations import risk_weights
 from rightsize.store.connection import open_store
-from rightsize.store.stored_analysis import AnalysisOptions
 from rightsize.workflow.analysis.attack_paths import AnalysedNames, find_principal
 from rightsize.workflow.analysis.find_analysis import find_analysis, require_content
 from rightsize.workflow.answers.explain import explain_principal, judged_operations
@@ -90,7 +90,7 @@ def check_role(
     """
     with open_store(db, read_only=True) as store:
         require_content(store)
-        analysed = find_analysis(store, AnalysisOptions(), note)
+        analysed = find_analysis(store, USUAL, note)
         found = find_principal(store, AnalysedNames(analysed), principal)
         tenant = read_tenant_access(store.table)
         asked = AskedScopes(store)
@@ -281,7 +281,7 @@ class _Check:
         known = self.risks.get(operation)
         if known:
             return known
-        return "data_access" if plane == "data" else "read" if fold(operation).endswith("/read") else "change"
+        return "data_access" if plane == "data" else "read" if is_read(operation) else "change"
 
     def _may_lack(self) -> dict[str, Any]:
         """Return what the principal holds, no log decides, and the role does not grant."""

@@ -19,7 +19,7 @@ from rightsize.rbac.expand import Catalogue, GrantedOperation, Planes
 from rightsize.rbac.patterns import loosened, parse_pattern
 from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import status_reads
 from rightsize.rules.resource_types import linked_writes, names_a_write, rules_out
 from rightsize.workflow.tenant_access import TenantAccess
@@ -68,7 +68,7 @@ def _problem(text: str, operations: int | None, *, grants: bool) -> str | None:
         return "several_stars: Azure accepts one `*` in a string"
     if operations == 0:
         return "matches_nothing: no operation of the catalogue matches it on this plane"
-    if grants and not pattern.is_literal and not pattern.text.endswith("/read"):
+    if grants and not pattern.is_literal and not is_read(pattern.text):
         return "wildcard: it also grants what Azure adds later"
     return None
 
@@ -81,8 +81,6 @@ class HeldAccess:
     """What a principal may do today, to compare a new role with it.
 
     Attributes:
-        tenant: The access of the tenant.
-        principal_id: The principal.
         is_eligible: Whether the role would be eligible, so that what waits for an activation is held alike.
     """
 
@@ -165,7 +163,7 @@ class AskedByUse:
 
     def __init__(self, used: Iterable[str]) -> None:
         self._spelt = {fold(name): name for name in sorted(used)}
-        self._writes = sorted(name for name in self._spelt if not name.endswith("/read"))
+        self._writes = sorted(name for name in self._spelt if not is_read(name))
 
     def reason_for(self, operation: str) -> str | None:
         """Return why an operation may be needed beside what was used; None where no rule says so.

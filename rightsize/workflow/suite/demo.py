@@ -45,13 +45,10 @@ class DemoResult:
     """The result of the demo.
 
     Attributes:
-        folder: The folder of the demo.
-        store: The store in it.
         principals: Number of principals in the store, the applications of Microsoft's included.
         assignments: Number of role assignments in the store: active, eligible and activated.
         subscriptions: Number of subscriptions; `days` is the number of days with logs.
         records: Number of records in all exports.
-        plan: The plan.
         kinds: Number of proposals of each kind for Azure RBAC, whose assignments the tenant counts.
         examples: The most telling proposals.
         truth: The comparison of the plan with what the tenant really needs.

@@ -38,9 +38,7 @@ class JobsFound:
     """How well the inferred jobs of a tenant fit the planted ones.
 
     Attributes:
-        tenant: The tenant.
         planted: Number of planted jobs whose changes a log shows.
-        inferred: Number of inferred jobs.
         rand_index: The adjusted Rand index over (holder, change); None where there are no such pairs.
         parts: Number of pairs of each planted job, by the inferred job that they came to.
     """
@@ -145,9 +143,6 @@ class MadeRole:
     """A new role of a change.
 
     Attributes:
-        tenant: The tenant.
-        name: Its name.
-        strings: Number of its strings.
         is_add_on: Whether all its changes are risky; a role without changes is none.
         holders: Number of its holders by their planted jobs; those without a job have an empty name.
         foreign: (holder, operation) of what is foreign.

@@ -147,7 +147,6 @@ class SuiteTally:
     """The outcome of one contender on one tenant; tallies of several tenants can be added.
 
     Attributes:
-        tenants: Number of tenants.
         needs: Number of planted needs that today's assignments allow, by kind.
         lost: Number of these that the change refuses, by kind.
         recorded: Number of distinct calls of the log that today's assignments allow.

@@ -26,8 +26,9 @@ from rightsize.demo.suite.tenants import suite_tenants
 from rightsize.demo.writing import Folder
 from rightsize.mining.bitsets import union
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.options import Reads, Unobservable
 from rightsize.model.progress import turn
-from rightsize.propose.core.options import PlanOptions, Reads, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.drafts.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
@@ -103,8 +104,6 @@ class SuiteResult:
     """The result of the suite.
 
     Attributes:
-        suite: Its name.
-        seed: Its seed.
         tenants: Number of holders and needs of each tenant, by name.
         by_design: Number of assignments that have to stay, by the word that says why.
         existence: What listings and logs decide in each subscription, as `suite_existence` counts it.
@@ -328,7 +327,7 @@ def _judged(
 
 def _reading(inputs: Inputs) -> TenantReading:
     options = PlanOptions()
-    analysis, _ = analyse_inputs(inputs, min_window=options.min_window, forget_days=options.forget_days)
+    analysis, _ = analyse_inputs(inputs, options)
     return read_tenant(inputs, analysis)
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.model.options import WindowOptions
 from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust
 from rightsize.planes.federated.plan import plan_trust
 from rightsize.planes.federated.tables import TrustTables, trust_window
@@ -72,7 +73,9 @@ class World:
             "observed_subjects": self.seen,
         }
         tables = TrustTables.read(lambda name: pl.DataFrame(frames.get(name, []), schema=schema_of(name)))
-        return analyse_trust(tables, trust_window(tables, LAST + dt.timedelta(days=1), 90))
+        return analyse_trust(
+            tables, trust_window(tables, WindowOptions(as_of=LAST + dt.timedelta(days=1), min_window=90))
+        )
 
     def proposal(self, name: str, **options: Any) -> Any:
         found = plan_trust(self.judged(), PlanOptions(**options)).proposals

@@ -34,7 +34,7 @@ def plans(demo_folder: Path) -> list[Plan]:
 
 def _plan(inputs: Inputs, last_day: dt.date, **more: Any) -> Plan:
     options = PlanOptions(as_of=last_day + dt.timedelta(days=1), **more)
-    analysis, _ = analyse_inputs(inputs, as_of=options.as_of, min_window=options.min_window)
+    analysis, _ = analyse_inputs(inputs, options)
     return make_plan(inputs, analysis, options, content_hash="")
 
 

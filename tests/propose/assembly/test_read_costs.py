@@ -8,8 +8,9 @@ import pytest
 
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
+from rightsize.model.options import Reads
 from rightsize.propose.assembly.role_evidence import price_reads
-from rightsize.propose.core.options import PlanOptions, Reads
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.drafts.drafts import StayingInput, decide
 from rightsize.propose.drafts.reading import read_plan_settings, read_tenant
 from rightsize.propose.needs.needs import NeedReader

@@ -15,10 +15,10 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
+from rightsize.model.options import ROLE_WORTH
 from rightsize.model.plan import Plan
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.core.operation_sets import index_operations
-from rightsize.propose.core.options import ROLE_WORTH
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.role_patterns import reading_parts
 from rightsize.propose.drafts.reasons import REASONS

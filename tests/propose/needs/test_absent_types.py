@@ -9,8 +9,8 @@ import pytest
 
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
+from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Plan
-from rightsize.propose.core.options import Reads, Unobservable
 from tests.propose.inventoried import CONTAINER_WRITE, JOIN, holder, inventoried, inventory, reader, resource
 from tests.propose.small_tenant import (
     APP,

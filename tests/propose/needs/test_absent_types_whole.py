@@ -10,8 +10,9 @@ import pytest
 
 from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import choose_window
+from rightsize.model.options import Unobservable
 from rightsize.model.plan import Plan
-from rightsize.propose.core.options import PlanOptions, Unobservable
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan
 from rightsize.rules.resource_types import extends_others, type_named
 from tests.conftest import MadeOnce

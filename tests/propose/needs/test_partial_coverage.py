@@ -130,5 +130,5 @@ def test_a_plan_whose_window_was_fitted_says_so_where_its_window_stands() -> Non
 def test_the_option_stands_in_the_plan_where_it_is_given() -> None:
     assert "min_days" not in PlanOptions().as_json()
     assert PlanOptions(min_days=45).as_json()["min_days"] == 45
-    with pytest.raises(UsageError, match="`--min-days 0` is less than 1 day"):
+    with pytest.raises(UsageError, match="`--min-days 0` is not a number from 1 up"):
         PlanOptions(min_days=0)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from rightsize.model.options import Unobservable
 from rightsize.model.plan import Plan
-from rightsize.propose.core.options import Unobservable
 from rightsize.rbac.algebra import grants
 from tests.propose.inventoried import inventory, reader, resource
 from tests.propose.small_tenant import APP, CONTRIBUTOR, NET, SUB, SUB2, VM, SmallTenant, guid, proposal_for

@@ -289,7 +289,7 @@ def test_the_gate_stops_what_no_log_shows() -> None:
 
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, float("nan")])
 def test_a_gate_that_is_no_probability_is_refused(wrong: float) -> None:
-    with pytest.raises(UsageError, match="not a probability"):
+    with pytest.raises(UsageError, match="not a number from 0 to 1"):
         PlanOptions(max_break=wrong)
 
 
