@@ -1,6 +1,6 @@
 """Place an empty store as a copy of the shipped one, which the statements of `ddl` made once.
 
-DuckDB takes ten times as long for these thousand statements as for opening their result. It reads the files of its older
+DuckDB takes ten times as long for these thousand statements as for opening what they made. It reads files of its older
 versions, so that the oldest version that is supported makes the shipped one. The file begins with the hash of its
 statements: one of other statements is not copied, and the store is made by the statements themselves.
 """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -157,7 +156,7 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
     """Write the result of a load: counts to stdout, one row a file or a source; notes and unknown files to stderr."""
     # A store that was never pruned has no late records.
     names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
-    rows = [{name: asdict(row)[name] for name in names} for row in report.rows]
+    rows = [{name: getattr(row, name) for name in names} for row in report.rows]
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]
     for path in unknown[:_FEW]:
         say(f"cannot recognise `{path}`: not an Azure, Entra or log export")
