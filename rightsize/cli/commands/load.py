@@ -12,7 +12,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import erase_progress, say, say_place
-from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
@@ -124,8 +124,8 @@ def load(
         )
     show_report(report, common, by_file=common.verbose > 0)
     workflow.require_recognised(report)
-    _say_costs(report, common)
-    common.say_next_of_store(is_changed=True)
+    if not common.quiet:
+        _say_what_follows(report, common)
 
 
 def _is_believed(folder: Path) -> bool:
@@ -173,14 +173,15 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
         say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
 
 
-def _say_costs(report: workflow.LoadReport, common: Common) -> None:
-    """Say at the end what the load leaves undecided, the costliest first."""
+def _say_what_follows(report: workflow.LoadReport, common: Common) -> None:
+    """Say at the end what the load leaves undecided, the costliest first, and the next command."""
     rejected = [row.path for row in report.rows if row.rejected]
-    costs = load_costs.costs_of(common.db, rejected) if not common.quiet else []
-    for text in costs[:_COSTS]:
+    after = load_costs.look_after(common.db, rejected, DEFAULT_PLAN)
+    for text in after.costs[:_COSTS]:
         say(text)
-    if len(costs) > _COSTS:
-        say(f"and {len(costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
+    if len(after.costs) > _COSTS:
+        say(f"and {len(after.costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
+    common.say_next(common.with_db(after.command))
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
