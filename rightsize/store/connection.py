@@ -44,6 +44,8 @@ _TAKEN = frozenset({"base", "main", "temp", "system"})
 _WRITTEN: set[Path] = set()
 """The stores that this process has open for writing."""
 _TURN = threading.Lock()
+_CHECKED: set[tuple[tuple[int, ...], ...]] = set()
+"""What this process has found to be a store of the present version: the files as they were then."""
 
 
 class Store:
@@ -247,12 +249,19 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     try:
         if is_placed or (not read_only and holds_nothing(connection)):
             _fill(connection, () if is_placed else making_statements())
-        else:
+        elif (stamps := _stamps(file)) not in _CHECKED:
             require_store(connection, file, read_only=read_only)
+            _CHECKED.add(stamps)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _stamps(file: Path) -> tuple[tuple[int, ...], ...]:
+    """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
+    parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
+    return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
 
 
 def reserve_store(file: Path) -> None:
