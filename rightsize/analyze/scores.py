@@ -14,7 +14,7 @@ from rightsize.analyze.counting import RANK, Judgements, count_sets, look_up, re
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import risk_weights
 
 BUCKETS = ((67.0, "high"), (34.0, "medium"), (0.0, "low"))
 COUNTED = ("used", "unused", "unobservable", "out_of_coverage")

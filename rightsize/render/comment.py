@@ -16,8 +16,14 @@ from rightsize.model.plan_totals import NextSteps, total_excess
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
-from rightsize.render.sentences import describe_chance, excess_lines, separation_lines, short_lines
-from rightsize.render.summary import plane_title, short_scope
+from rightsize.render.sentences import (
+    describe_chance,
+    excess_lines,
+    plane_title,
+    separation_lines,
+    short_lines,
+    short_scope,
+)
 from rightsize.rules.measured import describe_unlogged
 
 LONGEST = 65_536

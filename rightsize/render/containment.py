@@ -15,7 +15,7 @@ from rightsize.model.progress import counted
 from rightsize.render.escape import for_markdown, for_terminal
 from rightsize.render.request_scripts import Part, powershell_script_of_parts, shell_script_of_parts
 from rightsize.render.rows import ascii_line
-from rightsize.render.summary import short_scope
+from rightsize.render.sentences import short_scope
 
 STEPS = {
     "today": "today",

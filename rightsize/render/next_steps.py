@@ -9,8 +9,7 @@ from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.plan_totals import TODAY, WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.progress import counted
 from rightsize.render.plane_requests import slug_of
-from rightsize.render.sentences import chance_text
-from rightsize.render.summary import describe_grant
+from rightsize.render.sentences import chance_text, describe_grant
 
 COLUMNS = (
     "rank", "wave", "proposal", "plane", "kind", "principal_id", "principal", "role", "scope", "does",

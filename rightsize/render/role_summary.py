@@ -13,8 +13,7 @@ from rightsize.analyze.reasons import sentence
 from rightsize.model.plan import Plan, PlannedRole, Proposal
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import cell, write_markdown
-from rightsize.render.sentences import describe_chance
-from rightsize.render.summary import short_scope
+from rightsize.render.sentences import describe_chance, short_scope
 from rightsize.rules.measured import describe_unlogged
 
 SERVICE_COLUMNS = ("service", "today", "stays", "by this role", "used")

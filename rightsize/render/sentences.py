@@ -6,6 +6,8 @@ Say in one sentence and one bar how much of all live excess a plan removes, what
 
 Describe in sentences what a plan's split by layers of defence gains, costs and leaves.
 
+Say in short which scope, grant or plane is meant.
+
 Write what a missing log would take and cost a month, for the terminal and the report.
 """
 
@@ -15,7 +17,56 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from rightsize.model.plan import PLANE_NAMES
 from rightsize.model.plan_totals import Change, ExcessTotals
+
+
+def short_scope(scope: str, names: Mapping[str, str]) -> str:
+    """Return a short name of a scope: the names in it without the fixed words, at most the last three.
+
+    Args:
+        scope: The scope.
+        names: Display names of subscriptions and management groups, by scope as it is spelled or in lower case.
+    """
+    return "/".join(_named_parts(scope, names)[-3:])
+
+
+def full_path(scope: str, names: Mapping[str, str]) -> str:
+    """Return all names in a scope without the fixed words, of which `short_scope` has the last three."""
+    return "/".join(_named_parts(scope, names))
+
+
+def _named_parts(scope: str, names: Mapping[str, str]) -> list[str]:
+    parts = [part for part in scope.split("/") if part]
+    if not parts:
+        return ["/"]
+    if len(parts) > 1 and parts[0].lower() == "subscriptions":
+        place = "/".join(("", *parts[:2]))
+        subscription = names.get(place, names.get(place.lower(), parts[1][-8:]))
+        return [subscription, *(parts[3:4] + parts[7::2] if len(parts) > 3 else [])]
+    return [names.get(scope, names.get(scope.lower(), parts[-1]))]
+
+
+_ROOTS = {"graph": "", "directory": "the directory", "trust": ""}
+
+
+def describe_grant(role: str, scope: str, plane: str, names: Mapping[str, str]) -> str:
+    """Return such as `Contributor at Sandbox`; a permission of Graph has no place.
+
+    Args:
+        role: The name of a role or permission.
+        scope: Its scope.
+        plane: Its plane.
+        names: Display names of subscriptions and management groups.
+    """
+    place = _ROOTS.get(plane, "/") if scope == "/" else short_scope(scope, names)
+    return f"{role} at {place}" if place else role
+
+
+def plane_title(plane: str) -> str:
+    """Return the name of Azure roles, or of a plane beyond them, as a heading."""
+    name = PLANE_NAMES[plane]
+    return name[0].upper() + name[1:]
 
 
 def bound_of(evidence: Mapping[str, Any]) -> float | None:

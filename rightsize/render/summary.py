@@ -11,11 +11,18 @@ from collections.abc import Callable, Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
-from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS, Plan, PlanePart, Proposal
+from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlanePart, Proposal
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_terminal
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve
-from rightsize.render.sentences import describe_chance, excess_facts, separation_lines, short_lines
+from rightsize.render.sentences import (
+    describe_chance,
+    excess_facts,
+    plane_title,
+    separation_lines,
+    short_lines,
+    short_scope,
+)
 from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.measured import describe_unlogged
 
@@ -35,54 +42,6 @@ def write_summary(plan: Plan, title: str = "Least privilege for this tenant", *,
         layers: The matrix of `render.pictures`; an empty text leaves it out.
     """
     return open_templates().get_template("summary.html.j2").render(_facts(plan, title), layers=layers)
-
-
-def short_scope(scope: str, names: Mapping[str, str]) -> str:
-    """Return a short name of a scope: the names in it without the fixed words, at most the last three.
-
-    Args:
-        scope: The scope.
-        names: Display names of subscriptions and management groups, by scope as it is spelled or in lower case.
-    """
-    return "/".join(_named_parts(scope, names)[-3:])
-
-
-def full_path(scope: str, names: Mapping[str, str]) -> str:
-    """Return all names in a scope without the fixed words, of which `short_scope` has the last three."""
-    return "/".join(_named_parts(scope, names))
-
-
-def _named_parts(scope: str, names: Mapping[str, str]) -> list[str]:
-    parts = [part for part in scope.split("/") if part]
-    if not parts:
-        return ["/"]
-    if len(parts) > 1 and parts[0].lower() == "subscriptions":
-        place = "/".join(("", *parts[:2]))
-        subscription = names.get(place, names.get(place.lower(), parts[1][-8:]))
-        return [subscription, *(parts[3:4] + parts[7::2] if len(parts) > 3 else [])]
-    return [names.get(scope, names.get(scope.lower(), parts[-1]))]
-
-
-_ROOTS = {"graph": "", "directory": "the directory", "trust": ""}
-
-
-def describe_grant(role: str, scope: str, plane: str, names: Mapping[str, str]) -> str:
-    """Return such as `Contributor at Sandbox`; a permission of Graph has no place.
-
-    Args:
-        role: The name of a role or permission.
-        scope: Its scope.
-        plane: Its plane.
-        names: Display names of subscriptions and management groups.
-    """
-    place = _ROOTS.get(plane, "/") if scope == "/" else short_scope(scope, names)
-    return f"{role} at {place}" if place else role
-
-
-def plane_title(plane: str) -> str:
-    """Return the name of Azure roles, or of a plane beyond them, as a heading."""
-    name = PLANE_NAMES[plane]
-    return name[0].upper() + name[1:]
 
 
 def _facts(plan: Plan, title: str) -> dict[str, Any]:

@@ -185,13 +185,6 @@ def kinds_left_behind() -> Mapping[str, Kind]:
     }  # fmt: skip
 
 
-@cache
-def directory_calls(plane: str) -> frozenset[str]:
-    """Return the folded activities (`directory`) or requests (`graph`) that leave something, or take it away."""
-    rows = [row for row in rows_of("left_behind") if row["plane"] == plane]
-    return frozenset(fold(row[name]) for row in rows for name in ("operation", "gone") if row[name])
-
-
 SEVERITIES = ("low", "medium", "high", "critical")
 
 

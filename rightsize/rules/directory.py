@@ -8,8 +8,7 @@ from functools import cache
 from rightsize.rbac.expand import is_directory_read
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import risk_weights
-from rightsize.rules.tables import rows_of
+from rightsize.rules.tables import risk_weights, rows_of
 
 
 @cache
@@ -51,6 +50,13 @@ def object_types() -> dict[str, tuple[str, str]]:
         fold(row["object_type"]): (row["object_type"], row["principal_type"].replace("none", ""))
         for row in rows_of("directory_object_types")
     }
+
+
+@cache
+def directory_calls(plane: str) -> frozenset[str]:
+    """Return the folded activities (`directory`) or requests (`graph`) that leave something, or take it away."""
+    rows = [row for row in rows_of("left_behind") if row["plane"] == plane]
+    return frozenset(fold(row[name]) for row in rows for name in ("operation", "gone") if row[name])
 
 
 @cache

@@ -11,7 +11,7 @@ from rightsize.rbac.expand import Planes
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match, folded, matches_any, matching_pairs, only_reads
-from rightsize.rules.tables import rows_of
+from rightsize.rules.tables import risk_weights, rows_of
 
 EFFECTS = ("disable", "bypass", "weaken")
 """The effects of an operation on a control, worst first: switch it off or rewrite it, bypass it, or weaken it."""
@@ -91,11 +91,6 @@ def classify(operations: pl.DataFrame) -> pl.DataFrame:
         observable_by=seen["observable_by"].set(work["unknown"], None),
         unobservable_reason=seen["reason"].set(work["unknown"], PLANE_GUESSED),
     )
-
-
-def risk_weights() -> dict[str, int]:
-    """Return the weight of each class of risk."""
-    return {row["risk"]: int(row["weight"]) for row in rows_of("risk_classes")}
 
 
 def weight(operation: str, plane: str, risk: str) -> pl.Expr:

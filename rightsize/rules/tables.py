@@ -32,6 +32,11 @@ def rows_of(name: str) -> tuple[Row, ...]:
     return rows
 
 
+def risk_weights() -> dict[str, int]:
+    """Return the weight of each class of risk."""
+    return {row["risk"]: int(row["weight"]) for row in rows_of("risk_classes")}
+
+
 @cache
 def rules_hash() -> str:
     """Return the SHA-256 of all rule files and of the rules that log sources declare, as hexadecimal text."""

@@ -17,6 +17,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.machine import private_files
 from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
+from rightsize.store.empty_store import place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
 from rightsize.store.marks import CONTENT_REVISION, change_revision, meta_of, new_revision, set_meta
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
@@ -43,6 +44,8 @@ _TAKEN = frozenset({"base", "main", "temp", "system"})
 _WRITTEN: set[Path] = set()
 """The stores that this process has open for writing."""
 _TURN = threading.Lock()
+_CHECKED: set[tuple[tuple[int, ...], ...]] = set()
+"""What this process has found to be a store of the present version: the files as they were then."""
 
 
 class Store:
@@ -238,19 +241,27 @@ def _let_go(written: Path | None, watch: Watch | None) -> None:
 
 
 def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: bool) -> duckdb.DuckDBPyConnection:
+    is_placed = not read_only and not file.exists() and place_empty_store(file, making_statements())
     # DuckDB applies the last setting first, and no folder for temporary files after the end of access to files.
     connection = _connect(file, read_only, {"enable_external_access": "true" if loads else "false", **settings})
     if not read_only:
         remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))
     try:
-        if not read_only and holds_nothing(connection):
-            _create(connection)
-        else:
+        if is_placed or (not read_only and holds_nothing(connection)):
+            _fill(connection, () if is_placed else making_statements())
+        elif (stamps := _stamps(file)) not in _CHECKED:
             require_store(connection, file, read_only=read_only)
+            _CHECKED.add(stamps)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _stamps(file: Path) -> tuple[tuple[int, ...], ...]:
+    """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
+    parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
+    return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
 
 
 def reserve_store(file: Path) -> None:
@@ -301,21 +312,29 @@ def _unopened(error: duckdb.Error, file: Path) -> InputError:
     return told or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}")
 
 
-def _create(connection: duckdb.DuckDBPyConnection) -> None:
-    # One call for all statements, because separate calls take most of the time. The optimizer and threads do not help.
-    statements = (
-        "PRAGMA disable_optimizer",
-        "SET threads = 1",
-        "BEGIN",
+def making_statements() -> list[str]:
+    """Return the statements that make an empty store, but for its revision."""
+    return [
         *create_statements(),
         "CREATE TABLE base.meta (name VARCHAR, value VARCHAR)",
         f"INSERT INTO base.meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+    ]
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
+    """Make a store by statements, and give it a revision."""
+    # One call for all statements, because separate calls take most of the time. The optimizer and threads do not help.
+    around = (
+        "PRAGMA disable_optimizer",
+        "SET threads = 1",
+        "BEGIN",
+        *statements,
         f"INSERT INTO base.meta VALUES ('{CONTENT_REVISION}', '{new_revision()}')",
         "COMMIT",
         "RESET threads",
         "PRAGMA enable_optimizer",
     )
-    connection.execute("\n;\n".join(statements))
+    connection.execute("\n;\n".join(around))
 
 
 def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_only: bool = True) -> None:
@@ -325,11 +344,11 @@ def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_onl
         InputError: It is empty, something else, older (where it may not be written), or newer, or it holds what no
             store holds.
     """
-    if holds_nothing(connection):
-        raise InputError(
-            f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
-        )
     if not is_like_store(connection):
+        if holds_nothing(connection):
+            raise InputError(
+                f"`{file}` is an empty database", hint="load exports into it first with `rightsize load PATH…`"
+            )
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     refuse_programs(connection, file)
     version = _version_of(connection)

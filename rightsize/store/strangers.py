@@ -54,6 +54,11 @@ _TEXTS = "SELECT view_name, sql FROM system.main.duckdb_views() WHERE NOT intern
 _COLLATED = """
     SELECT table_name FROM system.main.duckdb_tables()
     WHERE schema_name = 'base' AND position(' COLLATE ' IN sql) > 0"""
+_WRITTEN = """
+    SELECT name, system.main.json_deserialize_sql(system.main.json_serialize_sql(text))
+    FROM (SELECT unnest($names) AS name, unnest($texts) AS text)"""
+_VIEWS: dict[str, str] = {}
+"""The selections of all views as DuckDB writes them, once a process has asked for them."""
 _META = {("name", "VARCHAR"), ("value", "VARCHAR")}
 _LONGEST = 60
 """Characters of a name in a message: a stranger may have chosen it."""
@@ -118,7 +123,7 @@ def _differences(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     collated = connection.execute(_COLLATED).fetchall()
     yield from (f"the table `{name}` has other columns" for (name,) in collated)
     texts = {name: _selection(text) for name, text in connection.execute(_TEXTS).fetchall()}
-    yield from _unlike("view", texts, _declared_views(), "another text")
+    yield from _unlike("view", texts, _declared_views(connection), "another text")
 
 
 def _unlike(kind: str, found: Mapping[str, object], declared: Mapping[str, object], what: str) -> Iterator[str]:
@@ -140,14 +145,13 @@ def _declared_columns() -> dict[str, set[tuple[str, str]]]:
     return declared
 
 
-@cache
-def _declared_views() -> dict[str, str]:
+def _declared_views(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
     """Return the selection of each view as DuckDB writes it, which parses them all once and binds nothing."""
-    names, texts = [one.name for one in TABLES], [view_text(one) for one in TABLES]
-    written = "SELECT json_deserialize_sql(json_serialize_sql(text)) FROM (SELECT unnest($texts) AS text)"
-    with duckdb.connect(config={"enable_external_access": "false"}) as connection:
-        found = connection.execute(written, {"texts": texts}).fetchall()
-    return {name: _in_order(text) for name, (text,) in zip(names, found, strict=True)}
+    if not _VIEWS:
+        texts = {one.name: view_text(one) for one in TABLES}
+        found = connection.execute(_WRITTEN, {"names": [*texts], "texts": [*texts.values()]}).fetchall()
+        _VIEWS.update({name: _in_order(text) for name, text in found})
+    return _VIEWS
 
 
 def _selection(text: str) -> str:

@@ -21,7 +21,7 @@ from rightsize.model.plan import Plan
 from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
-from rightsize.render.summary import full_path
+from rightsize.render.sentences import full_path
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.tenant_access import TenantAccess
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rightsize.analyze import columns, reasons
 from rightsize.cli.reference_pages import write_reasons_page
-from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import risk_weights
 
 PAGE = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
 KINDS = (

@@ -25,7 +25,8 @@ from rightsize.model.role_forms import read_role_definitions
 from rightsize.rbac.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
 from rightsize.render.rows import indented, plain
-from rightsize.render.summary import short_scope, write_summary
+from rightsize.render.sentences import short_scope
+from rightsize.render.summary import write_summary
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.examples import SOME
 from tests.golden_files import WRITES

@@ -37,8 +37,8 @@ from rightsize.rules.directory import weight_of as weight_of_action
 from rightsize.rules.graph import level_of
 from rightsize.rules.graph import weight_of as weight_of_permission
 from rightsize.rules.matching import only_reads
-from rightsize.rules.operations import risk_weights
 from rightsize.rules.resource_types import decided_type
+from rightsize.rules.tables import risk_weights
 
 UNDECIDED = (Verdict.UNOBSERVABLE.value, Verdict.OUT_OF_COVERAGE.value)
 ASSIGNMENT = ("role_assignment_id", "state")

@@ -23,7 +23,7 @@ from rightsize.cli.output import short_name
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PLANE_NAMES
 from rightsize.model.progress import counted
-from rightsize.render import summary
+from rightsize.render import sentences
 from rightsize.workflow.analysis import analyze as analyze_workflow
 from rightsize.workflow.analysis import find_analysis as differences_workflow
 from rightsize.workflow.answers import report as report_workflow
@@ -89,7 +89,7 @@ def analyze(
 def _short_verdict(row: dict[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
     """Return a row for a terminal: a short name, one count of what no log decides, and role with scope."""
     granted = (
-        summary.describe_grant(row["role_name"], row["scope"], row["plane"], places) if "role_name" in row else None
+        sentences.describe_grant(row["role_name"], row["scope"], row["plane"], places) if "role_name" in row else None
     )
     return row | {
         "role_and_scope": granted,

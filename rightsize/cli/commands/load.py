@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import erase_progress, say, say_place
-from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
+from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
 from rightsize.render.escape import for_terminal
 from rightsize.workflow.data import load as workflow
@@ -125,8 +124,8 @@ def load(
         )
     show_report(report, common, by_file=common.verbose > 0)
     workflow.require_recognised(report)
-    _say_costs(report, common)
-    common.say_next_of_store(is_changed=True)
+    if not common.quiet:
+        _say_what_follows(report, common)
 
 
 def _is_believed(folder: Path) -> bool:
@@ -157,7 +156,7 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
     """Write the result of a load: counts to stdout, one row a file or a source; notes and unknown files to stderr."""
     # A store that was never pruned has no late records.
     names = (*COLUMNS, "late") if any(row.late for row in report.rows) else COLUMNS
-    rows = [{name: asdict(row)[name] for name in names} for row in report.rows]
+    rows = [{name: getattr(row, name) for name in names} for row in report.rows]
     unknown = [row["path"] for row in rows if row["source"] == "unknown"]
     for path in unknown[:_FEW]:
         say(f"cannot recognise `{path}`: not an Azure, Entra or log export")
@@ -174,14 +173,15 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
         say('`rightsize sql "SELECT path, line, reason FROM rejects"` lists the records that could not be used')
 
 
-def _say_costs(report: workflow.LoadReport, common: Common) -> None:
-    """Say at the end what the load leaves undecided, the costliest first."""
+def _say_what_follows(report: workflow.LoadReport, common: Common) -> None:
+    """Say at the end what the load leaves undecided, the costliest first, and the next command."""
     rejected = [row.path for row in report.rows if row.rejected]
-    costs = load_costs.costs_of(common.db, rejected) if not common.quiet else []
-    for text in costs[:_COSTS]:
+    after = load_costs.look_after(common.db, rejected, DEFAULT_PLAN)
+    for text in after.costs[:_COSTS]:
         say(text)
-    if len(costs) > _COSTS:
-        say(f"and {len(costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
+    if len(after.costs) > _COSTS:
+        say(f"and {len(after.costs) - _COSTS:,} more; `rightsize status -v` names what is missing")
+    common.say_next(common.with_db(after.command))
 
 
 def _by_source(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

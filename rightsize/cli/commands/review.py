@@ -16,7 +16,7 @@ from rightsize.cli.options import DEFAULT_PLAN, Expires, PlanSigners, SignerName
 from rightsize.cli.output import short_name
 from rightsize.model.errors import UsageError
 from rightsize.propose.verify import review
-from rightsize.render import summary
+from rightsize.render import sentences
 from rightsize.workflow.data import next_command
 from rightsize.workflow.plan import propose
 from rightsize.workflow.plan import review as workflow
@@ -105,7 +105,7 @@ def list_(
 
     def brief(row: dict[str, Any]) -> dict[str, Any]:
         excess = propose.change_of(row["excess_before"], row["excess_after"])
-        granted = summary.describe_grant(row["role"], row["scope"], row["plane"], found.names)
+        granted = sentences.describe_grant(row["role"], row["scope"], row["plane"], found.names)
         return {
             **row,
             "id": row["short"],

@@ -29,8 +29,7 @@ from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import describe_effort, describe_share
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
 from rightsize.render.rows import cell
-from rightsize.render.sentences import describe_chance
-from rightsize.render.summary import short_scope
+from rightsize.render.sentences import describe_chance, short_scope
 from rightsize.workflow.plan.review import Review
 
 if sys.platform != "win32":  # the console of Windows returns single keys itself

@@ -38,6 +38,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -92,6 +93,7 @@ UNNAMED = "unnamed members"
 UNIT_MEMBERS = "unitMembers"
 
 
+@lru_cache(maxsize=1)
 def classify_page(context: str, place: str) -> DirectoryPage | None:
     """Return the listing of a page, or None if it is not a page of the directory.
 

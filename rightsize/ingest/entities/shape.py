@@ -85,21 +85,16 @@ class Look:
         return fold(found) if isinstance(found, str) else ""
 
 
-_MANY_KEYS = 1_000
 _latest: tuple[Mapping[str, Any], Look] | None = None
-"""The record with many keys that was looked at last, with its view: each shape looks at the same record in turn."""
+"""The record that was looked at last, with its view: each shape looks at the same record in turn."""
 
 
 def look_at(record: Mapping[str, Any]) -> Look:
     """Return the view of a record for recognition. A record is not changed once it was looked at."""
-    global _latest  # noqa: PLW0603  a record with a million keys is folded once, not once for each shape
-    known = _latest
-    if known is not None and known[0] is record:
-        return known[1]
-    found = _look(record)
-    if len(record) >= _MANY_KEYS:
-        _latest = (record, found)
-    return found
+    global _latest  # noqa: PLW0603  a record is folded once, not once for each shape
+    if _latest is None or _latest[0] is not record:
+        _latest = record, _look(record)
+    return _latest[1]
 
 
 def _look(record: Mapping[str, Any]) -> Look:

@@ -22,7 +22,7 @@ from rightsize.ingest.files.readers import (
     select_fields,
     select_record_fields,
 )
-from rightsize.ingest.files.records import MAX_RAW_CHARACTERS, read_whole
+from rightsize.ingest.files.records import MAX_RAW_CHARACTERS, read_records, read_whole
 from rightsize.ingest.files.sources import NoRoomError, SourceFile
 from rightsize.ingest.logs.dictionary_encoding import forget_alike, packed, packed_words, stage_alike
 from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
@@ -158,10 +158,9 @@ def _stage_fast(
             return _stage_fast(con, batch, family, log, copies, counts, text_within=True)
         if len(batch.files) == 1:
             return set(batch.numbers)
-        half = len(batch.files) // 2
         return {
             number
-            for files in (batch.files[:half], batch.files[half:])
+            for files in _parts_by_damage(con, batch, copies)
             for number in _stage_fast(con, batch.only(files), family, log, copies, counts)
         }
     found_odd = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {_odd(log)}").fetchall()
@@ -183,6 +182,20 @@ def _stage_fast(
         of_log = batch.only([file for file in batch.files if file.number in wanted])
         odd |= _stage_other(con, of_log, family, name, copies, counts)
     return odd
+
+
+def _parts_by_damage(
+    con: duckdb.DuckDBPyConnection, batch: Batch, copies: Copies
+) -> tuple[Sequence[SourceFile], Sequence[SourceFile]]:
+    """Return the files with a line that is no JSON, and the others; two halves where that is none of them, or all."""
+    suspects: set[int] = set()
+    for few in parted(batch.files, batch.form, _SLOW_BYTES, len(batch.files)) if batch.form == "lines" else ():
+        read_records(con, batch.only(few), copies.scratch)
+        suspects.update(number for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_damaged").fetchall())
+    first = [file for file in batch.files if file.number in suspects]
+    if not 0 < len(first) < len(batch.files):
+        first = list(batch.files[: len(batch.files) // 2])
+    return first, [file for file in batch.files if file not in first]
 
 
 def _project(

@@ -24,7 +24,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
 from rightsize.rbac.permissions import Reading, read_permissions
 from rightsize.rbac.text import Folded, fold, is_read
-from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import risk_weights
 
 OperationKey = tuple[str, str]
 """(plane, operation in ARM's spelling)."""

@@ -95,7 +95,7 @@ class DeployContents:
 
     def place(self, scope: str) -> str:
         """Return a scope by the names in it."""
-        from rightsize.render.summary import full_path  # noqa: PLC0415  it loads polars, and a single role needs none
+        from rightsize.render.sentences import full_path  # noqa: PLC0415  it loads polars, and a single role needs none
 
         return full_path(scope, self.names)
 

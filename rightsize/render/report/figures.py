@@ -16,8 +16,7 @@ from rightsize.model.plan_totals import Change, total_excess_of
 from rightsize.rbac.text import fold
 from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
 from rightsize.render.role_summary import SERVICE_COLUMNS
-from rightsize.render.sentences import describe_chance
-from rightsize.render.summary import plane_title, short_scope
+from rightsize.render.sentences import describe_chance, plane_title, short_scope
 
 VERDICTS = COUNTS[1:]
 BASES = ("granted", "used", "proposed")

@@ -39,7 +39,12 @@ def command_after(db: Path, plan: Path, *, is_changed: bool = False) -> str:
     if not db.exists():
         return EXPORTS
     with open_store(db, read_only=True) as store:
-        state = state_of(store)
+        return command_for(store, plan, is_changed=is_changed)
+
+
+def command_for(store: Store, plan: Path, *, is_changed: bool) -> str:
+    """Return the command that comes next for an open store, as `command_after` does."""
+    state = state_of(store)
     if not state["has_grants"]:
         return EXPORTS
     if state["has_rbac"] and not state["has_roles"]:
@@ -53,8 +58,7 @@ def command_after(db: Path, plan: Path, *, is_changed: bool = False) -> str:
 
 def state_of(store: Store) -> dict[str, bool]:
     """Return what a store has, by the names of the columns of `_STATE`."""
-    row: dict[str, bool] = store.frame(_STATE).row(0, named=True)
-    return row
+    return store.rows(_STATE)[0]
 
 
 def command_after_review(states: Mapping[str, int], plan: Path, review: Path, usual: Path) -> str:

@@ -36,8 +36,8 @@ from rightsize.render.deploy.files import deploy_files
 from rightsize.render.pictures import draw_matrix
 from rightsize.render.plan import FileText, plan_texts, prepared, proposal_document, write_folder
 from rightsize.render.rows import compact
-from rightsize.render.sentences import bound_of
-from rightsize.render.summary import describe_grant, write_summary
+from rightsize.render.sentences import bound_of, describe_grant
+from rightsize.render.summary import write_summary
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import write_conclusions

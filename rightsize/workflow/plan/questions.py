@@ -19,7 +19,7 @@ from rightsize.model.progress import counted
 from rightsize.rbac.assignments import ACCESS_ADMINISTRATORS
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
-from rightsize.render.summary import describe_grant
+from rightsize.render.sentences import describe_grant
 from rightsize.rules.operations import first_party_tenants
 from rightsize.workflow.data.next_command import LOGS, ROLES
 

@@ -13,7 +13,7 @@ from rightsize.change.tripwire import Refusal, SeenUse, SwapStatus, add_back, st
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
 from rightsize.rbac.text import fold
-from rightsize.render.summary import short_scope
+from rightsize.render.sentences import short_scope
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.plan.rollout import entries_by_swap, open_bundle, read_entries, read_rollout_tenant
 

@@ -24,7 +24,7 @@ from rightsize.rbac.permissions import PLANES, Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
 from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.attacks import escalation_rules
-from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import risk_weights
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.attack_paths import AnalysedNames, find_principal
 from rightsize.workflow.analysis.find_analysis import find_analysis, require_content
