@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 from azure.core.pipeline.transport import HttpTransport
 
 from rightsize.model.errors import InputError, InternalError, UsageError
@@ -264,3 +265,20 @@ class GuardedTransport(HttpTransport[Any, Any]):
         trace: TracebackType | None = None,
     ) -> None:
         self._inner.__exit__(kind, error, trace)
+
+
+class GuardedAsyncTransport(httpx.AsyncBaseTransport):
+    """A transport of httpx that sends only the requests that the guard allows."""
+
+    def __init__(self, guard: RequestGuard, inner: httpx.AsyncBaseTransport) -> None:
+        self._guard = guard
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request, or raise InternalError."""
+        self._guard.check(request.method, str(request.url))
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._inner.aclose()

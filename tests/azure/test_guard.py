@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import io
 import json
@@ -9,20 +10,20 @@ import re
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import requests
 import urllib3
 from azure.core.credentials import AccessToken
 from azure.core.pipeline.transport import HttpTransport
+from azure.core.rest import HttpRequest
 from azure.core.rest._requests_basic import RestRequestsTransportResponse
+from azure.mgmt.authorization import AuthorizationManagementClient
 from hypothesis import given
 from hypothesis import strategies as st
 
 import rightsize.azure
-from rightsize.azure.clients import Clients
-from rightsize.azure.credentials import RenewableCredential
-from rightsize.azure.hosts import CLOUDS, RequestGuard
-from rightsize.azure.wire import Service, WireRequest
+from rightsize.azure.hosts import GuardedAsyncTransport, GuardedTransport, RequestGuard
 from rightsize.model.errors import InternalError
 from tests.examples import MANY
 
@@ -100,19 +101,19 @@ def test_nothing_passes_by_accident(method: str, rest: str) -> None:
 
 
 class _Answers(HttpTransport[Any, Any]):
-    """Says that a resource provider is not registered, and where to ask instead."""
+    """Says that a resource provider is not registered, which makes ARM's client register it."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, str]] = []
 
     def send(self, request: Any, **_: Any) -> Any:
         self.sent.append((request.method, request.url))
-        found = requests.Response()
-        found.status_code = 307 if len(self.sent) > 1 else 409
-        body = json.dumps({"error": {"code": "MissingSubscriptionRegistration"}}).encode()
-        found.raw = urllib3.HTTPResponse(io.BytesIO(body), status=found.status_code, preload_content=False)
-        found.headers.update({"Content-Type": "application/json", "Location": "https://evil.example/"})
-        return RestRequestsTransportResponse(request=request, internal_response=found)
+        internal = _internal(409, {"error": {"code": "MissingSubscriptionRegistration", "message":
+            "The subscription registration is in 'Unregistered' state. The subscription must be registered to use "
+            "namespace 'Microsoft.ManagedServices'."}})  # fmt: skip
+        response = RestRequestsTransportResponse(request=request, internal_response=internal)
+        response.read()
+        return response
 
     def open(self) -> None:
         pass
@@ -124,23 +125,46 @@ class _Answers(HttpTransport[Any, Any]):
         pass
 
 
+def _internal(status: int, document: Any) -> Any:
+    found = requests.Response()
+    found.status_code = status
+    body = io.BytesIO(json.dumps(document).encode())
+    found.raw = urllib3.HTTPResponse(body, status=status, preload_content=False)
+    found.headers["Content-Type"] = "application/json"
+    return found
+
+
 class _Token:
     def get_token(self, *_: str, **__: Any) -> AccessToken:
         return AccessToken("secret-token", 4_000_000_000)
 
 
-@pytest.mark.parametrize("service", ["arm", "graph", "logs"])
-def test_a_client_sends_what_it_was_asked_and_nothing_else(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No provider is registered, no redirect followed, and no other host or method reached."""
+def test_what_the_client_of_arm_would_write_on_its_own_is_stopped() -> None:
+    """It registers a missing resource provider: a POST that nobody asked for."""
     inner = _Answers()
-    monkeypatch.setattr("rightsize.azure.clients.RequestsTransport", lambda **_: inner)
-    with Clients(CLOUDS["public"], RenewableCredential(_Token, asks=False)) as clients:
-        for status in (409, 307):
-            assert clients.send(WireRequest(service, "/v1.0/x")).status == status
-        for wrong in (WireRequest(service, "https://evil.example/"), WireRequest(service, "/v1.0/x", method="DELETE")):
-            with pytest.raises(InternalError):
-                clients.send(wrong)
-    assert [method for method, _ in inner.sent] == ["GET", "GET"]
+    url = f"{ARM}/subscriptions/0a0b0c0d-1111-2222-3333-444455556666/providers/Microsoft.ManagedServices/x"
+    client = AuthorizationManagementClient(_Token(), "x", transport=GuardedTransport(GUARD, inner))
+    with pytest.raises(InternalError, match=r"POST .*/register"):
+        client._client.send_request(HttpRequest("GET", url))
+    assert [method for method, _ in inner.sent] == ["GET"]
+
+
+def test_the_same_guard_stands_under_graph() -> None:
+    reached: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        reached.append(str(request.url))
+        return httpx.Response(200, json={})
+
+    async def ask(method: str, url: str) -> None:
+        async with httpx.AsyncClient(transport=GuardedAsyncTransport(GUARD, httpx.MockTransport(handle))) as client:
+            await client.request(method, url)
+
+    asyncio.run(ask("GET", "https://graph.microsoft.com/v1.0/users"))
+    for method, url in (("DELETE", "https://graph.microsoft.com/v1.0/users/a"), ("GET", "https://evil.example/")):
+        with pytest.raises(InternalError):
+            asyncio.run(ask(method, url))
+    assert reached == ["https://graph.microsoft.com/v1.0/users"]
 
 
 def test_every_client_is_made_with_the_guard() -> None:
@@ -149,6 +173,6 @@ def test_every_client_is_made_with_the_guard() -> None:
     made = guarded = 0
     for path in folder.glob("*.py"):
         text = path.read_text(encoding="utf-8")
-        made += text.count("RequestsTransport(")
-        guarded += len(re.findall(r"GuardedTransport\(\s*(?:RequestGuard\.of|guard, )", text))
-    assert made == guarded == 3
+        made += text.count("RequestsTransport(") + text.count("AsyncHTTPTransport(")
+        guarded += len(re.findall(r"Guarded(?:Async)?Transport\(\s*RequestGuard\.of", text))
+    assert made == guarded == 4

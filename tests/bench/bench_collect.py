@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rightsize.azure.exchange import BUDGETS
 from rightsize.collect.pages import Run
@@ -118,6 +119,7 @@ def run() -> Iterator[Row]:
             measure(*collecting(found, folder / "warm", "--raw", "--source", "AzureActivity_counts"), environment=found)
             yield from _clean(found, folder)
             yield from _killed(found, folder)
+            yield from _typed(found)
         with served(folder, "--faults", "every:10") as found:
             yield from _under_faults(found, folder)
         yield from _plans(folder)
@@ -232,3 +234,13 @@ def _least_seconds(run: Run) -> tuple[float, str]:
     }
     which = max(spent, key=lambda name: spent[name])
     return spent[which], which
+
+
+def _typed(found: dict[str, str]) -> Iterator[Row]:
+    script = "from tests.bench.typed_models import main; main()"
+    told = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, **found}, capture_output=True, text=True, check=False
+    )
+    rows: list[Any] = json.loads(told.stdout or "[]")
+    for what, raw, typed in rows:
+        yield f"rows/s of {what}: raw pages", f"{raw:,.0f}", f"typed models {typed:,.0f}, {raw / typed:,.0f} x"
