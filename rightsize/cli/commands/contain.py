@@ -23,7 +23,7 @@ from rightsize.guard import contain as contain_workflow
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
 from rightsize.model.times import read_instant, read_last_instant
-from rightsize.render import containment, summary
+from rightsize.render import containment, sentences
 from rightsize.render.escape import for_shell
 from rightsize.workflow.analysis import behaviour as signals_workflow
 
@@ -98,7 +98,7 @@ def contain(
         rows = [
             row
             | {"kind": row["kind"].replace("_", " "), "why": ", ".join(row["why"]).replace("_", " ")}
-            | {"at": summary.short_scope(row["scope"], places)}
+            | {"at": sentences.short_scope(row["scope"], places)}
             for row in rows
         ]
     common.show(rows, _CONTAIN_COLUMNS, document=document, table_columns=_CONTAIN_BRIEF)
@@ -178,7 +178,7 @@ def _tell(
     for key, why in found.stays.items():
         role, scope = found.places[key]
         ends = "; a request ends it" if key in found.by_request else ""
-        say(f"{role} at {summary.short_scope(scope, found.plan.names)} ({key[1]}) stays: {why}{ends}")
+        say(f"{role} at {sentences.short_scope(scope, found.plan.names)} ({key[1]}) stays: {why}{ends}")
     if result.options:
         say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:

@@ -27,7 +27,7 @@ from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.plan_totals import TODAY, WAVES, NextStep
 from rightsize.model.progress import counted
 from rightsize.render import next_steps as lines
-from rightsize.render import schemas, summary
+from rightsize.render import schemas, sentences
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow import plan_folder
 from rightsize.workflow.plan import deploy
@@ -178,7 +178,7 @@ def _left_out(found: next_workflow.NextResult, width: int) -> Iterator[str]:
         return
     yield from wrapped(lines.left_out_line(found.steps).capitalize(), width)
     for row in (lines.left_row(one, found.names) for one in left):
-        place = summary.short_scope(row["scope"], found.names)
+        place = sentences.short_scope(row["scope"], found.names)
         text = f"{row['principal']}: {row['role']} at {place}, at most {row['excess']:,.0f}; {row['saves']}"
         yield from wrapped(for_terminal(text), width, indent="  ", hanging="    ")
     yield ""
