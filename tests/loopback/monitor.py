@@ -171,11 +171,11 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
     import duckdb_kql  # noqa: PLC0415  absent where nobody queries logs
     from duckdb_kql.translate import functions  # noqa: PLC0415
 
-    # KQL's translate() is DuckDB's with the arguments in another order; the translator does not know it.
-    spec = functions.FunctionSpec("translate", "template", "translate({2}, {0}, {1})", (3,))
-    functions.SCALAR_FUNCTIONS.setdefault("translate", spec)
+    # Functions of KQL that the translator does not know.
+    for name, sql, arity in (("translate", "translate({2}, {0}, {1})", 3), ("hash", "(hash({0}) % {1})", 2)):
+        functions.SCALAR_FUNCTIONS.setdefault(name, functions.FunctionSpec(name, "template", sql, (arity,)))
     try:
-        return str(duckdb_kql.query(con, text).sql_query())
+        return str(duckdb_kql.query(con, _with_known_columns(text)).sql_query())
     except (duckdb_kql.KqlError, duckdb.Error) as error:
         inner = {"code": "SemanticError", "message": str(error)[:500]}
         document = {
@@ -184,6 +184,12 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
             "innererror": {"code": "SemanticError", "message": "A semantic error occurred.", "innererror": inner},
         }
         raise RefusalError(Answer(400, {"error": document})) from None
+
+
+def _with_known_columns(text: str) -> str:
+    """Return a query with each `column_ifexists` replaced by the column, or by its default if no table has it."""
+    known = {column for table, columns in COLUMNS.items() if table in text for column in re.findall(r"(\w+) \w+", columns)}
+    return re.sub(r'column_ifexists\("(\w+)", ("")\)', lambda found: found[1] if found[1] in known else found[2], text)
 
 
 def _cell(name: str, kind: str) -> str:

@@ -209,6 +209,8 @@ DOWNLOAD_SHAPES = (
 
 _COUNTS = ("succeeded", "failed", "started", "denied", "other")
 _TIMES = ("received", "first_seen", "last_seen")
+# What a table of Log Analytics adds to the rows that a summary rule writes into it, beside names with an underscore.
+_OF_A_SUMMARY = frozenset({"TenantId", "TimeGenerated", "Type", "SourceSystem", "MG", "ManagementGroupName", "Computer", "RawData"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +241,9 @@ class ReducedShape:
         return (*self.texts, *self.ids, "day", *_TIMES, *self.counts)
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Return whether a record has exactly the columns of the reduction, or of an older one."""
-        return record.keys() in (set(self.columns), set(self.columns) - set(self.newer))
+        """Return whether a record has the columns of the reduction, or of an older one, and of a summary rule at most."""
+        own = {key for key in record if not key.startswith("_") and key not in _OF_A_SUMMARY}
+        return own in (set(self.columns), set(self.columns) - set(self.newer))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the rows of `relation` into the staging table, and unusable rows into `stage_rejects`."""
