@@ -7,7 +7,10 @@ Source: Microsoft Learn, "Query data in a Basic and Auxiliary table", limitation
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -85,3 +88,110 @@ def _written(template: str, **values: Any) -> str:
         variable_end_string=">>",
     )
     return environment.get_template(f"kql/{template}.kql").render(**values)
+
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+_HEAD = re.compile(r"// (\S+) to (\S+), part (\d+) of (\d+)\n")
+_SHORTEST = dt.timedelta(milliseconds=1)
+_MARGINS = {"AzureActivity": dt.timedelta(days=1)}
+"""The time around a slice in which the other rows of its calls are looked for; an hour if it is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time, half open, and of its rows those of some principals: part `part` of `parts`."""
+
+    first: dt.datetime
+    last: dt.datetime
+    part: int = 1
+    parts: int = 1
+
+    def halves(self, shortest: dt.timedelta) -> tuple[Span, ...]:
+        """Return the two halves of the time, at a multiple of `shortest` from its start; none if it is too short."""
+        steps = (self.last - self.first) // shortest
+        if steps < 2:
+            return ()
+        middle = self.first + shortest * (steps // 2)
+        return replace(self, last=middle), replace(self, first=middle)
+
+    def shares(self) -> tuple[Span, ...]:
+        """Return the same time with half of its principals each."""
+        return tuple(replace(self, part=self.part + more, parts=self.parts * 2) for more in (0, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a table.
+
+    Attributes:
+        table: The table.
+        reduced: Whether its reduction is asked for, not its rows.
+        counted: Whether only the number of rows of each hour is asked for.
+    """
+
+    table: str
+    reduced: bool
+    counted: bool = False
+
+    def text(self, span: Span, *, is_within: bool) -> str:
+        """Return the query for a span; its first line says the span.
+
+        Args:
+            span: The time and the part.
+            is_within: Whether the query itself has the range of time, for a service that takes none beside it.
+        """
+        first, last = self.reach(span)
+        lines = [f"// {exact(span.first)} to {exact(span.last)}, part {span.part} of {span.parts}"]
+        body = reduction_text(self.table) if self.reduced else f"{self.table}\n"
+        if is_within:
+            within = f"| where TimeGenerated >= datetime({exact(first)}) and TimeGenerated < datetime({exact(last)})"
+            body = re.sub(rf"^{self.table}$", f"{self.table}\n{within}", body, count=1, flags=re.MULTILINE)
+        lines.append(body.rstrip("\n"))
+        if self.reduced:
+            bound = f"| where received >= datetime({exact(span.first)}) and received < datetime({exact(span.last)})"
+            lines.append(bound)
+        if span.parts > 1:
+            lines.append(f"| where hash({principal_of(self.table)}, {span.parts}) == {span.part - 1}")
+        if self.counted:
+            hour = "received" if self.reduced else "bin(TimeGenerated, 1h)"
+            lines.append(f"| summarize rows = count() by hour = {hour}")
+        elif is_within and not self.reduced:
+            lines.append(f'| extend Type = "{self.table}"')
+        return "\n".join(lines)
+
+    def reach(self, span: Span) -> tuple[dt.datetime, dt.datetime]:
+        """Return the time whose records the query reads: a call may have rows before and after its slice."""
+        margin = _MARGINS.get(self.table, dt.timedelta(hours=1)) if self.reduced else dt.timedelta(0)
+        return span.first - margin, span.last + margin
+
+    def smaller(self, span: Span) -> tuple[Span, ...]:
+        """Return spans that together have the rows of `span`; none if it cannot be cut further.
+
+        Rows of a reduction have an hour as part of their key. An hour is cut by principals, whose rows stay together.
+        """
+        if not self.reduced:
+            return span.halves(_SHORTEST)
+        return span.halves(dt.timedelta(hours=1)) or (span.shares() if span.parts < _MOST_PARTS else ())
+
+
+_MOST_PARTS = 1024
+
+
+def span_of(text: str) -> Span:
+    """Return the span in the first line of a query."""
+    found = _HEAD.match(text)
+    if found is None:
+        raise InternalError("a query does not say its span")
+    first, last = (dt.datetime.fromisoformat(found[place]) for place in (1, 2))
+    return Span(first, last, int(found[3]), int(found[4]))
+
+
+def exact(moment: dt.datetime) -> str:
+    """Return a time in UTC, with microseconds if it has any."""
+    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def timespan(first: dt.datetime, last: dt.datetime) -> str:
+    """Return a half-open time as a `timespan`, which includes both of its ends: it ends a tick earlier."""
+    # Times here have microseconds, and Kusto's have tenths of them.
+    return f"{exact(first)}/{(last - _MICROSECOND).astimezone(dt.UTC).strftime('%Y-%m-%dT%H:%M:%S.%f')}9Z"

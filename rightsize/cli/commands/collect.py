@@ -54,7 +54,9 @@ Subscriptions = Annotated[
 Workspaces = Annotated[
     list[str] | None,
     typer.Option(
-        "--workspace", help="Read logs from this Log Analytics workspace, by workspace id, not by REST. Repeatable."
+        "--workspace",
+        help="Read logs by KQL, not by REST: from a Log Analytics workspace by its id, search:ID for its Basic tables, "
+        "lake:NAME-ID for a Sentinel data lake, or https://CLUSTER/DATABASE for Azure Data Explorer. Repeatable.",
     ),
 ]
 Containers = Annotated[
