@@ -36,7 +36,6 @@ REDUCED_TABLES = ("AzureActivity", *_SIGN_INS, *COUNTED)
 """The tables that are reduced where they are."""
 
 
-
 @cache
 def reduction_text(table: str) -> str:
     """Return the query that reduces a table.
@@ -54,8 +53,12 @@ def reduction_text(table: str) -> str:
         return _written("counted", table=table, counted=counted, who=[counted.columns[name] for name in counted.who])
     return _written(
         "activity",
-        statuses=_spellings((row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "status"),
-        http_names=_spellings((row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "http"),
+        statuses=_spellings(
+            (row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "status"
+        ),
+        http_names=_spellings(
+            (row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "http"
+        ),
         error_codes=_spellings((row["code"], row["meaning"]) for row in rows_of("log_error_codes")),
     )
 

@@ -24,11 +24,19 @@ def object_row(choose: Choose) -> dict[str, Any]:
 
 def vault_row(choose: Choose) -> dict[str, Any]:
     """Return a row of AZKVAuditLogs."""
-    claims = {choose(["oid", _OBJECT_ID]): choose(_IDS), "upn": choose([None, "Anna@example.org"]), "appid": choose(_IDS)}
-    path = choose(["secrets/db/4c39", "secrets/db", "keys/k1/", "certificates/c-1/1?api-version=7.4", "", "deletedsecrets/x"])
+    claims = {
+        choose(["oid", _OBJECT_ID]): choose(_IDS),
+        "upn": choose([None, "Anna@example.org"]),
+        "appid": choose(_IDS),
+    }
+    path = choose(
+        ["secrets/db/4c39", "secrets/db", "keys/k1/", "certificates/c-1/1?api-version=7.4", "", "deletedsecrets/x"]
+    )
     return {
         "TimeGenerated": _time(choose),
-        "OperationName": choose(["SecretGet", "secretget", "SecretSet", "KeyGet", "Authentication", "VaultPatch", "Odd"]),
+        "OperationName": choose(
+            ["SecretGet", "secretget", "SecretSet", "KeyGet", "Authentication", "VaultPatch", "Odd"]
+        ),
         "CorrelationId": choose([None, f"{choose('cC')}{choose(range(10**9))}"]),
         "HttpStatusCode": choose([200, 200, 204, 403, 404, 429, 500, None]),
         "ResultSignature": choose(["OK", "Forbidden", "Unauthorized", "", None]),
@@ -50,7 +58,9 @@ def cluster_row(choose: Choose) -> dict[str, Any]:
         "TimeGenerated": _time(choose),
         "AuditId": f"{choose('aA')}{choose(range(10**9))}",
         "Verb": choose(["get", "list", "create", "DELETE", "patch", "odd"]),
-        "User": choose([{"username": "anna@example.org", "extra": {"oid": [choose(GUIDS)]}}, {"username": "system:node"}]),
+        "User": choose(
+            [{"username": "anna@example.org", "extra": {"oid": [choose(GUIDS)]}}, {"username": "system:node"}]
+        ),
         "ObjectRef": {
             "apiGroup": choose(["apps", "", None, "example.org"]),
             "resource": kind,

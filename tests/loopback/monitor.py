@@ -34,7 +34,9 @@ _TYPES = {
 _DURATION = re.compile(r"P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?")
 _CHUNK = 50_000
 # What a query of a Basic table may not have: other tables, functions, and a range of time.
-_NOT_OF_BASIC = re.compile(r"\b(let|join|find|search|externaldata|union|lookup)\b|TimeGenerated *[<>]|ago\(|ingestion_time")
+_NOT_OF_BASIC = re.compile(
+    r"\b(let|join|find|search|externaldata|union|lookup)\b|TimeGenerated *[<>]|ago\(|ingestion_time"
+)
 
 
 class Monitor:
@@ -214,7 +216,9 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
 
 def _with_known_columns(text: str) -> str:
     """Return a query with each `column_ifexists` replaced by the column, or by its default if no table has it."""
-    known = {column for table, columns in COLUMNS.items() if table in text for column in re.findall(r"(\w+) \w+", columns)}
+    known = {
+        column for table, columns in COLUMNS.items() if table in text for column in re.findall(r"(\w+) \w+", columns)
+    }
     return re.sub(r'column_ifexists\("(\w+)", ("")\)', lambda found: found[1] if found[1] in known else found[2], text)
 
 

@@ -163,7 +163,10 @@ def source_name(asked: Asked) -> str:
 
 
 def _sources() -> Iterator[Source]:
-    for asked in (*(Asked(table, reduced=True) for table in REDUCED_TABLES), *(Asked(one, reduced=False) for one in TABLES)):
+    for asked in (
+        *(Asked(table, reduced=True) for table in REDUCED_TABLES),
+        *(Asked(one, reduced=False) for one in TABLES),
+    ):
         name = source_name(asked)
         right = Right(f"{_QUERY}/{asked.table}/read", "Log Analytics Reader", also=_ALSO)
         what = f"use in {asked.table}, reduced where it is" if asked.reduced else f"rows of {asked.table}"

@@ -29,7 +29,7 @@ SELECT file_id AS file_no, line, record, lower(record ->> '$.log_table') AS log_
     {", ".join(_SEEN.format(name) for name in ("received", "first_seen", "last_seen"))},
     TRY_CAST(record ->> '$.records' AS BIGINT) AS records,
     CASE
-        WHEN coalesce(log_table, '') NOT IN ({', '.join(map(repr, _LOGS))}) THEN 'its log is unknown'
+        WHEN coalesce(log_table, '') NOT IN ({", ".join(map(repr, _LOGS))}) THEN 'its log is unknown'
         WHEN received IS NULL OR first_seen IS NULL OR last_seen IS NULL OR records IS NULL
             THEN 'one of its times or counts cannot be read'
         WHEN records < 1 THEN 'one of its counts is below one'

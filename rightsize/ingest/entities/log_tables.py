@@ -210,7 +210,9 @@ DOWNLOAD_SHAPES = (
 _COUNTS = ("succeeded", "failed", "started", "denied", "other")
 _TIMES = ("received", "first_seen", "last_seen")
 # What a table of Log Analytics adds to the rows that a summary rule writes into it, beside names with an underscore.
-_OF_A_SUMMARY = frozenset({"TenantId", "TimeGenerated", "Type", "SourceSystem", "MG", "ManagementGroupName", "Computer", "RawData"})
+_OF_A_SUMMARY = frozenset(
+    {"TenantId", "TimeGenerated", "Type", "SourceSystem", "MG", "ManagementGroupName", "Computer", "RawData"}
+)
 
 
 @dataclass(frozen=True, slots=True)

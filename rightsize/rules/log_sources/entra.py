@@ -115,7 +115,7 @@ GRAPH_ACTIVITY = LogSource(
             "ServicePrincipalId": "ServicePrincipalId",
             "RequestMethod": "RequestMethod",
             # Ids are read as `{id}` anyway, but for a user's own, which is `me`.
-            "RequestUri": f'iff(isnotempty(UserId) and RequestUri contains UserId, RequestUri, '
+            "RequestUri": f"iff(isnotempty(UserId) and RequestUri contains UserId, RequestUri, "
             f'replace_regex({_KQL_URI}, @"[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}", "{{id}}"))',
             "ResponseStatusCode": "tostring(ResponseStatusCode)",
             "Roles": "Roles",

@@ -198,7 +198,9 @@ def _collected(source: Source, run: Run) -> Collected:
     missing = ""
     if states["refused"]:
         refused = [unit for unit in units if unit.state == "refused"]
-        missing = _missing(right_at(refused[0].key, source.right), sorted({unit.scope for unit in refused if unit.scope}))
+        missing = _missing(
+            right_at(refused[0].key, source.right), sorted({unit.scope for unit in refused if unit.scope})
+        )
     return Collected(
         source.name,
         state,
