@@ -63,6 +63,11 @@ def reduction_text(table: str) -> str:
     )
 
 
+def summary_table(table: str) -> str:
+    """Return the name of the table into which a summary rule reduces a table."""
+    return f"Rightsize{table}_CL"
+
+
 def principal_of(table: str) -> str:
     """Return KQL for the text that names the principal of a row of an answer."""
     counted = COUNTED.get(table)

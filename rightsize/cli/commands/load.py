@@ -74,9 +74,7 @@ def load(
         list[str] | None,
         typer.Option("--table", help="Table of Spark's catalog, as CATALOG.SCHEMA.TABLE, read by Spark. Repeatable."),
     ] = None,
-    where: Annotated[
-        str, typer.Option("--where", help="Rows of these tables in Spark SQL: day >= '2026-09-01'.")
-    ] = "",
+    where: Annotated[str, typer.Option("--where", help="Rows of these tables in Spark SQL: day >= '2026-09-01'.")] = "",
     spark_conf: Annotated[
         list[str] | None, typer.Option("--spark-conf", help="Setting of Spark, as NAME=VALUE. Repeatable.")
     ] = None,

@@ -20,13 +20,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.azure.wire import Service, WireRequest
-from rightsize.collect.kql import REDUCED_TABLES, Asked, Span, span_of, timespan
+from rightsize.collect.kql import REDUCED_TABLES, Asked, Span, span_of, summary_table, timespan
 from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Split, Units, instant, read_tables, slices
 from rightsize.model.errors import UsageError
 from rightsize.rules.log_sources import LOG_SOURCES
 
 TABLES = tuple(table for log in LOG_SOURCES for table in log.collected)
 """The tables with data on principals and their activity."""
+
+SUMMARY_TABLES = tuple(map(summary_table, REDUCED_TABLES))
+"""The tables that summary rules fill; they are read only if they are named."""
 
 _GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _WORKSPACE = re.compile(rf"(?:(search):)?({_GUID})", re.IGNORECASE)
@@ -163,10 +166,8 @@ def source_name(asked: Asked) -> str:
 
 
 def _sources() -> Iterator[Source]:
-    for asked in (
-        *(Asked(table, reduced=True) for table in REDUCED_TABLES),
-        *(Asked(one, reduced=False) for one in TABLES),
-    ):
+    reduced = [Asked(table, reduced=True) for table in REDUCED_TABLES]
+    for asked in (*reduced, *(Asked(table, reduced=False) for table in (*TABLES, *SUMMARY_TABLES))):
         name = source_name(asked)
         right = Right(f"{_QUERY}/{asked.table}/read", "Log Analytics Reader", also=_ALSO)
         what = f"use in {asked.table}, reduced where it is" if asked.reduced else f"rows of {asked.table}"

@@ -50,7 +50,7 @@ class CountedShape:
         return record.keys() >= _OWN
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
-        """Insert the use in the rows of `relation` into `stage_reduced_usage`, and unusable rows into `stage_rejects`."""
+        """Insert the use in rows of `relation` into `stage_reduced_usage`, and unusable rows into `stage_rejects`."""
         from rightsize.ingest.logs.batches import normalise_rows  # noqa: PLC0415  it reads the shapes of signals
         from rightsize.ingest.logs.record_kinds import kind_of, stage_token_permissions  # noqa: PLC0415
 
@@ -73,7 +73,8 @@ _STAGED = f"""
 INSERT INTO stage_reduced_usage BY NAME
 SELECT file_no AS file_id, line, line AS counted_line, source AS log, category, plane, principal_id, principal_name,
     principal_type, app_id, operation, scope, role_assignment_id, access, first_seen::DATE AS day, received, first_seen,
-    last_seen, {", ".join(f"CASE WHEN rank = {rank} THEN records ELSE 0 END AS {name}" for name, rank in _COUNTS.items())}
+    last_seen,
+    {", ".join(f"CASE WHEN rank = {rank} THEN records ELSE 0 END AS {name}" for name, rank in _COUNTS.items())}
 FROM ingest_rows AS n JOIN (SELECT file_no, line, received, first_seen, last_seen, records FROM counted_rows) AS c
     USING (file_no, line)
 WHERE n.problem IS NULL"""

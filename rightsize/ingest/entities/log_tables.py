@@ -244,7 +244,7 @@ class ReducedShape:
         return (*self.texts, *self.ids, "day", *_TIMES, *self.counts)
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Return whether a record has the columns of the reduction, or of an older one, and of a summary rule at most."""
+        """Return whether a record has the columns of the reduction, or of an older one, even from a summary rule."""
         own = {key for key in record if not key.startswith("_") and key not in _OF_A_SUMMARY}
         return own in (set(self.columns), set(self.columns) - set(self.newer))
 
@@ -285,9 +285,7 @@ class ReducedShape:
 
 
 _LOGS_OF_USE = ", ".join(
-    f"'{log.source}'"
-    for log in LOG_SOURCES
-    if log.records in ("activity", "storage", "requests", "graph_activity")
+    f"'{log.source}'" for log in LOG_SOURCES if log.records in ("activity", "storage", "requests", "graph_activity")
 )
 
 REDUCED_SHAPES = (

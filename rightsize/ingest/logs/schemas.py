@@ -190,7 +190,7 @@ POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId"
 
 
 REDUCED = frozenset({"received", "first_seen", "last_seen"})
-"""Members of a row that a KQL query reduced; a summary rule writes such rows into a table, which adds its own columns."""
+"""Members of a row that a KQL query reduced; the table that a summary rule fills adds columns of its own."""
 
 
 @dataclass(frozen=True, slots=True)

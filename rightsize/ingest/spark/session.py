@@ -285,6 +285,11 @@ class Landing:
         self._shared = shared
         self._landed = 0
 
+    @property
+    def is_shared(self) -> bool:
+        """Return whether Spark writes the rows itself."""
+        return bool(self._shared)
+
     def rows(self, rows: DataFrame, name: str) -> Path:
         """Write rows from Spark as Parquet, and return its file or folder."""
         target = self._target(self._shared or self._folder, f"{name}.parquet")
