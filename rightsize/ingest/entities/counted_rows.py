@@ -20,7 +20,7 @@ from rightsize.rules.log_sources import LOG_SOURCES
 
 _LOGS = {fold(table): log for log in LOG_SOURCES if log.counted is not None for table in log.collected}
 _OWN = frozenset({"log_table", "received", "first_seen", "last_seen", "records"})
-_KEYS = FAMILIES[1].spellings | {"table_name": ("log_table",), "time": ("first_seen",)}
+_KEYS = {**FAMILIES[1].spellings, "table_name": ("log_table",), "time": ("first_seen",)}
 _COUNTS = {"succeeded": 4, "failed": 3, "started": 1, "denied": 2, "other": 0}
 _SEEN = "TRY_CAST(rtrim(substr(record ->> '$.{0}', 1, 26), 'Z') AS TIMESTAMP) AS {0}"
 

@@ -217,6 +217,9 @@ def _reduce_log(
     if kind.is_event:
         raw = raw_events(log, raw)
     session.sql(to_spark(raw, records.lay_out(raw))).createOrReplaceTempView(kind.relation)
+    if log == "graph_activity":
+        reduction.results.append((log, landing.rows(session.sql(_COUNTED_REQUESTS), SOURCES[log])))
+        return
     seen = Observation()
     normalised = session.sql(to_spark(kind.query()))
     normalised.observe(seen, functions.count("problem").alias("problems")).createOrReplaceTempView("observed")
@@ -235,6 +238,29 @@ def _reduce_log(
     is_said = landing.is_shared or type(session).__module__.startswith("pyspark.sql.connect")
     if not is_said or seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
+
+
+_OF_REQUEST = "method, status, user_id, object_id, token_type, service_principal_id, app_id, token_roles, token_scopes"
+_ID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+
+# Requests to Graph are counted here, as `LogSource.counted` says, and their paths are read when they are loaded.
+_COUNTED_REQUESTS = f"""
+SELECT 'MicrosoftGraphActivityLogs' AS log_table, received, min(happened) AS first_seen, max(happened) AS last_seen,
+    count(*) AS records, method AS RequestMethod, folded_uri AS RequestUri, status AS ResponseStatusCode,
+    user_id AS UserId, service_principal_id AS ServicePrincipalId, app_id AS AppId, token_roles AS Roles,
+    token_scopes AS Scopes,
+    to_json(named_struct('UserPrincipalObjectID', object_id, 'C_Idtyp', token_type)) AS Properties
+FROM (
+    SELECT *, concat(substr(happened, 1, 13), ':00:00Z') AS received, CASE
+        WHEN user_id <> '' AND contains(lower(uri), lower(user_id)) THEN uri
+        ELSE regexp_replace(regexp_replace(uri, '(?i)[$]?skiptoken=[^&#]*', ''), '{_ID}', '{{id}}') END AS folded_uri
+    FROM (
+        SELECT min(time) AS happened, uri, {_OF_REQUEST} FROM raw_graph_requests
+        GROUP BY coalesce(nullif(lower(trim(request_id)), ''), concat_ws('|', time, operation_group)), uri,
+            {_OF_REQUEST}
+    )
+)
+GROUP BY received, folded_uri, {_OF_REQUEST}"""
 
 
 def _count_refused(session: SparkSession, log: str, reduction: SparkReduction) -> None:
