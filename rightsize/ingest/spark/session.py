@@ -205,13 +205,15 @@ def _delta_files(address: str) -> tuple[str, ...]:
     local = unquote(address.removeprefix("file://").removeprefix("file:"))
     try:
         table = deltalake.DeltaTable(local)
-        features = set(table.protocol().reader_features or ())
+        has_deleted = "deletionVectors" in set(table.protocol().reader_features or ()) and any(
+            len(batch) for batch in table.deletion_vectors()
+        )
         files = tuple(sorted(table.file_uris()))
     except Exception as error:
         raise InputError(f"cannot read `{address}` as a Delta table: {str(error).splitlines()[0][:200]}") from error
-    if "deletionVectors" in features:
+    if has_deleted:
         raise InputError(
-            f"`{address}` uses deletion vectors: its files may still have deleted rows",
+            f"`{address}` has deletion vectors: its files still have deleted rows",
             hint="name it by `--table`, so that Spark reads it, or run `REORG TABLE … APPLY (PURGE)`",
         )
     return tuple(f"file://{file}" if file.startswith("/") else file for file in files)
