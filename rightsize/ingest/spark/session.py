@@ -206,7 +206,7 @@ def _delta_files(address: str) -> tuple[str, ...]:
     try:
         table = deltalake.DeltaTable(local)
         has_deleted = "deletionVectors" in set(table.protocol().reader_features or ()) and any(
-            len(batch) for batch in table.deletion_vectors()
+            batch.num_rows for batch in table.deletion_vectors()
         )
         files = tuple(sorted(table.file_uris()))
     except Exception as error:
