@@ -355,7 +355,8 @@ def test_a_reduction_that_takes_too_long_is_asked_for_in_halves_of_whole_hours(
 ) -> None:
     options = {"workspaces": [loopback.content.workspace_id], "sources": ["reduced_SigninLogs"], "days": 6}
     whole = row_of(collect("whole", **options), "reduced_SigninLogs")
-    loopback.faults.add(kind, "/query", times=1)
+    # The first query counts the rows of each hour.
+    loopback.faults.add(kind, "/query", times=1, skip=1)
     parts = row_of(collect("parts", **options), "reduced_SigninLogs")
     assert (parts.state, parts.rows) == ("complete", whole.rows)
     assert parts.pages > whole.pages
