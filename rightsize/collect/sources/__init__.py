@@ -27,6 +27,11 @@ RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
 """The sources whose pages are kept but not loaded."""
 
 
+_FORMER = ("reduced_activity", "reduced_storage", "reduced_sign_ins")
+KNOWN_SOURCES = frozenset((*(source.name for source in SOURCES), *_FORMER))
+"""The sources of this version, and those of earlier ones whose pages are still loaded."""
+
+
 def chosen_sources(
     names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False, raw: bool = False
 ) -> tuple[Source, ...]:
