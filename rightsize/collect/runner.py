@@ -190,7 +190,8 @@ class _Task:
     def _finish(self) -> None:
         lost, rows = self._at.lost, self._at.rows + self._buffer.rows
         if rows < self._unit.rows and not lost and not self._left_out:
-            raise StaleLinkError(f"{rows:,} of {self._unit.rows:,} counted rows arrived; with `--no-resume` they are counted again")
+            said = f"{rows:,} of {self._unit.rows:,} counted rows arrived"
+            raise StaleLinkError(f"{said}; with `--no-resume` they are counted again")
         refused = [text for text in lost if text.startswith("refused")]
         if refused:
             self.end("refused", refused[0].partition(": ")[2])

@@ -106,7 +106,7 @@ def test_fewer_rows_than_were_counted_are_not_all(
     loopback: Loopback, collect: Collect, filled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows only arrive: what is missing was lost on its way, and the same command asks again."""
-    run, answer = {"days": 3, "raw": True, "workspaces": [loopback.content.workspace_id]}, loopback.monitor._run
+    run, answer = {"days": 3, "raw": True, "workspaces": [loopback.content.workspace_id]}, loopback.monitor.run
 
     def losing(con: Any, text: str, limit: int) -> bytes:
         document = json.loads(answer(con, text, limit))
@@ -114,11 +114,11 @@ def test_fewer_rows_than_were_counted_are_not_all(
             document["tables"][0]["rows"] = document["tables"][0]["rows"][1:]
         return json.dumps(document).encode()
 
-    monkeypatch.setattr(loopback.monitor, "_run", losing)
+    monkeypatch.setattr(loopback.monitor, "run", losing)
     lost = row_of(collect(sources=[TABLE], **run), TABLE)
     assert lost.state == "incomplete"
     assert f"of {len(filled):,} counted rows arrived" in lost.reason
-    monkeypatch.setattr(loopback.monitor, "_run", answer)
+    monkeypatch.setattr(loopback.monitor, "run", answer)
     again = collect(sources=[TABLE], **run)
     assert again.resumed
     assert row_of(again, TABLE).rows == len(filled)

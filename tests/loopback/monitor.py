@@ -119,11 +119,12 @@ class Monitor:
                     else ""
                 )
                 con.execute(f"CREATE TEMP VIEW {table} AS FROM logs.{table}{bounds}")
-            return self._run(con, text, self.record_limit)
+            return self.run(con, text, self.record_limit)
         finally:
             con.close()
 
-    def _run(self, con: duckdb.DuckDBPyConnection, text: str, limit: int) -> bytes:
+    def run(self, con: duckdb.DuckDBPyConnection, text: str, limit: int) -> bytes:
+        """Return the answer to a query, as Log Analytics writes it."""
         sql = translate(con, text)
         described = con.execute(f"DESCRIBE {sql}").fetchall()
         columns = [{"name": name, "type": _TYPES.get(kind.split("(")[0], "string")} for name, kind, *_ in described]
@@ -141,7 +142,7 @@ class Monitor:
         self._list_resources()
         con = self._content.cursor()
         try:
-            document = json.loads(self._run(con, asked["query"], 100_000))
+            document = json.loads(self.run(con, asked["query"], 100_000))
         finally:
             con.close()
         table = document["tables"][0]

@@ -146,7 +146,7 @@ def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
     rest = [file for file in files if not any(file.startswith(f"{table}/") for table in tables)]
     parquet = tuple(file for file in rest if file.lower().endswith(".parquet"))
     lines = tuple(file for file in rest if _JSON.search(file))
-    parts = [Part(path, "delta", _delta_files(table), table) for table in tables]
+    parts = [Part(path, "delta", delta_files(table), table) for table in tables]
     parts += [Part(path, "parquet", parquet)] if parquet else []
     parts += [Part(path, "text", lines)] if lines else []
     if not any(part.files for part in parts):
@@ -191,7 +191,7 @@ def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> lis
     return tables
 
 
-def _delta_files(address: str) -> tuple[str, ...]:
+def delta_files(address: str) -> tuple[str, ...]:
     """Return the data files of the newest version of a Delta table.
 
     Raises:

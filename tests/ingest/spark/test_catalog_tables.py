@@ -16,7 +16,7 @@ if shutil.which("java") is None:
 
 from pyspark.sql import SparkSession
 
-from rightsize.ingest.spark import session as sessions
+from rightsize.ingest.spark import reduce
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
@@ -77,7 +77,7 @@ def test_a_table_of_the_catalog_gives_the_store_that_duckdb_makes(
     spark: tuple[SparkSession, Path], table: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client lists no file: it is given the name, and the reduced rows."""
-    monkeypatch.delattr(sessions, "_files_below")
+    monkeypatch.delattr(reduce, "find_parts")
     load_on_spark(tmp_path / "spark.duckdb", [], "local[2]", tables=[f"spark_catalog.logs.{table}"])
     load_paths(tmp_path / "here.duckdb", [spark[1] / f"{table}.jsonl"])
     found, expected = content_of(tmp_path / "spark.duckdb"), content_of(tmp_path / "here.duckdb")

@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-deltalake = pytest.importorskip("deltalake", reason="needs the extra `spark`")
+pytest.importorskip("deltalake", reason="needs the extra `spark`")
 pytest.importorskip("pyspark", reason="needs the extra `spark`")
 
-from rightsize.ingest.spark.session import _delta_files
+import deltalake
+
+from rightsize.ingest.spark.session import delta_files
 from rightsize.model.errors import InputError
 
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -56,7 +58,7 @@ def table_with(folder: Path, deleted: list[int]) -> str:
 
 def test_a_table_that_may_have_vectors_and_has_none_is_read(tmp_path: Path) -> None:
     """It is the default of new tables, and rows of logs are not deleted."""
-    assert len(_delta_files(table_with(tmp_path / "t", []))) == 1
+    assert len(delta_files(table_with(tmp_path / "t", []))) == 1
 
 
 def test_a_table_with_deleted_rows_is_refused_by_its_path(tmp_path: Path) -> None:
@@ -65,4 +67,4 @@ def test_a_table_with_deleted_rows_is_refused_by_its_path(tmp_path: Path) -> Non
     query = deltalake.QueryBuilder().register("t", deltalake.DeltaTable(address)).execute("SELECT n FROM t ORDER BY n")
     assert query.read_all().column("n").to_pylist() == [0, 1, 2, 5, 6, 8, 9]
     with pytest.raises(InputError, match="deletion vectors"):
-        _delta_files(address)
+        delta_files(address)
