@@ -24,11 +24,12 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.core.rest import HttpRequest
 
 from rightsize.azure.credentials import RenewableCredential, first_line, reason_of
-from rightsize.azure.hosts import Cloud, GuardedAsyncTransport, GuardedTransport, RequestGuard
+from rightsize.azure.hosts import Cloud, GuardedAsyncTransport, GuardedTransport, RequestGuard, root_of
 from rightsize.azure.wire import DroppedError, NotSignedInError, Response, Service, WireRequest
 
 if TYPE_CHECKING:
     import httpx
+    from azure.core import PipelineClient
     from azure.mgmt.authorization import AuthorizationManagementClient
     from azure.monitor.query import LogsQueryClient
     from msgraph.graph_request_adapter import GraphRequestAdapter
@@ -65,12 +66,13 @@ class Clients:
         self._logs: LogsQueryClient | None = None
         self._graph: _GraphLoop | None = None
         self._blobs: Blobs | None = None
+        self._kusto: dict[str, PipelineClient[Any, Any]] = {}
 
     def __enter__(self) -> Clients:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for client in (self._arm, self._logs, self._graph, self._blobs):
+        for client in (self._arm, self._logs, self._graph, self._blobs, *self._kusto.values()):
             if client is not None:
                 client.close()
 
@@ -84,6 +86,9 @@ class Clients:
             "arm": self.cloud.arm,
             "graph": self.cloud.graph,
             "logs": self.cloud.logs,
+            # The URL of a request names its cluster.
+            "kusto": "",
+            "lake": self.cloud.lake,
             "storage": "",
         }
         return roots[service]
@@ -121,6 +126,8 @@ class Clients:
         # As a stream, so that no policy parses the body on its way.
         if request.service == "arm":
             response = self._open_arm()._client.send_request(query, stream=True)
+        elif request.service in ("kusto", "lake"):
+            response = self._open_kusto(request).send_request(query, stream=True, read_timeout=_LOGS_TIMEOUT)
         else:
             response = self._open_logs().send_request(query, stream=True, read_timeout=_LOGS_TIMEOUT)
         with response:
@@ -165,6 +172,23 @@ class Clients:
                     **self._settings(self.cloud.logs),
                 )
             return self._logs
+
+    def _open_kusto(self, request: WireRequest) -> PipelineClient[Any, Any]:
+        root = root_of(self._absolute(request))
+        with self._lock:
+            if root not in self._kusto:
+                from azure.core import PipelineClient  # noqa: PLC0415
+                from azure.core.pipeline.policies import BearerTokenCredentialPolicy  # noqa: PLC0415
+
+                # A token for a cluster is of use there only.
+                audience = self.cloud.lake_audience if request.service == "lake" else root.removesuffix(":443")
+                signing = BearerTokenCredentialPolicy(self._credential, f"{audience}/.default")
+                settings = self._settings(root)
+                self._kusto[root] = PipelineClient(
+                    root, policies=[settings["redirect_policy"], settings["retry_policy"], signing],
+                    transport=settings["transport"],
+                )  # fmt: skip
+            return self._kusto[root]
 
     def _open_blobs(self) -> Blobs:
         with self._lock:

@@ -99,6 +99,9 @@ BUDGETS = {
     "alerts": Budget(150, 60, 2),
     # 200 requests in 30 seconds, five queries at once.
     "logs": Budget(200, 30, 5),
+    # Neither has a published rate; both say by status 429 when it is too much.
+    "kusto": Budget(100, 10, 4),
+    "lake": Budget(20, 10, 2),
     "storage": Budget(2000, 1, 8),
 }
 """The budgets of Azure by name; `NAME:KEY` is a separate bucket with the budget of NAME."""
@@ -246,6 +249,7 @@ _SLOWEST_WAIT = 60.0
 _SERVER_FAULTS = (408, 500, 502, 503, 504)
 # Log Analytics returns these after ten minutes, or when the answer is too large to send.
 _TOO_MUCH = (413, 504)
+_QUERIED = ("logs", "kusto", "lake")
 _STALE = (400, 404, 410)
 # Error codes of ARM and Graph for a cloud without the service, a subscription without the provider, and a tenant
 # without the licence.
@@ -346,7 +350,7 @@ class Exchange:
                 else:
                     self._throttle.answered(budget)
                     return found
-            elif response is not None and request.service == "logs" and response.status in _TOO_MUCH:
+            elif response is not None and request.service in _QUERIED and response.status in _TOO_MUCH:
                 raise TooMuchError(f"the query is too large or too slow: status {response.status}")
             elif response is not None and response.status == 429:
                 throttled += 1

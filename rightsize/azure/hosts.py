@@ -39,6 +39,8 @@ class Cloud:
         arm: Azure Resource Manager; `arm_audience` is the audience of its tokens.
         graph: Microsoft Graph; `graph_audience` is the audience of its tokens.
         logs: Log Analytics; `logs_audience` is the audience of its tokens.
+        lake: The data lake of Microsoft Sentinel; `lake_audience` is the audience of its tokens. Empty where a cloud
+            has none.
         storage: The suffix of the host of a storage account, after `ACCOUNT.blob.`; a whole URL where accounts are
             paths of one host.
         storage_audience: The audience of tokens for storage.
@@ -56,6 +58,8 @@ class Cloud:
     logs_audience: str
     storage: str
     storage_audience: str = "https://storage.azure.com"
+    lake: str = ""
+    lake_audience: str = ""
     instance_discovery: bool = True
     budgets: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -79,6 +83,8 @@ CLOUDS = {
             logs="https://api.loganalytics.io",
             logs_audience="https://api.loganalytics.io",
             storage="core.windows.net",
+            lake="https://api.securityplatform.microsoft.com",
+            lake_audience="4500ebfb-89b6-4b14-a480-7f749797bfcd",
         ),
         Cloud(
             name="usgov",
@@ -106,7 +112,7 @@ CLOUDS = {
 }
 """The clouds of Microsoft."""
 
-_OPTIONAL = ("storage_audience", "instance_discovery", "budgets")
+_OPTIONAL = ("storage_audience", "lake", "lake_audience", "instance_discovery", "budgets")
 _URLS = ("authority", "arm", "arm_audience", "graph", "graph_audience", "logs", "logs_audience")
 
 
@@ -158,7 +164,8 @@ _GUID = r"[0-9a-fA-F-]{36}"
 
 QUERY_POSTS = (
     # Queries that Azure accepts only as POST; its documentation says that none of them changes anything.
-    re.compile(rf"/v1/workspaces/{_GUID}/query"),
+    re.compile(rf"/v1/workspaces/{_GUID}/(query|search)"),
+    re.compile(r"(/lake/kql)?/v2/rest/query"),
     re.compile(r"/providers/Microsoft\.ResourceGraph/resources", re.IGNORECASE),
     re.compile(r"/providers/Microsoft\.Management/getEntities", re.IGNORECASE),
     re.compile(r"/v1\.0/directoryObjects/getByIds"),

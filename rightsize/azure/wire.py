@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Service = Literal["arm", "graph", "logs", "storage"]
+Service = Literal["arm", "graph", "logs", "kusto", "lake", "storage"]
 
 
 @dataclass(frozen=True, slots=True)

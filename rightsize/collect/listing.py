@@ -90,10 +90,12 @@ ROWS_BYTES = 2 << 20
 
 
 def read_tables(content: bytes) -> CollectedPage:
-    """Return an answer of Log Analytics, with each row of its first table as a record keyed by column names.
+    """Return an answer of Log Analytics or Kusto, with each row of its first table as a record keyed by column names.
 
     Rows are read in parts, so that an answer of 100 MB is never in memory as objects.
     """
+    if content.lstrip().startswith(b"["):
+        return _read_frames(content)
     lines: list[bytes] = []
     rows = 0
     is_partial = False
@@ -111,6 +113,33 @@ def read_tables(content: bytes) -> CollectedPage:
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswerError("a table whose rows do not match its columns") from error
     return CollectedPage(b"".join(lines), rows, is_partial=is_partial or rows >= MOST_ROWS)
+
+
+_LIMITS = ("LimitsExceeded", "E_QUERY_RESULT_SET_TOO_LARGE", "E_RUNAWAY_QUERY", "80DA0003", "80DA0001", "Timeout")
+"""Words in an error of Kusto that a smaller query may not have."""
+
+
+def _read_frames(content: bytes) -> CollectedPage:
+    """Return an answer of Kusto, a list of frames; an error may stand among the rows or in the last frame.
+
+    Source: Microsoft Learn, "Query V2 HTTP response".
+    """
+    try:
+        frames = orjson.loads(content)
+        table = next(frame for frame in frames if frame.get("TableKind") == "PrimaryResult")
+        names = [str(column["ColumnName"]) for column in table["Columns"]]
+        rows = [row for row in table["Rows"] if isinstance(row, list)]
+        lines = _lines(dict(zip(names, row, strict=True)) for row in rows)
+    except (orjson.JSONDecodeError, AttributeError, StopIteration, KeyError, TypeError, ValueError) as error:
+        raise BadAnswerError("frames without a result") from error
+    errors = [row for row in table["Rows"] if not isinstance(row, list)]
+    errors += [frame for frame in frames if frame.get("HasErrors")]
+    said = orjson.dumps(errors).decode()
+    if errors and not any(word in said for word in _LIMITS):
+        raise BadAnswerError(f"an error among its rows: {said[:200]}")
+    if not any(frame.get("FrameType") == "DataSetCompletion" for frame in frames):
+        raise BadAnswerError("frames without an end")
+    return CollectedPage(lines, len(rows), is_partial=bool(errors) or len(rows) >= MOST_ROWS)
 
 
 def _parts(content: bytes) -> Iterator[Mapping[str, Any]]:
@@ -213,6 +242,7 @@ class CollectionUnit:
         instead: For each of `requests` the one to send if it is refused: the same with fewer fields.
         scope: The Azure scope that it covers.
         first: Start of the time that it covers, for logs; `last` is its end.
+        rows: The number of rows that the service counted before; fewer are not all.
         label: A text in its file names beside their number, for pages that do not say what they list.
     """
 
@@ -221,6 +251,7 @@ class CollectionUnit:
     scope: str = ""
     first: dt.datetime | None = None
     last: dt.datetime | None = None
+    rows: int = 0
     label: str = ""
     instead: tuple[WireRequest, ...] = ()
 

@@ -76,7 +76,7 @@ class Fetch:
         try:
             task.work()
         except StaleLinkError:
-            # The links of a listing expire; the unit then has to be listed again from its start.
+            # The links of a listing expire, or rows are missing; the unit then has to be read again from its start.
             self._run.restart(at)
             task = _Task(self, source, unit, at, root)
             try:
@@ -188,7 +188,10 @@ class _Task:
         return page.rows > 0 and page.fingerprint != "" and page.fingerprint == self._last
 
     def _finish(self) -> None:
-        lost = self._at.lost
+        lost, rows = self._at.lost, self._at.rows + self._buffer.rows
+        if rows < self._unit.rows and not lost and not self._left_out:
+            said = f"{rows:,} of {self._unit.rows:,} counted rows arrived"
+            raise StaleLinkError(f"{said}; with `--no-resume` they are counted again")
         refused = [text for text in lost if text.startswith("refused")]
         if refused:
             self.end("refused", refused[0].partition(": ")[2])

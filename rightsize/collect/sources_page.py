@@ -114,5 +114,5 @@ def _asked(request: WireRequest) -> str:
     text = text.replace("/resourceGroups/group/providers/namespace/type/resource", "/…").replace("/blob", "/{blob}")
     if request.body and request.service == "logs":
         query = json.loads(request.body)["query"].splitlines()
-        text += f" {query[-1]}" if len(query) < 5 else " (a text of queries/kql)"
+        text += f" {query[-1]}" if len(query) < 5 else " (the reduction of the table)"
     return f"{request.method} {text}"

@@ -68,6 +68,28 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """How equal rows of a log's tables are counted in KQL, where the log is.
+
+    The query merges rows of one request, and counts rows that are equal in `columns`. A column may be cut to what its
+    reading depends on: what is cut never changes the event that `load` makes of the row.
+
+    Attributes:
+        request: The id of a request.
+        parts: What tells apart the calls within a request.
+        code: The HTTP status of a row, as text.
+        who: The columns of the answer that name the principal.
+        columns: By the name of a column of the answer, its value.
+    """
+
+    request: str
+    parts: tuple[str, ...]
+    code: str
+    who: tuple[str, ...]
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogSource:
     """All that is said of a log.
 
@@ -105,6 +127,7 @@ class LogSource:
             opened columns. A column without SQL is the field of its name if all logs have it, else null.
         rules: Rows of rule files about this log, without the heading, by name of the file. They apply before the rows
             of the file itself.
+        counted: How rows of its tables are counted where the log is, if they are not reduced there.
         not_used: Why records that are only counted are not used, if there is more to say.
     """
 
@@ -135,4 +158,5 @@ class LogSource:
     opened: tuple[Opened, ...] = ()
     columns: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
+    counted: Counted | None = None
     not_used: str = ""

@@ -11,7 +11,7 @@ from typing import Any
 
 import duckdb
 
-from rightsize.collect.sources.workspaces import reduction_text
+from rightsize.collect.kql import Asked, Span
 from rightsize.ingest.pipeline import stage
 from rightsize.store.merging.staging import CALL_ROWS, create_staging
 from rightsize.store.queries import query_text
@@ -33,16 +33,16 @@ def workspace() -> duckdb.DuckDBPyConnection:
 
 
 @cache
-def reduction_sql(name: str, first: dt.datetime, end: dt.datetime) -> str:
-    """Return a reduction's KQL, translated; that takes longer than to run it on a few rows."""
-    return translate(workspace(), reduction_text(name, first, end))
+def reduction_sql(table: str, first: dt.datetime, end: dt.datetime) -> str:
+    """Return the KQL that reduces a table, translated; that takes longer than to run it on a few rows."""
+    return translate(workspace(), Asked(table, reduced=True).text(Span(first, end), is_within=False))
 
 
 def reduced_by_kql(
-    con: duckdb.DuckDBPyConnection, name: str, first: dt.datetime = EVER[0], end: dt.datetime = EVER[1]
+    con: duckdb.DuckDBPyConnection, table: str, first: dt.datetime = EVER[0], end: dt.datetime = EVER[1]
 ) -> list[Row]:
     """Return the rows of a reduction over the connection's tables."""
-    result = con.execute(reduction_sql(name, first, end))
+    result = con.execute(reduction_sql(table, first, end))
     names = [column[0] for column in result.description or ()]
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 

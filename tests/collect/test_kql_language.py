@@ -1,22 +1,19 @@
-"""The reductions are valid KQL for Log Analytics, and have the same rules as the SQL."""
+"""The reductions are valid KQL for Log Analytics."""
 
 from __future__ import annotations
 
+import datetime as dt
 import json
-import re
 import shutil
 import subprocess
 from pathlib import Path
 
-import duckdb
 import pytest
 
-from rightsize.collect.sources.workspaces import REDUCTIONS
-from rightsize.ingest.logs.projections import create_reference_tables
+from rightsize.collect.kql import REDUCED_TABLES, Asked, Span
 from tests.loopback.log_tables import COLUMNS, columns_of
 
 ROOT = Path(__file__).resolve().parents[2]
-TEXTS = sorted((ROOT / "queries" / "kql").glob("*.kql"))
 PACKAGE = ROOT / ".ci" / "node" / "node_modules" / "@kusto" / "language-service-next"
 
 
@@ -35,13 +32,18 @@ def diagnose(folder: Path, *files: Path) -> dict[str, list[str]]:
     return said
 
 
-def test_every_text_is_a_reduction() -> None:
-    assert {path.stem for path in TEXTS} == set(REDUCTIONS)
-
-
 @pytest.mark.external
 def test_the_language_service_has_nothing_to_say(tmp_path: Path) -> None:
-    assert diagnose(tmp_path, *TEXTS) == {str(path): [] for path in TEXTS}
+    """Each query in both forms: with the range of time beside it and within, of all principals and of some."""
+    first = dt.datetime(2026, 9, 1, tzinfo=dt.UTC)
+    span = Span(first, first + dt.timedelta(days=1), 2, 4)
+    paths = []
+    for table in REDUCED_TABLES:
+        for is_within in (False, True):
+            path = tmp_path / f"{table}-{is_within}.kql"
+            path.write_text(Asked(table, reduced=True).text(span, is_within=is_within), encoding="utf-8")
+            paths.append(path)
+    assert diagnose(tmp_path, *paths) == {str(path): [] for path in paths}
 
 
 @pytest.mark.external
@@ -52,25 +54,3 @@ def test_the_language_service_knows_the_tables(tmp_path: Path) -> None:
     (said,) = diagnose(tmp_path, wrong).values()
     assert len(said) == 1
     assert "CallerName" in said[0]
-
-
-@pytest.mark.parametrize(
-    ("text", "name", "rule"),
-    [
-        ("azure_activity", "Statuses", "SELECT spelling, meaning FROM log_statuses WHERE field = 'status'"),
-        ("azure_activity", "HttpNames", "SELECT spelling, meaning FROM log_statuses WHERE field = 'http'"),
-        ("azure_activity", "ErrorCodes", "SELECT code, meaning FROM log_error_codes"),
-        ("storage_logs", "Statuses", "SELECT spelling, meaning FROM log_statuses WHERE field = 'status'"),
-        ("storage_logs", "StorageOperations", "SELECT * FROM log_storage_operations"),
-        ("storage_logs", "StorageActions", "SELECT * FROM log_storage_actions"),
-    ],
-)
-def test_a_text_holds_the_rules_that_the_sql_joins(text: str, name: str, rule: str) -> None:
-    con = duckdb.connect()
-    create_reference_tables(con)
-    rules = set(con.execute(rule).fetchall())
-    con.close()
-    content = (ROOT / "queries" / "kql" / f"{text}.kql").read_text(encoding="utf-8")
-    table = re.search(rf"^let {name} = datatable\([^)]*\) \[\n(.*?)\];", content, re.MULTILINE | re.DOTALL)
-    assert table is not None
-    assert {tuple(re.findall(r'"([^"]*)"', line)) for line in table[1].splitlines()} == rules

@@ -9,13 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-import httpx
 import pytest
 
-from rightsize.collect.sources.workspaces import reduction_text
-from rightsize.model.errors import InternalError
 from tests.collect.kql_twins import (
-    EVER,
     export,
     insert,
     reduced_by_kql,
@@ -25,7 +21,7 @@ from tests.collect.kql_twins import (
     summed,
     workspace,
 )
-from tests.collect.odd_rows import GUIDS, Maker, activity_row, storage_row
+from tests.collect.odd_rows import GUIDS, activity_row
 from tests.loopback.log_tables import ensure_tables
 from tests.loopback.server import Loopback
 
@@ -47,27 +43,24 @@ def logs(loopback_service: Loopback) -> duckdb.DuckDBPyConnection:
     return con
 
 
-def check_same(con: duckdb.DuckDBPyConnection, name: str, table: str, folder: Path) -> int:
-    """Assert that both definitions give the same rows; return how many."""
-    by_sql = reduced_by_sql([export(con, table, folder / f"{table}.jsonl")])
-    by_kql = summed(reduced_by_kql(con, name))
+def check_same(con: duckdb.DuckDBPyConnection, folder: Path) -> int:
+    """Assert that both definitions give the same rows of AzureActivity; return how many."""
+    by_sql = reduced_by_sql([export(con, "AzureActivity", folder / "rows.jsonl")])
+    by_kql = summed(reduced_by_kql(con, "AzureActivity"))
     keys = sorted(by_sql.keys() | by_kql.keys())
     assert [(key, by_kql.get(key)) for key in keys] == [(key, by_sql.get(key)) for key in keys]
     return len(by_sql)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize(("name", "table"), [("azure_activity", "AzureActivity"), ("storage_logs", "StorageBlobLogs")])
-def test_the_tenants_logs_reduce_to_the_same_use(
-    logs: duckdb.DuckDBPyConnection, tmp_path: Path, name: str, table: str
-) -> None:
-    assert check_same(logs, name, table, tmp_path) > 500
+def test_the_tenants_activity_log_reduces_to_the_same_use(logs: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
+    assert check_same(logs, tmp_path) > 500
 
 
 @pytest.mark.slow
 def test_the_tenants_sign_ins_reduce_to_the_same_days(logs: duckdb.DuckDBPyConnection, tmp_path: Path) -> None:
     paths = [export(logs, table, tmp_path / f"{table}.jsonl") for table in SIGN_INS]
-    found = sign_ins_by_kql(reduced_by_kql(logs, "sign_ins"))
+    found = sign_ins_by_kql([row for table in SIGN_INS for row in reduced_by_kql(logs, table)])
     assert found == sign_ins_by_sql(paths)
     assert len(found) > 500
 
@@ -79,7 +72,7 @@ def test_slices_together_are_the_whole(logs: duckdb.DuckDBPyConnection) -> None:
     cuts = [first + HOUR * hours for hours in (0, 33, 96)]
 
     def rows(start: dt.datetime, end: dt.datetime) -> list[tuple[Any, ...]]:
-        return [tuple(row.values()) for row in reduced_by_kql(logs, "azure_activity", start, end)]
+        return [tuple(row.values()) for row in reduced_by_kql(logs, "AzureActivity", start, end)]
 
     whole = rows(cuts[0], cuts[-1])
     parts = [row for start, end in pairwise(cuts) for row in rows(start, end)]
@@ -103,43 +96,15 @@ def test_a_call_over_midnight_is_one_call() -> None:
     end = {"TimeGenerated": midnight + dt.timedelta(seconds=5), "ActivityStatusValue": "Success"}
     insert(con, "AzureActivity", [row | begin, row | end])
     start = midnight.replace(tzinfo=dt.UTC)
-    (found,) = reduced_by_kql(con, "azure_activity", start - HOUR, start)
+    (found,) = reduced_by_kql(con, "AzureActivity", start - HOUR, start)
     assert (found["succeeded"], found["started"], found["day"].day) == (1, 0, 7)
-    assert reduced_by_kql(con, "azure_activity", start, start + HOUR) == []
-
-
-def test_a_slice_has_whole_hours() -> None:
-    with pytest.raises(InternalError):
-        reduction_text("azure_activity", EVER[0], EVER[1] + dt.timedelta(minutes=30))
-    with pytest.raises(InternalError):
-        reduction_text("../reduce/reduce", *EVER)
+    assert reduced_by_kql(con, "AzureActivity", start, start + HOUR) == []
 
 
 @pytest.mark.nightly
-def test_the_loopback_workspace_answers_a_reduction(loopback: Loopback) -> None:
-    text = reduction_text(
-        "azure_activity", dt.datetime(2026, 9, 29, tzinfo=dt.UTC), dt.datetime(2026, 9, 30, tzinfo=dt.UTC)
-    )
-    form = {"grant_type": "client_credentials", "client_id": loopback.environment()["AZURE_CLIENT_ID"]}
-    form["client_secret"] = loopback.environment()["AZURE_CLIENT_SECRET"]
-    with httpx.Client(base_url=loopback.url, verify=loopback.context(), timeout=600) as http:
-        token = http.post("/any/oauth2/v2.0/token", data=form).json()["access_token"]
-        path = f"/v1/workspaces/{loopback.content.workspace_id}/query"
-        answer = http.post(path, json={"query": text}, headers={"Authorization": f"Bearer {token}"})
-    table = answer.json()["tables"][0]
-    names = [column["name"] for column in table["columns"]]
-    assert len(table["rows"]) > 10
-    assert {row[names.index("received")][:10] for row in table["rows"]} == {"2026-09-29"}
-
-
-@pytest.mark.nightly
-@pytest.mark.parametrize(
-    ("name", "table", "make"),
-    [("azure_activity", "AzureActivity", activity_row), ("storage_logs", "StorageBlobLogs", storage_row)],
-)
-def test_odd_rows_reduce_to_the_same_use(name: str, table: str, make: Maker, tmp_path: Path) -> None:
+def test_odd_rows_reduce_to_the_same_use(tmp_path: Path) -> None:
     """A thousand rows with what exporters and services have been seen to write, and worse, in all combinations."""
     choose = random.Random(7).choice  # noqa: S311  no secret
     con = workspace()
-    insert(con, table, [make(choose) for _ in range(1000)])
-    assert check_same(con, name, table, tmp_path) > 100
+    insert(con, "AzureActivity", [activity_row(choose) for _ in range(1000)])
+    assert check_same(con, tmp_path) > 100

@@ -10,6 +10,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 
@@ -32,6 +33,10 @@ _TYPES = {
 }
 _DURATION = re.compile(r"P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?")
 _CHUNK = 50_000
+# What a query of a Basic table may not have: other tables, functions, and a range of time.
+_NOT_OF_BASIC = re.compile(
+    r"\b(let|join|find|search|externaldata|union|lookup)\b|TimeGenerated *[<>]|ago\(|ingestion_time"
+)
 
 
 class Monitor:
@@ -54,7 +59,10 @@ class Monitor:
         """
         if request.path == "/v1/$batch":
             return self._batch(request)
-        if not request.path.endswith("/query"):
+        if request.path.endswith("/v2/rest/query"):
+            ensure_tables(self._content)
+            return Answer(document=self._frames(request.json()))
+        if not request.path.endswith(("/query", "/search")):
             return arm_error(404, "PathNotFoundError", "The requested path does not exist")
         parts = request.path.split("/")
         if parts[2] == "workspaces" and parts[3].lower() != self._content.workspace_id:
@@ -62,6 +70,10 @@ class Monitor:
         asked = request.json() if request.method == "POST" else request.query
         if not isinstance(asked, dict) or not asked.get("query"):
             return arm_error(400, "BadArgumentError", "The request had some invalid properties")
+        if request.path.endswith("/search") and (
+            _NOT_OF_BASIC.search(re.sub(r"//.*", "", asked["query"])) or not asked.get("timespan")
+        ):
+            return arm_error(400, "BadArgumentError", "The query is not supported for tables of this plan")
         ensure_tables(self._content)
         return Answer(document=self._query(str(asked["query"]), asked.get("timespan")))
 
@@ -80,22 +92,39 @@ class Monitor:
             responses.append({"id": part["id"], "status": answer.status, "headers": {}, "body": body})
         return Answer(document={"responses": responses})
 
+    def _frames(self, asked: dict[str, Any]) -> list[dict[str, Any]]:
+        """Answer as Kusto does: a list of frames, with what was cut named in the last one."""
+        answer = json.loads(self._query(str(asked["csl"]), None))
+        table, is_cut = answer["tables"][0], "error" in answer
+        columns = [{"ColumnName": one["name"], "ColumnType": one["type"]} for one in table["columns"]]
+        message = f"The results of this query exceed the set limit (E_QUERY_RESULT_SET_TOO_LARGE): {self.record_limit}"
+        errors = [{"error": {"code": "LimitsExceeded", "message": message}}] if is_cut else None
+        return [
+            {"FrameType": "DataSetHeader", "IsProgressive": False, "Version": "v2.0"},
+            {"FrameType": "DataTable", "TableId": 0, "TableKind": "QueryProperties", "Columns": [], "Rows": []},
+            {"FrameType": "DataTable", "TableId": 1, "TableKind": "PrimaryResult", "TableName": "PrimaryResult",
+             "Columns": columns, "Rows": table["rows"]},
+            {"FrameType": "DataSetCompletion", "HasErrors": is_cut, "Cancelled": False}
+            | ({"OneApiErrors": errors} if errors else {}),
+        ]  # fmt: skip
+
     def _query(self, text: str, timespan: object) -> bytes:
         con = self._content.cursor()
         try:
             first, end = read_timespan(str(timespan), self.now) if timespan else (None, None)
             for table in COLUMNS:
                 bounds = (
-                    f" WHERE TimeGenerated >= TIMESTAMP '{first}' AND TimeGenerated < TIMESTAMP '{end}'"
+                    f" WHERE TimeGenerated >= TIMESTAMP '{first}' AND TimeGenerated <= TIMESTAMP '{end}'"
                     if first
                     else ""
                 )
                 con.execute(f"CREATE TEMP VIEW {table} AS FROM logs.{table}{bounds}")
-            return self._run(con, text, self.record_limit)
+            return self.run(con, text, self.record_limit)
         finally:
             con.close()
 
-    def _run(self, con: duckdb.DuckDBPyConnection, text: str, limit: int) -> bytes:
+    def run(self, con: duckdb.DuckDBPyConnection, text: str, limit: int) -> bytes:
+        """Return the answer to a query, as Log Analytics writes it."""
         sql = translate(con, text)
         described = con.execute(f"DESCRIBE {sql}").fetchall()
         columns = [{"name": name, "type": _TYPES.get(kind.split("(")[0], "string")} for name, kind, *_ in described]
@@ -113,7 +142,7 @@ class Monitor:
         self._list_resources()
         con = self._content.cursor()
         try:
-            document = json.loads(self._run(con, asked["query"], 100_000))
+            document = json.loads(self.run(con, asked["query"], 100_000))
         finally:
             con.close()
         table = document["tables"][0]
@@ -171,11 +200,11 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
     import duckdb_kql  # noqa: PLC0415  absent where nobody queries logs
     from duckdb_kql.translate import functions  # noqa: PLC0415
 
-    # KQL's translate() is DuckDB's with the arguments in another order; the translator does not know it.
-    spec = functions.FunctionSpec("translate", "template", "translate({2}, {0}, {1})", (3,))
-    functions.SCALAR_FUNCTIONS.setdefault("translate", spec)
+    # Functions of KQL that the translator does not know.
+    for name, sql, arity in (("translate", "translate({2}, {0}, {1})", 3), ("hash", "(hash({0}) % {1})", 2)):
+        functions.SCALAR_FUNCTIONS.setdefault(name, functions.FunctionSpec(name, "template", sql, (arity,)))
     try:
-        return str(duckdb_kql.query(con, text).sql_query())
+        return str(duckdb_kql.query(con, _with_known_columns(text)).sql_query())
     except (duckdb_kql.KqlError, duckdb.Error) as error:
         inner = {"code": "SemanticError", "message": str(error)[:500]}
         document = {
@@ -184,6 +213,14 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
             "innererror": {"code": "SemanticError", "message": "A semantic error occurred.", "innererror": inner},
         }
         raise RefusalError(Answer(400, {"error": document})) from None
+
+
+def _with_known_columns(text: str) -> str:
+    """Return a query with each `column_ifexists` replaced by the column, or by its default if no table has it."""
+    known = {
+        column for table, columns in COLUMNS.items() if table in text for column in re.findall(r"(\w+) \w+", columns)
+    }
+    return re.sub(r'column_ifexists\("(\w+)", ("")\)', lambda found: found[1] if found[1] in known else found[2], text)
 
 
 def _cell(name: str, kind: str) -> str:

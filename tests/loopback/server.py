@@ -40,7 +40,7 @@ _PERMISSIONS = {
         ("AuditLog.Read.All", 3, "/auditlogs/signins"),
     )
 }
-_MONITOR_PREFIXES = ("/v1/workspaces/", "/v1/subscriptions/", "/v1/$batch")
+_MONITOR_PREFIXES = ("/v1/workspaces/", "/v1/subscriptions/", "/v1/$batch", "/v2/rest/query", "/lake/kql/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,9 @@ class Loopback:
         """Return the cloud as `collect --cloud FILE` reads it."""
         names = ("authority", "arm", "arm_audience", "graph", "graph_audience", "logs", "logs_audience")
         storage = self.options.storage or self.url
-        return {"name": "loopback", **dict.fromkeys(names, self.url), "storage": storage, "instance_discovery": False}
+        lake = {"lake": self.url, "lake_audience": self.url}
+        urls = dict.fromkeys(names, self.url)
+        return {"name": "loopback", **urls, **lake, "storage": storage, "instance_discovery": False}
 
     def context(self) -> ssl.SSLContext:
         """Return a client's context that trusts this service and nothing else."""

@@ -26,6 +26,7 @@ from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
+from rightsize.model.progress import counted
 from rightsize.model.times import read_instant
 from rightsize.render.escape import for_shell
 from rightsize.workflow import text_files
@@ -33,6 +34,7 @@ from rightsize.workflow.data import catalog as catalog_workflow
 from rightsize.workflow.data import collect as collect_workflow
 from rightsize.workflow.data import doctor as doctor_workflow
 from rightsize.workflow.data import exports as exports_workflow
+from rightsize.workflow.data.summary_rules import write_summary_rules
 
 COLLECT_COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _COLLECT_BRIEF = ("source", "state", "units", "pages", "rows")
@@ -54,7 +56,9 @@ Subscriptions = Annotated[
 Workspaces = Annotated[
     list[str] | None,
     typer.Option(
-        "--workspace", help="Read logs from this Log Analytics workspace, by workspace id, not by REST. Repeatable."
+        "--workspace",
+        help="Read logs by KQL, not by REST: from a Log Analytics workspace by its id, search:ID for its Basic tables, "
+        "lake:NAME-ID for a Sentinel data lake, or https://CLUSTER/DATABASE for Azure Data Explorer. Repeatable.",
     ),
 ]
 Containers = Annotated[
@@ -255,6 +259,13 @@ def fetch_script(
         list[str] | None,
         typer.Option("--source", help="Only this source of `rightsize collect` and those it needs. Repeatable."),
     ] = None,
+    summary_rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--summary-rules",
+            help="Write no script, but into this folder the KQL that reduces each log table, and summary rules of it.",
+        ),
+    ] = None,
     *,
     common: Common,
 ) -> None:
@@ -264,6 +275,12 @@ def fetch_script(
     manifest, which says who read each file and whether it is complete. A refusal stops nothing, and the same command
     continues an interrupted run. This command itself asks nothing of Azure.
     """
+    if summary_rules is not None:
+        files = write_summary_rules(summary_rules)
+        say(f"wrote {counted(len(files) - 1, 'query', 'queries')} and {files[-1].name} to {summary_rules}")
+        template = for_shell(str(files[-1]))
+        common.say_next(f"az deployment group create -g GROUP --template-file {template} -p workspace=NAME")
+        return
     text = exports_workflow.write_exports_script(days, subscription or (), source or (), shell.value)
     if out is None:
         write(text)

@@ -29,12 +29,12 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
-Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
+Paths = Annotated[list[str] | None, typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
 
 
 @command(rows=True)
 def load(
-    paths: Paths,
+    paths: Paths = None,
     covers: Annotated[
         str | None,
         typer.Option("--covers", help="FROM..TO, whole UTC days for which the log was exported completely."),
@@ -69,6 +69,11 @@ def load(
         str,
         typer.Option("--spark", envvar="SPARK_REMOTE", help="Spark master, or sc://HOST:PORT for Spark Connect."),
     ] = "local[*]",
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", help="Table of Spark's catalog, as CATALOG.SCHEMA.TABLE, read by Spark. Repeatable."),
+    ] = None,
+    where: Annotated[str, typer.Option("--where", help="Rows of these tables in Spark SQL: day >= '2026-09-01'.")] = "",
     spark_conf: Annotated[
         list[str] | None, typer.Option("--spark-conf", help="Setting of Spark, as NAME=VALUE. Repeatable.")
     ] = None,
@@ -88,6 +93,9 @@ def load(
     one for each file. With `--engine spark` the paths are addresses that Spark reads (JSON lines, Parquet, Delta
     tables), and the store gets only distinct use.
     """
+    paths = paths or []
+    if not paths and not table:
+        raise UsageError("nothing to load is named", hint="name files or folders, or with `--engine spark` a `--table`")
     if not common.db.exists():
         say_place(common.db, DEFAULT_DB, "--db")
     if engine is Engine.SPARK:
@@ -98,6 +106,8 @@ def load(
             common.db,
             paths,
             spark,
+            tables=table or (),
+            where=where,
             settings=_settings(spark_conf or []),
             results=spark_results,
             covers=covers,
@@ -107,8 +117,8 @@ def load(
             spill_folder=spill_folder,
         )
     else:
-        if spark_conf or spark_results:
-            raise UsageError("`--spark-conf` and `--spark-results` need `--engine spark`")
+        if spark_conf or spark_results or table or where:
+            raise UsageError("`--table`, `--where`, `--spark-conf` and `--spark-results` need `--engine spark`")
 
         report = workflow.load_paths(
             common.db,

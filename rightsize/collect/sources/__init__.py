@@ -8,7 +8,7 @@ from rightsize.collect.listing import Source
 from rightsize.collect.sources.azure import ACCESS_SOURCES, SCOPE_SOURCES
 from rightsize.collect.sources.directory import DIRECTORY_SOURCES
 from rightsize.collect.sources.logs import ACTIVITY_SOURCES, EXPORTED_SOURCES, REPORT_SOURCES, SECURITY_SOURCES
-from rightsize.collect.sources.workspaces import WORKSPACE_SOURCES, workspace_source_names
+from rightsize.collect.sources.workspaces import SUMMARY_TABLES, WORKSPACE_SOURCES, workspace_source_names
 from rightsize.model.errors import UsageError
 
 SOURCES: tuple[Source, ...] = (
@@ -27,6 +27,11 @@ RAW_SOURCES = frozenset(source.name for source in SOURCES if source.is_raw)
 """The sources whose pages are kept but not loaded."""
 
 
+_FORMER = ("reduced_activity", "reduced_storage", "reduced_sign_ins")
+KNOWN_SOURCES = frozenset((*(source.name for source in SOURCES), *_FORMER))
+"""The sources of this version, and those of earlier ones whose pages are still loaded."""
+
+
 def chosen_sources(
     names: Sequence[str], *, with_workspaces: bool = False, with_containers: bool = False, raw: bool = False
 ) -> tuple[Source, ...]:
@@ -42,7 +47,8 @@ def chosen_sources(
         UsageError: A name is not a source, or its source does not apply.
     """
     known = {source.name: source for source in SOURCES}
-    tables = workspace_source_names(raw=raw) if with_workspaces else frozenset()
+    named = {f"{name}{more}" for name in names if name in SUMMARY_TABLES for more in ("", "_counts")}
+    tables = workspace_source_names(raw=raw) | named if with_workspaces else frozenset()
     applies = {
         source.name
         for source in SOURCES

@@ -1,9 +1,13 @@
-"""Declare the tables of Log Analytics workspaces as sources, whole or reduced by queries, in time slices.
+"""Declare the tables that KQL reads as sources, whole or reduced, in slices of time.
 
-The rows of each hour are counted first. An answer is cut at 500,000 rows, about 100 MB or ten minutes, and a slice with
-a partial answer has to be requested again in halves. The bounds are in the query, half open, because a `timespan` alone
-would include both ends.
-Source: Microsoft Learn, "Azure Monitor service limits", "Log Analytics API: timespan".
+They are in a Log Analytics workspace, an Azure Data Explorer database, or the data lake of Sentinel. The rows of each
+hour are counted first. An answer is cut at 500,000 rows, 64 MB (Kusto) or 100 MB (Log Analytics), or ten minutes; what
+is partial is asked again in halves. Fewer rows than were counted are an error, since rows only arrive.
+
+The range of time stands beside a query where the service takes one, as Basic and Auxiliary tables need it, else within.
+Sources: Microsoft Learn, "Azure Monitor service limits", "Log Analytics API: timespan", "Query data in a Basic and
+Auxiliary table" (/search), "Query/management HTTP request" and "Query limits" of Kusto, "Run KQL queries on the
+Microsoft Sentinel data lake using APIs".
 """
 
 from __future__ import annotations
@@ -11,139 +15,133 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from rightsize.azure.wire import WireRequest
-from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units, instant, read_tables, slices
-from rightsize.model.errors import InternalError, UsageError
+from rightsize.azure.wire import Service, WireRequest
+from rightsize.collect.kql import REDUCED_TABLES, Asked, Span, span_of, summary_table, timespan
+from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Split, Units, instant, read_tables, slices
+from rightsize.model.errors import UsageError
 from rightsize.rules.log_sources import LOG_SOURCES
-from rightsize.store.queries import queries_folder
-
-REDUCTIONS = ("azure_activity", "storage_logs", "sign_ins")
-"""The names of the queries; the first lines of each describe its rows."""
-
-_BOUND = re.compile(r"^let (Start|End) = datetime\([^)]*\);$", re.MULTILINE)
-
-
-def reduction_text(name: str, first: dt.datetime, end: dt.datetime) -> str:
-    """Return a reduction query over records received from `first` until before `end`, both whole UTC hours.
-
-    The key of a row has the hour in which its calls were received. Two slices within one hour would share keys, and
-    their counts would look like the same calls counted twice.
-
-    Raises:
-        InternalError: There is no such query, or a bound is not a whole hour.
-    """
-    if name not in REDUCTIONS:
-        raise InternalError(f"there is no reduction `{name}`")
-    bounds = {"Start": first.astimezone(dt.UTC), "End": end.astimezone(dt.UTC)}
-    if any(bound.minute or bound.second or bound.microsecond for bound in bounds.values()):
-        raise InternalError(f"`{first}` to `{end}` is not a range of whole hours")
-    text = (queries_folder() / "kql" / f"{name}.kql").read_text(encoding="utf-8")
-    return _BOUND.sub(lambda found: f"let {found[1]} = datetime({bounds[found[1]]:%Y-%m-%dT%H:%M:%SZ});", text)
-
 
 TABLES = tuple(table for log in LOG_SOURCES for table in log.collected)
 """The tables with data on principals and their activity."""
 
-REDUCED = (
-    ("reduced_activity", "azure_activity", "use of the control plane, reduced in the workspace", ("AzureActivity",)),
-    (
-        "reduced_storage",
-        "storage_logs",
-        "use of storage, reduced in the workspace",
-        ("StorageBlobLogs", "StorageFileLogs", "StorageQueueLogs", "StorageTableLogs"),
-    ),
-    (
-        "reduced_sign_ins",
-        "sign_ins",
-        "sign-ins, reduced in the workspace",
-        (
-            "SigninLogs",
-            "AADNonInteractiveUserSignInLogs",
-            "AADServicePrincipalSignInLogs",
-            "AADManagedIdentitySignInLogs",
-        ),
-    ),
-)
-"""Sources that are reduced to distinct use in the workspace: name, query, title, and the tables that it reads."""
+SUMMARY_TABLES = tuple(map(summary_table, REDUCED_TABLES))
+"""The tables that summary rules fill; they are read only if they are named."""
 
-_WORKSPACE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_GUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_WORKSPACE = re.compile(rf"(?:(search):)?({_GUID})", re.IGNORECASE)
+_LAKE = re.compile(rf"lake:(\S+-{_GUID})", re.IGNORECASE)
+_DATABASE = re.compile(r"(https://[A-Za-z0-9.:-]+)/([\w .-]+)")
 _QUERY = "Microsoft.OperationalInsights/workspaces/query"
 _ALSO = ("Microsoft.OperationalInsights/workspaces/read", f"{_QUERY}/read")
 _LATENESS = dt.timedelta(hours=3)
-_SHORTEST = dt.timedelta(seconds=2)
-# A row of AzureActivity has some kilobytes, and an answer about 100 MB.
-_ROWS_A_SLICE = 20_000
-REDUCED_DAYS = 7
-_PATH = "/v1/workspaces/{}/query"
+# A row of AzureActivity has some kilobytes, a reduced row some 500 bytes, and an answer at most 64 MB.
+_ROWS_A_SLICE = {False: 20_000, True: 100_000}
+COUNTED_DAYS = 7
 _WAIT = {"Prefer": "wait=600"}
+_OPTIONS = {"servertimeout": "00:10:00", "request_readonly": True}
 
 
-def _query(workspace: str, text: str, first: dt.datetime, last: dt.datetime) -> WireRequest:
-    body = {"query": _bounded(text, first, last), "timespan": f"{instant(first)}/{instant(last)}"}
-    return WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where tables are, as the user names it.
+
+    Attributes:
+        name: The name, for the keys of units.
+        service: The service that answers.
+        url: The path or URL of its queries.
+        database: The database, for Kusto; empty for Log Analytics.
+    """
+
+    name: str
+    service: Service
+    url: str
+    database: str = ""
+
+    def request(self, asked: Asked, span: Span) -> WireRequest:
+        """Return the request for a span of a table."""
+        text = asked.text(span, is_within=bool(self.database))
+        if self.database:
+            body: dict[str, Any] = {"db": self.database, "csl": text, "properties": {"Options": _OPTIONS}}
+            return WireRequest(self.service, self.url, "POST", json.dumps(body))
+        body = {"query": text, "timespan": timespan(*asked.reach(span))}
+        return WireRequest(self.service, self.url, "POST", json.dumps(body), headers=_WAIT)
 
 
-_START = re.compile(r"^let Start = datetime\(([^)]*)\);", re.MULTILINE)
-_END = re.compile(r"^let End = datetime\(([^)]*)\);", re.MULTILINE)
-_HEAD = "let Start = datetime();\nlet End = datetime();\n"
-_WITHIN = "where TimeGenerated >= Start and TimeGenerated < End"
+def read_place(text: str) -> Place:
+    """Return the place of tables that a text names.
 
-
-def _bounded(text: str, first: dt.datetime, last: dt.datetime) -> str:
-    """Return a query with the bounds of a slice in its first statements."""
-    return _END.sub(
-        f"let End = datetime({instant(last)});", _START.sub(f"let Start = datetime({instant(first)});", text)
+    Raises:
+        UsageError: It is neither a workspace, a lake nor a database.
+    """
+    if found := _WORKSPACE.fullmatch(text):
+        return Place(text.lower(), "logs", f"/v1/workspaces/{found[2].lower()}/{'search' if found[1] else 'query'}")
+    if found := _LAKE.fullmatch(text):
+        return Place(text, "lake", "/lake/kql/v2/rest/query", found[1])
+    if found := _DATABASE.fullmatch(text):
+        return Place(text, "kusto", f"{found[1]}/v2/rest/query", found[2])
+    raise UsageError(
+        f"`{text}` is not a workspace",
+        hint="write the workspace id, search:ID for Basic tables, lake:NAME-ID, or https://CLUSTER/DATABASE",
     )
 
 
-def _workspaces(known: Known) -> Iterator[str]:
-    for text in known.question.workspaces:
-        if not _WORKSPACE.fullmatch(text):
-            raise UsageError(f"`{text}` is not a workspace id", hint="copy it from the overview page of the workspace")
-        yield text.lower()
+def right_at(unit: str, right: Right) -> Right:
+    """Return the right that the table of a unit needs where it is; `right` is the one in a workspace."""
+    if unit.startswith("https://"):
+        return Right("Azure Data Explorer database access", "Database Viewer")
+    return replace(right, role="Microsoft Sentinel Reader") if unit.startswith("lake:") else right
 
 
-def _counts(table: str) -> Units:
+def _counts(asked: Asked) -> Units:
     def units(known: Known) -> Iterator[CollectionUnit]:
-        for workspace in _workspaces(known):
-            first = known.since(table, f"{workspace}/{table}", _LATENESS)
-            text = f"{_HEAD}{table} | {_WITHIN} | summarize rows = count() by hour = bin(TimeGenerated, 1h)"
-            yield CollectionUnit(workspace, (_query(workspace, text, first, known.question.until),))
+        for place in map(read_place, known.question.workspaces):
+            since, until = _window(known, asked, place)
+            spans = slices(since, until, COUNTED_DAYS) if asked.reduced else [(since, until)]
+            requests = tuple(place.request(replace(asked, counted=True), Span(*span)) for span in spans)
+            if requests:
+                yield CollectionUnit(place.name, requests)
 
     return units
 
 
-def _rows(table: str) -> Units:
+def _window(known: Known, asked: Asked, place: Place) -> tuple[dt.datetime, dt.datetime]:
+    name, until = source_name(asked), known.question.until
+    since = known.since(name, f"{place.name}/{name}", _LATENESS)
+    return since, until.replace(minute=0, second=0, microsecond=0) if asked.reduced else until
+
+
+def _rows(asked: Asked) -> Units:
+    name = source_name(asked)
+
     def units(known: Known) -> Iterator[CollectionUnit]:
-        for workspace, records in known.parts(_counts_name(table)):
-            since = known.since(table, f"{workspace}/{table}", _LATENESS)
-            for first, last in _slices(records, since, known.question.until):
-                yield CollectionUnit(
-                    f"{workspace}/{table}#{instant(first)}",
-                    (_query(workspace, f"{_HEAD}{table} | {_WITHIN}", first, last),),
-                    first=first,
-                    last=last,
-                )
+        places = {place.name: place for place in map(read_place, known.question.workspaces)}
+        for key, records in known.parts(f"{name}_counts"):
+            since, until = _window(known, asked, places[key])
+            for first, last, rows in _slices(records, since, until, _ROWS_A_SLICE[asked.reduced]):
+                unit = f"{key}/{name}#{instant(first)}"
+                request = places[key].request(asked, Span(first, last))
+                yield CollectionUnit(unit, (request,), first=first, last=last, rows=rows)
 
     return units
 
 
 def _slices(
-    records: Iterator[dict[str, Any]], since: dt.datetime, until: dt.datetime
-) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """Yield adjoining slices of about `_ROWS_A_SLICE` rows; hours without rows need no own slice."""
+    records: Iterator[Mapping[str, Any]], since: dt.datetime, until: dt.datetime, most: int
+) -> Iterator[tuple[dt.datetime, dt.datetime, int]]:
+    """Yield adjoining slices of at most `most` rows, or of an hour, with their rows; empty hours need no own slice."""
     hours = sorted((_moment(record.get("hour")), int(record.get("rows") or 0)) for record in records)
     start, rows = since, 0
     for hour, count in hours:
-        if rows and rows + count > _ROWS_A_SLICE and hour > start:
-            yield start, hour
+        if rows and rows + count > most and hour > start:
+            yield start, hour, rows
             start, rows = hour, 0
         rows += count
-    yield start, until
+    if start < until:
+        yield start, until, rows
 
 
 def _moment(value: object) -> dt.datetime:
@@ -151,85 +149,44 @@ def _moment(value: object) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
-def _bounds_of(text: str) -> tuple[dt.datetime, dt.datetime]:
-    start, end = _START.search(text), _END.search(text)
-    if start is None or end is None:
-        raise InternalError("a query has no bounds")
-    return dt.datetime.fromisoformat(start[1]), dt.datetime.fromisoformat(end[1])
+def _split(asked: Asked) -> Split:
+    def split(request: WireRequest) -> tuple[WireRequest, ...]:
+        """Return requests that together have the rows of one; none if it cannot be cut further."""
+        body = json.loads(request.body or "{}")
+        span = span_of(body["query"] if "query" in body else body["csl"])
+        place = Place("", request.service, request.url, body.get("db", ""))
+        return tuple(place.request(asked, part) for part in asked.smaller(span))
+
+    return split
 
 
-def halve(request: WireRequest) -> tuple[WireRequest, ...]:
-    """Return the same query for the two halves of its time; nothing if its time is under two seconds."""
-    body = json.loads(request.body or "{}")
-    first, last = _bounds_of(body["query"])
-    if last - first < _SHORTEST:
-        return ()
-    middle = (first + (last - first) / 2).replace(microsecond=0)
-    halves = []
-    for start, end in ((first, middle), (middle, last)):
-        part = {"query": _bounded(body["query"], start, end), "timespan": f"{instant(start)}/{instant(end)}"}
-        halves.append(replace(request, body=json.dumps({**body, **part})))
-    return tuple(halves)
-
-
-def _reduced(name: str, text: str) -> Units:
-    def units(known: Known) -> Iterator[CollectionUnit]:
-        until = known.question.until.replace(minute=0, second=0, microsecond=0)
-        for workspace in _workspaces(known):
-            since = known.since(name, f"{workspace}/{name}", _LATENESS)
-            for first, last in slices(since, until, REDUCED_DAYS):
-                # The query also reads a margin beyond its bounds, which a `timespan` would cut off.
-                body = {"query": reduction_text(text, first, last)}
-                request = WireRequest("logs", _PATH.format(workspace), "POST", json.dumps(body), headers=_WAIT)
-                yield CollectionUnit(f"{workspace}/{name}#{instant(first)}", (request,), first=first, last=last)
-
-    return units
-
-
-def halve_hours(request: WireRequest) -> tuple[WireRequest, ...]:
-    """Return the same reduction for the two halves of its time; nothing for one hour, since its rows are hourly."""
-    body = json.loads(request.body or "{}")
-    first, last = _bounds_of(body["query"])
-    hours = (last - first) // dt.timedelta(hours=1)
-    if hours < 2:
-        return ()
-    middle = first + dt.timedelta(hours=hours // 2)
-    return tuple(
-        replace(request, body=json.dumps({**body, "query": _bounded(body["query"], start, end)}))
-        for start, end in ((first, middle), (middle, last))
-    )
-
-
-def _counts_name(table: str) -> str:
-    return f"{table}_counts"
-
-
-def _right(*tables: str) -> Right:
-    first, *others = (f"{_QUERY}/{table}/read" for table in tables)
-    return Right(first, "Log Analytics Reader", also=(*others, *_ALSO))
+def source_name(asked: Asked) -> str:
+    """Return the name of the source of rows."""
+    return f"reduced_{asked.table}" if asked.reduced else asked.table
 
 
 def _sources() -> Iterator[Source]:
-    for name, text, title, tables in REDUCED:
-        yield Source(name, "logs", title, _right(*tables), _reduced(name, text), form=read_tables, split=halve_hours)
-    for table in TABLES:
-        name = _counts_name(table)
+    reduced = [Asked(table, reduced=True) for table in REDUCED_TABLES]
+    for asked in (*reduced, *(Asked(table, reduced=False) for table in (*TABLES, *SUMMARY_TABLES))):
+        name = source_name(asked)
+        right = Right(f"{_QUERY}/{asked.table}/read", "Log Analytics Reader", also=_ALSO)
+        what = f"use in {asked.table}, reduced where it is" if asked.reduced else f"rows of {asked.table}"
+        counts = replace(asked, counted=True)
         yield Source(
-            name, "logs", f"rows of {table} by hour", _right(table), _counts(table), form=read_tables, split=halve,
-            is_raw=True,
+            f"{name}_counts", "logs", f"{what}: number by hour", right, _counts(asked), form=read_tables,
+            split=_split(counts), is_raw=True,
         )  # fmt: skip
         yield Source(
-            table, "logs", f"rows of {table}", _right(table), _rows(table), (name,), form=read_tables, split=halve
+            name, "logs", what, right, _rows(asked), (f"{name}_counts",), form=read_tables, split=_split(asked)
         )
 
 
 WORKSPACE_SOURCES = tuple(_sources())
-"""The reductions; and for each table, the number of rows by hour, then the rows."""
+"""For each table, reduced or not, the number of rows by hour, then the rows."""
 
 
 def workspace_source_names(*, raw: bool) -> frozenset[str]:
     """Return the names of the sources for workspaces: reductions where they exist; with `raw`, only rows."""
-    reduced = {name for name, *_ in REDUCED}
-    tables = [table for table in TABLES if raw or not any(table in of for *_, of in REDUCED)]
-    rows = {*tables, *map(_counts_name, tables)}
-    return frozenset(rows if raw else rows | reduced)
+    reduced = () if raw else tuple(source_name(Asked(table, reduced=True)) for table in REDUCED_TABLES)
+    rows = tuple(table for table in TABLES if raw or table not in REDUCED_TABLES)
+    return frozenset(name for one in (*reduced, *rows) for name in (one, f"{one}_counts"))

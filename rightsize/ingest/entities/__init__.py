@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.azure_roles import ASSIGNMENT_SHAPES, DEFINITION_SHAPES
+from rightsize.ingest.entities.counted_rows import CountedShape
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES, MEMBER_TABLES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_permissions import GRAPH_CATALOGUE_SHAPES, PERMISSION_SHAPES
@@ -38,6 +39,7 @@ _LISTINGS: tuple[Shape, ...] = (
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,
     *REDUCED_SHAPES,
+    CountedShape(),
     *RISK_SHAPES,
     *ALERT_SHAPES,
     *JUDGEMENT_SHAPES,

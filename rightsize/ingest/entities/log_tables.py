@@ -25,6 +25,7 @@ from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.logs.schemas import POWERSHELL_EVENT, RECORD_FAMILY
 from rightsize.ingest.logs.values import CLAIMS
 from rightsize.rbac.text import GUID
+from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.merging.staging import DOWNLOADED, keyed, stage_events
 from rightsize.store.sql import folded, literal
 
@@ -209,6 +210,10 @@ DOWNLOAD_SHAPES = (
 
 _COUNTS = ("succeeded", "failed", "started", "denied", "other")
 _TIMES = ("received", "first_seen", "last_seen")
+# What a table of Log Analytics adds to the rows that a summary rule writes into it, beside names with an underscore.
+_OF_A_SUMMARY = frozenset(
+    {"TenantId", "TimeGenerated", "Type", "SourceSystem", "MG", "ManagementGroupName", "Computer", "RawData"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +244,9 @@ class ReducedShape:
         return (*self.texts, *self.ids, "day", *_TIMES, *self.counts)
 
     def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
-        """Return whether a record has exactly the columns of the reduction, or of an older one."""
-        return record.keys() in (set(self.columns), set(self.columns) - set(self.newer))
+        """Return whether a record has the columns of the reduction, or of an older one, even from a summary rule."""
+        own = {key for key in record if not key.startswith("_") and key not in _OF_A_SUMMARY}
+        return own in (set(self.columns), set(self.columns) - set(self.newer))
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the rows of `relation` into the staging table, and unusable rows into `stage_rejects`."""
@@ -278,6 +284,10 @@ class ReducedShape:
         return f"CASE WHEN json_exists(record, '$.{name}') THEN {value} ELSE 0 END" if name in self.newer else value
 
 
+_LOGS_OF_USE = ", ".join(
+    f"'{log.source}'" for log in LOG_SOURCES if log.records in ("activity", "storage", "requests", "graph_activity")
+)
+
 REDUCED_SHAPES = (
     ReducedShape(
         "reduced_usage",
@@ -287,13 +297,13 @@ REDUCED_SHAPES = (
         ("principal_id", "app_id", "role_assignment_id"),
         _COUNTS,
         """CASE
-            WHEN log IS NULL OR log NOT IN ('activity_log', 'storage_log') THEN 'its log is unknown'
-            WHEN plane IS NULL OR plane NOT IN ('control', 'data') THEN 'its plane is neither control nor data'
+            WHEN log IS NULL OR log NOT IN (_LOGS_OF_USE_) THEN 'its log is unknown'
+            WHEN plane IS NULL OR plane NOT IN ('control', 'data', 'graph') THEN 'its plane is unknown'
             WHEN operation IS NULL THEN 'it names no operation'
             WHEN scope IS NULL OR scope NOT LIKE '/%' THEN 'it names no resource or scope'
-            WHEN access IS NOT NULL AND (log <> 'storage_log'
-                OR access NOT IN ('roles', 'key', 'sas', 'anonymous', 'unsaid', 'unmapped'))
-                THEN 'its way of access is unknown' END""",
+            WHEN access IS NOT NULL AND (log IN ('activity_log', 'graph_activity_log') OR access NOT IN ('roles',
+                'key', 'sas', 'anonymous', 'unsaid', 'unmapped', 'access_policy', 'own_roles', 'none'))
+                THEN 'its way of access is unknown' END""".replace("_LOGS_OF_USE_", _LOGS_OF_USE),
         newer=("access", "other"),
     ),
     ReducedShape(

@@ -189,6 +189,10 @@ POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId"
 """Members of an event of `Get-AzActivityLog`, which a shape reads; the interface that it asks spells them otherwise."""
 
 
+REDUCED = frozenset({"received", "first_seen", "last_seen"})
+"""Members of a row that a KQL query reduced; the table that a summary rule fills adds columns of its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """Log records of one envelope: `spellings` has the keys that hold each field, the preferred one first."""
@@ -198,7 +202,7 @@ class Family:
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
         """Return whether a record has this envelope, in any capitalisation of its keys."""
-        if is_signal(record) or is_judgement(record) or record.keys() >= POWERSHELL_EVENT:
+        if is_signal(record) or is_judgement(record) or record.keys() >= POWERSHELL_EVENT or record.keys() >= REDUCED:
             return False
         named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
         keys = named.keys()

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from rightsize.ingest.logs.projections import PROJECTIONS, create_reference_tables, raw_events
+from rightsize.ingest.logs.projections import create_reference_tables, raw_events
+from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
 from rightsize.ingest.logs.schemas import FAMILIES, FIELDS, SOURCES, Family, with_log
 from rightsize.ingest.logs.values import Fields
 from rightsize.ingest.spark.carry import LINES, TABLE, Nested, columns_of, fields_of_lines, fields_of_table, to_spark
-from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet
+from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet, pruning_of
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 from rightsize.store.queries import query_text
@@ -25,14 +26,19 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-REDUCED_LOGS = ("activity", "storage", "sign_in")
+_KINDS = ("activity", "storage", "sign_in", "requests", "graph_activity")
+REDUCED_LOGS = tuple(log.name for log in USED_LOGS.values() if log.records in _KINDS)
 """The logs that are reduced; records of other logs are only counted, because they are loaded whole."""
 
 _SAMPLES = 200
 EXAMPLES = 1000
 """Maximum examples of unusable records kept for each reason; all are counted."""
 
-_REFERENCES = ("log_statuses", "log_error_codes", "log_storage_operations", "log_storage_actions")
+_REFERENCES = (
+    "log_statuses", "log_error_codes", "log_storage_operations", "log_storage_actions", "log_request_operations",
+    "log_kubernetes_verbs", "log_kubernetes_groups",
+)  # fmt: skip
+_SPARK_TYPES = {"bool": "boolean"}
 _TIMES = ("received", "first_seen", "last_seen")
 
 
@@ -48,6 +54,7 @@ class SparkReduction:
         results: The landed rows, as (log, file or folder of Parquet), with the columns that `load` reads.
         whole: The whole records that landed, as (log, file or folder of JSON lines).
         unread: The number of files in a form that is not read here.
+        pruning: What Spark's plan says of the partitions of a table that it leaves out.
     """
 
     path: str
@@ -57,6 +64,7 @@ class SparkReduction:
     results: list[tuple[str, Path]] = field(default_factory=list)
     whole: list[tuple[str, Path]] = field(default_factory=list)
     unread: int = 0
+    pruning: str = ""
 
 
 def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkReduction:
@@ -75,6 +83,21 @@ def reduce_path(session: SparkSession, path: str, landing: Landing) -> SparkRedu
         _reduce_part(session, part, reduction, landing)
     if not any(reduction.read[log] for log in SOURCES):
         raise InputError(f"`{path}` has no known log")
+    return reduction
+
+
+def reduce_table(session: SparkSession, name: str, where: str, landing: Landing) -> SparkReduction:
+    """Return the reduced logs in a table of Spark's catalog, in any format that this Spark reads.
+
+    Raises:
+        InputError: The table or the condition cannot be read, or nothing in it is a known log.
+    """
+    create_references(session)
+    part = Part(name, "table", where=where)
+    reduction = SparkReduction(name, pruning=pruning_of(session, part) if where else "")
+    _reduce_part(session, part, reduction, landing)
+    if not any(reduction.read[log] for log in SOURCES):
+        raise InputError(f"the table `{name}` has no known log")
     return reduction
 
 
@@ -175,7 +198,10 @@ def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
         for family in FAMILIES:
             if family.recognises(record):
                 return family
-    raise InputError(f"`{part.files[0]}` is not a known log", hint="load other exports without `--engine spark`")
+    raise InputError(
+        f"`{part.path}` has none of the columns or keys of a known log",
+        hint="load other exports without `--engine spark`",
+    )
 
 
 def _reduce_log(
@@ -183,16 +209,19 @@ def _reduce_log(
 ) -> None:
     from pyspark.sql import Observation, functions  # noqa: PLC0415  there is a session, so there is Spark
 
-    projected = PROJECTIONS[log](Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
+    kind = kind_of(log)
+    projected = kind.project(USED_LOGS[log])(Fields("SELECT * FROM record_fields WHERE damage IS NULL"))
     # The row number is a fence: without it, Spark would repeat the projection wherever a later step filters by it.
     fenced = f"SELECT *, row_number() OVER () AS fence FROM ({projected}) WHERE log = '{log}'"
     raw = f"SELECT * FROM ({fenced}) WHERE fence >= 0"
-    relation, query = "raw_sign_ins", "reduce/sign_ins"
-    if log != "sign_in":
-        relation, query, raw = "raw_events", "reduce/normalise", raw_events(log, raw)
-    session.sql(to_spark(raw, records.lay_out(raw))).createOrReplaceTempView(relation)
+    if kind.is_event:
+        raw = raw_events(log, raw)
+    session.sql(to_spark(raw, records.lay_out(raw))).createOrReplaceTempView(kind.relation)
+    if log == "graph_activity":
+        reduction.results.append((log, landing.rows(session.sql(_COUNTED_REQUESTS), SOURCES[log])))
+        return
     seen = Observation()
-    normalised = session.sql(to_spark(query_text(query)))
+    normalised = session.sql(to_spark(kind.query()))
     normalised.observe(seen, functions.count("problem").alias("problems")).createOrReplaceTempView("observed")
     normalised.createOrReplaceTempView("normalised")
     usable = session.sql("SELECT * FROM observed WHERE problem IS NULL")
@@ -205,9 +234,33 @@ def _reduce_log(
         query = "reduce/summarise"
     reduction.results.append((log, landing.rows(_as_exported(session, to_spark(query_text(query))), SOURCES[log])))
     # After a lost executor, Spark repeats work and counts it again, so the number shows only whether there is any
-    # problem. Not every way of fetching rows returns it.
-    if seen.get.get("problems", 1):
+    # problem. A session in this process never says it of rows that it sends: to ask for it would wait for ever.
+    is_said = landing.is_shared or type(session).__module__.startswith("pyspark.sql.connect")
+    if not is_said or seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
+
+
+_OF_REQUEST = "method, status, user_id, object_id, token_type, service_principal_id, app_id, token_roles, token_scopes"
+_ID = "[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"
+
+# Requests to Graph are counted here, as `LogSource.counted` says, and their paths are read when they are loaded.
+_COUNTED_REQUESTS = f"""
+SELECT 'MicrosoftGraphActivityLogs' AS log_table, received, min(happened) AS first_seen, max(happened) AS last_seen,
+    count(*) AS records, method AS RequestMethod, folded_uri AS RequestUri, status AS ResponseStatusCode,
+    user_id AS UserId, service_principal_id AS ServicePrincipalId, app_id AS AppId, token_roles AS Roles,
+    token_scopes AS Scopes,
+    to_json(named_struct('UserPrincipalObjectID', object_id, 'C_Idtyp', token_type)) AS Properties
+FROM (
+    SELECT *, concat(substr(happened, 1, 13), ':00:00Z') AS received, CASE
+        WHEN user_id <> '' AND contains(lower(uri), lower(user_id)) THEN uri
+        ELSE regexp_replace(regexp_replace(uri, '(?i)[$]?skiptoken=[^&#]*', ''), '{_ID}', '{{id}}') END AS folded_uri
+    FROM (
+        SELECT min(time) AS happened, uri, {_OF_REQUEST} FROM raw_graph_requests
+        GROUP BY coalesce(nullif(lower(trim(request_id)), ''), concat_ws('|', time, operation_group)), uri,
+            {_OF_REQUEST}
+    )
+)
+GROUP BY received, folded_uri, {_OF_REQUEST}"""
 
 
 def _count_refused(session: SparkSession, log: str, reduction: SparkReduction) -> None:
@@ -249,7 +302,7 @@ def create_references(session: SparkSession) -> None:
         create_reference_tables(con)
         for name in _REFERENCES:
             table = con.sql(f"FROM {name}").to_arrow_table()
-            columns = ", ".join(f"{column} string" for column in table.column_names)
+            columns = ", ".join(f"{one.name} {_SPARK_TYPES.get(str(one.type), 'string')}" for one in table.schema)
             rows = [tuple(row.values()) for row in table.to_pylist()]
             # Broadcast, so that a join with a few dozen rules does not shuffle all records.
             functions.broadcast(session.createDataFrame(rows, columns)).createOrReplaceTempView(name)

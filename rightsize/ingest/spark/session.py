@@ -119,16 +119,18 @@ class Part:
     """A part: files of one form under a path that the user named.
 
     Attributes:
-        path: The path as the user named it.
-        form: The format that Spark reads.
-        files: Their addresses, sorted.
+        path: The path or table as the user named it.
+        form: The format that Spark reads; `table` for a table of Spark's catalog.
+        files: Their addresses, sorted. Of a table of the catalog only Spark knows them.
         base: The folder of a Delta table, whose file paths contain the values of its partitions.
+        where: Spark SQL for the rows of a table to read; empty for all.
     """
 
     path: str
     form: str
-    files: tuple[str, ...]
+    files: tuple[str, ...] = ()
     base: str = ""
+    where: str = ""
 
 
 def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
@@ -144,7 +146,7 @@ def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
     rest = [file for file in files if not any(file.startswith(f"{table}/") for table in tables)]
     parquet = tuple(file for file in rest if file.lower().endswith(".parquet"))
     lines = tuple(file for file in rest if _JSON.search(file))
-    parts = [Part(path, "delta", _delta_files(table), table) for table in tables]
+    parts = [Part(path, "delta", delta_files(table), table) for table in tables]
     parts += [Part(path, "parquet", parquet)] if parquet else []
     parts += [Part(path, "text", lines)] if lines else []
     if not any(part.files for part in parts):
@@ -189,7 +191,7 @@ def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> lis
     return tables
 
 
-def _delta_files(address: str) -> tuple[str, ...]:
+def delta_files(address: str) -> tuple[str, ...]:
     """Return the data files of the newest version of a Delta table.
 
     Raises:
@@ -203,20 +205,28 @@ def _delta_files(address: str) -> tuple[str, ...]:
     local = unquote(address.removeprefix("file://").removeprefix("file:"))
     try:
         table = deltalake.DeltaTable(local)
-        features = set(table.protocol().reader_features or ())
+        has_deleted = "deletionVectors" in set(table.protocol().reader_features or ()) and any(
+            batch.num_rows for batch in table.deletion_vectors()
+        )
         files = tuple(sorted(table.file_uris()))
     except Exception as error:
         raise InputError(f"cannot read `{address}` as a Delta table: {str(error).splitlines()[0][:200]}") from error
-    if "deletionVectors" in features:
+    if has_deleted:
         raise InputError(
-            f"`{address}` uses deletion vectors: its files may still have deleted rows",
-            hint="run `REORG TABLE … APPLY (PURGE)`, or name a table without deletion vectors",
+            f"`{address}` has deletion vectors: its files still have deleted rows",
+            hint="name it by `--table`, so that Spark reads it, or run `REORG TABLE … APPLY (PURGE)`",
         )
     return tuple(f"file://{file}" if file.startswith("/") else file for file in files)
 
 
 def open_part(session: SparkSession, part: Part) -> DataFrame:
-    """Return the rows of a part: one column `value` with lines, or the columns of a table."""
+    """Return the rows of a part: one column `value` with lines, or the columns of a table.
+
+    Raises:
+        InputError: Spark's catalog has no such table, or it cannot apply the condition.
+    """
+    if part.form == "table":
+        return _open_table(session, part)
     files: Sequence[str] = part.files
     if part.form == "text":
         return session.read.text(list(files))
@@ -224,6 +234,43 @@ def open_part(session: SparkSession, part: Part) -> DataFrame:
     if part.base:
         reader = reader.option("basePath", part.base)
     return reader.parquet(*files)
+
+
+def _open_table(session: SparkSession, part: Part) -> DataFrame:
+    from pyspark.errors import PySparkException  # noqa: PLC0415  there is a session, so there is Spark
+
+    try:
+        try:
+            rows = session.table(part.path)
+            # Spark resolves the name when it is asked for the columns.
+            columns = rows.columns
+        except PySparkException:
+            # Catalogs keep names in lower case, and the session compares them with their case.
+            rows = session.table(part.path.lower())
+            columns = rows.columns
+        if part.where:
+            rows = rows.where(part.where)
+            columns = rows.columns
+    except PySparkException as error:
+        raise InputError(f"Spark cannot read the table `{part.path}`: {str(error).splitlines()[0][:300]}") from error
+    if not columns:
+        raise InputError(f"the table `{part.path}` has no columns")
+    return rows
+
+
+# Of Spark's own files and of Delta, and of a table that is read by a connector, such as Iceberg.
+_PRUNED = re.compile(r"PartitionFilters: \[(?!\])|\bfilters=(?! *[,)])")
+
+
+def pruning_of(session: SparkSession, part: Part) -> str:
+    """Return the lines of Spark's plan that say which partitions and files of a table it leaves out; empty if none."""
+    open_part(session, part).createOrReplaceTempView(TABLE_ASKED)
+    plan = session.sql(f"EXPLAIN FORMATTED SELECT * FROM {TABLE_ASKED}").collect()[0][0]
+    return " ".join(line.strip() for line in plan.splitlines() if _PRUNED.search(line))[:300]
+
+
+TABLE_ASKED = "asked_table"
+"""The view of a table whose plan is asked for."""
 
 
 class Landing:
@@ -239,6 +286,11 @@ class Landing:
         self._folder = folder
         self._shared = shared
         self._landed = 0
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether Spark writes the rows itself."""
+        return bool(self._shared)
 
     def rows(self, rows: DataFrame, name: str) -> Path:
         """Write rows from Spark as Parquet, and return its file or folder."""

@@ -7,7 +7,7 @@ ContainerRegistryLoginEvents and AzureDiagnostics.
 
 from __future__ import annotations
 
-from rightsize.rules.log_source import LogSource, Opened, Stage
+from rightsize.rules.log_source import Counted, LogSource, Opened, Stage
 
 _KUBERNETES_RULES = {
     # pattern,plane,observable_by,reason,source
@@ -109,6 +109,25 @@ KUBERNETES = LogSource(
         "session_id": _of("audit_user", "in_session_id", "extra.sid[0]"),
     },
     rules=_KUBERNETES_RULES,
+    counted=Counted(
+        request="AuditId",
+        parts=('extract(@"^([^?#]*)", 1, RequestUri)', "Verb"),
+        code="tostring(ResponseStatus.code)",
+        who=("User",),
+        columns={
+            "ResourceId": "_ResourceId",
+            "Verb": "Verb",
+            "User": 'tostring(bag_pack("username", User.username, "extra", bag_pack("oid", User.extra.oid)))',
+            "ObjectRef": 'tostring(bag_pack("apiGroup", ObjectRef.apiGroup, "resource", ObjectRef.resource, '
+            '"subresource", ObjectRef.subresource, "namespace", ObjectRef.namespace))',
+            "ResponseStatus": 'tostring(bag_pack("code", ResponseStatus.code))',
+            "Annotations": 'tostring(bag_pack("authorization.k8s.io/decision", '
+            'Annotations["authorization.k8s.io/decision"], "authorization.k8s.io/reason", '
+            'Annotations["authorization.k8s.io/reason"]))',
+            # The path of a request for a resource says no more than the reference does.
+            "RequestUri": 'iff(isempty(tostring(ObjectRef.resource)), extract(@"^([^?#]*)", 1, RequestUri), "")',
+        },
+    ),
 )
 
 

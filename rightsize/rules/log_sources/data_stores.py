@@ -11,7 +11,7 @@ reference" (runtime audit logs), tables AZMSRunTimeAuditLogs and AzureDiagnostic
 
 from __future__ import annotations
 
-from rightsize.rules.log_source import LogSource, Opened, Stage
+from rightsize.rules.log_source import Counted, LogSource, Opened, Stage
 
 _STORAGE_RULES = {
     # pattern,plane,observable_by,reason,source
@@ -61,6 +61,28 @@ STORAGE = LogSource(
     ),
     likely_keys=(frozenset({"authenticationtype"}), frozenset({"statustext"})),
     rules=_STORAGE_RULES,
+    counted=Counted(
+        request="CorrelationId",
+        parts=("ObjectKey", "Uri", "tostring(OperationCount)", "OperationName"),
+        code="StatusCode",
+        who=("RequesterObjectId", "RequesterUpn", "RequesterAppId"),
+        columns={
+            "Category": "Category",
+            "OperationName": "OperationName",
+            "ResourceId": "_ResourceId",
+            "ServiceType": "ServiceType",
+            "AuthenticationType": "AuthenticationType",
+            "AuthorizationDetails": "tostring(AuthorizationDetails)",
+            "StatusCode": "StatusCode",
+            "StatusText": "StatusText",
+            "RequesterObjectId": "RequesterObjectId",
+            "RequesterUpn": "RequesterUpn",
+            "RequesterAppId": "RequesterAppId",
+            # Account and container are read, and never the object.
+            "ObjectKey": """extract(@'^("?/[^/"]*(?:/[^/"]+)?)', 1, ObjectKey)""",
+            "Uri": 'extract(@"^([A-Za-z]+://[^/]+(?:/[^/?]+)?)", 1, Uri)',
+        },
+    ),
 )
 
 
@@ -172,6 +194,10 @@ _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
 _BY_ROLES = "lower(coalesce(by_roles, in_by_roles))"
 _BY_POLICY = "lower(coalesce(by_policy, in_by_policy))"
 
+_KQL_OBJECT_ID = f'coalesce(tostring(Identity.claim["{_CLAIMS}/objectidentifier"]), tostring(Identity.claim.oid), "")'
+_KQL_UPN = f'coalesce(tostring(Identity.claim["{_UPN}"]), tostring(Identity.claim.upn), "")'
+_KQL_APP_ID = 'coalesce(tostring(Identity.claim.appid), tostring(Identity.claim.azp), "")'
+
 KEY_VAULT = LogSource(
     name="key_vault",
     source="key_vault_log",
@@ -240,6 +266,31 @@ KEY_VAULT = LogSource(
         "session_id": "claim_session_id",
     },
     rules=_VAULT_RULES,
+    counted=Counted(
+        request="CorrelationId",
+        parts=('extract(@"^([^?#]*)", 1, RequestUri)', "OperationName"),
+        code='coalesce(tostring(HttpStatusCode), tostring(Properties.httpStatusCode), "")',
+        who=("identity_claim_oid_g", "identity_claim_upn_s", "identity_claim_appid_g"),
+        columns={
+            "OperationName": "OperationName",
+            "ResourceId": "_ResourceId",
+            "identity_claim_oid_g": _KQL_OBJECT_ID,
+            "identity_claim_upn_s": _KQL_UPN,
+            "identity_claim_appid_g": _KQL_APP_ID,
+            "IsRbacAuthorized": 'coalesce(tostring(column_ifexists("IsRbacAuthorized", "")), '
+            'tostring(Properties.isRbacAuthorized), "")',
+            "IsAccessPolicyMatch": 'coalesce(tostring(column_ifexists("IsAccessPolicyMatch", "")), '
+            'tostring(Properties.isAccessPolicyMatch), "")',
+            "AppliedAssignmentId": 'coalesce(tostring(column_ifexists("AppliedAssignmentId", "")), '
+            'tostring(Properties.appliedAssignmentId), "")',
+            "HttpStatusCode": 'coalesce(tostring(HttpStatusCode), tostring(Properties.httpStatusCode), "")',
+            "ResultSignature": "ResultSignature",
+            "ResultType": "ResultType",
+            # The vault and the name of the object are read, and never its version.
+            "RequestUri": 'extract(@"^([A-Za-z]+://[^/?#]*(?:/[^/?#]*){0,2})", 1, '
+            'coalesce(RequestUri, tostring(Properties.requestUri), ""))',
+        },
+    ),
 )
 
 

@@ -13,7 +13,7 @@ Entra audit log categories and activities", "Microsoft Graph activity logs", "Of
 
 from __future__ import annotations
 
-from rightsize.rules.log_source import LogSource, Stage
+from rightsize.rules.log_source import Counted, LogSource, Stage
 
 _SIGN_IN_CATEGORIES = (
     "signinlogs", "noninteractiveusersigninlogs", "serviceprincipalsigninlogs", "managedidentitysigninlogs",
@@ -84,6 +84,8 @@ ENTRA_AUDIT = LogSource(
 )
 
 
+_KQL_URI = 'replace_regex(RequestUri, @"(?i)[$]?skiptoken=[^&#]*", "")'
+
 GRAPH_ACTIVITY = LogSource(
     name="graph_activity",
     source="graph_activity_log",
@@ -102,6 +104,24 @@ GRAPH_ACTIVITY = LogSource(
     pascal={"token_roles": ("Roles",), "token_scopes": ("Scopes",)},
     row_keys=frozenset({"timestamp", "requesturi"}),
     likely_keys=(frozenset({"requesturi", "requestmethod"}),),
+    counted=Counted(
+        request="RequestId",
+        parts=("RequestUri", "RequestMethod"),
+        code="tostring(ResponseStatusCode)",
+        who=("AppId", "UserId", "ServicePrincipalId"),
+        columns={
+            "AppId": "AppId",
+            "UserId": "UserId",
+            "ServicePrincipalId": "ServicePrincipalId",
+            "RequestMethod": "RequestMethod",
+            # Ids are read as `{id}` anyway, but for a user's own, which is `me`.
+            "RequestUri": f"iff(isnotempty(UserId) and RequestUri contains UserId, RequestUri, "
+            f'replace_regex({_KQL_URI}, @"[0-9A-Fa-f]{{8}}(?:-[0-9A-Fa-f]{{4}}){{3}}-[0-9A-Fa-f]{{12}}", "{{id}}"))',
+            "ResponseStatusCode": "tostring(ResponseStatusCode)",
+            "Roles": "Roles",
+            "Scopes": "Scopes",
+        },
+    ),
 )
 
 

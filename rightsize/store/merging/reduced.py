@@ -4,6 +4,9 @@ The rows for one principal, operation, scope, day and hour of receipt are a snap
 calls, never fewer. Of several snapshots the one with more finished calls counts as a whole, because a started call
 moves to another row when it ends. So any order and repetition of loads gives the same rows. Answers of an older query
 lack the way of access, so of two otherwise equal answers the one that has it counts.
+
+A row that stands for counted records has its line as `counted_line`: two equal ones are two uses, and their counts add
+up. Other equal rows of one answer are the same row twice.
 """
 
 from __future__ import annotations
@@ -22,17 +25,22 @@ _VALUES = (
 REDUCED_CALLS = " + ".join((*_COUNTS, "other"))
 """SQL for the number of calls in a row of `base.reduced_usage`, with any outcome."""
 _STORED = f"{_GROUP}, assignment_key, {', '.join(_VALUES)}, merit"
+_SUMMED = {"first_seen": "min", "last_seen": "max", **dict.fromkeys((*_COUNTS, "other"), "sum")}
+_KEPT = ", ".join(name for name in _STORED.split(", ") if name not in _SUMMED)
+# Rows of use have other times than rows of no use.
+_APART = f"CASE WHEN counted_line IS NULL THEN hash({_STORED}) WHEN other > 0 THEN 1 ELSE 0 END"
 _USE = "actor_key, operation_key, scope_key, plane, day"
 _MERIT = " || ".join(
     f"lpad(sum({count})::VARCHAR, 19, '0')"
     for count in ("succeeded + failed + denied", "started", "other", "(access IS NOT NULL)::INTEGER")
 )
 # Reduced rows have no times of single calls, so a row that overlaps a window of its principal is suspect as a whole.
-_IN_WINDOW = f"""EXISTS (
+IN_WINDOW = f"""EXISTS (
     SELECT 1 FROM base.quarantine_windows AS w JOIN base.actors AS a ON a.actor_key = r.actor_key
     LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = a.principal_name
     WHERE w.principal_id = coalesce(a.principal_id, alias.principal_id) AND w.basis <> 'address'
         AND r.last_seen >= w.start_on AND r.first_seen <= w.end_on)"""
+"""A condition on a row `r` of `base.reduced_usage`: a window of quarantine may have one of its calls."""
 
 
 def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
@@ -49,7 +57,7 @@ def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     row = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in ("role_assignment_id", *_VALUES))
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_reduced AS
-        SELECT file_id, line, {_GROUP}, n.assignment_key, {", ".join(_VALUES)}, content
+        SELECT file_id, line, counted_line, {_GROUP}, n.assignment_key, {", ".join(_VALUES)}, content
         FROM (SELECT *, concat_ws(chr(31), {row}) AS content FROM reduced_rows)
         JOIN (SELECT actor, actor_key FROM base.actors) USING (actor)
         LEFT JOIN base.assignment_names AS n USING (role_assignment_id)""")
@@ -68,10 +76,13 @@ def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     con.execute(f"DELETE FROM base.reduced_usage WHERE ({_GROUP}) IN (SELECT ({_GROUP}) FROM merge_better)")
     con.execute(f"""
         INSERT INTO base.reduced_usage ({_STORED})
-        SELECT DISTINCT {_STORED} FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP})""")
+        SELECT {", ".join(f"{_SUMMED[name]}({name})" if name in _SUMMED else name for name in _STORED.split(", "))}
+        FROM (SELECT DISTINCT {_STORED}, counted_line FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP}))
+        GROUP BY {_KEPT}, {_APART}""")
     con.execute("INSERT INTO touched_days SELECT DISTINCT day FROM merge_better EXCEPT SELECT day FROM touched_days")
     new = con.execute(f"""
-        SELECT file_id, count(DISTINCT ({_GROUP}, content))
+        SELECT file_id, count(DISTINCT counted_line)
+            + count(DISTINCT ({_GROUP}, content)) FILTER (counted_line IS NULL)
         FROM merge_reduced JOIN merge_better USING (file_id, {_GROUP}) GROUP BY file_id""").fetchall()
     for name in ("reduced_rows", "merge_reduced", "merge_snapshots", "merge_better"):
         con.execute(f"DROP TABLE {name}")
@@ -116,7 +127,7 @@ def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
             FROM ({usage})
             UNION ALL
             SELECT {_USE}, assignment_key, min(first_seen), max(last_seen), {sums},
-                sum(CASE WHEN {_IN_WINDOW} THEN succeeded + failed + started ELSE 0 END)::BIGINT, 'reduced'
+                sum(CASE WHEN {IN_WINDOW} THEN succeeded + failed + started ELSE 0 END)::BIGINT, 'reduced'
             FROM base.reduced_usage AS r SEMI JOIN touched_days USING (day)
             WHERE {" + ".join(_COUNTS)} > 0 GROUP BY ALL
         ), named AS (

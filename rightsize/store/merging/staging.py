@@ -92,7 +92,8 @@ _LOG_TABLES = {
         "file_id INTEGER, line BIGINT, log VARCHAR, category VARCHAR, plane VARCHAR, principal_id VARCHAR, "
         "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, operation VARCHAR, scope VARCHAR, "
         "role_assignment_id VARCHAR, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT"
+        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT, "
+        "counted_line BIGINT"
     ),
     "stage_reduced_sign_ins": (
         "file_id INTEGER, line BIGINT, sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, "

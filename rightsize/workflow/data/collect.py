@@ -15,7 +15,7 @@ from rightsize.azure.exchange import Clock, Exchange, ExchangeTally, Throttle
 from rightsize.azure.hosts import Cloud, read_cloud
 from rightsize.collect.entries import SEAL, seal_of
 from rightsize.collect.known import RunKnown
-from rightsize.collect.listing import CollectionRequest, Source
+from rightsize.collect.listing import CollectionRequest, Right, Source
 from rightsize.collect.pages import JOURNAL, Progress, Run
 from rightsize.collect.runner import Runner
 from rightsize.collect.runs import (
@@ -27,6 +27,7 @@ from rightsize.collect.runs import (
     unfinished_run,
 )
 from rightsize.collect.sources import chosen_sources
+from rightsize.collect.sources.workspaces import right_at
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 from rightsize.model.progress import advance, step
 from rightsize.workflow.data.load import LoadReport, load_paths
@@ -105,7 +106,7 @@ def collect_tenant(
         auth: The way to sign in.
         sources: Sources to collect; those that they depend on are added. Empty means all.
         subscriptions: Ids of subscriptions; empty means all visible ones.
-        workspaces: Log Analytics workspaces, by workspace id.
+        workspaces: Places of log tables: ids of workspaces, `search:ID`, `lake:NAME-ID`, `https://CLUSTER/DATABASE`.
         containers: `ACCOUNT/CONTAINER` of exported logs.
         days: Length of the window of logs.
         until: The end of the window; None means now.
@@ -126,6 +127,8 @@ def collect_tenant(
         raise UsageError(f"`--days {days}` is too short", hint="at least one day")
     clock = clock or Clock()
     place = read_cloud(cloud)
+    if not place.lake and any(text.startswith("lake:") for text in workspaces):
+        raise UsageError(f"the cloud `{place.name}` has no data lake of Microsoft Sentinel")
     chosen = chosen_sources(sources, with_workspaces=bool(workspaces), with_containers=bool(containers), raw=raw)
     credential = open_credential(auth, place, clock, may_ask=may_ask)
     who = sign_in(credential, place)
@@ -193,8 +196,10 @@ def _collected(source: Source, run: Run) -> Collected:
     worst = next((unit for unit in units if (unit.state or "incomplete") == state), None)
     missing = ""
     if states["refused"]:
-        scopes = sorted({unit.scope for unit in units if unit.state == "refused" and unit.scope})
-        missing = _missing(source, scopes)
+        refused = [unit for unit in units if unit.state == "refused"]
+        missing = _missing(
+            right_at(refused[0].key, source.right), sorted({unit.scope for unit in refused if unit.scope})
+        )
     return Collected(
         source.name,
         state,
@@ -207,8 +212,7 @@ def _collected(source: Source, run: Run) -> Collected:
     )
 
 
-def _missing(source: Source, scopes: Sequence[str]) -> str:
-    right = source.right
+def _missing(right: Right, scopes: Sequence[str]) -> str:
     where = f" at {scopes[0]}" if scopes else ""
     more = f" and {len(scopes) - 1} more" if len(scopes) > 1 else ""
     licence = f", or the licence {right.licence}" if right.licence else ""

@@ -261,11 +261,10 @@ _DOUBT = (
 
 def _open_runs(folder: Path) -> Iterator[tuple[Path, Loadable]]:
     from rightsize.collect.runs import find_runs, open_loadable  # noqa: PLC0415  most loads are of files
-    from rightsize.collect.sources import RAW_SOURCES, SOURCES  # noqa: PLC0415
+    from rightsize.collect.sources import KNOWN_SOURCES, RAW_SOURCES  # noqa: PLC0415
 
-    known = frozenset(source.name for source in SOURCES)
     for run in find_runs(folder):
-        yield run, open_loadable(run, RAW_SOURCES, known)
+        yield run, open_loadable(run, RAW_SOURCES, KNOWN_SOURCES)
 
 
 def load_catalogue(db: Path | str, paths: Sequence[str | Path], sources: Collection[str]) -> LoadReport:

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from rightsize.ingest.logs.schemas import SOURCES
-from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, stage_reductions
+from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, reduce_table, stage_reductions
 from rightsize.ingest.spark.session import Landing, spark_session
 from rightsize.model.progress import counted
 from rightsize.store.limits import limits_of, scratch_folder
@@ -19,6 +19,8 @@ def load_on_spark(
     paths: Sequence[str],
     url: str,
     *,
+    tables: Sequence[str] = (),
+    where: str = "",
     settings: Mapping[str, str] | None = None,
     results: str | None = None,
     covers: str | None = None,
@@ -35,6 +37,8 @@ def load_on_spark(
         db: The store.
         paths: Addresses as Spark reads them: files or folders of JSON lines or Parquet, Delta tables.
         url: A Spark master, or `sc://HOST:PORT`.
+        tables: Names of tables in Spark's catalog; Spark alone knows where their files are.
+        where: Spark SQL for the rows of the tables to read, such as those of some days.
         settings: Settings of Spark.
         results: A folder that Spark writes reduced rows into and this machine reads; None sends them through the
             session, and they must fit in memory.
@@ -55,6 +59,7 @@ def load_on_spark(
         landing = Landing(str(folder), results)
         with spark_session(url, settings) as session:
             reductions = [reduce_path(session, path, landing) for path in paths]
+            reductions += [reduce_table(session, name, where, landing) for name in tables]
         landed = [path for found in reductions for _, path in (*found.results, *found.whole)]
         report = load_staged(
             Path(db),
@@ -79,6 +84,8 @@ def _notes(reductions: Sequence[SparkReduction]) -> list[str]:
                 )
         for (_, reason), records in sorted(found.refused.items()):
             notes.append(f"`{found.path}`: {counted(records, 'record')} rejected: {reason}")
+        if found.pruning:
+            notes.append(f"`{found.path}`: Spark reads only some partitions: {found.pruning}")
         if found.unread:
             notes.append(f"`{found.path}`: {found.unread:,} files are not JSON lines, Parquet or a Delta table")
     return notes

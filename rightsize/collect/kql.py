@@ -1,0 +1,205 @@
+"""Write the queries that reduce a log where it is: one for each table, which stay within what a Basic table allows.
+
+A query reads one table, has no functions of its own and no range of time; that is chosen beside it. The texts are the
+templates of `queries/kql/` with the rules of `rules/`.
+Source: Microsoft Learn, "Query data in a Basic and Auxiliary table", limitations.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from rightsize.model.errors import InternalError
+from rightsize.rbac.text import fold
+from rightsize.rules.log_source import Counted
+from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.tables import rows_of
+from rightsize.store.queries import queries_folder
+
+_SIGN_INS = {
+    "SigninLogs": ('iff(IsInteractive == false, "non_interactive", "interactive")', "User"),
+    "AADNonInteractiveUserSignInLogs": ('"non_interactive"', "User"),
+    "AADServicePrincipalSignInLogs": ('"service_principal"', "ServicePrincipal"),
+    "AADManagedIdentitySignInLogs": ('"managed_identity"', "ServicePrincipal"),
+}
+COUNTED: Mapping[str, Counted] = {
+    table: log.counted for log in LOG_SOURCES if log.counted is not None for table in log.collected
+}
+"""The tables whose equal rows are counted, and how."""
+
+REDUCED_TABLES = ("AzureActivity", *_SIGN_INS, *COUNTED)
+"""The tables that are reduced where they are."""
+
+
+@cache
+def reduction_text(table: str) -> str:
+    """Return the query that reduces a table.
+
+    Raises:
+        InternalError: The table is not reduced where it is.
+    """
+    if table not in REDUCED_TABLES:
+        raise InternalError(f"there is no reduction of `{table}`")
+    if table in _SIGN_INS:
+        kind, who = _SIGN_INS[table]
+        return _written("sign_ins", table=table, kind=kind, who=who, is_app=who != "User")
+    if table in COUNTED:
+        counted = COUNTED[table]
+        return _written("counted", table=table, counted=counted, who=[counted.columns[name] for name in counted.who])
+    return _written(
+        "activity",
+        statuses=_spellings(
+            (row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "status"
+        ),
+        http_names=_spellings(
+            (row["spelling"], row["meaning"]) for row in rows_of("log_statuses") if row["field"] == "http"
+        ),
+        error_codes=_spellings((row["code"], row["meaning"]) for row in rows_of("log_error_codes")),
+    )
+
+
+def summary_table(table: str) -> str:
+    """Return the name of the table into which a summary rule reduces a table."""
+    return f"Rightsize{table}_CL"
+
+
+def principal_of(table: str) -> str:
+    """Return KQL for the text that names the principal of a row of an answer."""
+    counted = COUNTED.get(table)
+    return f"strcat({', '.join(counted.who if counted else ('principal_id', 'principal_name', 'app_id'))})"
+
+
+def _spellings(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the folded spellings of each meaning."""
+    found: dict[str, set[str]] = {}
+    for spelling, meaning in pairs:
+        found.setdefault(meaning, set()).add(fold(spelling))
+    return {meaning: sorted(found[meaning]) for meaning in sorted(found)}
+
+
+def _written(template: str, **values: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415  only queries of tables need it
+
+    # KQL has braces of its own, and nothing in it is for a browser.
+    environment = Environment(  # noqa: S701
+        loader=FileSystemLoader(queries_folder()),
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+    )
+    return environment.get_template(f"kql/{template}.kql").render(**values)
+
+
+_MICROSECOND = dt.timedelta(microseconds=1)
+_HEAD = re.compile(r"// (\S+) to (\S+), part (\d+) of (\d+)\n")
+_SHORTEST = dt.timedelta(milliseconds=1)
+_MARGINS = {"AzureActivity": dt.timedelta(days=1)}
+"""The time around a slice in which the other rows of its calls are looked for; an hour if it is not here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time, half open, and of its rows those of some principals: part `part` of `parts`."""
+
+    first: dt.datetime
+    last: dt.datetime
+    part: int = 1
+    parts: int = 1
+
+    def halves(self, shortest: dt.timedelta) -> tuple[Span, ...]:
+        """Return the two halves of the time, at a multiple of `shortest` from its start; none if it is too short."""
+        steps = (self.last - self.first) // shortest
+        if steps < 2:
+            return ()
+        middle = self.first + shortest * (steps // 2)
+        return replace(self, last=middle), replace(self, first=middle)
+
+    def shares(self) -> tuple[Span, ...]:
+        """Return the same time with half of its principals each."""
+        return tuple(replace(self, part=self.part + more, parts=self.parts * 2) for more in (0, self.parts))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked of a table.
+
+    Attributes:
+        table: The table.
+        reduced: Whether its reduction is asked for, not its rows.
+        counted: Whether only the number of rows of each hour is asked for.
+    """
+
+    table: str
+    reduced: bool
+    counted: bool = False
+
+    def text(self, span: Span, *, is_within: bool) -> str:
+        """Return the query for a span; its first line says the span.
+
+        Args:
+            span: The time and the part.
+            is_within: Whether the query itself has the range of time, for a service that takes none beside it.
+        """
+        first, last = self.reach(span)
+        lines = [f"// {exact(span.first)} to {exact(span.last)}, part {span.part} of {span.parts}"]
+        body = reduction_text(self.table) if self.reduced else f"{self.table}\n"
+        if is_within:
+            within = f"| where TimeGenerated >= datetime({exact(first)}) and TimeGenerated < datetime({exact(last)})"
+            body = re.sub(rf"^{self.table}$", f"{self.table}\n{within}", body, count=1, flags=re.MULTILINE)
+        lines.append(body.rstrip("\n"))
+        if self.reduced:
+            bound = f"| where received >= datetime({exact(span.first)}) and received < datetime({exact(span.last)})"
+            lines.append(bound)
+        if span.parts > 1:
+            lines.append(f"| where hash({principal_of(self.table)}, {span.parts}) == {span.part - 1}")
+        if self.counted:
+            hour = "received" if self.reduced else "bin(TimeGenerated, 1h)"
+            lines.append(f"| summarize rows = count() by hour = {hour}")
+        elif is_within and not self.reduced:
+            lines.append(f'| extend Type = "{self.table}"')
+        return "\n".join(lines)
+
+    def reach(self, span: Span) -> tuple[dt.datetime, dt.datetime]:
+        """Return the time whose records the query reads: a call may have rows before and after its slice."""
+        margin = _MARGINS.get(self.table, dt.timedelta(hours=1)) if self.reduced else dt.timedelta(0)
+        return span.first - margin, span.last + margin
+
+    def smaller(self, span: Span) -> tuple[Span, ...]:
+        """Return spans that together have the rows of `span`; none if it cannot be cut further.
+
+        Rows of a reduction have an hour as part of their key. An hour is cut by principals, whose rows stay together.
+        """
+        if not self.reduced:
+            return span.halves(_SHORTEST)
+        return span.halves(dt.timedelta(hours=1)) or (span.shares() if span.parts < _MOST_PARTS else ())
+
+
+_MOST_PARTS = 1024
+
+
+def span_of(text: str) -> Span:
+    """Return the span in the first line of a query."""
+    found = _HEAD.match(text)
+    if found is None:
+        raise InternalError("a query does not say its span")
+    first, last = (dt.datetime.fromisoformat(found[place]) for place in (1, 2))
+    return Span(first, last, int(found[3]), int(found[4]))
+
+
+def exact(moment: dt.datetime) -> str:
+    """Return a time in UTC, with microseconds if it has any."""
+    return moment.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
+
+
+def timespan(first: dt.datetime, last: dt.datetime) -> str:
+    """Return a half-open time as a `timespan`, which includes both of its ends: it ends a tick earlier."""
+    # Times here have microseconds, and Kusto's have tenths of them.
+    return f"{exact(first)}/{(last - _MICROSECOND).astimezone(dt.UTC).strftime('%Y-%m-%dT%H:%M:%S.%f')}9Z"
