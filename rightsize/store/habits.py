@@ -217,14 +217,20 @@ BREADTH = f"""
         FROM base.usage_days
         JOIN (SELECT * FROM named SEMI JOIN listed USING (resource)) USING (scope_key)
         WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY resource
-    ), made AS (
-        SELECT c.principal_id, c.risk, c.day, count(*) AS made
+    ), own AS (
+        SELECT c.principal_id, c.risk, c.day, c.resource
         FROM listed AS c JOIN begun AS b USING (resource) JOIN ({_PEOPLE}) AS p USING (actor_key)
         JOIN base.operation_names AS o USING (operation_key)
         LEFT JOIN ({_SOUGHT}) AS s ON s.operation_key = b.operation_key AND s.risk = c.risk
         WHERE p.principal_id = c.principal_id AND ends_with(o.folded, '/write') AND s.risk IS NULL
             AND c.day - b.first_seen::DATE <= $fresh
-        GROUP BY ALL
+        UNION
+        SELECT c.principal_id, c.risk, c.day, c.resource
+        FROM (SELECT * FROM listed WHERE risk = 'destruction') AS c JOIN named USING (resource)
+        JOIN base.usage_days AS u USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        WHERE p.principal_id = c.principal_id AND c.day - u.day BETWEEN 1 AND $fresh
+    ), made AS (
+        SELECT principal_id, risk, day, count(*) AS made FROM own GROUP BY ALL
     )
     SELECT w.*, coalesce(k.kind_days, 0)::BIGINT AS kind_days, coalesce(k.kind_total, 0)::BIGINT AS kind_total,
         coalesce(m.made, 0) AS made
@@ -232,7 +238,19 @@ BREADTH = f"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
 Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
-`$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before, the
+`$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `PREPARED` has it; the `days` with such calls before, the
 `total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of days
 with two resources or more.
+"""
+
+PREPARED = f"""
+    SELECT DISTINCT p.principal_id, n.folded AS name, s.folded AS place, u.day
+    FROM base.usage_days AS u JOIN ({_SOUGHT}) AS o USING (operation_key) JOIN base.operation_names AS n
+        USING (operation_key) JOIN base.scope_names AS s USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+    JOIN base.usage_days AS b ON b.scope_key = u.scope_key AND u.day - b.day BETWEEN 1 AND $fresh
+    JOIN ({_PEOPLE}) AS q ON q.actor_key = b.actor_key AND q.principal_id = p.principal_id
+    WHERE o.risk = 'destruction' AND u.day BETWEEN $first AND $last"""
+"""SQL for `principal_id, name, place, day`: what was destroyed by who had called there some days before.
+
+Whoever takes things down stops, empties or marks them first; an attacker destroys what it finds.
 """

@@ -16,6 +16,7 @@ import polars as pl
 from tests.bench.quiet_tenant import (
     ADMIN,
     COMMON,
+    CONTRIBUTOR,
     FIRST,
     PEOPLE,
     RISKY,
@@ -141,7 +142,7 @@ def new_principal(kind: str, *, guest: bool = False, days: int = 0) -> pl.DataFr
 
 
 def new_grant(principal: int, team: int, day: float, number: int = NEW) -> pl.DataFrame:
-    return grant_rows(pl.DataFrame({"number": [number], "principal": [principal], "team": [team],
+    return grant_rows(pl.DataFrame({"number": [number], "principal": [principal], "team": [team], "role": [CONTRIBUTOR],
                                     "created_on": [moment(0, 9) + dt.timedelta(days=day)]}))  # fmt: skip
 
 

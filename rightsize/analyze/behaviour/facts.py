@@ -78,6 +78,8 @@ class BehaviourInputs:
             seek after a silence at the place, as `store.habits.WOKEN` has them.
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
             many resources, as `store.habits.BREADTH` has them.
+        prepared: `principal_id, name, place, day`: what was destroyed by who had called there before, as
+            `store.habits.PREPARED` has it.
     """
 
     days: pl.DataFrame
@@ -95,6 +97,7 @@ class BehaviourInputs:
     role_operations: pl.DataFrame
     woken: pl.DataFrame
     breadth: pl.DataFrame
+    prepared: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -248,7 +251,10 @@ def _with_kind(rows: pl.DataFrame, kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def _acts(inputs: BehaviourInputs, kinds: pl.DataFrame) -> pl.DataFrame:
-    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's kind."""
+    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's kind.
+
+    What is destroyed as planned has no risk, unless something blinded the monitoring on that day.
+    """
     risks = classes_of(folded(inputs.days["operation"]).unique(), inputs.operations, inputs.monitoring)
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
@@ -258,11 +264,15 @@ def _acts(inputs: BehaviourInputs, kinds: pl.DataFrame) -> pl.DataFrame:
         "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
         name=folded(days["operation"]), place=place_of(days["scope"]),
     ).with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))  # fmt: skip
+    acts = _with_kind(named, kinds).join(risks, on="name", how="left")
+    blinded = acts.filter(pl.col("risk") == "evasion").select("principal_id", "day").unique()
+    planned = inputs.prepared.join(blinded, on=["principal_id", "day"], how="anti").with_columns(planned=True)
+    acts = acts.join(planned.unique(), on=["principal_id", "name", "place", "day"], how="left")
     return (
-        _with_kind(named, kinds)
-        .join(risks, on="name", how="left")
+        acts.with_columns(risk=pl.when(pl.col("planned").is_null()).then("risk"))
+        .drop("planned")
         .sort("principal_id", "first_seen", "name", "place")
-    )  # fmt: skip
+    )
 
 
 def classes_of(names: pl.Series, operations: pl.DataFrame, monitoring: pl.DataFrame) -> pl.DataFrame:

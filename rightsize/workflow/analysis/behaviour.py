@@ -38,6 +38,7 @@ from rightsize.store.habits import (
     BREADTH,
     FIRST_ROWS,
     PLACES,
+    PREPARED,
     USAGE_BY_DAY,
     WOKEN,
     active_days,
@@ -146,6 +147,7 @@ def behaviour_inputs(
         role_operations=store.frame(_ROLE_OPERATIONS),
         woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
         breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
+        prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
     )
 
 
