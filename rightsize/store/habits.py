@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rightsize.analyze.columns import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
-from rightsize.store.sql import RESOURCE
+from rightsize.store.sql import RESOURCE, network_of
 
 _CALLS = "succeeded + failed + started + denied"
 _PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
@@ -253,4 +253,53 @@ PREPARED = f"""
 """SQL for `principal_id, name, place, day`: what was destroyed by who had called there some days before.
 
 Whoever takes things down stops, empties or marks them first; an attacker destroys what it finds.
+"""
+
+OPENED = f"""
+    WITH calls AS (
+        SELECT p.principal_id AS actor_id, o.folded AS name, s.folded AS place, e.time, e.event_key
+        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+        JOIN base.scope_names AS s USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        WHERE o.folded IN (SELECT unnest($opening)) AND e.rank IN (1, 4) AND e.time::DATE BETWEEN $first AND $last
+    ), named AS (
+        SELECT c.* EXCLUDE (event_key), coalesce(b.assigned_principal_id, a.principal_id, d.other_id) AS holder_id,
+            coalesce(d.object_id, nullif(ltrim(c.place, '/'), '')) AS object_id
+        FROM calls AS c LEFT JOIN base.request_bodies AS b USING (event_key)
+        LEFT JOIN base.role_assignments AS a
+            ON a.role_assignment_id = string_split(c.place, '/')[-1] AND a.state = 'active'
+        LEFT JOIN base.changed_objects AS d ON d.event_key = lower(hex(c.event_key))
+    )
+    SELECT DISTINCT actor_id, name, time, coalesce(g.member_id, holder_id) AS holder_id, object_id, regexp_replace(place,
+        '/(providers/microsoft[.](authorization/roleassignments|managedservices|insights/diagnosticsettings)'
+        || '|accesspolicies|federatedidentitycredentials)/.*$', '') AS "group"
+    FROM named LEFT JOIN group_closure AS g ON g.group_id = holder_id"""
+"""SQL for the calls from `$first` to `$last` that open a way to somebody, by the folded operations in `$opening`.
+
+Columns: `actor_id, name, time`; `group`, the folded scope that is opened; `holder_id`, whom the call, a listing or the
+audit log names as the holder, by name or through a group; `object_id`, the first object of a change of the directory.
+"""
+
+KEYED = f"""
+    WITH days AS (
+        SELECT resource, day, max(last_seen) AS last_seen FROM base.access_days
+        WHERE access IN ('key', 'sas') AND day BETWEEN $first AND $last GROUP BY ALL
+    ), paused AS (
+        SELECT *, (day - coalesce(lag(day) OVER (PARTITION BY resource ORDER BY day), begun.day))::BIGINT AS silent
+        FROM days, (SELECT min(day) AS day FROM base.access_days WHERE day BETWEEN $first AND $last) AS begun
+    ), asked AS (
+        SELECT k.resource, k.day, k.last_seen, k.silent, min(e.time) AS first_seen,
+            list(DISTINCT {network_of("substr(e.ip, 2)")}) AS networks
+        FROM (SELECT * FROM paused WHERE silent >= $silent) AS k JOIN base.scope_names AS s
+            ON s.folded = k.resource OR starts_with(s.folded, k.resource || '/')
+        JOIN base.events AS e ON e.scope_key = s.scope_key AND e.time::DATE = k.day
+        WHERE substr(e.access, 2) IN ('key', 'sas') GROUP BY ALL
+    )
+    SELECT resource, day, first_seen, last_seen, silent,
+        list_has_any(networks, (SELECT list(DISTINCT network) FROM base.place_days WHERE principal_id IS NOT NULL))
+            AS is_known
+    FROM asked"""
+"""SQL for the days on which a resource was asked with a key or SAS after `$silent` days without.
+
+Columns: `resource, day, first_seen, last_seen, silent` in days, and `is_known`, whether somebody who has a name ever
+came from one of their networks.
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.openings import find_keys_used, find_targets, find_ways_used
 from rightsize.analyze.behaviour.signals import (
     BURN_IN,
     LIMIT,
@@ -19,7 +20,6 @@ from rightsize.analyze.behaviour.signals import (
     find_breadth,
     find_creep,
     find_first_uses,
-    find_given,
     find_places,
     find_wakings,
     log2,
@@ -68,7 +68,8 @@ class BehaviourInputs:
         monitoring: `operation`: operations that weaken or disable monitoring.
         machines: `scope, principal_id`: identities attached to resources.
         code: `operation`: operations that run code on a resource.
-        given: `actor_id, holder_id, group, time`: roles that principals gave, with the folded scope.
+        ways: The ways that somebody opened to somebody, as `openings.read_ways`.
+        keyed: Days of requests with a key or SAS, as `openings.find_keys_used` takes them.
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
@@ -91,7 +92,8 @@ class BehaviourInputs:
     monitoring: pl.DataFrame
     machines: pl.DataFrame
     code: pl.DataFrame
-    given: pl.DataFrame
+    ways: pl.DataFrame
+    keyed: pl.DataFrame
     activations: pl.DataFrame
     grants: pl.DataFrame
     role_operations: pl.DataFrame
@@ -112,13 +114,16 @@ class Behaviour:
     Attributes:
         judged: `principal_id, of, day, before, first_seen, last_seen, young`: the days that had enough active days
             before them, and later than a month after the begin of the log those without a history (`young`).
-        facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
+        facts: `principal_id, day, kind, bits, what`: the surprising facts of those days, the most surprising of each
+            kind.
+        steps: The same with `at`, the time from which on each stands, and with those of a kind before it.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
         creep: `principal_id, day, bits, count, since`: the sums of `signals.find_creep` that reach its limit.
     """
 
     judged: pl.DataFrame
     facts: pl.DataFrame
+    steps: pl.DataFrame
     novel: pl.DataFrame
     creep: pl.DataFrame
 
@@ -139,7 +144,10 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     every = pl.concat([novel, fresh.select(novel.columns)])
     acted = days.select("principal_id", "day", logged="before")
     holders = inputs.grants.select("principal_id", "role").unique()
+    keyed_days, keys_used = find_keys_used(inputs.ways, inputs.keyed)
     every_day = pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")])
+    every_day = pl.concat([every_day, keyed_days.join(every_day, on=["principal_id", "day"], how="anti")],
+                          how="diagonal").with_columns(pl.col("young").fill_null(False))  # fmt: skip
     guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
@@ -153,7 +161,9 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _wakings(days),
         _follow_ups(acts, novel),
         _machine_steps(inputs, acts, every),
-        find_given(inputs.given, every),
+        *find_ways_used(inputs.ways, every, inputs.principals.filter(pl.col("listed")).select("principal_id")),
+        find_targets(inputs.ways, inputs.principals),
+        *keys_used,
         *find_activations(inputs.activations, judged),
         *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
         *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
@@ -164,13 +174,16 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     creep = creep.join(asked, on=["principal_id", "day"], how="semi")
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
-    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
-    return Behaviour(
-        every_day,
-        facts.sort(_FACT),
-        every,
-        creep.filter(pl.col("bits") >= LIMIT),
-    )
+    steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)
+    begun = days.select("principal_id", "day", begun="first_seen")
+    steps = steps.join(begun, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "begun"))
+    steps = steps.drop("begun").sort("bits", "what", "at", descending=[True, False, False])
+    facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
+    return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
+
+
+def _time_of(part: pl.DataFrame) -> pl.Expr:
+    return pl.col("first_seen") if "first_seen" in part.columns else pl.lit(None, pl.Datetime("us"))
 
 
 def _first_uses(acts: pl.DataFrame, log_starts: pl.DataFrame) -> pl.DataFrame:
@@ -312,14 +325,11 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
 def _operations(novel: pl.DataFrame) -> pl.DataFrame:
     own = (log2(1 + pl.col("before")) - 1.5 * log2(1 + pl.col("earlier"))).clip(lower_bound=0)
     among = 0.5 * (log2(1 + pl.col("peers")) - log2(1 + pl.col("known")))
-    scored = novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
-    return scored.sort("bits", "name", descending=[True, False]).unique(
-        ["principal_id", "day"], keep="first", maintain_order=True
-    )
+    return novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
 
 
 def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
-    counted = novel.group_by("principal_id", "day").agg(count=pl.len())
+    counted = novel.sort("first_seen", "name").with_columns(count=pl.int_range(1, pl.len() + 1).over("principal_id", "day"))
     return counted.filter(pl.col("count") > 1).with_columns(
         bits=3.0 * log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
     )
@@ -327,13 +337,10 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
-    weighed = novel.with_columns(bits=pl.min_horizontal(_WEIGHT, rarity(pl.col("peers"), pl.col("known"))))
-    return (
-        weighed.filter(pl.col("bits") > 0)
-        .group_by("principal_id", "day", "risk")
-        .agg(pl.col("bits").max(), what=pl.col("operation").min())
-        .with_columns(kind="risk_" + pl.col("risk"))
-    )
+    return novel.with_columns(
+        bits=pl.min_horizontal(_WEIGHT, rarity(pl.col("peers"), pl.col("known"))), what="operation",
+        kind="risk_" + pl.col("risk"),
+    ).filter(pl.col("bits") > 0)  # fmt: skip
 
 
 def _hours(judged: pl.DataFrame) -> pl.DataFrame:
@@ -342,7 +349,7 @@ def _hours(judged: pl.DataFrame) -> pl.DataFrame:
     away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
     time = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
     return judged.filter(away >= 2).with_columns(
-        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=time.dt.strftime("%H:%M")
+        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=time.dt.strftime("%H:%M"), first_seen=time
     )
 
 
@@ -351,7 +358,7 @@ def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
     ratio = pl.col("calls") / pl.col("most")
     seen = pl.col("day") > pl.col("start") + pl.duration(days=_MONTH)
     return judged.filter(seen & (pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
-        bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
+        bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String), first_seen="last_seen"
     )
 
 

@@ -30,7 +30,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
-from rightsize.analyze.behaviour.signals import ALONE
+from rightsize.analyze.behaviour.signals import ALONE, GIVES
 from rightsize.analyze.columns import folded, place_of
 from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
@@ -74,10 +74,15 @@ _FAMILIES = {
     "first_hour": "when",
     "guest": "who",
     "wakes": "when",
+    GIVES: "when",
     "dormant": "when",
     "after_privilege": "before",
     "after_code": "before",
     "after_grant": "before",
+    "after_way": "before",
+    "keys_used": "before",
+    "keys_elsewhere": "where",
+    "target": "whom",
     "gathered": "before",
 }
 _ONE_THING = {
@@ -86,9 +91,23 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
     "wakes": "dormant",
+    GIVES: "dormant",
+    "after_way": "after_privilege",
     "first_share": "first_days",
 }
 """Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
+_WAYS = {
+    "credential": "a credential",
+    "identity": "an identity attached to a resource",
+    "permission": "a permission",
+    "delegation": "a delegation to another tenant",
+    "vault_policy": "an access policy of the vault",
+    "unlogged": "a diagnostic setting deleted",
+}
+_BESIDE = ("network", "sign_in_network", "country", "application", "hour", "first_hour", "activation_hour",
+           "activation_role", "activation_unjustified", "guest", "burst", "breadth", "after_grant", "after_way",
+           "after_code", "target", "keys_used")  # fmt: skip
+"""Facts that make the rare use of a grant that gives roles more than what its holder is there for."""
 _RISKS = {
     "risk_privilege": "gives privilege",
     "risk_evasion": "blinds the monitoring",
@@ -112,6 +131,11 @@ _SAID = {
     "burst": "with {what} calls, at least four times its busiest day",
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
+    "after_way": "within days after {name} opened a way in: {what}",
+    "keys_used": "whose listed keys opened {what}, which was read with a key or SAS for the first time in a month, by "
+    "nobody that the log names",
+    "keys_elsewhere": "from a network that nobody of the tenant uses",
+    "target": "gave a role to {what}",
     "gathered": "after other first uses of what attackers seek since {what}",
     "after_code": "within two hours after {name} ran code on its machine",
     "first_hour": "at {what}, when hardly anybody of its kind works",
@@ -145,7 +169,21 @@ def reported_days(behaviour: Behaviour) -> pl.DataFrame:
 
 def _reported(scores: pl.DataFrame) -> pl.DataFrame:
     of_day = (pl.col("score") >= THRESHOLD) & ((pl.col("families") >= 2) | pl.col("wide").fill_null(False))
-    return scores.filter(of_day | pl.col("since").is_not_null())
+    return scores.filter((of_day & ~pl.col("rare")) | pl.col("since").is_not_null())
+
+
+def _is_rare(risky: pl.Expr) -> pl.Expr:
+    """Return whether a day shows one use of a sleeping grant that gives roles, to give one, and nothing beside it.
+
+    Rare is what owners and administrators do with such a grant. A watch reports the role that was given as a grant.
+
+    Args:
+        risky: The number of operations that attackers seek among the first uses of the day.
+    """
+    kinds = pl.col("kinds")
+    other_risks = [kind for kind in _RISKS if kind != "risk_privilege"]
+    beside = kinds.list.set_intersection([*_BESIDE, *other_risks]).list.len() > 0
+    return (kinds.list.contains(GIVES) & ~beside & (risky.fill_null(0) <= 1)).fill_null(False)
 
 
 def weight_of(score: float) -> str:
@@ -173,8 +211,11 @@ def _scores(behaviour: Behaviour) -> pl.DataFrame:
     )
     span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late", "young")
     crept = behaviour.creep.select("principal_id", "day", "count", "since", crept=pl.col("bits").round(1))
+    risky = behaviour.novel.drop_nulls("risk").group_by("principal_id", "day").agg(risky=pl.col("name").n_unique())
     return (
         span.join(summed, on=["principal_id", "day"], how="left")
+        .join(risky, on=["principal_id", "day"], how="left")
+        .with_columns(rare=_is_rare(pl.col("risky")))
         .join(crept, on=["principal_id", "day"], how="left")
         .with_columns(
             score=pl.max_horizontal(pl.col("score").fill_null(0.0), "crept"),
@@ -222,8 +263,9 @@ def _parts(
     facts: dict[str, str], novel: pl.DataFrame, before: int, row: dict[str, Any], names: dict[str, str]
 ) -> list[str]:
     parts = []
-    if "wakes" in facts:
-        role, scope, age, silent = facts["wakes"].rsplit("\x1f", 3)  # a name may have the separator, too
+    if "wakes" in facts or GIVES in facts:
+        woken = facts.get("wakes") or facts[GIVES]
+        role, scope, age, silent = woken.rsplit("\x1f", 3)  # a name may have the separator, too
         parts.append(f"used a sleeping grant, {role} at {scope}, {age} days old and silent for {silent}")
     elif "dormant" in facts:
         parts.append(f"was active again after {facts['dormant']} days")
@@ -242,8 +284,10 @@ def _parts(
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:
         parts.append(f"which {' and '.join(risks)}")
+    actor, _, way = facts.get("after_way", "").rpartition("\x1f")
+    facts = facts | ({"after_way": actor} if actor else {})
     parts += [
-        text.format(what=facts[kind], name=names.get(facts[kind], facts[kind]), early=row["early"], late=row["late"])
+        text.format(what=_WAYS.get(way, way) if kind == "after_way" else facts[kind], name=names.get(facts[kind], facts[kind]), early=row["early"], late=row["late"])
         for kind, text in _SAID.items()
         if kind in facts
     ]

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
 from rightsize.analyze.behaviour.judge import (
@@ -26,8 +27,10 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
+from rightsize.analyze.behaviour.openings import Acting, opening_among, read_ways
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.model.progress import step
@@ -37,6 +40,8 @@ from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
     BREADTH,
     FIRST_ROWS,
+    KEYED,
+    OPENED,
     PLACES,
     PREPARED,
     USAGE_BY_DAY,
@@ -55,18 +60,6 @@ from rightsize.workflow.text_files import read_bytes
 _HISTORY_DAYS = 180
 # Days of history in which earlier grants, the habit of giving them, and runs are looked for.
 _STEPS_DAYS = 43
-# A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
-_GIVEN = """
-    WITH writes AS (
-        SELECT q.principal_id AS actor_id, coalesce(q.assigned_principal_id, a.principal_id) AS holder_id,
-            regexp_replace(lower(q.scope), '/providers/microsoft[.]authorization/.*$', '') AS "group", q.time
-        FROM role_assignment_requests AS q LEFT JOIN base.role_assignments AS a
-            ON a.role_assignment_id = lower(string_split(q.scope, '/')[-1]) AND a.state = 'active'
-        WHERE q.outcome = 'succeeded' AND lower(q.operation) LIKE '%/write' AND q.principal_id IS NOT NULL
-            AND q.time::DATE BETWEEN $first AND $last
-    )
-    SELECT DISTINCT actor_id, coalesce(c.member_id, holder_id) AS holder_id, "group", time
-    FROM writes LEFT JOIN group_closure AS c ON c.group_id = holder_id WHERE holder_id IS NOT NULL"""
 # A request of PIM and the record of the audit log about it are one activation.
 _ACTIVATIONS = """
     SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
@@ -134,7 +127,8 @@ def behaviour_inputs(
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
         places=store.frame(first_places(PLACES), span),
         logged=_of_days(store, logged_days(PLACES), span, only),
-        given=store.frame(_GIVEN, span),
+        ways=_ways(store, principals, names, span),
+        keyed=_of_days(store, KEYED, {**span, "silent": SILENT}, only),
         activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
         operations=operations,
@@ -155,6 +149,28 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
     if only is None:
         return store.frame(text, span)
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
+
+
+def _ways(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the ways that calls opened to somebody, with who can act through each."""
+    calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
+    attached = store.table("resource_identities").drop_nulls("principal_id")
+    identities = pl.concat(
+        [attached.select(folded(pl.col(place)).alias("scope"), "principal_id") for place in ("scope", "identity_scope")]
+    )
+    people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+    named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
+    applications = pl.concat(
+        [store.table(name).select(folded(pl.col("object_id")), app_id=folded(pl.col(app))) for name, app in named.items()]
+    ).drop_nulls().unique()  # fmt: skip
+    agents = pl.DataFrame(schema={"holder_id": pl.String, "principal_id": pl.String})
+    if store.has_rows("agent_blueprints"):
+        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+        agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
+    acting = Acting(
+        identities.filter(pl.col("scope") != "").unique(), applications.join(people, on="app_id"), agents.unique()
+    )
+    return read_ways(calls, acting)
 
 
 def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
