@@ -284,8 +284,8 @@ KEYED = f"""
         SELECT resource, day, max(last_seen) AS last_seen FROM base.access_days
         WHERE access IN ('key', 'sas') AND day BETWEEN $first AND $last GROUP BY ALL
     ), paused AS (
-        SELECT *, (day - coalesce(lag(day) OVER (PARTITION BY resource ORDER BY day), begun.day))::BIGINT AS silent
-        FROM days, (SELECT min(day) AS day FROM base.access_days WHERE day BETWEEN $first AND $last) AS begun
+        SELECT *, (day - coalesce(lag(day) OVER (PARTITION BY resource ORDER BY day), begun))::BIGINT AS silent
+        FROM days, (SELECT min(day) AS begun FROM base.access_days WHERE day BETWEEN $first AND $last)
     ), asked AS (
         SELECT k.resource, k.day, k.last_seen, k.silent, min(e.time) AS first_seen,
             list(DISTINCT {network_of("substr(e.ip, 2)")}) AS networks
@@ -302,4 +302,19 @@ KEYED = f"""
 
 Columns: `resource, day, first_seen, last_seen, silent` in days, and `is_known`, whether somebody who has a name ever
 came from one of their networks.
+"""
+
+GRAPH_FIRST = f"""
+    WITH days AS (
+        SELECT principal_id, operation_key, day, min(first_seen) AS first_seen FROM base.graph_days
+        WHERE principal_id IN (SELECT unnest($acting)) AND day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY ALL
+    ), begun AS (
+        SELECT principal_id, operation_key, min(day) AS day, min(first_seen) AS first_seen FROM days GROUP BY ALL
+    )
+    SELECT b.principal_id, b.day, b.first_seen, o.spelling AS operation, o.folded AS name,
+        (SELECT count(DISTINCT d.day) FROM days AS d WHERE d.principal_id = b.principal_id AND d.day < b.day) AS before
+    FROM begun AS b JOIN base.operation_names AS o USING (operation_key)"""
+"""SQL for the first request of each kind to Microsoft Graph by the principals in `$acting`.
+
+Columns: `principal_id, day, first_seen, operation, name`, and how many days with requests came `before`.
 """

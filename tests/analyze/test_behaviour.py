@@ -37,6 +37,10 @@ KEYED = {
     "resource": pl.String, "day": pl.Date, "first_seen": pl.Datetime("us"), "last_seen": pl.Datetime("us"),
     "silent": pl.Int64, "is_known": pl.Boolean,
 }  # fmt: skip
+GRAPH = {
+    "principal_id": pl.String, "day": pl.Date, "first_seen": pl.Datetime("us"), "operation": pl.String,
+    "name": pl.String, "before": pl.Int64,
+}  # fmt: skip
 PREPARED = {"principal_id": pl.String, "name": pl.String, "place": pl.String, "day": pl.Date}
 PAIRS = {
     "identities": ("scope", "principal_id"), "applications": ("object_id", "principal_id"),
@@ -152,6 +156,7 @@ class Life:
             code=pl.DataFrame({"operation": [RUN]}),
             ways=read_ways(pl.DataFrame(self.given[::step], schema=GIVEN), NO_ONE),
             keyed=pl.DataFrame(schema=KEYED),
+            graph=pl.DataFrame(schema=GRAPH),
             prepared=pl.DataFrame(schema=PREPARED),
             activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
             grants=pl.DataFrame(self.grants[::step], schema=GRANTS),

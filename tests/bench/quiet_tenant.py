@@ -27,6 +27,8 @@ CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
 OWNER, ACCESS_ADMINISTRATOR = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
 OWNERS = 10
 """People who hold a role that gives roles, and use it a few times a year; half of them give roles and nothing else."""
+NOBODY = -1
+"""Who asked, where the log does not say it."""
 ADMIN = 0
 """The person who gives roles."""
 
@@ -71,6 +73,10 @@ SOUGHT = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
     "Microsoft.OperationalInsights/workspaces/sharedKeys/action", f"{_SQL}/administrators/write",
     "Microsoft.Network/networkSecurityGroups/write", "Microsoft.Authorization/roleDefinitions/write",
+    "Microsoft.ManagedServices/registrationAssignments/write", "Microsoft.Resources/deploymentScripts/write",
+    "Microsoft.Authorization/policyAssignments/write", "Microsoft.PolicyInsights/remediations/write",
+    "Microsoft.KeyVault/vaults/secrets/getSecret/action",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
 )  # fmt: skip
 """Operations that attackers seek and that nobody of a quiet tenant uses every week."""
 
@@ -383,7 +389,8 @@ def write_quiet(made: Made, db: Path) -> None:
 
 def operation_rows() -> pl.DataFrame:
     names = sorted({*COMMON, *RISKY, *SOUGHT})
-    return pl.DataFrame({"operation": names, "is_data_action": False, "is_guess": False,
+    data = [any(part in name for part in ("/vaults/secrets/", "/blobs/")) for name in names]
+    return pl.DataFrame({"operation": names, "is_data_action": data, "is_guess": False,
                          "provider": [name.split("/")[0] for name in names]})  # fmt: skip
 
 
@@ -428,18 +435,27 @@ def grant_rows(grants: pl.DataFrame) -> pl.DataFrame:
 
 
 def event_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of the activity log for `principal, time, operation, scope, ip`."""
+    """Return rows of logs for `principal, time, operation, scope, ip`; the log follows from the operation.
+
+    A request to storage by nobody (-1) came with a SAS.
+    """
+    operation, nobody = pl.col("operation"), pl.col("principal") == NOBODY
+    logs = (
+        pl.when(operation.str.starts_with("microsoft.directory/")).then(pl.lit("directory entra_audit_log"))
+        .when(operation.str.contains(" ")).then(pl.lit("graph graph_activity_log"))
+        .when(operation.str.contains("/vaults/secrets/")).then(pl.lit("data key_vault_log"))
+        .when(operation.str.contains("/blobs/")).then(pl.lit("data storage_log"))
+        .otherwise(pl.lit("control activity_log"))
+    ).str.split(" ")  # fmt: skip
     rows = events.with_row_index("n").with_columns(
-        correlation_id=pl.format("{}-{}-{}", "principal", pl.col("time").dt.timestamp("us"), "n"),
-        plane=pl.when(pl.col("operation").str.starts_with("microsoft.directory/")).then(pl.lit("directory"))
-        .otherwise(pl.lit("control")),
-    )  # fmt: skip
-    is_of_directory = pl.col("plane") == "directory"
+        correlation_id=pl.format("{}-{}-{}", "principal", pl.col("time").dt.timestamp("us"), "n"), logs=logs
+    )
     return rows.select(
-        "time", "operation", "scope", "ip", "plane", "correlation_id",
-        source=pl.when(is_of_directory).then(pl.lit("entra_audit_log")).otherwise(pl.lit("activity_log")),
+        "time", "operation", "scope", "ip", "correlation_id",
+        plane=pl.col("logs").list.first(), source=pl.col("logs").list.last(),
         category=pl.lit("Administrative"), outcome=pl.lit("succeeded"), rank=pl.lit(4),
-        principal_id=pl.col("principal").map_elements(who, return_dtype=pl.String),
+        access=pl.when(nobody).then(pl.lit("sas")),
+        principal_id=pl.when(~nobody).then(pl.col("principal").map_elements(who, return_dtype=pl.String)),
         key_correlation=pl.col("correlation_id"), key_operation=pl.col("operation").str.to_lowercase(),
         key_scope=pl.col("scope").str.to_lowercase(),
     )  # fmt: skip

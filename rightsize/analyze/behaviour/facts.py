@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
-from rightsize.analyze.behaviour.openings import find_keys_used, find_targets, find_ways_used
+from rightsize.analyze.behaviour.openings import find_graph_uses, find_keys_used, find_targets, find_ways_used
 from rightsize.analyze.behaviour.signals import (
     BURN_IN,
     LIMIT,
@@ -70,6 +70,7 @@ class BehaviourInputs:
         code: `operation`: operations that run code on a resource.
         ways: The ways that somebody opened to somebody, as `openings.read_ways`.
         keyed: Days of requests with a key or SAS, as `openings.find_keys_used` takes them.
+        graph: First requests to Microsoft Graph by whom a way was opened to, as `store.habits.GRAPH_FIRST` has them.
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
@@ -94,6 +95,7 @@ class BehaviourInputs:
     code: pl.DataFrame
     ways: pl.DataFrame
     keyed: pl.DataFrame
+    graph: pl.DataFrame
     activations: pl.DataFrame
     grants: pl.DataFrame
     role_operations: pl.DataFrame
@@ -141,13 +143,22 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     novel = _novel(first, judged)
     fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
-    every = pl.concat([novel, fresh.select(novel.columns)])
+    graph, graph_uses = find_graph_uses(inputs.graph, inputs.ways)
+    of_graph = graph.with_columns(plane=pl.lit("graph"), scope=pl.lit("/"), place=pl.lit("/"), group=pl.lit("/"))
+    every = pl.concat([novel, fresh.select(novel.columns), of_graph], how="diagonal_relaxed")
     acted = days.select("principal_id", "day", logged="before")
     holders = inputs.grants.select("principal_id", "role").unique()
     keyed_days, keys_used = find_keys_used(inputs.ways, inputs.keyed)
     every_day = pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")])
-    every_day = pl.concat([every_day, keyed_days.join(every_day, on=["principal_id", "day"], how="anti")],
-                          how="diagonal").with_columns(pl.col("young").fill_null(False))  # fmt: skip
+    # Days without a call to Azure, on which a way that was opened is used all the same.
+    beyond = pl.concat([keyed_days, graph.with_columns(last_seen="first_seen")], how="diagonal_relaxed")
+    beyond = beyond.group_by("principal_id", "day").agg(
+        pl.col("first_seen").min(), pl.col("last_seen").max(), pl.col("before").max()
+    )
+    beyond = beyond.join(every_day, on=["principal_id", "day"], how="anti").with_columns(
+        pl.col("before").cast(every_day.schema["before"])
+    )
+    every_day = pl.concat([every_day, beyond], how="diagonal").with_columns(pl.col("young").fill_null(False))
     guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
@@ -164,6 +175,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         *find_ways_used(inputs.ways, every, inputs.principals.filter(pl.col("listed")).select("principal_id")),
         find_targets(inputs.ways, inputs.principals),
         *keys_used,
+        *graph_uses,
         *find_activations(inputs.activations, judged),
         *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
         *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
@@ -175,7 +187,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
     steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)
-    begun = days.select("principal_id", "day", begun="first_seen")
+    begun = every_day.select("principal_id", "day", begun="first_seen")
     steps = steps.join(begun, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "begun"))
     steps = steps.drop("begun").sort("bits", "what", "at", descending=[True, False, False])
     facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)

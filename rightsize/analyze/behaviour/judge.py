@@ -155,8 +155,8 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
         behaviour: The result of `read_behaviour`.
         names: Names of principals by id.
     """
-    scores = _scores(behaviour)
-    reported = _reported(scores)
+    scores = score_days(behaviour)
+    reported = would_report(scores)
     rows = [_finding(row, behaviour, scores, names) for row in reported.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
@@ -164,10 +164,11 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
 
 def reported_days(behaviour: Behaviour) -> pl.DataFrame:
     """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
-    return _reported(_scores(behaviour)).select("principal_id", "day")
+    return would_report(score_days(behaviour)).select("principal_id", "day")
 
 
-def _reported(scores: pl.DataFrame) -> pl.DataFrame:
+def would_report(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `score_days` that a person should look at."""
     of_day = (pl.col("score") >= THRESHOLD) & ((pl.col("families") >= 2) | pl.col("wide").fill_null(False))
     return scores.filter((of_day & ~pl.col("rare")) | pl.col("since").is_not_null())
 
@@ -196,7 +197,8 @@ def severities() -> pl.Expr:
     return pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium"))
 
 
-def _scores(behaviour: Behaviour) -> pl.DataFrame:
+def score_days(behaviour: Behaviour) -> pl.DataFrame:
+    """Return the judged days, each with its `score`, the number of `families` of its facts, and their `kinds`."""
     family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
     things = (
         behaviour.facts.with_columns(family=family, thing=pl.col("kind").replace(_ONE_THING))

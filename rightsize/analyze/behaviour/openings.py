@@ -171,3 +171,23 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
         used.with_columns(kind=pl.lit("keys_used"), bits=bits),
         used.filter(~pl.col("is_known")).with_columns(kind=pl.lit("keys_elsewhere"), bits=pl.lit(_FROM_ANYWHERE)),
     ]
+
+
+def find_graph_uses(graph: pl.DataFrame, ways: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
+    """Return the first requests to Microsoft Graph within days of a way that was opened, and the facts about them.
+
+    Args:
+        graph: `principal_id, day, first_seen, operation, name, before`: the first request of each kind, and the days
+            with requests before it.
+        ways: As `read_ways`.
+    """
+    opened = ways.select("time", "days", principal_id="holder_id").drop_nulls()
+    soon = pl.col("first_seen").is_between("time", pl.col("time") + pl.duration(days="days"))
+    columns = ["principal_id", "day", "first_seen", "operation", "name", "before"]
+    used = graph.join(opened, on="principal_id").filter(soon).select(columns).unique()
+    used = used.sort("first_seen", "name").with_columns(pl.col("before").cast(pl.Int64))
+    nth = pl.int_range(1, pl.len() + 1).over("principal_id", "day")
+    return used, [
+        used.with_columns(kind=pl.lit("operation"), bits=log2(1 + pl.col("before")), what="operation"),
+        used.with_columns(kind=pl.lit("spree"), bits=3.0 * log2(nth), what=nth.cast(pl.String)),
+    ]

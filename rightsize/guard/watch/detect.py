@@ -174,7 +174,8 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
     """Add the changes about unusual behaviour, once for each principal and day, and once more if it became severer.
 
     The newest day is judged by what has come until now. What a day shows only grows with its calls, so its end confirms
-    what was reported, or makes it severer.
+    what was reported, or makes it severer. The hours of a day are judged one by one: a pass over a whole day reports
+    what passes after each hour report.
 
     Args:
         context: The inputs of reports.
@@ -188,8 +189,10 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
     rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     known = found.known(context.store, "behaviour")
-    fresh = rows.join(known, on=_KEY, how="anti")
-    told = known.filter(pl.col("value") == "medium").select(*_KEY)
+    at_first = pl.when(pl.col("high_on") > pl.col("told_on")).then(pl.lit("medium")).otherwise("value")
+    fresh = rows.join(known, on=_KEY, how="anti").with_columns(value=at_first)
+    told = pl.concat([known.select(*_KEY, "value"), fresh.select(*_KEY, "value")])
+    told = told.filter(pl.col("value") == "medium").select(*_KEY)
     severer = rows.filter(pl.col("value") == "high").join(told, on=_KEY, how="semi")
     severer = severer.with_columns(name=pl.col("name") + "|high").join(known, on=_KEY, how="anti")
     if not context.is_first:

@@ -17,6 +17,7 @@ import polars as pl
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
+from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import (
     FINDINGS_SCHEMA,
     HELD,
@@ -27,7 +28,7 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
-from rightsize.analyze.behaviour.openings import Acting, opening_among, read_ways
+from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
@@ -40,6 +41,7 @@ from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
     BREADTH,
     FIRST_ROWS,
+    GRAPH_FIRST,
     KEYED,
     OPENED,
     PLACES,
@@ -122,12 +124,15 @@ def behaviour_inputs(
     counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
     wide = {"risks": counted["risk"].to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST,
             "fresh": signals.FRESH}  # fmt: skip
+    ways = _ways(store, principals, names, span)
+    acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
         places=store.frame(first_places(PLACES), span),
         logged=_of_days(store, logged_days(PLACES), span, only),
-        ways=_ways(store, principals, names, span),
+        ways=ways,
+        graph=_of_days(store, GRAPH_FIRST, {**span, "acting": acting}, only),
         keyed=_of_days(store, KEYED, {**span, "silent": SILENT}, only),
         activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
@@ -203,19 +208,23 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     """Return the unusual days among some days, judged by a history of `_HISTORY_DAYS` and a month before them.
 
     The history begins at the start of a month, so that the verdict on a day is independent of the other days asked for.
+    Each has the hours `told_on` and `high_on` of `judge_hours`.
     """
     by_start: dict[dt.date, list[dt.date]] = {}
     for day in sorted(days):
         by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
-    parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+    times = dict.fromkeys(("told_on", "high_on"), pl.Datetime("us"))
+    parts = [pl.DataFrame(schema={**FINDINGS_SCHEMA, **times})]
     roles = _role_names(store)
     for first, some in by_start.items():
         span = {"first": first, "last": some[-1]}
         # The frequency of such days is computed over all days before; few days are worth that cost.
         if reported_days(read_behaviour(behaviour_inputs(store, span, some))).height:
-            found = _found(behaviour_inputs(store, span), roles)
-            parts.append(found.filter(pl.col("day").is_in(some)))
-    return pl.concat(parts)
+            inputs = behaviour_inputs(store, span)
+            behaviour = read_behaviour(inputs)
+            found = judge_behaviour(behaviour, _names_of(inputs, roles)).filter(pl.col("day").is_in(some))
+            parts.append(judge_hours(behaviour, found))
+    return pl.concat(parts, how="diagonal")
 
 
 def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -265,8 +274,12 @@ def _role_names(store: Store) -> dict[str, str]:
 def _found(inputs: BehaviourInputs, roles: Mapping[str, str]) -> pl.DataFrame:
     if inputs.is_empty:
         return pl.DataFrame(schema=FINDINGS_SCHEMA)
+    return judge_behaviour(read_behaviour(inputs), _names_of(inputs, roles))
+
+
+def _names_of(inputs: BehaviourInputs, roles: Mapping[str, str]) -> dict[str, str]:
     named = inputs.principals.select("principal_id", pl.coalesce("user_principal_name", "display_name", "principal_id"))
-    return judge_behaviour(read_behaviour(inputs), {**roles, **dict(named.iter_rows())})
+    return {**roles, **dict(named.iter_rows())}
 
 
 def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
