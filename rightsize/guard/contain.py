@@ -140,8 +140,8 @@ class ContainResult:
             ],
             "groups": list(found.groups),
             "still_allowed": [
-                asdict(one) | {"role": found.plan.names.get(one.role, one.role),
-                               "holder": self.names.get(one.holder, one.holder)}
+                asdict(one)
+                | {"role": found.plan.names.get(one.role, one.role), "holder": self.names.get(one.holder, one.holder)}
                 for one in found.allowed
             ],
             "calls_not_kept": found.forgone.to_dicts(),

@@ -23,9 +23,7 @@ from rightsize.rules.operations import sensitive_reads
 _DANGEROUS = ("code_execution", "secret", "privilege", "exfiltration", "evasion")
 
 
-def read_never_spare(
-    analysis: Analysis, index: OperationIndex, inputs: Inputs, principals: Collection[str]
-) -> int:
+def read_never_spare(analysis: Analysis, index: OperationIndex, inputs: Inputs, principals: Collection[str]) -> int:
     """Return the operations that no existing role may bring along: of dangerous classes, and what suspect calls used.
 
     A role that fits a need with little more is good in a plan. A containment that leaves it to a suspect leaves the
@@ -143,9 +141,7 @@ def _grants_after(
 ) -> Iterator[_Grant]:
     """Yield the active assignments that reach the principals after a plan, those that it makes first."""
     index, roles = today.book.index, today.book.roles
-    made = {
-        fold(one.definition.role_definition_id): index.granted_by(one.definition.permissions) for one in plan.roles
-    }
+    made = {fold(one.definition.role_definition_id): index.granted_by(one.definition.permissions) for one in plan.roles}
     changed = {one.assignment for one in plan.proposals}
     for proposal in plan.proposals:
         for given in proposal.assignments:

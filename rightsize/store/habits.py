@@ -238,9 +238,9 @@ BREADTH = f"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
 Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
-`$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `PREPARED` has it; the `days` with such calls before, the
-`total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of days
-with two resources or more.
+`$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `PREPARED` has it; the
+`days` with such calls before, the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all
+principals of the kind before, of days with two resources or more.
 """
 
 PREPARED = f"""
@@ -269,8 +269,8 @@ OPENED = f"""
             ON a.role_assignment_id = string_split(c.place, '/')[-1] AND a.state = 'active'
         LEFT JOIN base.changed_objects AS d ON d.event_key = lower(hex(c.event_key))
     )
-    SELECT DISTINCT actor_id, name, time, coalesce(g.member_id, holder_id) AS holder_id, object_id, regexp_replace(place,
-        '/(providers/microsoft[.](authorization/roleassignments|managedservices|insights/diagnosticsettings)'
+    SELECT DISTINCT actor_id, name, time, coalesce(g.member_id, holder_id) AS holder_id, object_id,
+        regexp_replace(place, '/(providers/microsoft[.](authorization/roleassignments|managedservices|insights/diagnosticsettings)'
         || '|accesspolicies|federatedidentitycredentials)/.*$', '') AS "group"
     FROM named LEFT JOIN group_closure AS g ON g.group_id = holder_id"""
 """SQL for the calls from `$first` to `$last` that open a way to somebody, by the folded operations in `$opening`.

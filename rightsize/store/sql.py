@@ -52,7 +52,7 @@ def outcome(rank: str) -> str:
 
 
 def network_of(ip: str) -> str:
-    """Return SQL for the network of an address: an office or a cloud region changes addresses within one of its size."""
+    """Return SQL for the network of an address; an office or a cloud region changes addresses within one."""
     return f"""CASE
             WHEN {ip} LIKE '%.%' THEN nullif(regexp_extract({ip}, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
             WHEN {ip} LIKE '%:%' THEN

@@ -40,7 +40,7 @@ SCRIPT, POLICY = "Microsoft.Resources/deploymentScripts/write", "Microsoft.Autho
 REMEDIATE, UNLOG = "Microsoft.PolicyInsights/remediations/write", "Microsoft.Insights/diagnosticSettings/delete"
 LOG = "Microsoft.Insights/diagnosticSettings/write"
 _MAIL, _FILES, _USERS = "GET /users/{id}/messages", "GET /drives/{id}/items", "GET /users"
-_AT_HOME = "20.50.9.6"
+_AT_HOME, _CREDENTIAL = "20.50.9.6", "/federatedIdentityCredentials/x"
 
 
 def _asked(principal: int, day: int, hour: float, requests: Sequence[str], ip: str) -> pl.DataFrame:
@@ -52,6 +52,10 @@ def _asked(principal: int, day: int, hour: float, requests: Sequence[str], ip: s
 
 def _at(calls: pl.DataFrame, scope: str) -> pl.DataFrame:
     return calls.with_columns(scope=pl.lit(scope))
+
+
+def _delegated(calls: pl.DataFrame, team: int) -> pl.DataFrame:
+    return _at(calls, f"{group_of(team)}/providers/Microsoft.ManagedServices/registrationAssignments/{grant_id(9)}")
 
 
 def _granted(giver: int, day: int, hour: float, to: int, ip: str) -> pl.DataFrame:
@@ -89,7 +93,7 @@ def inherited_permission(cast: Cast) -> Case:
 def trusted_outsider(cast: Cast) -> Case:
     one = cast.person()
     team, identity = cast.team(one), scope_of(cast.team(one), OUTSIDE)
-    added = _at(calls_of(one, START + 1, 10.2, [OUTSIDE], team, cast.ip(one)), f"{identity}/federatedIdentityCredentials/x")
+    added = _at(calls_of(one, START + 1, 10.2, [OUTSIDE], team, cast.ip(one)), f"{identity}{_CREDENTIAL}")
     acts = calls_of(NEW, START + 1, 12.4, [KEYS, SETTINGS, RUN, CLUSTER], team, ABROAD[0])
     history = cast.daily(NEW, COMMON[:2], team, _AT_HOME)
     return Case(pl.concat([added, acts]), history, listings=_machine(team, identity, "self"))
@@ -98,14 +102,15 @@ def trusted_outsider(cast: Cast) -> Case:
 def lighthouse(cast: Cast) -> Case:
     one = cast.person()
     team = cast.team(one)
-    given = _at(calls_of(one, START + 1, 16.3, [DELEGATE], team, cast.ip(one)),
-                f"{group_of(team)}/providers/Microsoft.ManagedServices/registrationAssignments/{grant_id(9)}")  # fmt: skip
-    return Case(pl.concat([given, calls_of(STRANGER, START + 2, 10.3, [KEYS, SETTINGS, RUN, EXPORT], team, "89.44.9.3")]))
+    given = _delegated(calls_of(one, START + 1, 16.3, [DELEGATE], team, cast.ip(one)), team)
+    acts = calls_of(STRANGER, START + 2, 10.3, [KEYS, SETTINGS, RUN, EXPORT], team, "89.44.9.3")
+    return Case(pl.concat([given, acts]))
 
 
 def vault_policy(cast: Cast) -> Case:
     one = cast.person()
-    calls = calls_of(one, START + 1, 14.2, [POLICIES, SECRET, SECRET, SECRET, POLICIES], cast.team(one), cast.ip(one), 5)
+    work = [POLICIES, SECRET, SECRET, SECRET, POLICIES]
+    calls = calls_of(one, START + 1, 14.2, work, cast.team(one), cast.ip(one), 5)
     vault = scope_of(cast.team(one), SECRET)
     names = ["/accessPolicies/add", "/secrets/a", "/secrets/b", "/secrets/c", "/accessPolicies/remove"]
     return Case(calls.with_columns(scope=pl.Series([vault + name for name in names])))
@@ -190,7 +195,7 @@ def pipeline_trust(cast: Cast) -> Case:
     """A team moves its deployment to another pipeline, which does what the one before did."""
     one = cast.person()
     team, identity = cast.team(one), scope_of(cast.team(one), OUTSIDE)
-    added = _at(calls_of(one, START + 1, 10.2, [OUTSIDE], team, cast.ip(one)), f"{identity}/federatedIdentityCredentials/x")
+    added = _at(calls_of(one, START + 1, 10.2, [OUTSIDE], team, cast.ip(one)), f"{identity}{_CREDENTIAL}")
     acts = calls_of(NEW, START + 1, 12.4, [*COMMON[:2], COMMON[12]], team, _AT_HOME)
     return Case(pl.concat([added, acts]), cast.daily(NEW, COMMON[:2], team, _AT_HOME),
                 listings=_machine(team, identity, "self"))  # fmt: skip
@@ -200,8 +205,7 @@ def provider_renewed(cast: Cast) -> Case:
     """A service provider of long standing gets its delegation again, and works on as before."""
     one = cast.person()
     team = cast.team(one)
-    given = _at(calls_of(one, START + 1, 9.3, [DELEGATE], team, cast.ip(one)),
-                f"{group_of(team)}/providers/Microsoft.ManagedServices/registrationAssignments/{grant_id(9)}")  # fmt: skip
+    given = _delegated(calls_of(one, START + 1, 9.3, [DELEGATE], team, cast.ip(one)), team)
     work = calls_of(STRANGER, START + 1, 14, COMMON[:3], team, "89.44.9.3")
     return Case(pl.concat([given, work]), cast.daily(STRANGER, COMMON[:3], team, "89.44.9.3"))
 
@@ -254,7 +258,8 @@ def keys_for_a_tool(cast: Cast) -> Case:
     """A job that lists the keys of an account each night, and a tool that reads it with them."""
     team = int(cast.rng.integers(0, 14))
     nights = [_read_by_sas(day, 2.5, team, _AT_HOME) for day in range(START)]
-    calls = pl.concat([calls_of(NEW, START + 1, 2, [KEYS], team, _AT_HOME), _read_by_sas(START + 1, 2.5, team, _AT_HOME)])
+    listed = calls_of(NEW, START + 1, 2, [KEYS], team, _AT_HOME)
+    calls = pl.concat([listed, _read_by_sas(START + 1, 2.5, team, _AT_HOME)])
     history = pl.concat([_other_accounts(), cast.daily(NEW, [KEYS], team, _AT_HOME), *nights])
     return Case(calls, history, listings={"principals": new_principal("ServicePrincipal"),
                                           "role_assignments": new_grant(NEW, team, -200)})  # fmt: skip

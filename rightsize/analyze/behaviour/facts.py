@@ -341,7 +341,8 @@ def _operations(novel: pl.DataFrame) -> pl.DataFrame:
 
 
 def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
-    counted = novel.sort("first_seen", "name").with_columns(count=pl.int_range(1, pl.len() + 1).over("principal_id", "day"))
+    nth = pl.int_range(1, pl.len() + 1).over("principal_id", "day")
+    counted = novel.sort("first_seen", "name").with_columns(count=nth)
     return counted.filter(pl.col("count") > 1).with_columns(
         bits=3.0 * log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
     )

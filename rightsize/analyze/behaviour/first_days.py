@@ -166,7 +166,8 @@ def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) ->
 def _shares(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
     """Return first uses up to which more of a principal's were what attackers seek than of others' first ones.
 
-    Each is counted at its time, so that what a day shows only grows. The bits are Chernoff's bound on the binomial tail, so they never are more than those of the test.
+    Each is counted at its time, so that what a day shows only grows. The bits are Chernoff's bound on the binomial
+    tail, so they never are more than those of the test.
     """
     counted = sought.select("principal_id", "of", "day", "first_seen", "sought", "made")
     base = (
@@ -213,7 +214,8 @@ def _hours(days: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         ("early", "first_seen", pl.col("early") - 1 <= pl.col("at")),
     ):
         hours = judged.group_by("of", "day", pl.col(column).cast(pl.Int32)).agg(count=pl.len())
-        asked = days.select("principal_id", "of", "day", time=time, first_seen=time, at=pl.col(time).dt.hour().cast(pl.Int32))
+        at = pl.col(time).dt.hour().cast(pl.Int32)
+        asked = days.select("principal_id", "of", "day", time=time, first_seen=time, at=at)
         known = (
             asked.join(hours, on=["of", "day"]).filter(near)
             .group_by("principal_id", "day").agg(known=pl.col("count").sum())

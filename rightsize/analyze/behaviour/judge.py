@@ -287,9 +287,10 @@ def _parts(
     if risks:
         parts.append(f"which {' and '.join(risks)}")
     actor, _, way = facts.get("after_way", "").rpartition("\x1f")
-    facts = facts | ({"after_way": actor} if actor else {})
+    said, whom = {**facts, "after_way": _WAYS.get(way, way)}, {**facts, "after_way": actor}
+    hours = {"early": row["early"], "late": row["late"]}
     parts += [
-        text.format(what=_WAYS.get(way, way) if kind == "after_way" else facts[kind], name=names.get(facts[kind], facts[kind]), early=row["early"], late=row["late"])
+        text.format(what=said[kind], name=names.get(whom[kind], whom[kind]), **hours)
         for kind, text in _SAID.items()
         if kind in facts
     ]

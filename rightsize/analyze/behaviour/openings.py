@@ -1,8 +1,9 @@
 """Find uses of a way in that somebody opened shortly before: a role, a credential, a delegation, a policy, keys.
 
 The rules say which operation opens which way, and who can then act: the holder of a role, the identity or application
-that got a credential, the agents of a blueprint that got a permission, the same principal, a stranger of another tenant,
-or nobody that a log could name. Whoever opens such ways every day does so for work: the bits fall with each time before.
+that got a credential, the agents of a blueprint that got a permission, the same principal, a stranger of another
+tenant, or nobody that a log could name. Whoever opens such ways every day does so for work: the bits fall with each
+time before.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def opening_among(names: pl.Series) -> pl.Series:
 
 
 def read_ways(calls: pl.DataFrame, acting: Acting) -> pl.DataFrame:
-    """Return the opened ways: `actor_id, holder_id, group, time, way, who, days, habit`.
+    """Return the opened ways: `actor_id, name, holder_id, group, time, way, who, days, habit`.
 
     `group` is the folded scope that was opened; `holder_id` is null for a stranger and where nobody is named; `habit`
     counts how often the actor had opened such a way before.
@@ -85,7 +86,7 @@ def read_ways(calls: pl.DataFrame, acting: Acting) -> pl.DataFrame:
         ways.filter(pl.col("who") == "same").with_columns(holder_id="actor_id"),
         ways.filter(pl.col("who").is_in(["stranger", "nobody"])).with_columns(holder_id=pl.lit(None, pl.String)),
     ]  # fmt: skip
-    columns = ("actor_id", "holder_id", "group", "time", "way", "who", "days", "habit")
+    columns = ("actor_id", "name", "holder_id", "group", "time", "way", "who", "days", "habit")
     return pl.concat([part.select(columns) for part in parts]).unique().sort("time", "actor_id", "holder_id", "group")
 
 
@@ -142,7 +143,7 @@ def find_targets(ways: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 
 
 def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
-    """Return the days on which an account was read by key or SAS after a month without, soon after its keys were listed.
+    """Return days on which an account was read by key or SAS after a month without, soon after its keys were listed.
 
     The log of such a request names no principal. So the fact is told of whoever listed the keys, which is not said to
     have read.
@@ -167,7 +168,9 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
         .with_columns(principal_id="actor_id", what=pl.col("resource").str.split("/").list.last())
     )  # fmt: skip
     bits = log2(1 + pl.col("silent")) + 1.0 - _HABIT * log2(pl.col("times"))
-    return used.select("principal_id", "day", "first_seen", "last_seen").unique(["principal_id", "day"], keep="first"), [
+    return used.select("principal_id", "day", "first_seen", "last_seen").unique(
+        ["principal_id", "day"], keep="first"
+    ), [
         used.with_columns(kind=pl.lit("keys_used"), bits=bits),
         used.filter(~pl.col("is_known")).with_columns(kind=pl.lit("keys_elsewhere"), bits=pl.lit(_FROM_ANYWHERE)),
     ]
@@ -191,3 +194,26 @@ def find_graph_uses(graph: pl.DataFrame, ways: pl.DataFrame) -> tuple[pl.DataFra
         used.with_columns(kind=pl.lit("operation"), bits=log2(1 + pl.col("before")), what="operation"),
         used.with_columns(kind=pl.lit("spree"), bits=3.0 * log2(nth), what=nth.cast(pl.String)),
     ]
+
+
+def held_openings(ways: pl.DataFrame, found: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """Return `principal_id, day, first_time, operations`: first openings of a way that a finding is about.
+
+    Whoever opened it may be as false as whoever came through it, so nothing is learnt from that call either. It is not
+    told as unusual by itself; the sentence of the finding names who it was.
+
+    Args:
+        ways: As `read_ways`.
+        found: Rows of `judge.judge_behaviour`.
+        listed: `principal_id`: the principals that a listing has.
+    """
+    after = found.filter(pl.col("kinds").list.set_intersection(["after_way", "after_grant"]).list.len() > 0)
+    first = ways.filter((pl.col("habit") == 0) & (pl.col("way") != KEYS))
+    named = first.join(after, left_on="holder_id", right_on="principal_id")
+    strangers = first.filter(pl.col("who") == "stranger").join(
+        after.join(listed, on="principal_id", how="anti").drop("principal_id"), how="cross"
+    )
+    used = pl.concat([named, strangers.select(named.columns)]).filter(
+        pl.col("last_time").is_between("time", pl.col("time") + pl.duration(days=pl.col("days") + 1))
+    )
+    return used.select("day", principal_id="actor_id", first_time="time", operations=pl.concat_list("name")).unique()

@@ -28,14 +28,14 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
-from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways
+from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.model.progress import step
-from rightsize.rules.attacks import breadth_classes, escalation_rules
+from rightsize.rules.attacks import breadth_classes, escalation_rules, hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
@@ -62,13 +62,14 @@ from rightsize.workflow.text_files import read_bytes
 _HISTORY_DAYS = 180
 # Days of history in which earlier grants, the habit of giving them, and runs are looked for.
 _STEPS_DAYS = 43
-# A request of PIM and the record of the audit log about it are one activation.
+# A request of PIM and the record of the audit log about it are one activation, of a role or of a group's membership.
 _ACTIVATIONS = """
     SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
-        SELECT principal_id, lower(role_definition_id) AS role, requested_on AS time, justified FROM schedule_requests
-        WHERE request_type = 'selfactivate'
+        SELECT principal_id, lower(CASE WHEN plane = 'group' THEN string_split(scope, '/')[-1] ELSE role_definition_id
+            END) AS role, requested_on AS time, justified FROM schedule_requests WHERE request_type = 'selfactivate'
         UNION ALL
-        SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
+        SELECT principal_id, lower(coalesce(group_id, role_definition_id)), time, justified FROM pim_records
+        WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
 # A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
@@ -165,9 +166,9 @@ def _ways(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mappin
     )
     people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
     named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
-    applications = pl.concat(
-        [store.table(name).select(folded(pl.col("object_id")), app_id=folded(pl.col(app))) for name, app in named.items()]
-    ).drop_nulls().unique()  # fmt: skip
+    listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+    applications = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
+    applications = applications.drop_nulls().unique()
     agents = pl.DataFrame(schema={"holder_id": pl.String, "principal_id": pl.String})
     if store.has_rows("agent_blueprints"):
         tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
@@ -239,10 +240,23 @@ def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.Data
     if newest is None or not store.has_rows("usage_days"):
         return pl.DataFrame(schema=HELD)
     behaviour = find_behaviour(store) if behaviour is None else behaviour
+    behaviour = pl.concat([behaviour, _held_openings(store, behaviour, newest)], how="diagonal")
     usage = store.table("usage_days") if usage is None else usage
     # A request to Graph has no scope of its own.
     usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
     return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
+
+
+def _held_openings(store: Store, behaviour: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
+    """Return the openings of ways that findings are about, as rows of findings for `find_held` alone."""
+    recent = behaviour.filter(pl.col("day") >= newest - dt.timedelta(days=hold_days("behaviour")))
+    if not recent["kinds"].explode().is_in(["after_way", "after_grant"]).any():
+        return pl.DataFrame()
+    principals = store.table("principals")
+    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    first = recent["day"].dt.offset_by(f"-{_STEPS_DAYS}d").min()
+    ways = _ways(store, principals, names, {"first": first, "last": newest})
+    return held_openings(ways, recent, principals.filter(pl.col("listed")).select("principal_id"))
 
 
 def with_holds(
