@@ -270,8 +270,8 @@ OPENED = f"""
         LEFT JOIN base.changed_objects AS d ON d.event_key = lower(hex(c.event_key))
     )
     SELECT DISTINCT actor_id, name, time, coalesce(g.member_id, holder_id) AS holder_id, object_id,
-        regexp_replace(place, '/(providers/microsoft[.](authorization/roleassignments|managedservices|insights/diagnosticsettings)'
-        || '|accesspolicies|federatedidentitycredentials)/.*$', '') AS "group"
+        regexp_replace(place, '/(providers/microsoft[.](authorization/roleassignments|managedservices'
+            || '|insights/diagnosticsettings)|accesspolicies|federatedidentitycredentials)/.*$', '') AS "group"
     FROM named LEFT JOIN group_closure AS g ON g.group_id = holder_id"""
 """SQL for the calls from `$first` to `$last` that open a way to somebody, by the folded operations in `$opening`.
 

@@ -55,6 +55,12 @@ def opening_among(names: pl.Series) -> pl.Series:
     return names.filter(first_match(names, _rules()["pattern"].to_list()).is_not_null()).sort()
 
 
+def who_acts(names: pl.Series) -> set[str]:
+    """Return who can act through the ways that folded operations open, in the words of the rules."""
+    found = first_match(names, _rules()["pattern"].to_list()).drop_nulls().cast(pl.UInt32)
+    return set(_rules().filter(pl.col("rule").is_in(found.implode()))["who"])
+
+
 def read_ways(calls: pl.DataFrame, acting: Acting) -> pl.DataFrame:
     """Return the opened ways: `actor_id, name, holder_id, group, time, way, who, days, habit`.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
@@ -28,7 +28,7 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
-from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways
+from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways, who_acts
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
@@ -160,22 +160,24 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
 def _ways(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
     """Return the ways that calls opened to somebody, with who can act through each."""
     calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
-    attached = store.table("resource_identities").drop_nulls("principal_id")
-    identities = pl.concat(
-        [attached.select(folded(pl.col(place)).alias("scope"), "principal_id") for place in ("scope", "identity_scope")]
-    )
-    people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
-    named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
-    listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
-    applications = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
-    applications = applications.drop_nulls().unique()
-    agents = pl.DataFrame(schema={"holder_id": pl.String, "principal_id": pl.String})
-    if store.has_rows("agent_blueprints"):
+    asked = who_acts(calls["name"].unique())
+    pair = {"principal_id": pl.String}
+    acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
+    if "identity" in asked:
+        attached = store.table("resource_identities").drop_nulls("principal_id")
+        at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
+        found = pl.concat(at).filter(pl.col("scope") != "").unique()
+        acting = replace(acting, identities=found)
+    if asked & {"application", "agents"}:
+        named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
+        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+        known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
+        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+        acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
+    if "agents" in asked and store.has_rows("agent_blueprints"):
         tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
         agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
-    acting = Acting(
-        identities.filter(pl.col("scope") != "").unique(), applications.join(people, on="app_id"), agents.unique()
-    )
+        acting = replace(acting, agents=agents.unique())
     return read_ways(calls, acting)
 
 
