@@ -12,7 +12,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
-from rightsize.analyze.behaviour.openings import find_graph_uses, find_keys_used, find_targets, find_ways_used
+from rightsize.analyze.behaviour.openings import (
+    find_graph_uses,
+    find_keys_used,
+    find_targets,
+    find_ways_used,
+    weigh_credentials,
+)
 from rightsize.analyze.behaviour.signals import (
     BURN_IN,
     LIMIT,
@@ -176,7 +182,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         find_targets(inputs.ways, inputs.principals),
         *keys_used,
         *graph_uses,
-        *find_activations(inputs.activations, judged),
+        *find_activations(inputs.activations, judged, every),
         *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
         *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
         find_breadth(inputs.breadth, every_day),
@@ -189,7 +195,7 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)
     begun = every_day.select("principal_id", "day", begun="first_seen")
     steps = steps.join(begun, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "begun"))
-    steps = steps.drop("begun").sort("bits", "what", "at", descending=[True, False, False])
+    steps = weigh_credentials(steps.drop("begun")).sort("bits", "what", "at", descending=[True, False, False])
     facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
     return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
 
@@ -427,8 +433,9 @@ def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFr
             & (pl.col("first_seen") - pl.col("ran") <= pl.duration(hours=2))
         )
     )
-    return (
-        after.sort("first_seen", "who")
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(bits=pl.lit(6.0), kind=pl.lit("after_code"), what=pl.col("who"))
+    return after.sort("first_seen", "who").with_columns(
+        # A release runs its scripts, too, and its identity then does new things; few are what attackers seek.
+        bits=pl.when(pl.col("risk").is_null()).then(3.0).otherwise(6.0),
+        kind=pl.lit("after_code"),
+        what=pl.col("who"),
     )

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
@@ -41,6 +41,7 @@ from rightsize.rules.attacks import hold_days
 THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
+_OF_SUSPECT = 5.0
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "day": pl.Date(),
@@ -80,6 +81,8 @@ _FAMILIES = {
     "after_code": "before",
     "after_grant": "before",
     "after_way": "before",
+    "after_activation": "before",
+    "after_suspect": "before",
     "keys_used": "before",
     "keys_elsewhere": "where",
     "target": "whom",
@@ -132,6 +135,7 @@ _SAID = {
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
     "after_way": "within days after {name} opened a way in: {what}",
+    "after_activation": "soon after that activation at {what}",
     "keys_used": "whose listed keys opened {what}, which was read with a key or SAS for the first time in a month, by "
     "nobody that the log names",
     "keys_elsewhere": "from a network that nobody of the tenant uses",
@@ -198,7 +202,21 @@ def severities() -> pl.Expr:
 
 
 def score_days(behaviour: Behaviour) -> pl.DataFrame:
-    """Return the judged days, each with its `score`, the number of `families` of its facts, and their `kinds`."""
+    """Return the judged days, each with its `score`, the number of `families` of its facts, and their `kinds`.
+
+    What a principal does with access that it got on the same day from somebody whose day is a finding surprises more.
+    """
+    scores = _scores(behaviour)
+    given = behaviour.facts.filter(pl.col("kind").is_in(["after_grant", "after_way"]))
+    suspects = would_report(scores).select("day", actor="principal_id")
+    after = given.with_columns(actor=pl.col("what").str.split("\x1f").list.first()).join(suspects, on=["actor", "day"])
+    if after.is_empty():
+        return scores
+    more = after.unique(["principal_id", "day"]).with_columns(kind=pl.lit("after_suspect"), bits=pl.lit(_OF_SUSPECT))
+    return _scores(replace(behaviour, facts=pl.concat([behaviour.facts, more.select(behaviour.facts.columns)])))
+
+
+def _scores(behaviour: Behaviour) -> pl.DataFrame:
     family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
     things = (
         behaviour.facts.with_columns(family=family, thing=pl.col("kind").replace(_ONE_THING))

@@ -120,12 +120,29 @@ def find_ways_used(ways: pl.DataFrame, novel: pl.DataFrame, listed: pl.DataFrame
     )
     used = pl.concat([named, strangers.select(named.columns)]).filter(in_time & (there | anywhere))
     of_role, most = pl.col("way") == ROLE, pl.when(pl.col("who") == "same").then(_OF_ROLE).otherwise(_OF_WAY)
-    bits = pl.when(of_role).then(_OF_ROLE).otherwise(most) - _HABIT * log2(1 + pl.col("habit"))
+    # A first use of what nobody seeks is what a release, or a move to another pipeline, looks like.
+    weight = pl.when(pl.col("risk").is_null() & (pl.col("plane") != "graph") & ~of_role).then(0.5).otherwise(1.0)
+    bits = weight * pl.when(of_role).then(_OF_ROLE).otherwise(most) - _HABIT * log2(1 + pl.col("habit"))
     said = pl.concat_str(pl.col("actor_id"), pl.col("way"), separator="\x1f")
     return [
         used.filter(of_role).with_columns(bits=bits, kind=pl.lit("after_grant"), what="actor_id"),
         used.filter(~of_role).with_columns(bits=bits, kind=pl.lit("after_way"), what=said),
     ]
+
+
+def weigh_credentials(steps: pl.DataFrame) -> pl.DataFrame:
+    """Return facts in which a new credential that is used from where its principal always came from counts half.
+
+    Args:
+        steps: `principal_id, day, kind, bits, what`.
+    """
+    came = steps.filter(pl.col("kind").is_in(["network", "sign_in_network", "country"]))
+    elsewhere = came.select("principal_id", "day", elsewhere=True).unique()
+    at_home = (
+        (pl.col("kind") == "after_way") & pl.col("what").str.ends_with("\x1fcredential") & pl.col("elsewhere").is_null()
+    )
+    known = steps.join(elsewhere, on=["principal_id", "day"], how="left")
+    return known.with_columns(bits=pl.when(at_home).then(pl.col("bits") / 2).otherwise("bits")).drop("elsewhere")
 
 
 def find_targets(ways: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:

@@ -24,6 +24,8 @@ from rightsize.analyze.columns import GROUP
 from rightsize.rules.attacks import role_assigning_rules
 
 _CROWD = 31
+_SOON = 4
+"""Hours in which a use follows an activation."""
 _HABIT = 5
 """Activations that somebody needs before one of them is judged."""
 
@@ -101,12 +103,16 @@ def find_first_uses(
     )
 
 
-def find_activations(activations: pl.DataFrame, judged: pl.DataFrame) -> list[pl.DataFrame]:
+def find_activations(activations: pl.DataFrame, judged: pl.DataFrame, novel: pl.DataFrame) -> list[pl.DataFrame]:
     """Return activations at other hours, of other roles, or without the reason that was always given.
+
+    First uses of what attackers seek, within hours of an activation at another hour or without a reason, are a fact of
+    their own.
 
     Args:
         activations: `principal_id, role, time, justified`: requests to activate, one row each.
         judged: The days that are judged: `principal_id, day`.
+        novel: First uses, as `facts.Behaviour.novel`.
     """
     hour = pl.col("time").dt.hour().cast(pl.Int32)
     rows = (
@@ -137,7 +143,13 @@ def find_activations(activations: pl.DataFrame, judged: pl.DataFrame) -> list[pl
             kind=pl.lit("activation_unjustified"), bits=0.7 * log2(1 + pl.col("n")), what=pl.col("role")
         ),
     ]  # fmt: skip
-    return [fact.with_columns(first_seen="time") for fact in facts]
+    odd = pl.concat([facts[0].select("principal_id", "time"), facts[2].select("principal_id", "time")]).unique()
+    soon = (pl.col("first_seen") - pl.col("time")).is_between(pl.duration(), pl.duration(hours=_SOON))
+    used = novel.drop_nulls("risk").join(odd, on="principal_id").filter(soon)
+    return [
+        *(fact.with_columns(first_seen="time") for fact in facts),
+        used.with_columns(kind=pl.lit("after_activation"), bits=pl.lit(4.0), what=pl.col("time").dt.strftime("%H:%M")),
+    ]
 
 
 LIMIT = 12.0
