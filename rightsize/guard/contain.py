@@ -138,6 +138,11 @@ class ContainResult:
                 for key, word in found.stays.items()
             ],
             "groups": list(found.groups),
+            "still_allowed": [
+                asdict(one)
+                | {"role": found.plan.names.get(one.role, one.role), "holder": self.names.get(one.holder, one.holder)}
+                for one in found.allowed
+            ],
             "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
             "options": [asdict(one) for one in self.options],

@@ -38,6 +38,7 @@ from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
+from rightsize.guard.still_allowed import StillAllowed, find_still_allowed, read_never_spare
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.options import MAX, Reads, Unobservable
@@ -262,6 +263,8 @@ class Containment:
         places: For each of `stays` the name of its role, and its scope.
         reads: The reads that `keep_reads` keeps, or would keep.
         forgone: Calls outside the suspect time that no longer count as needs, as `decide_earlier_calls` returns them.
+        allowed: The suspect calls that some access still allows afterwards, as `still_allowed.find_still_allowed` has
+            them.
     """
 
     plan: Plan
@@ -273,6 +276,7 @@ class Containment:
     places: Mapping[Key, tuple[str, str]]
     reads: KeptReads
     forgone: pl.DataFrame
+    allowed: tuple[StillAllowed, ...] = ()
 
 
 def contain(
@@ -317,7 +321,9 @@ def contain(
     left_alone = _left_alone(reading.today.subjects, settings.left_alone, set(contained))
     evidence = _bare_evidence(reading.evidence, set(contained), kept if keep_reads else 0)
     confined = replace(reading, evidence=evidence)
-    plan = plan_from_reading(confined, replace(settings, left_alone=left_alone), content_hash)
+    spared = read_never_spare(analysis, reading.today.book.index, inputs, principals)
+    confining = replace(settings, left_alone=left_alone, never_spare=spared)
+    plan = plan_from_reading(confined, confining, content_hash)
     refused = {one.assignment: one.reason for one in plan.proposals if one.kind.keeps and one.assignment in contained}
     changed = tuple(key for key in contained if key not in refused)
     # Azure lists a running activation a second time, as an active assignment.
@@ -327,8 +333,9 @@ def contain(
     with_reads = _bare_evidence(reading.evidence, set(changed), kept)
     staying = StayingInput(reading.today.subjects, left_alone, with_reads, reader)
     priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
+    ours = _only(plan, set(changed), _own_readings(plan, inputs, analysis, principals))
     return Containment(
-        plan=_only(plan, set(changed), _own_readings(plan, inputs, analysis, principals)),
+        plan=ours,
         contained=changed,
         why={key: why[key] for key in changed},
         stays={key: keep_reason(stays[key]) if key in stays else refused[key] for key in sorted(left)},
@@ -340,6 +347,7 @@ def contain(
         },
         reads=priced,
         forgone=forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
+        allowed=find_still_allowed(inputs, reading.today, analysis.tenant, principals, ours, left),
     )
 
 

@@ -271,6 +271,7 @@ def _terms(basis: PlanBasis, privilege: Privilege) -> Terms:
         ended={key for key, word in untouched.items() if word in ("activated", "ended")},
         resources=reading.inputs.resources,
         barred=basis.refused,
+        never_spare=settings.never_spare,
     )
 
 

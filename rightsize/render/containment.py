@@ -335,6 +335,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
     if document["groups"]:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
+    lines += _still_allowed(document["still_allowed"], plan)
     lines += _not_kept(document["calls_not_kept"], plan)
     lines += reads_lines(document["unlogged_reads"])
     lines += reach_lines(document)
@@ -360,6 +361,34 @@ def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: b
         f"- {_place(one, plan)} ({one['state']}): {for_markdown(text)}" for one, text in zip(rows, why, strict=True)
     ]
     return ["", f"## {title}", "", *said] if said else []
+
+
+_WHY_ALLOWED = {
+    "needed": "used there {times} times outside the suspect time, last on {last}",
+    "brought_along": "comes with what was used outside the suspect time",
+    "stays": "its assignment stays, as said above",
+    "group": "held through the group {holder}: leave it by a request below",
+    "beyond": "no suspect call went through this assignment, and it leads nowhere",
+}
+
+
+def why_allowed(one: Mapping[str, Any]) -> str:
+    """Return why a suspect operation is still allowed, as one clause."""
+    return _WHY_ALLOWED[one["why"]].format(times=one["times"], last=one["last"], holder=one["holder"])
+
+
+def _still_allowed(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
+    """Return the section about suspect operations that some access still allows; at most ten of them."""
+    if not calls:
+        return []
+    lines = [
+        f"- {for_markdown(one['operation'])} by {_place(one | {'scope': one['at']}, plan)}: "
+        f"{for_markdown(why_allowed(one))}"
+        for one in calls[:_CALLS_SHOWN]
+    ]
+    more = len(calls) - len(lines)
+    lines += [f"- and {more} more, in `containment.json`"] if more else []
+    return ["", "## What the suspect calls used and is still allowed", "", *lines]
 
 
 def _not_kept(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rightsize.analyze.columns import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
-from rightsize.store.sql import RESOURCE
+from rightsize.store.sql import RESOURCE, network_of
 
 _CALLS = "succeeded + failed + started + denied"
 _PEOPLE = f"SELECT * FROM ({RESOLVED_ACTORS}) WHERE principal_id IS NOT NULL"
@@ -217,14 +217,20 @@ BREADTH = f"""
         FROM base.usage_days
         JOIN (SELECT * FROM named SEMI JOIN listed USING (resource)) USING (scope_key)
         WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY resource
-    ), made AS (
-        SELECT c.principal_id, c.risk, c.day, count(*) AS made
+    ), own AS (
+        SELECT c.principal_id, c.risk, c.day, c.resource
         FROM listed AS c JOIN begun AS b USING (resource) JOIN ({_PEOPLE}) AS p USING (actor_key)
         JOIN base.operation_names AS o USING (operation_key)
         LEFT JOIN ({_SOUGHT}) AS s ON s.operation_key = b.operation_key AND s.risk = c.risk
         WHERE p.principal_id = c.principal_id AND ends_with(o.folded, '/write') AND s.risk IS NULL
             AND c.day - b.first_seen::DATE <= $fresh
-        GROUP BY ALL
+        UNION
+        SELECT c.principal_id, c.risk, c.day, c.resource
+        FROM (SELECT * FROM listed WHERE risk = 'destruction') AS c JOIN named USING (resource)
+        JOIN base.usage_days AS u USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        WHERE p.principal_id = c.principal_id AND c.day - u.day BETWEEN 1 AND $fresh
+    ), made AS (
+        SELECT principal_id, risk, day, count(*) AS made FROM own GROUP BY ALL
     )
     SELECT w.*, coalesce(k.kind_days, 0)::BIGINT AS kind_days, coalesce(k.kind_total, 0)::BIGINT AS kind_total,
         coalesce(m.made, 0) AS made
@@ -232,7 +238,83 @@ BREADTH = f"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 
 Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
-`$fresh` days by a call that is not itself of the class, as a snapshot's is; the `days` with such calls before, the
-`total` of resources on them and the `most`; `kind_days` and `kind_total` of all principals of the kind before, of days
-with two resources or more.
+`$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `PREPARED` has it; the
+`days` with such calls before, the `total` of resources on them and the `most`; `kind_days` and `kind_total` of all
+principals of the kind before, of days with two resources or more.
+"""
+
+PREPARED = f"""
+    SELECT DISTINCT p.principal_id, n.folded AS name, s.folded AS place, u.day
+    FROM base.usage_days AS u JOIN ({_SOUGHT}) AS o USING (operation_key) JOIN base.operation_names AS n
+        USING (operation_key) JOIN base.scope_names AS s USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+    JOIN base.usage_days AS b ON b.scope_key = u.scope_key AND u.day - b.day BETWEEN 1 AND $fresh
+    JOIN ({_PEOPLE}) AS q ON q.actor_key = b.actor_key AND q.principal_id = p.principal_id
+    WHERE o.risk = 'destruction' AND u.day BETWEEN $first AND $last"""
+"""SQL for `principal_id, name, place, day`: what was destroyed by who had called there some days before.
+
+Whoever takes things down stops, empties or marks them first; an attacker destroys what it finds.
+"""
+
+OPENED = f"""
+    WITH calls AS (
+        SELECT p.principal_id AS actor_id, o.folded AS name, s.folded AS place, e.time, e.event_key
+        FROM base.events AS e JOIN base.operation_names AS o USING (operation_key)
+        JOIN base.scope_names AS s USING (scope_key) JOIN ({_PEOPLE}) AS p USING (actor_key)
+        WHERE o.folded IN (SELECT unnest($opening)) AND e.rank IN (1, 4) AND e.time::DATE BETWEEN $first AND $last
+    ), named AS (
+        SELECT c.* EXCLUDE (event_key), coalesce(b.assigned_principal_id, a.principal_id, d.other_id) AS holder_id,
+            coalesce(d.object_id, nullif(ltrim(c.place, '/'), '')) AS object_id
+        FROM calls AS c LEFT JOIN base.request_bodies AS b USING (event_key)
+        LEFT JOIN base.role_assignments AS a
+            ON a.role_assignment_id = string_split(c.place, '/')[-1] AND a.state = 'active'
+        LEFT JOIN base.changed_objects AS d ON d.event_key = lower(hex(c.event_key))
+    )
+    SELECT DISTINCT actor_id, name, time, coalesce(g.member_id, holder_id) AS holder_id, object_id,
+        regexp_replace(place, '/(providers/microsoft[.](authorization/roleassignments|managedservices'
+            || '|insights/diagnosticsettings)|accesspolicies|federatedidentitycredentials)/.*$', '') AS "group"
+    FROM named LEFT JOIN group_closure AS g ON g.group_id = holder_id"""
+"""SQL for the calls from `$first` to `$last` that open a way to somebody, by the folded operations in `$opening`.
+
+Columns: `actor_id, name, time`; `group`, the folded scope that is opened; `holder_id`, whom the call, a listing or the
+audit log names as the holder, by name or through a group; `object_id`, the first object of a change of the directory.
+"""
+
+KEYED = f"""
+    WITH days AS (
+        SELECT resource, day, max(last_seen) AS last_seen FROM base.access_days
+        WHERE access IN ('key', 'sas') AND day BETWEEN $first AND $last GROUP BY ALL
+    ), paused AS (
+        SELECT *, (day - coalesce(lag(day) OVER (PARTITION BY resource ORDER BY day), begun))::BIGINT AS silent
+        FROM days, (SELECT min(day) AS begun FROM base.access_days WHERE day BETWEEN $first AND $last)
+    ), asked AS (
+        SELECT k.resource, k.day, k.last_seen, k.silent, min(e.time) AS first_seen,
+            list(DISTINCT {network_of("substr(e.ip, 2)")}) AS networks
+        FROM (SELECT * FROM paused WHERE silent >= $silent) AS k JOIN base.scope_names AS s
+            ON s.folded = k.resource OR starts_with(s.folded, k.resource || '/')
+        JOIN base.events AS e ON e.scope_key = s.scope_key AND e.time::DATE = k.day
+        WHERE substr(e.access, 2) IN ('key', 'sas') GROUP BY ALL
+    )
+    SELECT resource, day, first_seen, last_seen, silent,
+        list_has_any(networks, (SELECT list(DISTINCT network) FROM base.place_days WHERE principal_id IS NOT NULL))
+            AS is_known
+    FROM asked"""
+"""SQL for the days on which a resource was asked with a key or SAS after `$silent` days without.
+
+Columns: `resource, day, first_seen, last_seen, silent` in days, and `is_known`, whether somebody who has a name ever
+came from one of their networks.
+"""
+
+GRAPH_FIRST = f"""
+    WITH days AS (
+        SELECT principal_id, operation_key, day, min(first_seen) AS first_seen FROM base.graph_days
+        WHERE principal_id IN (SELECT unnest($acting)) AND day BETWEEN $first AND $last AND {_CALLS} > 0 GROUP BY ALL
+    ), begun AS (
+        SELECT principal_id, operation_key, min(day) AS day, min(first_seen) AS first_seen FROM days GROUP BY ALL
+    )
+    SELECT b.principal_id, b.day, b.first_seen, o.spelling AS operation, o.folded AS name,
+        (SELECT count(DISTINCT d.day) FROM days AS d WHERE d.principal_id = b.principal_id AND d.day < b.day) AS before
+    FROM begun AS b JOIN base.operation_names AS o USING (operation_key)"""
+"""SQL for the first request of each kind to Microsoft Graph by the principals in `$acting`.
+
+Columns: `principal_id, day, first_seen, operation, name`, and how many days with requests came `before`.
 """

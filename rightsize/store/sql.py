@@ -51,6 +51,15 @@ def outcome(rank: str) -> str:
     return f"CASE {rank} {' '.join(f'WHEN {number} THEN {literal(word)}' for number, word in words)} ELSE 'other' END"
 
 
+def network_of(ip: str) -> str:
+    """Return SQL for the network of an address; an office or a cloud region changes addresses within one."""
+    return f"""CASE
+            WHEN {ip} LIKE '%.%' THEN nullif(regexp_extract({ip}, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
+            WHEN {ip} LIKE '%:%' THEN
+                nullif(regexp_extract({ip}, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*)', 1), '') || '::/48'
+        END"""
+
+
 def quoted(name: str) -> str:
     """Return the name of a column or table, quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

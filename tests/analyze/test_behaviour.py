@@ -11,6 +11,7 @@ import pytest
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import judge_behaviour, weight_of
+from rightsize.analyze.behaviour.openings import Acting, read_ways
 from rightsize.model.tables import table
 from tests.analyze.habits import counted
 
@@ -28,7 +29,24 @@ PLACES = {
     "principal_id": pl.String, "is_sign_in": pl.Boolean, "network": pl.String, "country": pl.String,
     "network_number": pl.String, "app_id": pl.String, "day": pl.Date, "calls": pl.Int64,
 }  # fmt: skip
-GIVEN = {"actor_id": pl.String, "holder_id": pl.String, "group": pl.String, "time": pl.Datetime("us")}
+GIVEN = {
+    "actor_id": pl.String, "name": pl.String, "holder_id": pl.String, "object_id": pl.String, "group": pl.String,
+    "time": pl.Datetime("us"),
+}  # fmt: skip
+KEYED = {
+    "resource": pl.String, "day": pl.Date, "first_seen": pl.Datetime("us"), "last_seen": pl.Datetime("us"),
+    "silent": pl.Int64, "is_known": pl.Boolean,
+}  # fmt: skip
+GRAPH = {
+    "principal_id": pl.String, "day": pl.Date, "first_seen": pl.Datetime("us"), "operation": pl.String,
+    "name": pl.String, "before": pl.Int64,
+}  # fmt: skip
+PREPARED = {"principal_id": pl.String, "name": pl.String, "place": pl.String, "day": pl.Date}
+PAIRS = {
+    "identities": ("scope", "principal_id"), "applications": ("object_id", "principal_id"),
+    "agents": ("holder_id", "principal_id"),
+}  # fmt: skip
+NO_ONE = Acting(**{name: pl.DataFrame(schema=dict.fromkeys(pair, pl.String)) for name, pair in PAIRS.items()})
 GRANTS = {
     "principal_id": pl.String, "role": pl.String, "role_name": pl.String, "scope": pl.String,
     "created_on": pl.Datetime("us"),
@@ -77,7 +95,8 @@ class Life:
     def gave(self, who: str, to: str, *, day: dt.date = DAY) -> Life:
         """It gave somebody a role in the group."""
         at = dt.datetime.combine(day, dt.time(9))
-        self.given.append({"actor_id": who, "holder_id": to, "group": GROUP.lower(), "time": at})
+        call = {"actor_id": who, "name": ASSIGN.lower(), "holder_id": to, "object_id": None}
+        self.given.append(call | {"group": GROUP.lower(), "time": at})
         return self
 
     def activated(self, who: str, role: str = "reader", *, hour: int = 9, justified: bool = True, ago: int = 0) -> Life:
@@ -126,13 +145,19 @@ class Life:
                     "principal_id": PEOPLE,
                     "principal_type": ["User"] * len(PEOPLE),
                     "user_type": ["Guest" if one in self.guests else "Member" for one in PEOPLE],
-                }
+                    "created_on": [None] * len(PEOPLE),
+                    "listed": [True] * len(PEOPLE),
+                },
+                schema_overrides={"created_on": pl.Datetime("us")},
             ),
             operations=pl.DataFrame({"operation": list(RISKS), "risk": list(RISKS.values())}),
             monitoring=pl.DataFrame({"operation": [LOGS]}),
             machines=pl.DataFrame({"scope": [VM], "principal_id": [MACHINE]}),
             code=pl.DataFrame({"operation": [RUN]}),
-            given=pl.DataFrame(self.given[::step], schema=GIVEN),
+            ways=read_ways(pl.DataFrame(self.given[::step], schema=GIVEN), NO_ONE),
+            keyed=pl.DataFrame(schema=KEYED),
+            graph=pl.DataFrame(schema=GRAPH),
+            prepared=pl.DataFrame(schema=PREPARED),
             activations=pl.DataFrame(self.activations[::step], schema=ACTIVATIONS),
             grants=pl.DataFrame(self.grants[::step], schema=GRANTS),
             role_operations=pl.DataFrame(schema={"role": pl.String, "name": pl.String}),

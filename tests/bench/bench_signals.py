@@ -32,12 +32,13 @@ from rightsize.workflow.analysis.behaviour import (
 from rightsize.workflow.data.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
+from tests.bench import planted_surfaces as surfaces
 from tests.bench.contained_cases import Contained, contain_case, days_before
 from tests.bench.planted_attacks import START, Case, Cast, moment, staged
 from tests.bench.quiet_tenant import Made, event_rows, load_frames, make_quiet, sign_in_rows, who, write_quiet
 
 SLOW = True
-QUIET_SEEDS, ATTACK_SEEDS = tuple(range(441, 455)), (231,)
+QUIET_SEEDS, ATTACK_SEEDS = tuple(range(501, 509)), (241,)
 """Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 221."""
 FOREIGN = "192.0.2.0/24"
 _MONTH = 30.0
@@ -53,7 +54,9 @@ def run() -> Iterator[Row]:
         yield from quiet_rows(root, QUIET_SEEDS)
         for seed in ATTACK_SEEDS:
             yield from case_rows(root, seed, planted.ATTACKS, "attack")
+            yield from case_rows(root, seed, surfaces.SURFACES, "attack")
             yield from case_rows(root, seed, planted.LOOK_ALIKES, "look-alike")
+            yield from case_rows(root, seed, surfaces.SURFACES_ALIKE, "look-alike")
         attacked = root / "attacked"
         truth = write_exports(generate(TenantSpec(attacks=ATTACKS)), attacked / "exports")
         load_paths(attacked / "r.duckdb", [attacked / "exports"])
@@ -105,14 +108,19 @@ def poisson_interval(count: int) -> tuple[float, float]:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What passes told of a case: the severity after each step, from the first step that told."""
+    """What passes told of a case: the severity after each step, from the first step that told.
+
+    `by_hour` is the number of calls after which the judged hours of the day say that it could be told.
+    """
 
     calls: int
     minutes: float
     severities: tuple[str, ...]
+    by_hour: int
 
     def __str__(self) -> str:
-        return f"call {self.calls} {self.minutes:,.0f} min {' then '.join(self.severities)}"
+        hour = f" (by its hours call {self.by_hour})" if self.by_hour != self.calls else ""
+        return f"call {self.calls}{hour} {self.minutes:,.0f} min {' then '.join(self.severities)}"
 
 
 def case_rows(root: Path, seed: int, makers: Sequence[Callable[[Cast], Case]], what: str) -> Iterator[Row]:
@@ -150,8 +158,8 @@ def contained_of(db: Path, root: Path, made: Made, case: Case) -> Contained:
 def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Told | None, set[str], str]:
     """Load a case hour by hour, judge as a pass of `watch` does, and say what a plan would learn two days later.
 
-    Hours in which nothing of the case happens are left out. A daily pass comes half an hour after midnight, and is told
-    what the hourly pass of that time is told, since what a day shows only grows.
+    Hours in which nothing of the case happens are left out. A daily pass comes after midnight, and judges the hours of
+    the day one by one.
 
     Returns:
         What hourly passes told, what daily passes told, the kinds of facts, and what is learnt.
@@ -161,7 +169,8 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
     ends = {dt.datetime.combine(day, dt.time()) + dt.timedelta(days=1) for day in case.calls["time"].dt.date()}
     hours = {time.replace(minute=0, second=0) + dt.timedelta(hours=1) for time in case.calls["time"]}
     since, later, kinds = moment(START, 0), case.later, set[str]()
-    told: dict[bool, list[tuple[dt.datetime, str]]] = {True: [], False: []}
+    told: dict[bool, list[tuple[dt.datetime, str, dt.datetime]]] = {True: [], False: []}
+    others = set[str]()
     for step in sorted(ends | hours):
         frames = _between(made, case, since, step, later if step > begun else {})
         later = {} if step > begun else later
@@ -173,8 +182,11 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
         if mine.height:
             kinds |= {kind for row in mine["kinds"] for kind in row}
             for is_hourly in (True, False) if step in ends else (True,):
-                told[is_hourly].append((step, weight_of(mine["score"].max())))
-    return _told(told[True], case), _told(told[False], case), kinds, learnt_of(db, made, case, since)
+                told[is_hourly].append((step, weight_of(mine["score"].max()), mine["told_on"].min() or step))
+        if step >= begun:
+            others |= {*found["principal_id"], *others} - case.culprits
+    learnt = learnt_of(db, made, case, since) + (f"; {len(others)} others told" if others else "")
+    return _told(told[True], case), _told(told[False], case), kinds, learnt
 
 
 def enough(base: Path, db: Path, made: Made, case: Case, most: int) -> int:
@@ -212,14 +224,15 @@ def _between(
     return frames
 
 
-def _told(steps: Sequence[tuple[dt.datetime, str]], case: Case) -> Told | None:
+def _told(steps: Sequence[tuple[dt.datetime, str, dt.datetime]], case: Case) -> Told | None:
     if not steps:
         return None
-    first = steps[0][0]
-    severities = [severity for _, severity in steps]
+    first, _, hour = steps[0]
+    severities = [severity for _, severity, _ in steps]
     risen = [severities[0], *(["high"] if "high" in severities and severities[0] != "high" else [])]
     minutes = (first - case.calls["time"].min()) / dt.timedelta(minutes=1)
-    return Told(case.calls.filter(pl.col("time") < first).height, minutes, tuple(risen))
+    calls, by_hour = (case.calls.filter(pl.col("time") < time).height for time in (first, min(hour, first)))
+    return Told(calls, minutes, tuple(risen), by_hour)
 
 
 def background(made: Made, since: dt.datetime, until: dt.datetime) -> dict[str, pl.DataFrame]:

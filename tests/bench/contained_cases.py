@@ -61,7 +61,7 @@ class Contained:
 
 
 def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFrame) -> Contained:
-    """Contain each culprit from its first malicious call on, as a person who was told of it does.
+    """Contain each listed culprit from its first malicious call on, as a person who was told of it does.
 
     Args:
         db: The store, which is changed.
@@ -71,10 +71,15 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
     """
     found = Contained()
     with open_store(db, read_only=True) as store:
+        known = [row["principal_id"] for row in store.rows("SELECT principal_id FROM principals")]
         roles = {row["role"]: _patterns(json.loads(row["permissions"])) for row in store.rows(
             "SELECT lower(role_definition_id) AS role, permissions FROM role_definitions")}  # fmt: skip
     for number, (culprit, since) in enumerate(
-        malicious.group_by("principal_id").agg(pl.col("time").min()).sort("time").iter_rows()
+        malicious.filter(pl.col("principal_id").is_in(known))
+        .group_by("principal_id")
+        .agg(pl.col("time").min())
+        .sort("time")
+        .iter_rows()
     ):
         with open_store(db, read_only=True) as store:
             held = store.rows(

@@ -16,7 +16,9 @@ import polars as pl
 from tests.bench.quiet_tenant import (
     ADMIN,
     COMMON,
+    CONTRIBUTOR,
     FIRST,
+    NOBODY,
     PEOPLE,
     RISKY,
     WORKLOADS,
@@ -75,7 +77,7 @@ class Case:
     @property
     def culprits(self) -> set[str]:
         """The principals of whom a report has to name one."""
-        return {who(number) for number in self.calls["principal"].unique()}
+        return {who(number) for number in self.calls["principal"].unique() if number != NOBODY}
 
 
 def moment(day: int, hour: float) -> dt.datetime:
@@ -141,7 +143,7 @@ def new_principal(kind: str, *, guest: bool = False, days: int = 0) -> pl.DataFr
 
 
 def new_grant(principal: int, team: int, day: float, number: int = NEW) -> pl.DataFrame:
-    return grant_rows(pl.DataFrame({"number": [number], "principal": [principal], "team": [team],
+    return grant_rows(pl.DataFrame({"number": [number], "principal": [principal], "team": [team], "role": [CONTRIBUTOR],
                                     "created_on": [moment(0, 9) + dt.timedelta(days=day)]}))  # fmt: skip
 
 

@@ -24,6 +24,11 @@ FIRST, DAYS = dt.date(2026, 1, 5), 120
 TEAMS, PEOPLE, WORKLOADS, HIRES, LEAVERS = 14, 110, 34, 8, 5
 SUBSCRIPTION = "/subscriptions/00000001-0000-4000-8000-000000000000"
 CONTRIBUTOR = "b24988ac-6180-42a0-ab88-20f7382dd24c"
+OWNER, ACCESS_ADMINISTRATOR = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635", "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
+OWNERS = 10
+"""People who hold a role that gives roles, and use it a few times a year; half of them give roles and nothing else."""
+NOBODY = -1
+"""Who asked, where the log does not say it."""
 ADMIN = 0
 """The person who gives roles."""
 
@@ -68,6 +73,10 @@ SOUGHT = (
     "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write",
     "Microsoft.OperationalInsights/workspaces/sharedKeys/action", f"{_SQL}/administrators/write",
     "Microsoft.Network/networkSecurityGroups/write", "Microsoft.Authorization/roleDefinitions/write",
+    "Microsoft.ManagedServices/registrationAssignments/write", "Microsoft.Resources/deploymentScripts/write",
+    "Microsoft.Authorization/policyAssignments/write", "Microsoft.PolicyInsights/remediations/write",
+    "Microsoft.KeyVault/vaults/secrets/getSecret/action",
+    "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read",
 )  # fmt: skip
 """Operations that attackers seek and that nobody of a quiet tenant uses every week."""
 
@@ -96,7 +105,7 @@ class Made:
         events: `principal, time, operation, scope, ip`.
         sign_ins: `principal, time, ip, country`.
         principals: `number, kind, guest, created_on`.
-        grants: `number, principal, team, created_on`.
+        grants: `number, principal, team, created_on, role`.
         teams: The team of each person and workload.
     """
 
@@ -123,6 +132,9 @@ def make_quiet(seed: int, days: int = DAYS) -> Made:
     ends[leavers] = rng.integers(50, days, LEAVERS)
     parts += [_handover(rng, teams, leavers, ends), _given(rng, teams, hires, starts, days)]
     parts += _wide_days(np.random.default_rng([seed, 1]), teams, days)
+    owners = _owners(seed, teams)
+    parts += [_rare_grants(np.random.default_rng([seed, 4]), owners, days),
+              *_planned_deletions(np.random.default_rng([seed, 5]), teams, days)]  # fmt: skip
     calls = pl.concat(parts)
     span = pl.DataFrame({"who": np.arange(total), "start": starts, "end": ends})
     calls = calls.join(span, on="who").filter(
@@ -140,7 +152,10 @@ def make_quiet(seed: int, days: int = DAYS) -> Made:
     people = pl.DataFrame({"number": np.arange(total), "kind": ["User"] * PEOPLE + ["ServicePrincipal"] * WORKLOADS,
                            "guest": _guests(seed), "created_on": created})  # fmt: skip
     grants = people.select("number", principal="number", team=pl.Series(teams), created_on="created_on")
-    grants = pl.concat([grants, _second_grants(seed, grants)])
+    grants = pl.concat([grants, _second_grants(seed, grants)]).with_columns(role=pl.lit(CONTRIBUTOR))
+    held = owners.select(number=pl.col("who") + 40_000, principal="who", team="team", role="role",
+                         created_on=pl.lit(moment_of(-300)))  # fmt: skip
+    grants = pl.concat([grants, held.select(pl.col(name).cast(kind) for name, kind in grants.schema.items())])
     return Made(events, sign_ins, people, grants, teams)
 
 
@@ -208,6 +223,42 @@ def _each(
     made = np.repeat(np.arange(len(often)), often)
     names = [f"x{n}" if pool else f"n{m}x{n}" for m, n in zip(made, place, strict=True)]
     return rows.with_columns(scope=pl.col("scope") + pl.Series(names))
+
+
+def moment_of(day: int) -> dt.datetime:
+    return dt.datetime.combine(FIRST, dt.time(8)) + dt.timedelta(days=day)
+
+
+def _owners(seed: int, teams: np.ndarray[Any, Any]) -> pl.DataFrame:
+    """Return `who, team, role`: old grants that may give roles, at the own team or at another one."""
+    rng = np.random.default_rng([seed, 6])
+    chosen = rng.choice(np.arange(1, PEOPLE), OWNERS, replace=False)
+    team = np.where(rng.random(OWNERS) < 0.5, teams[chosen], rng.integers(0, TEAMS, OWNERS))
+    role = np.where(np.arange(OWNERS) < OWNERS // 2, ACCESS_ADMINISTRATOR, OWNER)
+    return pl.DataFrame({"who": chosen, "team": team, "role": role})
+
+
+def _rare_grants(rng: np.random.Generator, owners: pl.DataFrame, days: int) -> pl.DataFrame:
+    """Each owner gives a role about every seven weeks, sometimes two in a row."""
+    happens = rng.random((len(owners), days)) < 1 / 50
+    happens &= (((np.arange(days) + FIRST.weekday()) % 7) < 5)[None, :]
+    one, day = np.nonzero(happens)
+    often = 1 + (rng.random(len(one)) < 0.3)
+    one, day = np.repeat(one, often), np.repeat(day, often)
+    second = 10 * 3600 + rng.integers(0, 6 * 3600, len(one))
+    who_, team = (owners[name].to_numpy()[one] for name in ("who", "team"))
+    return _calls(who_, day, second, np.full(len(one), RISKY[12]), team, "work")
+
+
+def _planned_deletions(rng: np.random.Generator, teams: np.ndarray[Any, Any], days: int) -> list[pl.DataFrame]:
+    """Four people take old things of their team down: stopped and tagged a week before, then deleted by day."""
+    people, begun = rng.choice(np.arange(1, PEOPLE), 4, replace=False), rng.integers(40, days - 10, 4)
+    begun = begun + (7 - (begun + FIRST.weekday()) % 7) % 7
+    often = rng.integers(3, 9, 4)
+    steps = [(0, f"{_COMPUTE}/deallocate/action", 10), (1, f"{_COMPUTE}/write", 11), (7, f"{_COMPUTE}/delete", 14),
+             (1, "Microsoft.Storage/storageAccounts/write", 12),
+             (8, "Microsoft.Storage/storageAccounts/delete", 15)]  # fmt: skip
+    return [_each(rng, teams, people, begun + after, often, operation, 500, hour) for after, operation, hour in steps]
 
 
 _EVERY = np.array(COMMON + RISKY)
@@ -330,7 +381,7 @@ def _from_where(rng: np.random.Generator, calls: pl.DataFrame, teams: np.ndarray
 def write_quiet(made: Made, db: Path) -> None:
     """Write a tenant into a new store, listings first."""
     with open_store(db, read_only=False) as store:
-        load_frames(store, {"operations": operation_rows(), "role_definitions": contributor_rows(),
+        load_frames(store, {"operations": operation_rows(), "role_definitions": role_rows(),
                             "principals": principal_rows(made.principals),
                             "role_assignments": grant_rows(made.grants)}, "listings")  # fmt: skip
         load_frames(store, {"event_rows": event_rows(made.events), "sign_in_rows": sign_in_rows(made.sign_ins)}, "logs")
@@ -338,17 +389,29 @@ def write_quiet(made: Made, db: Path) -> None:
 
 def operation_rows() -> pl.DataFrame:
     names = sorted({*COMMON, *RISKY, *SOUGHT})
-    return pl.DataFrame({"operation": names, "is_data_action": False, "is_guess": False,
+    data = [any(part in name for part in ("/vaults/secrets/", "/blobs/")) for name in names]
+    return pl.DataFrame({"operation": names, "is_data_action": data, "is_guess": False,
                          "provider": [name.split("/")[0] for name in names]})  # fmt: skip
 
 
-def contributor_rows() -> pl.DataFrame:
-    """Return the role that everybody holds at the resource group of a team."""
-    block = {"actions": ["*"], "notActions": ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"],
-             "dataActions": [], "notDataActions": [], "condition": None, "conditionVersion": None}  # fmt: skip
-    return pl.DataFrame({"role_definition_id": [CONTRIBUTOR], "role_name": ["Contributor"],
-                         "role_type": ["BuiltInRole"], "assignable_scopes": [["/"]],
-                         "permissions": [json.dumps([block], separators=(",", ":"))]})  # fmt: skip
+ROLES = {
+    CONTRIBUTOR: ("Contributor", ["*"], ["Microsoft.Authorization/*/Delete", "Microsoft.Authorization/*/Write"]),
+    OWNER: ("Owner", ["*"], []),
+    ACCESS_ADMINISTRATOR: (
+        "Role Based Access Control Administrator",
+        ["Microsoft.Authorization/roleAssignments/write", "Microsoft.Authorization/roleAssignments/delete", "*/read"],
+        [],
+    ),
+}
+"""What everybody holds at the resource group of a team, and what owners hold beside it."""
+
+
+def role_rows() -> pl.DataFrame:
+    names = ("actions", "notActions", "dataActions", "notDataActions", "condition", "conditionVersion")
+    blocks = [dict(zip(names, (actions, off, [], [], None, None), strict=True)) for _, actions, off in ROLES.values()]
+    return pl.DataFrame({"role_definition_id": list(ROLES), "role_name": [name for name, *_ in ROLES.values()],
+                         "role_type": "BuiltInRole", "assignable_scopes": [["/"]] * len(ROLES),
+                         "permissions": [json.dumps([one], separators=(",", ":")) for one in blocks]})  # fmt: skip
 
 
 def principal_rows(people: pl.DataFrame) -> pl.DataFrame:
@@ -365,24 +428,34 @@ def grant_rows(grants: pl.DataFrame) -> pl.DataFrame:
     return grants.select(
         role_assignment_id=pl.col("number").map_elements(grant_id, return_dtype=pl.String), state=pl.lit("active"),
         principal_id=pl.col("principal").map_elements(who, return_dtype=pl.String),
-        role_definition_id=pl.lit(CONTRIBUTOR), role_name=pl.lit("Contributor"), created_on="created_on",
+        role_definition_id=pl.col("role"), created_on="created_on",
+        role_name=pl.col("role").replace_strict({one: name for one, (name, *_) in ROLES.items()}),
         scope=pl.col("team").map_elements(group_of, return_dtype=pl.String),
     )  # fmt: skip
 
 
 def event_rows(events: pl.DataFrame) -> pl.DataFrame:
-    """Return rows of the activity log for `principal, time, operation, scope, ip`."""
+    """Return rows of logs for `principal, time, operation, scope, ip`; the log follows from the operation.
+
+    A request to storage by nobody (-1) came with a SAS.
+    """
+    operation, nobody = pl.col("operation"), pl.col("principal") == NOBODY
+    logs = (
+        pl.when(operation.str.starts_with("microsoft.directory/")).then(pl.lit("directory entra_audit_log"))
+        .when(operation.str.contains(" ")).then(pl.lit("graph graph_activity_log"))
+        .when(operation.str.contains("/vaults/secrets/")).then(pl.lit("data key_vault_log"))
+        .when(operation.str.contains("/blobs/")).then(pl.lit("data storage_log"))
+        .otherwise(pl.lit("control activity_log"))
+    ).str.split(" ")  # fmt: skip
     rows = events.with_row_index("n").with_columns(
-        correlation_id=pl.format("{}-{}-{}", "principal", pl.col("time").dt.timestamp("us"), "n"),
-        plane=pl.when(pl.col("operation").str.starts_with("microsoft.directory/")).then(pl.lit("directory"))
-        .otherwise(pl.lit("control")),
-    )  # fmt: skip
-    is_of_directory = pl.col("plane") == "directory"
+        correlation_id=pl.format("{}-{}-{}", "principal", pl.col("time").dt.timestamp("us"), "n"), logs=logs
+    )
     return rows.select(
-        "time", "operation", "scope", "ip", "plane", "correlation_id",
-        source=pl.when(is_of_directory).then(pl.lit("entra_audit_log")).otherwise(pl.lit("activity_log")),
+        "time", "operation", "scope", "ip", "correlation_id",
+        plane=pl.col("logs").list.first(), source=pl.col("logs").list.last(),
         category=pl.lit("Administrative"), outcome=pl.lit("succeeded"), rank=pl.lit(4),
-        principal_id=pl.col("principal").map_elements(who, return_dtype=pl.String),
+        access=pl.when(nobody).then(pl.lit("sas")),
+        principal_id=pl.when(~nobody).then(pl.col("principal").map_elements(who, return_dtype=pl.String)),
         key_correlation=pl.col("correlation_id"), key_operation=pl.col("operation").str.to_lowercase(),
         key_scope=pl.col("scope").str.to_lowercase(),
     )  # fmt: skip

@@ -40,7 +40,8 @@ class Watch:
         """Load, make a pass, and return what it tells."""
         with open_store(self.db, read_only=False) as store:
             load(store, *files, listings=listings)
-        conclude(self.db, WatchSettings(sinks=("stdout",)), now=now)
+        with open_store(self.db, read_only=False) as store:
+            conclude(store, WatchSettings(sinks=("stdout",)), now=now)
         with open_store(self.db, read_only=True) as store:
             every = pending_changes(store, "stdout")
         fresh, self.told = every[self.told :], len(every)

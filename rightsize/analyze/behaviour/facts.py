@@ -12,6 +12,13 @@ from dataclasses import dataclass
 import polars as pl
 
 from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.openings import (
+    find_graph_uses,
+    find_keys_used,
+    find_targets,
+    find_ways_used,
+    weigh_credentials,
+)
 from rightsize.analyze.behaviour.signals import (
     BURN_IN,
     LIMIT,
@@ -19,7 +26,6 @@ from rightsize.analyze.behaviour.signals import (
     find_breadth,
     find_creep,
     find_first_uses,
-    find_given,
     find_places,
     find_wakings,
     log2,
@@ -68,7 +74,9 @@ class BehaviourInputs:
         monitoring: `operation`: operations that weaken or disable monitoring.
         machines: `scope, principal_id`: identities attached to resources.
         code: `operation`: operations that run code on a resource.
-        given: `actor_id, holder_id, group, time`: roles that principals gave, with the folded scope.
+        ways: The ways that somebody opened to somebody, as `openings.read_ways`.
+        keyed: Days of requests with a key or SAS, as `openings.find_keys_used` takes them.
+        graph: First requests to Microsoft Graph by whom a way was opened to, as `store.habits.GRAPH_FIRST` has them.
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
@@ -78,6 +86,8 @@ class BehaviourInputs:
             seek after a silence at the place, as `store.habits.WOKEN` has them.
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
             many resources, as `store.habits.BREADTH` has them.
+        prepared: `principal_id, name, place, day`: what was destroyed by who had called there before, as
+            `store.habits.PREPARED` has it.
     """
 
     days: pl.DataFrame
@@ -89,12 +99,15 @@ class BehaviourInputs:
     monitoring: pl.DataFrame
     machines: pl.DataFrame
     code: pl.DataFrame
-    given: pl.DataFrame
+    ways: pl.DataFrame
+    keyed: pl.DataFrame
+    graph: pl.DataFrame
     activations: pl.DataFrame
     grants: pl.DataFrame
     role_operations: pl.DataFrame
     woken: pl.DataFrame
     breadth: pl.DataFrame
+    prepared: pl.DataFrame
 
     @property
     def is_empty(self) -> bool:
@@ -109,13 +122,16 @@ class Behaviour:
     Attributes:
         judged: `principal_id, of, day, before, first_seen, last_seen, young`: the days that had enough active days
             before them, and later than a month after the begin of the log those without a history (`young`).
-        facts: `principal_id, day, kind, bits, what`: the surprising facts of those days.
+        facts: `principal_id, day, kind, bits, what`: the surprising facts of those days, the most surprising of each
+            kind.
+        steps: The same with `at`, the time from which on each stands, and with those of a kind before it.
         novel: `principal_id, day, operation, scope, risk`: operations done for the first time on those days.
         creep: `principal_id, day, bits, count, since`: the sums of `signals.find_creep` that reach its limit.
     """
 
     judged: pl.DataFrame
     facts: pl.DataFrame
+    steps: pl.DataFrame
     novel: pl.DataFrame
     creep: pl.DataFrame
 
@@ -133,10 +149,22 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     novel = _novel(first, judged)
     fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
-    every = pl.concat([novel, fresh.select(novel.columns)])
+    graph, graph_uses = find_graph_uses(inputs.graph, inputs.ways)
+    of_graph = graph.with_columns(plane=pl.lit("graph"), scope=pl.lit("/"), place=pl.lit("/"), group=pl.lit("/"))
+    every = pl.concat([novel, fresh.select(novel.columns), of_graph], how="diagonal_relaxed")
     acted = days.select("principal_id", "day", logged="before")
     holders = inputs.grants.select("principal_id", "role").unique()
+    keyed_days, keys_used = find_keys_used(inputs.ways, inputs.keyed)
     every_day = pl.concat([judged.with_columns(young=pl.lit(False)), young.select(*judged.columns, "young")])
+    # Days without a call to Azure, on which a way that was opened is used all the same.
+    beyond = pl.concat([keyed_days, graph.with_columns(last_seen="first_seen")], how="diagonal_relaxed")
+    beyond = beyond.group_by("principal_id", "day").agg(
+        pl.col("first_seen").min(), pl.col("last_seen").max(), pl.col("before").max()
+    )
+    beyond = beyond.join(every_day, on=["principal_id", "day"], how="anti").with_columns(
+        pl.col("before").cast(every_day.schema["before"])
+    )
+    every_day = pl.concat([every_day, beyond], how="diagonal").with_columns(pl.col("young").fill_null(False))
     guests = inputs.principals.filter(pl.col("user_type") == "Guest").select("principal_id")
     parts = [
         _operations(novel),
@@ -150,8 +178,11 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _wakings(days),
         _follow_ups(acts, novel),
         _machine_steps(inputs, acts, every),
-        find_given(inputs.given, every),
-        *find_activations(inputs.activations, judged),
+        *find_ways_used(inputs.ways, every, inputs.principals.filter(pl.col("listed")).select("principal_id")),
+        find_targets(inputs.ways, inputs.principals),
+        *keys_used,
+        *graph_uses,
+        *find_activations(inputs.activations, judged, every),
         *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
         *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
         find_breadth(inputs.breadth, every_day),
@@ -161,13 +192,16 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     creep = creep.join(asked, on=["principal_id", "day"], how="semi")
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
-    facts = pl.concat([part.select(pl.col(name) for name in _FACT) for part in parts]).filter(pl.col("bits") > 0)
-    return Behaviour(
-        every_day,
-        facts.sort(_FACT),
-        every,
-        creep.filter(pl.col("bits") >= LIMIT),
-    )
+    steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)
+    begun = every_day.select("principal_id", "day", begun="first_seen")
+    steps = steps.join(begun, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "begun"))
+    steps = weigh_credentials(steps.drop("begun")).sort("bits", "what", "at", descending=[True, False, False])
+    facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
+    return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
+
+
+def _time_of(part: pl.DataFrame) -> pl.Expr:
+    return pl.col("first_seen") if "first_seen" in part.columns else pl.lit(None, pl.Datetime("us"))
 
 
 def _first_uses(acts: pl.DataFrame, log_starts: pl.DataFrame) -> pl.DataFrame:
@@ -248,7 +282,10 @@ def _with_kind(rows: pl.DataFrame, kinds: pl.DataFrame) -> pl.DataFrame:
 
 
 def _acts(inputs: BehaviourInputs, kinds: pl.DataFrame) -> pl.DataFrame:
-    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's kind."""
+    """Return calls, refused ones too, one row per (principal, operation, scope, day), with the principal's kind.
+
+    What is destroyed as planned has no risk, unless something blinded the monitoring on that day.
+    """
     risks = classes_of(folded(inputs.days["operation"]).unique(), inputs.operations, inputs.monitoring)
     calls = pl.sum_horizontal("succeeded", "failed", "started", "denied")
     days = (
@@ -258,11 +295,15 @@ def _acts(inputs: BehaviourInputs, kinds: pl.DataFrame) -> pl.DataFrame:
         "principal_id", "plane", "day", "calls", "first_seen", "last_seen", "operation", "scope",
         name=folded(days["operation"]), place=place_of(days["scope"]),
     ).with_columns(group=pl.coalesce(pl.col("place").str.extract(GROUP, 1), "place"))  # fmt: skip
+    acts = _with_kind(named, kinds).join(risks, on="name", how="left")
+    blinded = acts.filter(pl.col("risk") == "evasion").select("principal_id", "day").unique()
+    planned = inputs.prepared.join(blinded, on=["principal_id", "day"], how="anti").with_columns(planned=True)
+    acts = acts.join(planned.unique(), on=["principal_id", "name", "place", "day"], how="left")
     return (
-        _with_kind(named, kinds)
-        .join(risks, on="name", how="left")
+        acts.with_columns(risk=pl.when(pl.col("planned").is_null()).then("risk"))
+        .drop("planned")
         .sort("principal_id", "first_seen", "name", "place")
-    )  # fmt: skip
+    )
 
 
 def classes_of(names: pl.Series, operations: pl.DataFrame, monitoring: pl.DataFrame) -> pl.DataFrame:
@@ -302,14 +343,12 @@ def _novel(first: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
 def _operations(novel: pl.DataFrame) -> pl.DataFrame:
     own = (log2(1 + pl.col("before")) - 1.5 * log2(1 + pl.col("earlier"))).clip(lower_bound=0)
     among = 0.5 * (log2(1 + pl.col("peers")) - log2(1 + pl.col("known")))
-    scored = novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
-    return scored.sort("bits", "name", descending=[True, False]).unique(
-        ["principal_id", "day"], keep="first", maintain_order=True
-    )
+    return novel.with_columns(bits=0.6 * own + among, kind=pl.lit("operation"), what=pl.col("operation"))
 
 
 def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
-    counted = novel.group_by("principal_id", "day").agg(count=pl.len())
+    nth = pl.int_range(1, pl.len() + 1).over("principal_id", "day")
+    counted = novel.sort("first_seen", "name").with_columns(count=nth)
     return counted.filter(pl.col("count") > 1).with_columns(
         bits=3.0 * log2(pl.col("count")), kind=pl.lit("spree"), what=pl.col("count").cast(pl.String)
     )
@@ -317,13 +356,10 @@ def _sprees(novel: pl.DataFrame) -> pl.DataFrame:
 
 def _sensitive(novel: pl.DataFrame) -> pl.DataFrame:
     """Return first uses of operations that attackers seek; each class counts once a day, less if peers use it, too."""
-    weighed = novel.with_columns(bits=pl.min_horizontal(_WEIGHT, rarity(pl.col("peers"), pl.col("known"))))
-    return (
-        weighed.filter(pl.col("bits") > 0)
-        .group_by("principal_id", "day", "risk")
-        .agg(pl.col("bits").max(), what=pl.col("operation").min())
-        .with_columns(kind="risk_" + pl.col("risk"))
-    )
+    return novel.with_columns(
+        bits=pl.min_horizontal(_WEIGHT, rarity(pl.col("peers"), pl.col("known"))), what="operation",
+        kind="risk_" + pl.col("risk"),
+    ).filter(pl.col("bits") > 0)  # fmt: skip
 
 
 def _hours(judged: pl.DataFrame) -> pl.DataFrame:
@@ -332,7 +368,7 @@ def _hours(judged: pl.DataFrame) -> pl.DataFrame:
     away = pl.max_horizontal(pl.col("early") - early, late - pl.col("late"))
     time = pl.when(late - pl.col("late") >= 2).then(pl.col("last_seen")).otherwise(pl.col("first_seen"))
     return judged.filter(away >= 2).with_columns(
-        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=time.dt.strftime("%H:%M")
+        bits=0.5 * log2(1 + pl.col("before")), kind=pl.lit("hour"), what=time.dt.strftime("%H:%M"), first_seen=time
     )
 
 
@@ -341,7 +377,7 @@ def _bursts(judged: pl.DataFrame) -> pl.DataFrame:
     ratio = pl.col("calls") / pl.col("most")
     seen = pl.col("day") > pl.col("start") + pl.duration(days=_MONTH)
     return judged.filter(seen & (pl.col("calls") >= 30) & (ratio >= 4)).with_columns(
-        bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String)
+        bits=2.0 * log2(ratio), kind=pl.lit("burst"), what=pl.col("calls").cast(pl.String), first_seen="last_seen"
     )
 
 
@@ -397,8 +433,9 @@ def _machine_steps(inputs: BehaviourInputs, acts: pl.DataFrame, novel: pl.DataFr
             & (pl.col("first_seen") - pl.col("ran") <= pl.duration(hours=2))
         )
     )
-    return (
-        after.sort("first_seen", "who")
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(bits=pl.lit(6.0), kind=pl.lit("after_code"), what=pl.col("who"))
+    return after.sort("first_seen", "who").with_columns(
+        # A release runs its scripts, too, and its identity then does new things; few are what attackers seek.
+        bits=pl.when(pl.col("risk").is_null()).then(3.0).otherwise(6.0),
+        kind=pl.lit("after_code"),
+        what=pl.col("who"),
     )

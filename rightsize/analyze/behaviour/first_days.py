@@ -52,13 +52,10 @@ def find_first_days(
             bits=_SHARE * pl.min_horizontal("bits_name", "bits_here"),
             kind=pl.lit("operation"),
             what=pl.col("operation"),
-        )
-        .sort("bits", "name", descending=[True, False])
-        .unique(["principal_id", "day"], keep="first", maintain_order=True),
-        alike.with_columns(bits=pl.min_horizontal(weights, "bits_risk", "bits_here"))
-        .group_by("principal_id", "day", "risk")
-        .agg(pl.col("bits").max(), what=pl.col("operation").min())
-        .with_columns(kind="risk_" + pl.col("risk")),
+        ),
+        alike.with_columns(
+            bits=pl.min_horizontal(weights, "bits_risk", "bits_here"), what="operation", kind="risk_" + pl.col("risk")
+        ),
         *_elsewhere(places, days),
     ]
 
@@ -94,7 +91,7 @@ def _among_first_days(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame
     `bits_here` are those of the operation among all who worked at the same place before.
     """
     found = sought.select(
-        "principal_id", "of", "day", "operation", "name", "risk", nth=_nth_day(),
+        "principal_id", "of", "day", "first_seen", "operation", "name", "risk", nth=_nth_day(),
         bits_here=rarity(pl.col("beside"), pl.col("known_here")),
     )  # fmt: skip
     found = found.join(_crowd_sizes(found, peers), on=["principal_id", "day"], how="left")
@@ -135,9 +132,10 @@ def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) ->
     counts.
     """
     counted = (
-        sought.group_by("principal_id", "of", "day").agg(pl.col("done").max(), nth=_nth_day().max())
+        sought.group_by("principal_id", "of", "day", "done")
+        .agg(pl.col("first_seen").min(), nth=_nth_day().max())
         .filter(pl.col("done") > 1)
-        .sort("principal_id", "day")
+        .sort("principal_id", "day", "done")
     )  # fmt: skip
     some = counted.select("of", "nth").unique()
     others = (
@@ -151,25 +149,27 @@ def _crowds(sought: pl.DataFrame, peers: pl.DataFrame, holders: pl.DataFrame) ->
         holders.rename({"principal_id": "who"}), on="role"
     ).select("principal_id", "who").unique()  # fmt: skip
     sums = [pl.len().alias("crowd"), (pl.col("did") >= pl.col("done")).sum().alias("alike")]
-    by_kind = near.group_by("principal_id", "day").agg(sums)
-    by_role = near.join(same, on=["principal_id", "who"], how="semi").group_by("principal_id", "day").agg(sums)
+    key = ["principal_id", "day", "done", "first_seen"]
+    by_kind = near.group_by(key).agg(sums)
+    by_role = near.join(same, on=["principal_id", "who"], how="semi").group_by(key).agg(sums)
     rows = pl.concat([by_kind, by_role.filter(pl.col("crowd") >= _LEAST_HOLDERS)]).with_columns(
         bits=log2(1 + pl.col("crowd")) - log2(1 + pl.col("alike")),
         what=pl.concat_str((pl.col("crowd") - pl.col("alike")).cast(pl.String), pl.lit(" of "),
                            pl.col("crowd").cast(pl.String)),
     )  # fmt: skip
     return (
-        rows.sort("bits", "crowd").unique(["principal_id", "day"], keep="first", maintain_order=True)
+        rows.sort("bits", "crowd").unique(key, keep="first", maintain_order=True)
         .with_columns(kind=pl.lit("first_days"))
     )  # fmt: skip
 
 
 def _shares(sought: pl.DataFrame, peers: pl.DataFrame) -> pl.DataFrame:
-    """Return days up to which more of a principal's first uses were what attackers seek than of others' first ones.
+    """Return first uses up to which more of a principal's were what attackers seek than of others' first ones.
 
-    The bits are Chernoff's bound on the binomial tail, so they never are more than those of the test.
+    Each is counted at its time, so that what a day shows only grows. The bits are Chernoff's bound on the binomial
+    tail, so they never are more than those of the test.
     """
-    counted = sought.group_by("principal_id", "of", "day").agg(pl.col("sought", "made").max())
+    counted = sought.select("principal_id", "of", "day", "first_seen", "sought", "made")
     base = (
         peers.group_by("of", "ready").agg(risky=pl.col("risk").is_not_null().sum(), every=pl.len())
         .sort("ready", "of")
@@ -214,7 +214,8 @@ def _hours(days: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
         ("early", "first_seen", pl.col("early") - 1 <= pl.col("at")),
     ):
         hours = judged.group_by("of", "day", pl.col(column).cast(pl.Int32)).agg(count=pl.len())
-        asked = days.select("principal_id", "of", "day", time=time, at=pl.col(time).dt.hour().cast(pl.Int32))
+        at = pl.col(time).dt.hour().cast(pl.Int32)
+        asked = days.select("principal_id", "of", "day", time=time, first_seen=time, at=at)
         known = (
             asked.join(hours, on=["of", "day"]).filter(near)
             .group_by("principal_id", "day").agg(known=pl.col("count").sum())
@@ -227,8 +228,6 @@ def _hours(days: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
             kind=pl.lit("first_hour"), what=pl.col("time").dt.strftime("%H:%M"),
         )
         .filter(pl.col("bits") >= 1)
-        .sort("bits", "what", descending=[True, False])
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
     )  # fmt: skip
 
 

@@ -24,13 +24,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
-from rightsize.analyze.behaviour.signals import ALONE
+from rightsize.analyze.behaviour.signals import ALONE, GIVES
 from rightsize.analyze.columns import folded, place_of
 from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
@@ -41,6 +41,7 @@ from rightsize.rules.attacks import hold_days
 THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
+_OF_SUSPECT = 5.0
 FINDINGS_SCHEMA: dict[str, pl.DataType] = {
     "principal_id": pl.String(),
     "day": pl.Date(),
@@ -74,10 +75,17 @@ _FAMILIES = {
     "first_hour": "when",
     "guest": "who",
     "wakes": "when",
+    GIVES: "when",
     "dormant": "when",
     "after_privilege": "before",
     "after_code": "before",
     "after_grant": "before",
+    "after_way": "before",
+    "after_activation": "before",
+    "after_suspect": "before",
+    "keys_used": "before",
+    "keys_elsewhere": "where",
+    "target": "whom",
     "gathered": "before",
 }
 _ONE_THING = {
@@ -86,9 +94,23 @@ _ONE_THING = {
     "activation_hour": "hour",
     "after_grant": "after_privilege",
     "wakes": "dormant",
+    GIVES: "dormant",
+    "after_way": "after_privilege",
     "first_share": "first_days",
 }
 """Kinds of facts that count as one, the strongest: two logs show the same, or two ways lead to it."""
+_WAYS = {
+    "credential": "a credential",
+    "identity": "an identity attached to a resource",
+    "permission": "a permission",
+    "delegation": "a delegation to another tenant",
+    "vault_policy": "an access policy of the vault",
+    "unlogged": "a diagnostic setting deleted",
+}
+_BESIDE = ("network", "sign_in_network", "country", "application", "hour", "first_hour", "activation_hour",
+           "activation_role", "activation_unjustified", "guest", "burst", "breadth", "after_grant", "after_way",
+           "after_code", "target", "keys_used")  # fmt: skip
+"""Facts that make the rare use of a grant that gives roles more than what its holder is there for."""
 _RISKS = {
     "risk_privilege": "gives privilege",
     "risk_evasion": "blinds the monitoring",
@@ -112,6 +134,12 @@ _SAID = {
     "burst": "with {what} calls, at least four times its busiest day",
     "after_privilege": "within two weeks of giving privilege there",
     "after_grant": "within two weeks after {name} gave it a role there",
+    "after_way": "within days after {name} opened a way in: {what}",
+    "after_activation": "soon after that activation at {what}",
+    "keys_used": "whose listed keys opened {what}, which was read with a key or SAS for the first time in a month, by "
+    "nobody that the log names",
+    "keys_elsewhere": "from a network that nobody of the tenant uses",
+    "target": "gave a role to {what}",
     "gathered": "after other first uses of what attackers seek since {what}",
     "after_code": "within two hours after {name} ran code on its machine",
     "first_hour": "at {what}, when hardly anybody of its kind works",
@@ -131,8 +159,8 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
         behaviour: The result of `read_behaviour`.
         names: Names of principals by id.
     """
-    scores = _scores(behaviour)
-    reported = _reported(scores)
+    scores = score_days(behaviour)
+    reported = would_report(scores)
     rows = [_finding(row, behaviour, scores, names) for row in reported.iter_rows(named=True)]
     frame = pl.DataFrame(rows, schema=FINDINGS_SCHEMA, orient="row")
     return frame.sort("score", "day", "principal_id", descending=[True, True, False])
@@ -140,12 +168,27 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
 
 def reported_days(behaviour: Behaviour) -> pl.DataFrame:
     """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
-    return _reported(_scores(behaviour)).select("principal_id", "day")
+    return would_report(score_days(behaviour)).select("principal_id", "day")
 
 
-def _reported(scores: pl.DataFrame) -> pl.DataFrame:
+def would_report(scores: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of `score_days` that a person should look at."""
     of_day = (pl.col("score") >= THRESHOLD) & ((pl.col("families") >= 2) | pl.col("wide").fill_null(False))
-    return scores.filter(of_day | pl.col("since").is_not_null())
+    return scores.filter((of_day & ~pl.col("rare")) | pl.col("since").is_not_null())
+
+
+def _is_rare(risky: pl.Expr) -> pl.Expr:
+    """Return whether a day shows one use of a sleeping grant that gives roles, to give one, and nothing beside it.
+
+    Rare is what owners and administrators do with such a grant. A watch reports the role that was given as a grant.
+
+    Args:
+        risky: The number of operations that attackers seek among the first uses of the day.
+    """
+    kinds = pl.col("kinds")
+    other_risks = [kind for kind in _RISKS if kind != "risk_privilege"]
+    beside = kinds.list.set_intersection([*_BESIDE, *other_risks]).list.len() > 0
+    return (kinds.list.contains(GIVES) & ~beside & (risky.fill_null(0) <= 1)).fill_null(False)
 
 
 def weight_of(score: float) -> str:
@@ -156,6 +199,21 @@ def weight_of(score: float) -> str:
 def severities() -> pl.Expr:
     """Return the severity of each finding, from the column `score`, as `weight_of` has it for one."""
     return pl.when(pl.col("score") >= HIGH).then(pl.lit("high")).otherwise(pl.lit("medium"))
+
+
+def score_days(behaviour: Behaviour) -> pl.DataFrame:
+    """Return the judged days, each with its `score`, the number of `families` of its facts, and their `kinds`.
+
+    What a principal does with access that it got on the same day from somebody whose day is a finding surprises more.
+    """
+    scores = _scores(behaviour)
+    given = behaviour.facts.filter(pl.col("kind").is_in(["after_grant", "after_way"]))
+    suspects = would_report(scores).select("day", actor="principal_id")
+    after = given.with_columns(actor=pl.col("what").str.split("\x1f").list.first()).join(suspects, on=["actor", "day"])
+    if after.is_empty():
+        return scores
+    more = after.unique(["principal_id", "day"]).with_columns(kind=pl.lit("after_suspect"), bits=pl.lit(_OF_SUSPECT))
+    return _scores(replace(behaviour, facts=pl.concat([behaviour.facts, more.select(behaviour.facts.columns)])))
 
 
 def _scores(behaviour: Behaviour) -> pl.DataFrame:
@@ -173,8 +231,11 @@ def _scores(behaviour: Behaviour) -> pl.DataFrame:
     )
     span = behaviour.judged.select("principal_id", "day", "before", "first_seen", "last_seen", "early", "late", "young")
     crept = behaviour.creep.select("principal_id", "day", "count", "since", crept=pl.col("bits").round(1))
+    risky = behaviour.novel.drop_nulls("risk").group_by("principal_id", "day").agg(risky=pl.col("name").n_unique())
     return (
         span.join(summed, on=["principal_id", "day"], how="left")
+        .join(risky, on=["principal_id", "day"], how="left")
+        .with_columns(rare=_is_rare(pl.col("risky")))
         .join(crept, on=["principal_id", "day"], how="left")
         .with_columns(
             score=pl.max_horizontal(pl.col("score").fill_null(0.0), "crept"),
@@ -222,8 +283,9 @@ def _parts(
     facts: dict[str, str], novel: pl.DataFrame, before: int, row: dict[str, Any], names: dict[str, str]
 ) -> list[str]:
     parts = []
-    if "wakes" in facts:
-        role, scope, age, silent = facts["wakes"].rsplit("\x1f", 3)  # a name may have the separator, too
+    if "wakes" in facts or GIVES in facts:
+        woken = facts.get("wakes") or facts[GIVES]
+        role, scope, age, silent = woken.rsplit("\x1f", 3)  # a name may have the separator, too
         parts.append(f"used a sleeping grant, {role} at {scope}, {age} days old and silent for {silent}")
     elif "dormant" in facts:
         parts.append(f"was active again after {facts['dormant']} days")
@@ -242,8 +304,11 @@ def _parts(
     risks = [text for kind, text in _RISKS.items() if kind in facts]
     if risks:
         parts.append(f"which {' and '.join(risks)}")
+    actor, _, way = facts.get("after_way", "").rpartition("\x1f")
+    said, whom = {**facts, "after_way": _WAYS.get(way, way)}, {**facts, "after_way": actor}
+    hours = {"early": row["early"], "late": row["late"]}
     parts += [
-        text.format(what=facts[kind], name=names.get(facts[kind], facts[kind]), early=row["early"], late=row["late"])
+        text.format(what=said[kind], name=names.get(whom[kind], whom[kind]), **hours)
         for kind, text in _SAID.items()
         if kind in facts
     ]

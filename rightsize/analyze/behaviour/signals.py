@@ -21,9 +21,11 @@ from __future__ import annotations
 import polars as pl
 
 from rightsize.analyze.columns import GROUP
+from rightsize.rules.attacks import role_assigning_rules
 
-_FOLLOWS = 14
 _CROWD = 31
+_SOON = 4
+"""Hours in which a use follows an activation."""
 _HABIT = 5
 """Activations that somebody needs before one of them is judged."""
 
@@ -80,7 +82,9 @@ def find_first_uses(
         own: Weight of the principal's own past.
         among: Weight of the peers.
     """
-    days = rows.drop_nulls("value").group_by("principal_id", "of", "value").agg(pl.col("day").min())
+    days = rows.drop_nulls("value").group_by("principal_id", "of", "value").agg(
+        pl.col("day").min(), *([pl.col("first_seen").min()] if "first_seen" in rows.columns else [])
+    )  # fmt: skip
     first = days.sort("day", "principal_id", "value").with_columns(
         seen=pl.col("day").rank("min").over("principal_id") - 1,
         known=pl.col("day").rank("min").over("of", "value") - 1,
@@ -91,46 +95,24 @@ def find_first_uses(
     if among:
         visited = pl.min_horizontal(bits, rarity(pl.col("peers"), pl.col("known")))
         bits = pl.when(pl.col("known") > 0).then(visited).otherwise(bits)
-    scored = (
+    return (
         first.filter(pl.col("seen") > 0)
         .join(judged.select("principal_id", "day"), on=["principal_id", "day"])
         .join(logged, on=["principal_id", "day"])
         .with_columns(bits=bits, kind=pl.lit(kind), what=pl.col("value"))
     )
-    return scored.sort("bits", "what", descending=[True, False]).unique(
-        ["principal_id", "day"], keep="first", maintain_order=True
-    )
 
 
-def find_given(given: pl.DataFrame, novel: pl.DataFrame) -> pl.DataFrame:
-    """Return first uses within two weeks of a role that somebody else gave in the same place.
-
-    A principal that gives roles every day does so for work: the bits fall with the number of roles that it gave before.
-
-    Args:
-        given: `actor_id, holder_id, group, time`: roles that were given to others.
-        novel: First uses, as `facts.Behaviour.novel` with `group`.
-    """
-    steps = given.filter(pl.col("actor_id") != pl.col("holder_id")).sort("time", "actor_id", "holder_id", "group")
-    steps = steps.with_columns(habit=pl.int_range(pl.len()).over("actor_id"))
-    after = novel.join(steps, left_on="principal_id", right_on="holder_id").filter(
-        (pl.col("group") == pl.col("group_right")) | pl.col("group").str.starts_with(pl.col("group_right") + "/"),
-        pl.col("first_seen") > pl.col("time"),
-        pl.col("first_seen") - pl.col("time") <= pl.duration(days=_FOLLOWS),
-    )
-    return (
-        after.sort("habit", "first_seen", "actor_id")
-        .unique(["principal_id", "day"], keep="first", maintain_order=True)
-        .with_columns(bits=4.0 - 1.5 * log2(1 + pl.col("habit")), kind=pl.lit("after_grant"), what=pl.col("actor_id"))
-    )
-
-
-def find_activations(activations: pl.DataFrame, judged: pl.DataFrame) -> list[pl.DataFrame]:
+def find_activations(activations: pl.DataFrame, judged: pl.DataFrame, novel: pl.DataFrame) -> list[pl.DataFrame]:
     """Return activations at other hours, of other roles, or without the reason that was always given.
+
+    First uses of what attackers seek, within hours of an activation at another hour or without a reason, are a fact of
+    their own.
 
     Args:
         activations: `principal_id, role, time, justified`: requests to activate, one row each.
         judged: The days that are judged: `principal_id, day`.
+        novel: First uses, as `facts.Behaviour.novel`.
     """
     hour = pl.col("time").dt.hour().cast(pl.Int32)
     rows = (
@@ -161,11 +143,13 @@ def find_activations(activations: pl.DataFrame, judged: pl.DataFrame) -> list[pl
             kind=pl.lit("activation_unjustified"), bits=0.7 * log2(1 + pl.col("n")), what=pl.col("role")
         ),
     ]  # fmt: skip
+    odd = pl.concat([facts[0].select("principal_id", "time"), facts[2].select("principal_id", "time")]).unique()
+    soon = (pl.col("first_seen") - pl.col("time")).is_between(pl.duration(), pl.duration(hours=_SOON))
+    used = novel.drop_nulls("risk").join(odd, on="principal_id").filter(soon)
     return [
-        fact.sort("bits", "time", descending=[True, False]).unique(["principal_id", "day"], keep="first",
-                                                                   maintain_order=True)
-        for fact in facts
-    ]  # fmt: skip
+        *(fact.with_columns(first_seen="time") for fact in facts),
+        used.with_columns(kind=pl.lit("after_activation"), bits=pl.lit(4.0), what=pl.col("time").dt.strftime("%H:%M")),
+    ]
 
 
 LIMIT = 12.0
@@ -258,6 +242,8 @@ _OLD = 90
 """The least days of a grant's age."""
 _ELSEWHERE = 0.7
 """Weight of the silence of one grant while its holder is active elsewhere, as people are who take up other work."""
+GIVES = "wakes_to_give"
+"""The kind of the fact that a sleeping grant which may give roles is used for that: rare is what its holders do."""
 _KNOWN = 0.5
 """Weight of the class of a call that need not be a first use."""
 
@@ -299,13 +285,16 @@ def find_wakings(
     said = pl.concat_str(pl.col("role_name").fill_null(pl.col("role")), pl.col("scope"),
                          pl.col("age").cast(pl.String), silence.cast(pl.String), separator="\x1f")  # fmt: skip
     weight = pl.when("young").then(1.0).otherwise(_ELSEWHERE)
+    # Of several grants that allow a call, the one with the narrowest scope is named.
     rows = pl.concat([allowed, unknown]).with_columns(bits=weight * log2(silence), what=said).sort(
         "first_seen", pl.col("scope").str.len_bytes(), "role", descending=[False, True, False]
-    )  # fmt: skip
-    risky = rows.group_by("principal_id", "day", "risk").agg(what=pl.col("operation").min())
+    ).unique(["principal_id", "day", "name", "called"], keep="first", maintain_order=True)  # fmt: skip
+    giving = list(role_assigning_rules())
+    givers = role_operations.filter(pl.col("name").is_in(giving))["role"].unique()
+    gives = pl.col("name").is_in(giving) & pl.col("role").is_in(givers.implode())
     return [
-        rows.unique(["principal_id", "day"], keep="first", maintain_order=True).with_columns(kind=pl.lit("wakes")),
-        risky.with_columns(bits=_KNOWN * weights, kind="risk_" + pl.col("risk")),
+        rows.with_columns(kind=pl.when(gives).then(pl.lit(GIVES)).otherwise(pl.lit("wakes"))),
+        rows.with_columns(bits=_KNOWN * weights, kind="risk_" + pl.col("risk"), what="operation"),
     ]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.behaviour.judge import weight_of
 from rightsize.analyze.inputs import schema_of
 from rightsize.guard.watch.grant_deduplication import REMOVALS, marks_of_events, named, read_consent
 from rightsize.guard.watch.state import AGENT_KINDS, CONCLUDED, LISTED, is_narrower
@@ -291,7 +290,7 @@ def behaviour_changes(found: pl.DataFrame, names: Names, newest: dt.date, *, is_
     """Return the changes that report unusual behaviour.
 
     Args:
-        found: As the table `behaviour_findings`.
+        found: As the table `behaviour_findings`, with `value`, the severity to tell, and `told_on`, `high_on`.
         names: Names.
         newest: The newest day of the logs, which is not over.
         is_update: Whether each was reported before, and is severer now.
@@ -302,14 +301,15 @@ def behaviour_changes(found: pl.DataFrame, names: Names, newest: dt.date, *, is_
 
 
 def _unusual(row: Row, names: Names, newest: dt.date, *, is_update: bool) -> dict[str, Any]:
-    severity, so_far = weight_of(row["score"]), row["day"] == newest
+    severity, so_far = row["value"], row["day"] == newest
+    told = row["high_on"] if is_update else row["told_on"]
     text = f"update, now {severity}: {row['sentence']}" if is_update else row["sentence"]
     return _change(
         "behaviour", (row["principal_id"], row["day"].isoformat(), *((severity,) if is_update else ())),
         text + ("; the day is not over" if so_far else ""), severity=severity, day=row["day"], time=row["first_time"],
         names=names, principal_id=row["principal_id"],
         detail={name: row[name] for name in ("score", "kinds", "operations", "days_before", "days_alike")}
-        | {"so_far": so_far, "update": is_update},
+        | {"so_far": so_far, "update": is_update, "told_on": told.isoformat() if told else None},
     )  # fmt: skip
 
 

@@ -11,22 +11,20 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.columns import folded
-from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window, shortfall
 from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
-from rightsize.guard.watch.changes import Names, Origin, no_changes, note_change
+from rightsize.guard.watch.changes import Origin, no_changes, note_change
 from rightsize.guard.watch.detect import (
     FAILED,
     Found,
@@ -39,7 +37,7 @@ from rightsize.guard.watch.detect import (
     report_failures,
     report_state,
 )
-from rightsize.guard.watch.state import CONCLUDED, LISTED, privileged_roles, standing_of
+from rightsize.guard.watch.state import CONCLUDED, LISTED, standing_of
 from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
@@ -62,7 +60,6 @@ from rightsize.store.watching import (
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.keep_analysis import judge_planes
 from rightsize.workflow.data.load import UNKNOWN, load_paths
-from rightsize.workflow.names import read_names
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 Stamp = tuple[int, int]
@@ -88,18 +85,22 @@ class Taken:
         new: The number of their new records.
         unread: The unreadable files.
         doubted: Notes on collections whose word does not count.
+        stamps: The loaded files with their stamps, which `conclude` notes.
+        gone: Noted files that are no longer there.
     """
 
     files: int = 0
     new: int = 0
     unread: tuple[Unread, ...] = ()
     doubted: tuple[str, ...] = ()
+    stamps: Mapping[str, Stamp] = field(default_factory=dict)
+    gone: tuple[str, ...] = ()
 
 
 def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] = lambda _: False) -> Taken:
     """Load the files and collected runs behind `paths` that are new or changed since the earlier passes.
 
-    Loaded files are noted after the load: a pass that is killed in between loads them again, which changes nothing.
+    Loaded files are noted by `conclude`: a pass that is killed in between loads them again, which changes nothing.
     `trusts` is as in `load_paths`.
 
     Raises:
@@ -116,10 +117,9 @@ def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] 
     gone = [path for path in known if path not in present and path.startswith(roots)]
     unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
     failed = {one.path for one in unloaded}
-    with open_store(db, read_only=False) as store:
-        # Unreadable files are noted later, with the change that reports them.
-        keep_files(store, {path: stamp for path, stamp in fresh.items() if path not in failed}, gone)
-    return Taken(len(fresh), new, unloaded, tuple(doubted))
+    # Unreadable files are noted later, with the change that reports them.
+    loaded = {path: stamp for path, stamp in fresh.items() if path not in failed}
+    return Taken(len(fresh), new, unloaded, tuple(doubted), loaded, tuple(gone))
 
 
 def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
@@ -198,6 +198,8 @@ class Concluded:
         standing: Number of rows in the present state.
         seconds: Seconds of processor time.
         fitting_days: The days of the window that fits the logs, where it is shorter than the window of the watch.
+        is_stale_soon: Whether this pass loaded nothing of the days that it concluded: passes then come within hours, so
+            that an analysis of the present content is stale with the next one.
     """
 
     is_first: bool
@@ -207,10 +209,11 @@ class Concluded:
     standing: int
     seconds: float
     fitting_days: int | None = None
+    is_stale_soon: bool = False
 
 
 def conclude(
-    db: Path,
+    store: Store,
     question: WatchSettings,
     taken: Taken | None = None,
     *,
@@ -220,7 +223,7 @@ def conclude(
     """Compare the store with the state of the last pass; commit the changes and the mark in one transaction.
 
     Args:
-        db: The store.
+        store: The store, open for writing.
         question: The settings.
         taken: The newly loaded files.
         now: The time, UTC without a zone: records dated later do not count for the progress of the logs, and their days
@@ -228,49 +231,50 @@ def conclude(
         failed: The sources that a collection could not read completely, and why; None where nothing was collected.
 
     Raises:
-        InputError: There is no store, it is in use, or an applied plan cannot be read.
-        InputError: A name in `automation` is not known.
+        InputError: An applied plan cannot be read, or a name in `automation` is not known.
     """
     began = time.process_time()
     applied = read_applied(question.applied, question.signers)
     unread = taken.unread if taken is not None else ()
-    with open_store(db, read_only=False, existing=True) as store:
-        limit = dt.datetime.max if now is None else now + SKEW
-        touched, until = _believed(read_touched(store), limit), watched_until(store)
-        newest, has_logs = newest_day(store, limit)
-        if until is not None and until > limit.date():
-            until = newest
-        is_first = until is None
-        found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
-        for one in unread:
-            day = until or newest
-            text = f"the file {one.path} was not loaded: {one.reason}"
-            found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
-        report_expiries(store, limit, until or newest, found)
-        failing = report_failures(store, failed, until or newest, found)
-        days = _days(until, newest, touched, has_logs=has_logs)
-        if touched.days or days or question.automation:
-            _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
-        changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
-        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
-        reported = commit_pass(
-            store,
-            Pass(
-                as_of=days[-1] if days else until or newest,
-                seen=pl.concat([found.seen, failing]),
-                kinds=(*LISTED, *CONCLUDED, FAILED),
-                reported=found.reported,
-                changes=changes,
-                touched=touched,
-                unread={one.path: one.stamp for one in unread},
-            ),
-            question.sinks,
-        )
-        as_of = days[-1] if days else until or newest
-        fitting = _fitting_days(store, as_of, question)
+    if taken is not None and (taken.stamps or taken.gone):
+        keep_files(store, taken.stamps, taken.gone)
+    limit = dt.datetime.max if now is None else now + SKEW
+    touched, until = _believed(read_touched(store), limit), watched_until(store)
+    newest, has_logs = newest_day(store, limit)
+    if until is not None and until > limit.date():
+        until = newest
+    is_first = until is None
+    found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
+    for one in unread:
+        day = until or newest
+        text = f"the file {one.path} was not loaded: {one.reason}"
+        found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
+    report_expiries(store, limit, until or newest, found)
+    failing = report_failures(store, failed, until or newest, found)
+    days = _days(until, newest, touched, has_logs=has_logs)
+    if touched.days or days or question.automation:
+        _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
+    changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
+    changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+    as_of = days[-1] if days else until or newest
+    reported = commit_pass(
+        store,
+        Pass(
+            as_of=as_of,
+            seen=pl.concat([found.seen, failing]),
+            kinds=(*LISTED, *CONCLUDED, FAILED),
+            reported=found.reported,
+            changes=changes,
+            touched=touched,
+            unread={one.path: one.stamp for one in unread},
+        ),
+        question.sinks,
+    )
+    fitting = _fitting_days(store, as_of, question) if days or touched.tables or touched.days else None
     seconds = time.process_time() - began
-    whole = len([day for day in days if until is None or day > until])
-    return Concluded(is_first, reported, whole, as_of, len(found.seen), seconds, fitting)
+    ended = [day for day in days if until is None or day > until]
+    is_stale_soon = not is_first and {day - dt.timedelta(days=1) for day in ended}.isdisjoint(touched.days)
+    return Concluded(is_first, reported, len(ended), as_of, len(found.seen), seconds, fitting, is_stale_soon)
 
 
 def _fitting_days(store: Store, as_of: dt.date, question: WatchSettings) -> int | None:
@@ -309,8 +313,7 @@ def _conclude_all(
     *,
     is_first: bool,
 ) -> None:
-    strong = set(privileged_roles(store.table("role_operations"))) if touched.days else set()
-    context = ReportContext(store, Origin(_automation(store, question.automation)), _names(store), strong, is_first)
+    context = ReportContext(store, Origin(_automation(store, question.automation)), is_first)
     last = days[-1] if days else newest
     report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
@@ -351,19 +354,6 @@ def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
 
     return read
-
-
-def _names(store: Store) -> Names:
-    principals, places = read_names(store)
-    roles = store.frame("""
-        SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
-        UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
-        UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
-    named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
-    tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
-    agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
-    inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
-    return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
 
 
 def _automation(store: Store, given: Sequence[str]) -> frozenset[str]:

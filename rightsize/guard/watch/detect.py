@@ -5,13 +5,16 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour.judge import severities
 from rightsize.analyze.columns import folded
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.guard.watch.changes import (
     Names,
@@ -25,7 +28,7 @@ from rightsize.guard.watch.changes import (
     standing_changes,
 )
 from rightsize.guard.watch.grant_deduplication import marks_of_events, marks_of_listed, read_named, said_before
-from rightsize.guard.watch.state import LISTED, STANDING
+from rightsize.guard.watch.state import LISTED, STANDING, privileged_roles
 from rightsize.model.file_reading import folder_in, stands_in
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.fingerprint import hash_of_blocks
@@ -38,6 +41,7 @@ from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
+from rightsize.workflow.names import read_names
 from rightsize.workflow.plan.rollout import PLAN
 from rightsize.workflow.plan_folder import open_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -70,15 +74,36 @@ class Found:
         return pl.concat([read_seen(store, (kind,)), self.reported.filter(pl.col("kind") == kind)])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReportContext:
-    """The inputs of reports: `strong` has the roles that can assign roles, folded; the first pass reports nothing."""
+    """The inputs of reports; the first pass reports nothing. What only reports need is read when there are some."""
 
     store: Store
     origin: Origin
-    names: Names
-    strong: Collection[str]
     is_first: bool
+
+    @cached_property
+    def strong(self) -> Collection[str]:
+        """The folded ids of the roles that can assign roles."""
+        return set(privileged_roles(self.store.table("role_operations")))
+
+    @cached_property
+    def names(self) -> Names:
+        """Display names."""
+        return _names(self.store)
+
+
+def _names(store: Store) -> Names:
+    principals, places = read_names(store)
+    roles = store.frame("""
+        SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
+        UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
+        UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
+    named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
+    tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+    agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
+    inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
+    return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
 
 
 def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str, found: Found) -> None:
@@ -174,7 +199,8 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
     """Add the changes about unusual behaviour, once for each principal and day, and once more if it became severer.
 
     The newest day is judged by what has come until now. What a day shows only grows with its calls, so its end confirms
-    what was reported, or makes it severer.
+    what was reported, or makes it severer. The hours of a day are judged one by one: a pass over a whole day reports
+    what passes after each hour report.
 
     Args:
         context: The inputs of reports.
@@ -188,13 +214,16 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
     rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     known = found.known(context.store, "behaviour")
-    fresh = rows.join(known, on=_KEY, how="anti")
-    told = known.filter(pl.col("value") == "medium").select(*_KEY)
+    at_first = pl.when(pl.col("high_on") > pl.col("told_on")).then(pl.lit("medium")).otherwise("value")
+    fresh = rows.join(known, on=_KEY, how="anti").with_columns(value=at_first)
+    told = pl.concat([known.select(*_KEY, "value"), fresh.select(*_KEY, "value")])
+    told = told.filter(pl.col("value") == "medium").select(*_KEY)
     severer = rows.filter(pl.col("value") == "high").join(told, on=_KEY, how="semi")
     severer = severer.with_columns(name=pl.col("name") + "|high").join(known, on=_KEY, how="anti")
     if not context.is_first:
-        found.changes.append(behaviour_changes(fresh, context.names, newest))
-        found.changes.append(behaviour_changes(severer, context.names, newest, is_update=True))
+        for some, is_update in ((fresh, False), (severer, True)):
+            if some.height:
+                found.changes.append(behaviour_changes(some, context.names, newest, is_update=is_update))
     else:
         # What stood before the first pass is known, however it goes on.
         fresh = fresh.with_columns(value=pl.lit(""))

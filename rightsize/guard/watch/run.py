@@ -272,7 +272,8 @@ def run_pass(
 ) -> WatchResult:
     """Load what is new, compare with the last pass, and deliver the changes.
 
-    A pass that concludes a whole day then stores an analysis of the present content, from which readers answer.
+    A pass that loaded and concluded a whole day then stores an analysis of the present content, from which readers
+    answer.
 
     Args:
         db: The store.
@@ -293,21 +294,28 @@ def run_pass(
     taken = take_new(db, paths, trusts=trusts) if paths else None
     failed = collect() if collect is not None else None
     now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
-    concluded = conclude(db, replace(question, sinks=outlets.sinks), taken, now=now, failed=failed)
-    if contain is not None:
-        contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
+    asked = replace(question, sinks=outlets.sinks)
+    with open_store(db, read_only=False, existing=True) as store:
+        concluded = conclude(store, asked, taken, now=now, failed=failed)
+        if contain is None:
+            return _deliver(store, outlets, clock, taken, concluded)
+    contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:
-        reported = pending_changes(store, STDOUT)
-        if reported:
-            outlets.show(reported)
-            acknowledge(store, STDOUT, [one["seq"] for one in reported])
-        delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
-        delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
-        waiting = undelivered(store)
-        # After each concluded day, since an analysis of everything takes longer than a pass.
-        if concluded.days:
-            with suppress(EvidenceError):
-                renew_analysis(store)
+        return _deliver(store, outlets, clock, taken, concluded)
+
+
+def _deliver(store: Store, outlets: Outlets, clock: Clock, taken: Taken | None, concluded: Concluded) -> WatchResult:
+    reported = pending_changes(store, STDOUT)
+    if reported:
+        outlets.show(reported)
+        acknowledge(store, STDOUT, [one["seq"] for one in reported])
+    delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
+    delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
+    waiting = undelivered(store)
+    # After each concluded day, since an analysis of everything takes longer than a pass.
+    if concluded.days and not concluded.is_stale_soon:
+        with suppress(EvidenceError):
+            renew_analysis(store)
     return WatchResult(taken, concluded, reported, tuple(delivered), waiting)
 
 

@@ -131,12 +131,14 @@ class PlanSettings:
         limits: Azure's limits.
         left_alone: The assignments that are not narrowed.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
+        never_spare: The operations that no existing role may grant beyond a need.
     """
 
     options: PlanOptions
     limits: AzureLimits
     left_alone: LeftAlone
     privilege: Privilege
+    never_spare: int = 0
 
 
 def with_needed_calls(analysis: Analysis, options: PlanOptions) -> Analysis:

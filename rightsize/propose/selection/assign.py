@@ -91,7 +91,7 @@ def _cover_with_existing(need: Need, subject: Subject, terms: Terms) -> tuple[tu
 
     They stay inside the role of today, which is none of them.
     """
-    candidates = CandidateIndex(terms.book, Atoms.of([need], terms.book), terms.tree)
+    candidates = CandidateIndex(terms.book, Atoms.of([need], terms.book), terms.tree, terms.never_spare)
     atoms, ceiling = candidates.atoms, subject.role_definition_id
     left, granted = atoms.of_need(need), terms.book.mask(need)
     fitting = candidates.fitting((ceiling,), candidates.assignable_at(subject.place), left, granted)

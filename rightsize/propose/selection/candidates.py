@@ -125,11 +125,13 @@ class CandidateIndex:
     Attributes:
         atoms: The numbering of operations and patterns.
         tree: Management groups and subscriptions.
+        never_spare: The operations that no existing role may grant beyond the need.
     """
 
     book: RoleBook
     atoms: Atoms
     tree: ScopeTree
+    never_spare: int = 0
     _builtin: list[_Sized] = field(default_factory=list)
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
@@ -199,7 +201,7 @@ class CandidateIndex:
             if not atoms & wanted:
                 continue
             spare = role.granted & ~needed
-            if not (is_exact and spare):
+            if not (is_exact and spare) and not spare & self.never_spare:
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:

@@ -62,7 +62,7 @@ def choose(units: Sequence[GrantUnit], terms: Terms, above: Mapping[GrantUnit, S
         above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
     book = terms.book
-    candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree)
+    candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree, terms.never_spare)
     fallbacks = Fallbacks(candidates, terms, price_stays(units, terms))
     choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
     hopeless: dict[GrantUnit, str] = {}

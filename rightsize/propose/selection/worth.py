@@ -64,6 +64,7 @@ class Terms:
         ended: The assignments that end by themselves, so that no need rests on them.
         resources: Column `scope` of the listed resources.
         barred: The contents that no new role may have, each with the reason.
+        never_spare: The operations that no existing role may grant beyond a need.
     """
 
     subjects: Mapping[Key, Subject]
@@ -79,6 +80,7 @@ class Terms:
     ended: Set[Key]
     resources: pl.DataFrame
     barred: Mapping[RoleContent, str]
+    never_spare: int = 0
     _decided: dict[str, int] = field(default_factory=dict)
 
     @property

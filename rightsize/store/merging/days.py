@@ -25,7 +25,7 @@ from rightsize.store.marks import sealed_before
 from rightsize.store.merging.reduced import IN_WINDOW, REDUCED_CALLS, with_reduced
 from rightsize.store.merging.staging import DOWNLOADED
 from rightsize.store.queries import query_text
-from rightsize.store.sql import RESOURCE, folded, outcome
+from rightsize.store.sql import RESOURCE, folded, network_of, outcome
 
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9
@@ -334,14 +334,11 @@ _CREDENTIALS = """
         max(time) FILTER (WHERE succeeded) AS last_seen
     FROM base.sign_in_rows WHERE {days} AND kind IN ('service_principal', 'managed_identity') GROUP BY ALL"""
 
-# An office or a cloud region changes addresses within a network of this size. Failed sign-ins may come from anyone, and
+# Failed sign-ins may come from anyone, and
 # the directory audit log often has the address of the service that acted for a principal.
 _PLACES = f"""
-    SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, CASE
-            WHEN ip LIKE '%.%' THEN nullif(regexp_extract(ip, '^([0-9]+[.][0-9]+[.][0-9]+)[.]', 1), '') || '.0/24'
-            WHEN ip LIKE '%:%' THEN
-                nullif(regexp_extract(ip, '^([0-9a-fA-F]*:[0-9a-fA-F]*:[0-9a-fA-F]*)', 1), '') || '::/48'
-        END AS network, country, network_number, sum(calls)::BIGINT AS calls
+    SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, {network_of("ip")}
+            AS network, country, network_number, sum(calls)::BIGINT AS calls
     FROM (
         SELECT time::DATE AS day, false AS is_sign_in, substr(principal_id, 2) AS principal_id,
             substr(CASE WHEN principal_id IS NULL THEN coalesce(principal_name, app_id) END, 2) AS principal_name,

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
 
 import polars as pl
 
+from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
+from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import (
     FINDINGS_SCHEMA,
     HELD,
@@ -26,18 +28,24 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
+from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways, who_acts
 from rightsize.analyze.behaviour.signals import SILENT
 from rightsize.analyze.columns import folded
+from rightsize.analyze.graph_tables import GraphTables
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.model.progress import step
-from rightsize.rules.attacks import breadth_classes, escalation_rules
+from rightsize.rules.attacks import breadth_classes, escalation_rules, hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import (
     BREADTH,
     FIRST_ROWS,
+    GRAPH_FIRST,
+    KEYED,
+    OPENED,
     PLACES,
+    PREPARED,
     USAGE_BY_DAY,
     WOKEN,
     active_days,
@@ -54,25 +62,14 @@ from rightsize.workflow.text_files import read_bytes
 _HISTORY_DAYS = 180
 # Days of history in which earlier grants, the habit of giving them, and runs are looked for.
 _STEPS_DAYS = 43
-# A role is given to a principal by name or through a group; the body of the call or the listing says to whom.
-_GIVEN = """
-    WITH writes AS (
-        SELECT q.principal_id AS actor_id, coalesce(q.assigned_principal_id, a.principal_id) AS holder_id,
-            regexp_replace(lower(q.scope), '/providers/microsoft[.]authorization/.*$', '') AS "group", q.time
-        FROM role_assignment_requests AS q LEFT JOIN base.role_assignments AS a
-            ON a.role_assignment_id = lower(string_split(q.scope, '/')[-1]) AND a.state = 'active'
-        WHERE q.outcome = 'succeeded' AND lower(q.operation) LIKE '%/write' AND q.principal_id IS NOT NULL
-            AND q.time::DATE BETWEEN $first AND $last
-    )
-    SELECT DISTINCT actor_id, coalesce(c.member_id, holder_id) AS holder_id, "group", time
-    FROM writes LEFT JOIN group_closure AS c ON c.group_id = holder_id WHERE holder_id IS NOT NULL"""
-# A request of PIM and the record of the audit log about it are one activation.
+# A request of PIM and the record of the audit log about it are one activation, of a role or of a group's membership.
 _ACTIVATIONS = """
     SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
-        SELECT principal_id, lower(role_definition_id) AS role, requested_on AS time, justified FROM schedule_requests
-        WHERE request_type = 'selfactivate'
+        SELECT principal_id, lower(CASE WHEN plane = 'group' THEN string_split(scope, '/')[-1] ELSE role_definition_id
+            END) AS role, requested_on AS time, justified FROM schedule_requests WHERE request_type = 'selfactivate'
         UNION ALL
-        SELECT principal_id, lower(role_definition_id), time, justified FROM pim_records WHERE step = 'requested'
+        SELECT principal_id, lower(coalesce(group_id, role_definition_id)), time, justified FROM pim_records
+        WHERE step = 'requested'
     ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
     GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
 # A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
@@ -128,12 +125,16 @@ def behaviour_inputs(
     counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
     wide = {"risks": counted["risk"].to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST,
             "fresh": signals.FRESH}  # fmt: skip
+    ways = _ways(store, principals, names, span)
+    acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
         places=store.frame(first_places(PLACES), span),
         logged=_of_days(store, logged_days(PLACES), span, only),
-        given=store.frame(_GIVEN, span),
+        ways=ways,
+        graph=_of_days(store, GRAPH_FIRST, {**span, "acting": acting}, only),
+        keyed=_of_days(store, KEYED, {**span, "silent": SILENT}, only),
         activations=store.frame(_ACTIVATIONS, span),
         principals=principals,
         operations=operations,
@@ -146,6 +147,7 @@ def behaviour_inputs(
         role_operations=store.frame(_ROLE_OPERATIONS),
         woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
         breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
+        prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
     )
 
 
@@ -153,6 +155,30 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
     if only is None:
         return store.frame(text, span)
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
+
+
+def _ways(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the ways that calls opened to somebody, with who can act through each."""
+    calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
+    asked = who_acts(calls["name"].unique())
+    pair = {"principal_id": pl.String}
+    acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
+    if "identity" in asked:
+        attached = store.table("resource_identities").drop_nulls("principal_id")
+        at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
+        found = pl.concat(at).filter(pl.col("scope") != "").unique()
+        acting = replace(acting, identities=found)
+    if asked & {"application", "agents"}:
+        named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
+        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+        known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
+        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+        acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
+    if "agents" in asked and store.has_rows("agent_blueprints"):
+        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+        agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
+        acting = replace(acting, agents=agents.unique())
+    return read_ways(calls, acting)
 
 
 def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
@@ -185,19 +211,23 @@ def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
     """Return the unusual days among some days, judged by a history of `_HISTORY_DAYS` and a month before them.
 
     The history begins at the start of a month, so that the verdict on a day is independent of the other days asked for.
+    Each has the hours `told_on` and `high_on` of `judge_hours`.
     """
     by_start: dict[dt.date, list[dt.date]] = {}
     for day in sorted(days):
         by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
-    parts = [pl.DataFrame(schema=FINDINGS_SCHEMA)]
+    times = dict.fromkeys(("told_on", "high_on"), pl.Datetime("us"))
+    parts = [pl.DataFrame(schema={**FINDINGS_SCHEMA, **times})]
     roles = _role_names(store)
     for first, some in by_start.items():
         span = {"first": first, "last": some[-1]}
         # The frequency of such days is computed over all days before; few days are worth that cost.
         if reported_days(read_behaviour(behaviour_inputs(store, span, some))).height:
-            found = _found(behaviour_inputs(store, span), roles)
-            parts.append(found.filter(pl.col("day").is_in(some)))
-    return pl.concat(parts)
+            inputs = behaviour_inputs(store, span)
+            behaviour = read_behaviour(inputs)
+            found = judge_behaviour(behaviour, _names_of(inputs, roles)).filter(pl.col("day").is_in(some))
+            parts.append(judge_hours(behaviour, found))
+    return pl.concat(parts, how="diagonal")
 
 
 def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -212,10 +242,23 @@ def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.Data
     if newest is None or not store.has_rows("usage_days"):
         return pl.DataFrame(schema=HELD)
     behaviour = find_behaviour(store) if behaviour is None else behaviour
+    behaviour = pl.concat([behaviour, _held_openings(store, behaviour, newest)], how="diagonal")
     usage = store.table("usage_days") if usage is None else usage
     # A request to Graph has no scope of its own.
     usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
     return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
+
+
+def _held_openings(store: Store, behaviour: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
+    """Return the openings of ways that findings are about, as rows of findings for `find_held` alone."""
+    recent = behaviour.filter(pl.col("day") >= newest - dt.timedelta(days=hold_days("behaviour")))
+    if not recent["kinds"].explode().is_in(["after_way", "after_grant"]).any():
+        return pl.DataFrame()
+    principals = store.table("principals")
+    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    first = recent["day"].dt.offset_by(f"-{_STEPS_DAYS}d").min()
+    ways = _ways(store, principals, names, {"first": first, "last": newest})
+    return held_openings(ways, recent, principals.filter(pl.col("listed")).select("principal_id"))
 
 
 def with_holds(
@@ -247,8 +290,12 @@ def _role_names(store: Store) -> dict[str, str]:
 def _found(inputs: BehaviourInputs, roles: Mapping[str, str]) -> pl.DataFrame:
     if inputs.is_empty:
         return pl.DataFrame(schema=FINDINGS_SCHEMA)
+    return judge_behaviour(read_behaviour(inputs), _names_of(inputs, roles))
+
+
+def _names_of(inputs: BehaviourInputs, roles: Mapping[str, str]) -> dict[str, str]:
     named = inputs.principals.select("principal_id", pl.coalesce("user_principal_name", "display_name", "principal_id"))
-    return judge_behaviour(read_behaviour(inputs), {**roles, **dict(named.iter_rows())})
+    return {**roles, **dict(named.iter_rows())}
 
 
 def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:

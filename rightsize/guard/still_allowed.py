@@ -1,0 +1,158 @@
+"""Say which operations no containment may leave by chance, and why a suspect call is still allowed after one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.tenant import Tenant
+from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.model.nouns import PermissionBlock
+from rightsize.model.plan import Plan
+from rightsize.propose.core.operation_sets import OperationIndex
+from rightsize.propose.drafts.reading import TodaysAccess
+from rightsize.propose.needs.assignments import Key
+from rightsize.propose.needs.grant_requests import is_at_or_below
+from rightsize.rbac.text import Folded, fold
+from rightsize.rules.operations import sensitive_reads
+
+_DANGEROUS = ("code_execution", "secret", "privilege", "exfiltration", "evasion")
+
+
+def read_never_spare(analysis: Analysis, index: OperationIndex, inputs: Inputs, principals: Collection[str]) -> int:
+    """Return the operations that no existing role may bring along: of dangerous classes, and what suspect calls used.
+
+    A role that fits a need with little more is good in a plan. A containment that leaves it to a suspect leaves the
+    little more to an attacker, who looks for exactly that.
+    """
+    theirs = folded(pl.col("principal_id")).is_in(list(principals)) & (pl.col("suspect") > 0)
+    used = inputs.usage_days.filter(theirs).select("plane", name=folded(pl.col("operation")))
+    risky = analysis.tenant.operations.filter(pl.col("risk").is_in(_DANGEROUS)).select("plane", "name")
+    secret = index.granted_by([PermissionBlock(actions=sensitive_reads(), data_actions=_SECRET_NAMES)])
+    return secret | index.mask(pl.concat([used, risky]).drop_nulls().unique().iter_rows())
+
+
+_SECRET_NAMES = ("Microsoft.KeyVault/vaults/secrets/readMetadata/action",)
+"""What shows the names of secrets, and so where to look for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StillAllowed:
+    """A suspect operation that some access still allows.
+
+    Attributes:
+        operation: The operation.
+        scope: Where the suspect call used it.
+        role: The id of the role that allows it, of today or of the plan.
+        at: The scope of its assignment.
+        holder: Who holds the assignment: the principal, or a group.
+        why: `needed` if it was used there outside the suspect time, too; `brought_along` if the plan keeps it with
+            something that was; `stays` if the assignment should change and cannot; `group` if a group holds it;
+            `beyond` if the containment does not change the assignment.
+        times: How often it was used there outside the suspect time.
+        last: When it was last, as a text; empty for never.
+    """
+
+    operation: str
+    scope: str
+    role: Folded
+    at: str
+    holder: Folded
+    why: str
+    times: int
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Grant:
+    """An assignment after the plan: `granted` are its operations, `is_new` whether the plan makes it."""
+
+    holder: Folded
+    role: Folded
+    scope: str
+    place: Folded
+    granted: int
+    is_new: bool
+    stays: bool
+
+
+def find_still_allowed(
+    inputs: Inputs, today: TodaysAccess, tenant: Tenant, principals: Collection[str], plan: Plan, left: Collection[Key]
+) -> tuple[StillAllowed, ...]:
+    """Return the suspect operations of principals that some active access allows after a plan, each with the reason.
+
+    Args:
+        inputs: The tables.
+        today: The assignments and roles of today.
+        tenant: Who reaches the assignments of whom, and the tree of scopes.
+        principals: The folded ids of the contained principals.
+        plan: The plan that contains them.
+        left: Assignments that should change and stay.
+    """
+    index = today.book.index
+    theirs = folded(pl.col("principal_id")).is_in(list(principals))
+    use = inputs.usage_days.filter(theirs).with_columns(
+        name=folded(pl.col("operation")), place=place_of(pl.col("scope")),
+        clean=pl.sum_horizontal("succeeded", "failed", "started") - pl.col("suspect"),
+    )  # fmt: skip
+    suspect = use.filter(pl.col("suspect") > 0).group_by("plane", "name", "place").agg(
+        pl.col("operation").first(), pl.col("scope").first()
+    )  # fmt: skip
+    clean = use.filter(pl.col("clean") > 0)
+    grants = list(_grants_after(today, tenant, principals, plan, left))
+    found = []
+    for row in suspect.sort("name", "place").iter_rows(named=True):
+        bit = index.bit(row["plane"], row["name"])
+        if bit is None:
+            continue
+        for one in grants:
+            if one.granted >> bit & 1 and is_at_or_below(row["place"], one.place, tenant.tree):
+                other = clean.filter((pl.col("name") == row["name"]) & _below(one.place))
+                times, last = int(other["clean"].sum()), other["last_seen"].max()
+                said = f"{last:%Y-%m-%d}" if times else ""
+                why = _why(one, principals, times)
+                found.append(
+                    StillAllowed(row["operation"], row["scope"], one.role, one.scope, one.holder, why, times, said)
+                )
+                break
+    return tuple(found)
+
+
+def _below(place: Folded) -> pl.Expr:
+    return (pl.col("place") == place) | pl.col("place").str.starts_with(place.rstrip("/") + "/")
+
+
+def _why(grant: _Grant, principals: Collection[str], times: int) -> str:
+    if grant.holder not in principals:
+        return "group"
+    if grant.stays:
+        return "stays"
+    if times:
+        return "needed"
+    return "brought_along" if grant.is_new else "beyond"
+
+
+def _grants_after(
+    today: TodaysAccess, tenant: Tenant, principals: Collection[str], plan: Plan, left: Collection[Key]
+) -> Iterator[_Grant]:
+    """Yield the active assignments that reach the principals after a plan, those that it makes first."""
+    index, roles = today.book.index, today.book.roles
+    made = {fold(one.definition.role_definition_id): index.granted_by(one.definition.permissions) for one in plan.roles}
+    changed = {one.assignment for one in plan.proposals}
+    for proposal in plan.proposals:
+        for given in proposal.assignments:
+            role = fold(given.role)
+            granted = made[role] if role in made else roles[role].granted if role in roles else 0
+            if given.state == "active" and fold(given.principal_id) in principals:
+                yield _Grant(fold(given.principal_id), role, given.scope, fold(given.scope.rstrip("/") or "/"), granted,
+                             is_new=True, stays=False)  # fmt: skip
+    holders = {*principals, *tenant.membership.filter(pl.col("principal_id").is_in(list(principals)))["holder"]}
+    for one in today.subjects:
+        known = roles.get(one.role_definition_id)
+        if one.principal_id in holders and one.state == "active" and one.key not in changed and known is not None:
+            yield _Grant(one.principal_id, one.role_definition_id, one.scope, one.place, known.granted, is_new=False,
+                         stays=one.key in left)  # fmt: skip
