@@ -7,7 +7,7 @@ that of the new one once the old one is deleted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rightsize.iac.expressions import Node
@@ -81,22 +81,22 @@ def _whole(node: Node, code: bytes) -> tuple[int, int]:
     return node.start, node.end
 
 
-def copy_before(path: str, code: bytes, element: Element, text: str, *, comma: bool) -> Edit:
-    """Return the edit that writes an entry before another one, on a line of its own where that one has one.
+def write_beside(path: str, code: bytes, element: Element, texts: Sequence[str], *, comma: bool) -> tuple[Edit, Edit]:
+    """Return the edit that writes entries before another one, and the one that writes them in its place.
 
     Args:
         path: The file.
         code: Its content.
-        element: The entry.
-        text: The new entry.
+        element: The other entry; the new ones stand on lines of their own where it does.
+        texts: The new entries.
         comma: Whether a comma separates entries on lines of their own.
     """
     line = code.rfind(b"\n", 0, element.start) + 1
     indent = code[line : element.start]
-    if indent.strip() or not line:
-        return Edit(path, element.start, element.start, f"{text}, ")
-    end = "," if comma else ""
-    return Edit(path, element.start, element.start, f"{text}{end}\n{indent.decode()}")
+    is_inline = bool(indent.strip()) or not line
+    between = ", " if is_inline else f"{',' if comma else ''}\n{indent.decode()}"
+    add = Edit(path, element.start, element.start, "".join(f"{text}{between}" for text in texts))
+    return add, Edit(path, element.start, element.end, between.join(texts))
 
 
 def has_comma(code: bytes, element: Element) -> bool:
@@ -108,19 +108,12 @@ _BEFORE = re.compile(rb"(?:,[ \t]*)?\Z")
 _AFTER = re.compile(rb"[ \t]*,?[ \t]*(?:(?:#|//)[^\n]*)?\r?(?:\n|\Z)")
 
 
-def delete_element(path: str, code: bytes, element: Element, *, with_comment: bool = False) -> Edit:
-    """Return the edit that deletes an entry with its comma; its whole lines where nothing else stands on them.
-
-    Args:
-        path: The file.
-        code: Its content.
-        element: The entry.
-        with_comment: Whether the comment in the lines above goes, too.
-    """
+def delete_element(path: str, code: bytes, element: Element) -> Edit:
+    """Return the edit that deletes an entry with its comma; its lines and the comment above where it stands alone."""
     line = code.rfind(b"\n", 0, element.start) + 1
     after = _AFTER.match(code, element.end)
     if not code[line : element.start].strip() and after:
-        return Edit(path, comment_above(code, line) if with_comment else line, after.end(), "")
+        return Edit(path, comment_above(code, line), after.end(), "")
     if comma := re.compile(rb"[ \t]*,[ \t]*").match(code, element.end):
         return Edit(path, element.start, comma.end(), "")
     before = _BEFORE.search(code[:element.start].rstrip(b" \t"))

@@ -12,6 +12,8 @@ from rightsize.iac.terraform import variables_of
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import GUID_FORM, fold
 
+_ROLES_PATH = "/providers/microsoft.authorization/roledefinitions/"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
@@ -75,12 +77,14 @@ class Roles:
 
     names: Mapping[str, str]
 
-    def role_of(self, value: object) -> str | None:
-        """Return the GUID of a role that code names by its id, its path or its display name."""
+    def role_of(self, value: object, *, by_name: bool = True, by_id: bool = True) -> str | None:
+        """Return the GUID of a role that code names by its id in Resource Manager or by its display name."""
         if not isinstance(value, str) or not value:
             return None
-        last = fold(value.split("|")[0].rstrip("/").rsplit("/", 1)[-1])
-        return last if GUID_FORM.fullmatch(last) else self.names.get(fold(value))
+        if "/" in value and _ROLES_PATH in fold(value):
+            last = fold(value.split("|")[0].rsplit("/", 1)[-1])
+            return last if by_id and GUID_FORM.fullmatch(last) else None
+        return self.names.get(fold(value)) if by_name else None
 
 
 @dataclass(frozen=True, slots=True, order=True)

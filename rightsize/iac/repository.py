@@ -86,7 +86,9 @@ def read_repository(code: Code, states: Mapping[str, tuple[object, str | None]],
     for root in folders:
         if root in called and root not in covered:
             continue
-        lacks = [f"`{path}`" for path in _variable_files(code, root) if root in covered and path not in used and len(used) > 0]
+        files = _variable_files(code, root)
+        states_of = len([one for one in found.bound if one.environment.folder == root])
+        lacks = [f"`{path}`" for path in files if path not in used] if states_of < len(files) else []
         lacks += [] if root in covered else [f"`{root or '.'}`"]
         for folder in _reached(root, calls):
             found.uncovered.setdefault(folder, []).extend(lacks)
@@ -163,17 +165,9 @@ def _bind(code: Code, folder: str, held: Sequence[Held], name: str, roles: Roles
             continue
         if _fits(environment, made, roles, reader.opaque):
             fitting.append(Bound(environment, made, memory, set()))
-    # Files of variables that change nothing about assignments fit as well as none does.
-    if len(fitting) > 1 and not fitting[0].environment.variables and all(_same(fitting[0], one) for one in fitting):
-        fitting = fitting[:1]
-    if len(fitting) == 1:
-        yield fitting[0]
-
-
-def _same(one: Bound, other: Bound) -> bool:
-    return {key: value.grant for key, value in one.instances.items()} == {
-        key: value.grant for key, value in other.instances.items()
-    }
+    # Without files less is decided, so that more fits; the one file that fits says more.
+    with_files = [one for one in fitting if one.environment.variables]
+    yield from with_files if len(with_files) == 1 else [one for one in fitting if not one.environment.variables]
 
 
 def _fits(environment: Environment, made: Mapping[str, Instance], roles: Roles, opaque: set[str]) -> bool:

@@ -30,6 +30,7 @@ ENTRIES = "role_assignments"
 """The argument of every Azure Verified Module that takes assignments by a key: a published interface."""
 _ENTRY_ROLE = "role_definition_id_or_name"
 _ROLE = ("role_definition_id", "role_definition_name", _ENTRY_ROLE)
+_NAMES_ROLE = _ROLE[1:]
 Key = str | int | None
 
 
@@ -303,7 +304,7 @@ class Reader:
         held = {key: one for key, one in self._entries_of_state(below)}
         scopes = {str(one.values.get("scope")) for one in held.values()}
         for key, entry in pairs_of(value) or () if isinstance(value, Mapping) else ():
-            if isinstance(entry, Mapping) and _ENTRY_ROLE in entry and (not self.is_today or str(key) in held):
+            if isinstance(entry, Mapping) and (not self.is_today or str(key) in held):
                 at = held[str(key)].address if str(key) in held else address_of(below, ASSIGNMENT, "this", str(key))
                 values = {**entry, "scope": next(iter(scopes)) if len(scopes) == 1 else Unknown("scope", "${scope}")}
                 yield self._instance(at, path, call, key if isinstance(key, str) else None, values, "active", below)
@@ -319,13 +320,14 @@ class Reader:
         held = self.environment.state.get(address)
         loop = block.attributes.get("for_each") or block.attributes.get("count")
         changed = self.touched.get((path, block.labels[-1]))
-        role = next((values[one] for one in _ROLE if values.get(one) is not None), None)
+        named = next((one for one in _ROLE if values.get(one) is not None), _ROLE[0])
+        role = values.get(named)
         known = None if held is None else held.values
         read = partial(self._text, module=module, key=key, loop="" if loop is None else loop.text, changed=changed)
         found = (
             read(values.get("scope"), known and known.get("scope")),
             read(values.get("principal_id"), known and known.get("principal_id")),
-            self.roles.role_of(read(role, known and known.get("role_definition_id"))),
+            self._role(read(role, known and known.get("role_definition_id")), named, role),
             read(values.get("condition", ""), known and known.get("condition")),
         )
         grant = None
@@ -333,6 +335,11 @@ class Reader:
             scope = fold(found[0].rstrip("/") or "/")
             grant = Grant(scope, found[2], fold(found[1]), found[3] or "", state, _end_of(block) if state == "eligible" else "")
         return Instance(address, path, block, key, role, values, grant)
+
+    def _role(self, text: str | None, named: str, value: object) -> str | None:
+        """Return the role that an attribute names; what a state says is an id, whatever the attribute."""
+        is_told = isinstance(value, Unknown)
+        return self.roles.role_of(text, by_name=named in _NAMES_ROLE and not is_told, by_id=named != _ROLE[1] or is_told)
 
     def _text(
         self, value: object, held: object, *, module: str, key: Key, loop: str, changed: Collection[str] | None

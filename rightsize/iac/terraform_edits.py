@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 from rightsize.iac.code_edits import (
     Element,
-    copy_before,
     delete_block,
     delete_element,
     enclosing,
     has_comma,
+    write_beside,
 )
 from rightsize.iac.expressions import Written
 from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Wanted
@@ -80,12 +80,13 @@ class Writer:
         for element in enclosing(self.code.parsed(role.file), role.start, code):
             for forms in self._role_forms(role, change, site):
                 texts = [self._copied(element, code, site, one, form) for one, form in forms.items()]
-                if all(text is not None for text in texts):
+                if not texts:
+                    yield Offer(changes, (), (delete_element(role.file, code, element),))
+                elif all(text is not None for text in texts):
                     comma = has_comma(code, element) or element.key is None
-                    add = [copy_before(role.file, code, element, str(text), comma=comma) for text in texts]
-                    gone = delete_element(role.file, code, element, with_comment=not texts)
-                    add += self._made(change.wanted, site)
-                    yield Offer(changes, tuple(add), (*add, gone))
+                    add, both = write_beside(role.file, code, element, [str(text) for text in texts], comma=comma)
+                    made = tuple(self._made(change.wanted, site))
+                    yield Offer(changes, (add, *made), (both, *made))
         yield from self._call(site, role, changes)
 
     def _copied(self, element: Element, code: bytes, site: Site, wanted: Wanted, role_text: str) -> str | None:
@@ -118,15 +119,15 @@ class Writer:
         if not change.wanted:
             yield {}
             return
-        is_id = "/" in role or len(role) == 36
+        is_id = "/" in role
         own = site.bound.environment.folder
         in_root = role.file.endswith(".tf") and role.file.rpartition("/")[0] == own
         if in_root and any(self._label(one, own) for one in change.wanted):
-            yield {one: self._reference(one, own, as_name=not is_id) for one in change.wanted}
+            yield {one: self._reference(one, own, "role_definition_resource_id", one.role_path) for one in change.wanted}
+            yield {one: self._reference(one, own, "name", one.role_name) for one in change.wanted}
         named = {one: f'"{self.quote(one.role_name)}"' for one in change.wanted}
         paths = {one: f'"{self.quote(one.role_path)}"' for one in change.wanted}
-        ids = {one: f'"{one.grant.role}"' for one in change.wanted}
-        yield from (paths, ids, named) if is_id or any(one.is_new for one in change.wanted) else (named, paths, ids)
+        yield from (paths, named) if is_id or any(one.is_new for one in change.wanted) else (named, paths)
 
     def _label(self, wanted: Wanted, folder: str) -> str | None:
         """Return the name of the block that makes a role in a configuration, or None where none does."""
@@ -134,11 +135,9 @@ class Writer:
             return self.declared[folder, wanted.grant.role]
         return wanted.word if self.homes.get(wanted.grant.role) == folder else None
 
-    def _reference(self, wanted: Wanted, folder: str, *, as_name: bool) -> str:
+    def _reference(self, wanted: Wanted, folder: str, member: str, otherwise: str) -> str:
         label = self._label(wanted, folder)
-        if label is not None:
-            return f"{DEFINITION}.{label}.role_definition_resource_id"
-        return f'"{self.quote(wanted.role_name if as_name else wanted.role_path)}"'
+        return f'"{self.quote(otherwise)}"' if label is None else f"{DEFINITION}.{label}.{member}"
 
     def _made(self, wanted: Sequence[Wanted], site: Site) -> Iterator[Edit]:
         """Yield the blocks of the new roles that a configuration makes."""
@@ -263,7 +262,7 @@ class Writer:
             if is_map and (len(texts) > 1 or "\n" in texts[0]):
                 each = "{\n" + "".join(f"    {text}\n" for text in texts) + "  }"
             wanted = alike[0].change.wanted if alike[0].change else ()
-            gone = [delete_element(path, self.code.files[path], one, with_comment=True) for path, one in places]
+            gone = [delete_element(path, self.code.files[path], one) for path, one in places]
             add = self._block(alike, each).add if wanted else ()
             yield Offer(tuple(dict.fromkeys(one.change for one in alike if one.change)), add, (*add, *gone))
 
@@ -336,8 +335,8 @@ def _with_attributes(
         elif attribute in values:
             new = values[attribute]
             if new is None:
-                gone = delete_element("", code, Element(start, end, None))
-                replaced.append((gone.start, gone.end, ""))
+                line = code.rfind(b"\n", 0, start) + 1
+                replaced.append((line, code.find(b"\n", end) + 1 or end, ""))
             else:
                 head = code[start:end].partition(b"=")[0].decode()
                 replaced.append((start, end, f"{head}= {new}"))
