@@ -116,7 +116,7 @@ def delete_element(path: str, code: bytes, element: Element) -> Edit:
         return Edit(path, comment_above(code, line), after.end(), "")
     if comma := re.compile(rb"[ \t]*,[ \t]*").match(code, element.end):
         return Edit(path, element.start, comma.end(), "")
-    before = _BEFORE.search(code[:element.start].rstrip(b" \t"))
+    before = _BEFORE.search(code[: element.start].rstrip(b" \t"))
     start = before.start() if before is not None and before[0] else element.start
     return Edit(path, start, element.end, "")
 

@@ -125,7 +125,9 @@ class Refused:
 def overlap(edits: Iterable[Edit]) -> bool:
     """Return whether two edits touch the same bytes."""
     ordered = sorted(set(edits), key=lambda one: (one.path, one.start, one.end))
-    return any(one.path == other.path and other.start < one.end for one, other in zip(ordered, ordered[1:], strict=False))
+    return any(
+        one.path == other.path and other.start < one.end for one, other in zip(ordered, ordered[1:], strict=False)
+    )
 
 
 @dataclass(slots=True)

@@ -183,7 +183,9 @@ def _units(code: Code, folder: str) -> dict[str, _Unit]:
                 for name, (start, end) in block.spans.items():
                     found[f"local.{name}"] = _Unit(path, block, content[start:end])
             elif block.kind in ("resource", "variable", "module"):
-                name = ".".join({"resource": (), "variable": ("var",), "module": ("module",)}[block.kind] + block.labels)
+                name = ".".join(
+                    {"resource": (), "variable": ("var",), "module": ("module",)}[block.kind] + block.labels
+                )
                 if name in found:
                     raise _RefutedError(f"two blocks are called `{name}`")
                 found[name] = _Unit(path, block, text)
@@ -229,7 +231,11 @@ class _Spread:
         names = changed | given
         waiting = set(names)
         while waiting:
-            using = [(name, unit, used) for name, unit in new.items() if (used := _uses(unit) & waiting) and name not in waiting]
+            using = [
+                (name, unit, used)
+                for name, unit in new.items()
+                if (used := _uses(unit) & waiting) and name not in waiting
+            ]
             waiting = set()
             for name, unit, used in using:
                 if self._using(name, unit, used, folder, depth) and name not in names:
@@ -269,7 +275,9 @@ class _Spread:
     def _call_changed(self, name: str, old: _Unit | None, new: _Unit | None, folder: str) -> None:
         if old is not None and new is not None:
             names = {*old.block.attributes, *new.block.attributes}
-            differ = {one for one in names if _text(old.block.attributes.get(one)) != _text(new.block.attributes.get(one))}
+            differ = {
+                one for one in names if _text(old.block.attributes.get(one)) != _text(new.block.attributes.get(one))
+            }
             self._into(new, differ, folder, 0, name)
             return
         unit = new or old
@@ -302,7 +310,12 @@ class _Spread:
         if inner is None and arguments == {ENTRIES}:
             self._touch(unit, set())
             return
-        if inner is None or not arguments or arguments & {"source", "for_each", "count", "providers", "version"} or depth > 20:
+        if (
+            inner is None
+            or not arguments
+            or arguments & {"source", "for_each", "count", "providers", "version"}
+            or depth > 20
+        ):
             raise _RefutedError(f"`module.{unit.block.labels[0]}` also uses `{name}`")
         _Spread(self.before, self.after, self.subject, self.touched).through(
             inner, {f"var.{one}" for one in arguments}, depth + 1

@@ -101,7 +101,11 @@ def held_resources(document: object, name: str) -> Iterator[Held]:
     Raises:
         InputError: It is neither.
     """
-    if isinstance(document, Mapping) and "terraform_version" in document and isinstance(document.get("resources"), list):
+    if (
+        isinstance(document, Mapping)
+        and "terraform_version" in document
+        and isinstance(document.get("resources"), list)
+    ):
         for one in document["resources"]:
             for instance in one.get("instances") or () if isinstance(one, Mapping) else ():
                 values, key = instance.get("attributes"), instance.get("index_key")
@@ -220,7 +224,11 @@ def _variable_files(code: Code, folder: str) -> list[str]:
     return [
         path
         for path in sorted(code.files)
-        if path.startswith(below) and path.endswith(".tfvars") and not path.endswith(".auto.tfvars")
+        if path.startswith(below)
+        and path.endswith(".tfvars")
+        and not path.endswith(".auto.tfvars")
         and path.rpartition("/")[2] != "terraform.tfvars"
-        and not any(name.endswith(".tf") for name in code.names(path.rpartition("/")[0]) if path.rpartition("/")[0] != folder)
+        and not any(
+            name.endswith(".tf") for name in code.names(path.rpartition("/")[0]) if path.rpartition("/")[0] != folder
+        )
     ]

@@ -109,7 +109,9 @@ def address_of(module: str, kind: str, name: str, key: Key) -> str:
 
 def is_among(only: Collection[tuple[str, str]] | None, path: str, label: str) -> bool:
     """Return whether a block is one of those that are read, or a copy of one, whose label begins with that one's."""
-    return only is None or any(path == where and (label == name or label.startswith(f"{name}_")) for where, name in only)
+    return only is None or any(
+        path == where and (label == name or label.startswith(f"{name}_")) for where, name in only
+    )
 
 
 class Reader:
@@ -166,13 +168,20 @@ class Reader:
         module = TerraformModule(files, given, beside, self.work, is_called=bool(address))
         calls = {block.labels[0]: block for file in files for block in file.inner("module") if block.labels}
         made = {
-            block.labels[1]: block for file in files for block in file.inner("resource") if block.labels[0] == DEFINITION
+            block.labels[1]: block
+            for file in files
+            for block in file.inner("resource")
+            if block.labels[0] == DEFINITION
         }
         held = self.environment.known.get(address, {})
 
         def output(name: str) -> object:
             call = calls.get(name)
-            return Unknown(f"module.{name}", f"${{module.{name}}}") if call is None else self._outputs(call, module, folder, address)
+            return (
+                Unknown(f"module.{name}", f"${{module.{name}}}")
+                if call is None
+                else self._outputs(call, module, folder, address)
+            )
 
         def definition(name: str) -> object:
             known = held.get(DEFINITION, {}).get(name)
@@ -284,7 +293,11 @@ class Reader:
     def _remembered_keys(self, node: Node, address: str, own: str) -> list[Key]:
         """Return the keys that the state has where the code does not decide them."""
         if self.is_today:
-            known: list[Key] = [one.key for one in self.environment.state.values() if address_of(one.module, one.kind, one.name, None) == own]
+            known: list[Key] = [
+                one.key
+                for one in self.environment.state.values()
+                if address_of(one.module, one.kind, one.name, None) == own
+            ]
             self.memory.keys[address, node.text] = known
         return self.memory.keys.get((address, node.text), [])
 
@@ -292,7 +305,9 @@ class Reader:
         kind, name = block.labels
         for key, names in self._keys(block, module, address, address_of(address, kind, name, None)):
             scope = module.scope(names)
-            values = {one: evaluate(node, scope) for one, node in block.attributes.items() if one not in ("for_each", "count")}
+            values = {
+                one: evaluate(node, scope) for one, node in block.attributes.items() if one not in ("for_each", "count")
+            }
             values |= {f"{inner.kind} {place}": texts_of(inner) for place, inner in enumerate(block.blocks)}
             at = address_of(address, kind, name, key)
             yield self._instance(at, path, block, key, values, KINDS[kind], address)
@@ -333,13 +348,17 @@ class Reader:
         grant = None
         if found[0] and found[1] and found[2]:
             scope = fold(found[0].rstrip("/") or "/")
-            grant = Grant(scope, found[2], fold(found[1]), found[3] or "", state, _end_of(block) if state == "eligible" else "")
+            grant = Grant(
+                scope, found[2], fold(found[1]), found[3] or "", state, _end_of(block) if state == "eligible" else ""
+            )
         return Instance(address, path, block, key, role, values, grant)
 
     def _role(self, text: str | None, named: str, value: object) -> str | None:
         """Return the role that an attribute names; what a state says is an id, whatever the attribute."""
         is_told = isinstance(value, Unknown)
-        return self.roles.role_of(text, by_name=named in _NAMES_ROLE and not is_told, by_id=named != _ROLE[1] or is_told)
+        return self.roles.role_of(
+            text, by_name=named in _NAMES_ROLE and not is_told, by_id=named != _ROLE[1] or is_told
+        )
 
     def _text(
         self, value: object, held: object, *, module: str, key: Key, loop: str, changed: Collection[str] | None

@@ -28,7 +28,16 @@ from rightsize.iac.terraform_assignments import DEFINITION, ELIGIBLE, ENTRIES, I
 
 ROLE_FILE = "role_{}.tf"
 _ROLE_NAME, _ROLE_ID = "role_definition_name", "role_definition_id"
-_KEPT_BY_ELIGIBLE = ("provider", "for_each", "count", "scope", "principal_id", "condition", "condition_version", "depends_on")
+_KEPT_BY_ELIGIBLE = (
+    "provider",
+    "for_each",
+    "count",
+    "scope",
+    "principal_id",
+    "condition",
+    "condition_version",
+    "depends_on",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +118,9 @@ class Writer:
             name = key.strip('"')
             if not re.fullmatch(r"[\w. /-]+", name):
                 return None
-            new_key = f"{name}{'-' if '-' in name else '_'}{wanted.word.replace('_', '-') if '-' in name else wanted.word}"
+            new_key = (
+                f"{name}{'-' if '-' in name else '_'}{wanted.word.replace('_', '-') if '-' in name else wanted.word}"
+            )
             quoted = key.startswith('"') or not re.fullmatch(r"[A-Za-z_][\w-]*", new_key)
             replaced.append((element.key.start, element.key.end, f'"{new_key}"' if quoted else new_key))
         return _replaced(code, element.start, element.end, replaced)
@@ -123,7 +134,9 @@ class Writer:
         own = site.bound.environment.folder
         in_root = role.file.endswith(".tf") and role.file.rpartition("/")[0] == own
         if in_root and any(self._label(one, own) for one in change.wanted):
-            yield {one: self._reference(one, own, "role_definition_resource_id", one.role_path) for one in change.wanted}
+            yield {
+                one: self._reference(one, own, "role_definition_resource_id", one.role_path) for one in change.wanted
+            }
             yield {one: self._reference(one, own, "name", one.role_name) for one in change.wanted}
         named = {one: f'"{self.quote(one.role_name)}"' for one in change.wanted}
         paths = {one: f'"{self.quote(one.role_path)}"' for one in change.wanted}
@@ -220,7 +233,9 @@ class Writer:
     def _scope(self, site: Site, wanted: Wanted) -> str:
         """Return an expression for a scope: the resource that code of the same module makes, or its id."""
         instance = site.instance
-        module = instance.address.rpartition(f".{instance.block.labels[0]}.")[0] if "module." in instance.address else ""
+        module = (
+            instance.address.rpartition(f".{instance.block.labels[0]}.")[0] if "module." in instance.address else ""
+        )
         for held in site.bound.environment.state.values():
             id_ = held.values.get("id")
             is_it = isinstance(id_, str) and id_.lower() == wanted.grant.scope and held.key is None
@@ -277,7 +292,11 @@ class Writer:
 def _written(site: Site) -> tuple[str, int] | str:
     """Return the place of the text that names the role of an instance; its address where there is none."""
     role = site.instance.role
-    return (role.file, role.start) if isinstance(role, Written) else f"{site.bound.environment.name} {site.instance.address}"
+    return (
+        (role.file, role.start)
+        if isinstance(role, Written)
+        else f"{site.bound.environment.name} {site.instance.address}"
+    )
 
 
 def _shape(site: Site) -> object:
@@ -331,7 +350,9 @@ def _with_attributes(
     for attribute, (start, end) in block.spans.items():
         if attribute == old_role:
             before = code[start:end].partition(b"=")[0].decode()
-            replaced.append((start, end, f"{name:<{len(before)}}= {text}" if len(name) < len(before) else f"{name} = {text}"))
+            replaced.append(
+                (start, end, f"{name:<{len(before)}}= {text}" if len(name) < len(before) else f"{name} = {text}")
+            )
         elif attribute in values:
             new = values[attribute]
             if new is None:

@@ -17,8 +17,6 @@ from rightsize.iac.terraform_edits import Site, Writer
 from rightsize.model.nouns import RoleDefinition
 
 
-
-
 @dataclass(slots=True)
 class Patch:
     """The edits of a language that are proved, and the changes without one.
@@ -27,11 +25,13 @@ class Patch:
         offers: The edits.
         refused: The changes that code makes and no edit is offered for.
         missing: The changes that no code is found for.
+        notes: What to know before the edits are deployed.
     """
 
     offers: list[Offer] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     missing: list[Change] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def patch_terraform(
@@ -71,6 +71,7 @@ def patch_terraform(
     while proposed != made.offers:
         made.offers = _proved(subject, proposed, reasons)
         proposed = _with_all_grants(made.offers, changes)
+    made.notes += _notes(made.offers, homes)
     done = {change.old for offer in made.offers for change in offer.changes}
     for block, own in sorted(changed.items()):
         for site in own:
@@ -81,9 +82,7 @@ def patch_terraform(
     return made
 
 
-def _addresses(
-    repository: Repository, changes: Sequence[Change], made: Patch
-) -> dict[tuple[str, str], Change]:
+def _addresses(repository: Repository, changes: Sequence[Change], made: Patch) -> dict[tuple[str, str], Change]:
     """Return the change of each address; one that has none or several, or that a state tells otherwise, has no edit."""
     by_id = {change.old: change for change in changes}
     eligible = [change for change in changes if change.today.state == "eligible"]
@@ -151,9 +150,7 @@ def _trials(
     """Yield the first edits of a block that do what the plan says, as far as the block itself tells."""
     done: set[str] = set()
     # What an edit before this one grants already is not granted twice.
-    pending = [
-        site if site.change is None else replace(site, change=_without(site.change, granted)) for site in sites
-    ]
+    pending = [site if site.change is None else replace(site, change=_without(site.change, granted)) for site in sites]
     for offer in writer.offers(pending):
         olds = {change.old for change in offer.changes}
         if olds & done:
@@ -210,6 +207,25 @@ def _proved(subject: Subject, offers: Sequence[Offer], reasons: dict[str, str]) 
     return kept
 
 
+def _notes(offers: Sequence[Offer], homes: Mapping[str, str]) -> Iterator[str]:
+    """Yield which roles have to be there before an edit is applied that names one by its id or its name."""
+    wanted = {
+        one.grant.role: one for offer in offers for change in offer.changes for one in change.wanted if one.is_new
+    }
+    for role, one in sorted(wanted.items()):
+        texts = [
+            edit.text
+            for offer in offers
+            if any(one.grant.role == role for change in offer.changes for one in change.wanted)
+            for edit in offer.add
+            if not edit.text.startswith(f'resource "{DEFINITION}"')
+        ]
+        if role not in homes:
+            yield f"make the role {one.role_name} first, with `rightsize plan files`: several states use it"
+        elif not all(f"{DEFINITION}." in text for text in texts):
+            yield f"apply the role {one.role_name} first: some code names it by its id or its name"
+
+
 def _with_all_grants(offers: Sequence[Offer], changes: Sequence[Change]) -> list[Offer]:
     """Leave out edits that rest on what another one grants, where that one is not offered."""
     wanted = {change.old: {one.grant for one in change.wanted} for change in changes}
@@ -220,5 +236,3 @@ def _with_all_grants(offers: Sequence[Offer], changes: Sequence[Change]) -> list
         if len(lasting) == len(kept):
             return kept
         kept = lasting
-
-

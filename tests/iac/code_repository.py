@@ -54,7 +54,9 @@ def assignment(address: str, role: str = "Contributor", holder: str = "app", sco
     return resource("azurerm_role_assignment", name, instance, module.rstrip("."))
 
 
-def resource(kind: str, name: str, instance: Mapping[str, Any], module: str = "", mode: str = "managed") -> dict[str, Any]:
+def resource(
+    kind: str, name: str, instance: Mapping[str, Any], module: str = "", mode: str = "managed"
+) -> dict[str, Any]:
     """Return a resource of a state with one instance."""
     made = {"mode": mode, "type": kind, "name": name, "instances": [instance]}
     return {"module": module, **made} if module else made
@@ -96,7 +98,9 @@ def repository(files: Mapping[str, str], states: Mapping[str, Any]) -> Repositor
     return read_repository(Code({path: text.encode() for path, text in files.items()}), given, ROLES)
 
 
-def patch(files: Mapping[str, str], states: Mapping[str, Any], *changes: Change) -> tuple[Patch, dict[str, str], dict[str, str]]:
+def patch(
+    files: Mapping[str, str], states: Mapping[str, Any], *changes: Change
+) -> tuple[Patch, dict[str, str], dict[str, str]]:
     """Return the patch of a repository, and its changed files after each of the two phases."""
     found = repository(files, states)
     definitions = {DEPLOYER.role_definition_id: DEPLOYER}

@@ -18,7 +18,9 @@ Commit = tuple[str, Mapping[str, bytes]]
 """A message, and the whole content of each file after it, by its path in the folder."""
 
 
-def commit_branches(folder: Path, before: Mapping[str, bytes], branches: Sequence[tuple[str, Sequence[Commit]]]) -> None:
+def commit_branches(
+    folder: Path, before: Mapping[str, bytes], branches: Sequence[tuple[str, Sequence[Commit]]]
+) -> None:
     """Make branches, each on top of the one before; the first stands on HEAD.
 
     Args:
@@ -37,7 +39,9 @@ def commit_branches(folder: Path, before: Mapping[str, bytes], branches: Sequenc
         git(["read-tree", head])
         for name, content in before.items():
             if _blob(git, name, content) != _committed(git, head, prefix + name):
-                raise InputError(f"`{name}` differs from the last commit", hint="commit it first, or leave out --branch")
+                raise InputError(
+                    f"`{name}` differs from the last commit", hint="commit it first, or leave out --branch"
+                )
         for branch, _ in branches:
             if git(["for-each-ref", "--format=%(refname)", f"refs/heads/{branch}"]):
                 raise UsageError(f"the branch `{branch}` is there already", hint="delete it, or leave out --branch")

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.iac.bicep_assignments import Loaded
 from rightsize.iac.bicep_patch import patch_bicep, second_bicep_reader
 from rightsize.iac.code_owners import PLACES, owners_of
 from rightsize.iac.diffs import unified
@@ -117,12 +119,12 @@ def write_patch(
         second_bicep_reader()
     read = plan_of(read_plan_folder(plan, signers))
     only = None if review is None else accepted_of(read, review, datetime.now(UTC).date())
-    changes, roles = changes_of(db, read, only)
-    made = _patched(code, changes, roles, read, sources, into)
+    asked = changes_of(db, read, only)
+    made = _patched(code, asked, read, sources, into)
     offers = made.offers
     added = code.edited(edit for offer in offers for edit in offer.add)
     final = code.edited(edit for offer in offers for edit in offer.both)
-    page, notes = _page(made, changes, code, sources)
+    page, notes = _page(made, code, sources)
     texts = {ADD: unified(code.files, added.files), REMOVE: unified(added.files, final.files), ISSUE: page}
     branches = _branches(into, code, offers, read) if with_branches and offers else []
     try:
@@ -149,47 +151,61 @@ def read_code(into: Path) -> Code:
     return Code({name: read_found(into, name) for name in sorted(files)})
 
 
-def changes_of(db: Path, plan: Plan, only: frozenset[str] | set[str] | None) -> tuple[list[Change], Roles]:
-    """Return the changes of a plan to assignments of Azure roles, and the roles that code may name."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The changes of a plan, the roles that code may name, and every active assignment of the tenant."""
+
+    changes: list[Change]
+    roles: Roles
+    loaded: list[Loaded]
+
+
+def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
+    """Return what a plan changes about assignments of Azure roles."""
     names = names_in(db, plan)
     with open_store(db, read_only=True) as store:
         inputs = Inputs.of(**{name: store.table(name) for name in ("role_definitions", "role_assignments")})
-        scopes = [place.scope for one in plan.proposals for place in one.assignments]
-        spellings = spellings_in(store, scopes)
-    new = {fold(role.definition.role_definition_id): role for role in plan.roles}
+        spellings = spellings_in(store, [place.scope for one in plan.proposals for place in one.assignments])
+    stored = {
+        fold(row["role_definition_id"]): row["role_name"] for row in inputs.role_definitions.iter_rows(named=True)
+    }
+    new = {fold(role.definition.role_definition_id): role.definition.role_name for role in plan.roles}
+    titles = {id_: title for id_, title in {**stored, **new}.items() if title}
     called: dict[str, set[str]] = defaultdict(set)
-    titles: dict[str, str] = {}
-    for row in inputs.role_definitions.iter_rows(named=True):
-        if row["role_name"]:
-            titles[fold(row["role_definition_id"])] = row["role_name"]
-    titles |= {id_: role.definition.role_name for id_, role in new.items()}
     for id_, title in titles.items():
         called[fold(title)].add(id_)
-    today = {
-        fold(row["role_assignment_id"]): _grant(row) for row in inputs.role_assignments.iter_rows(named=True)
-    }
-    existing = set(today.values())
+    rows = list(inputs.role_assignments.iter_rows(named=True))
+    today = {(fold(row["role_assignment_id"]), row["state"]): _grant(row) for row in rows}
     changes = []
     for proposal in plan.proposals:
         is_wanted = only is None or proposal.id in only
         if is_wanted and proposal.is_of_rbac and PROPOSAL_KINDS[proposal.kind].changes:
-            old = fold(proposal.replaces[0])
-            if old in today:
-                wanted = tuple(_wanted(proposal, spellings, titles, new, existing))
-                changes.append(Change(proposal.id, old, today[old], wanted, _said(proposal, today[old], wanted, titles, names)))
-    return changes, Roles({title: next(iter(ids)) for title, ids in called.items() if len(ids) == 1})
+            old = today.get(proposal.assignment)
+            if old is not None:
+                wanted = tuple(_wanted(proposal, spellings, titles, new.keys() - stored.keys(), set(today.values())))
+                said = _said(proposal, old, wanted, titles, names)
+                changes.append(Change(proposal.id, proposal.assignment[0], old, wanted, said))
+    roles = Roles({title: next(iter(ids)) for title, ids in called.items() if len(ids) == 1})
+    loaded = [
+        Loaded(fold(row["role_assignment_id"]), _grant(row), row["scope"])
+        for row in rows
+        if row["state"] == "active" and row["scope"]
+    ]
+    return Asked(changes, roles, loaded)
 
 
 def _grant(row: Mapping[str, Any]) -> Grant:
     scope = fold((row["scope"] or "").rstrip("/") or "/")
-    return Grant(scope, fold(row["role_definition_id"]), fold(row["principal_id"]), row["condition"] or "", row["state"])
+    return Grant(
+        scope, fold(row["role_definition_id"]), fold(row["principal_id"]), row["condition"] or "", row["state"]
+    )
 
 
 def _wanted(
     proposal: Proposal,
     spellings: Mapping[str, str],
     titles: Mapping[str, str],
-    new: Mapping[str, Any],
+    new: Collection[str],
     existing: set[Grant],
 ) -> Iterator[Wanted]:
     """Yield the assignments that a proposal makes and the tenant does not have yet."""
@@ -210,24 +226,25 @@ def _said(
     who = names.get(today.principal_id, today.principal_id)
     now = f"{titles.get(today.role, today.role)} at {full_path(today.scope, names)}"
     comes = [f"{one.role_name} at {full_path(one.scope, names)}" for one in wanted]
-    comes = [f"eligible {text}" if one.grant.state == "eligible" else text for text, one in zip(comes, wanted, strict=True)]
+    comes = [
+        f"eligible {text}" if one.grant.state == "eligible" else text for text, one in zip(comes, wanted, strict=True)
+    ]
     if not proposal.assignments:
         return f"{who}: {now} goes"
     return f"{who}: {now} becomes {' and '.join(comes) or 'what is there already'}"
 
 
-def _patched(
-    code: Code, changes: Sequence[Change], roles: Roles, plan: Plan, sources: Sources, into: Path
-) -> Patch:
+def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path) -> Patch:
     """Return the proved edits of both languages; a change that both make is nobody's."""
-    definitions = {fold(role.definition.role_definition_id): role.definition for role in plan.roles}
+    changes, roles = asked.changes, asked.roles
+    blocks, files = _role_texts(plan)
+    definitions = {fold(one.definition.role_definition_id): one.definition for one in plan.roles}
+    definitions = {id_: role for id_, role in definitions.items() if id_ in blocks}
     states = {text: _state(text, into, code) for text in sources.states}
     repository = read_repository(code, states, roles)
-    blocks = {id_: role_terraform(role) for id_, role in definitions.items()}
     terraform = patch_terraform(repository, changes, roles, definitions, blocks, for_terraform)
-    outputs = [_json(read_bytes(path), str(path)) for path in sources.outputs]
-    files = {id_: role_bicep(role) for id_, role in definitions.items()}
-    bicep = patch_bicep(code, changes, roles, files, outputs, for_bicep)
+    deployments = [_json(read_bytes(path), str(path)) for path in sources.outputs]
+    bicep = patch_bicep(code, changes, asked.loaded, roles, files, deployments, for_bicep)
     missing = {change.old for change in terraform.missing} & {change.old for change in bicep.missing}
     twice = {change.old for change in changes} - {one.old for one in (*terraform.missing, *bicep.missing)}
     for patch in (terraform, bicep):
@@ -243,11 +260,25 @@ def _patched(
         [*terraform.refused, *bicep.refused],
         [change for change in changes if change.old in missing],
         [
-            *(f"the state `{name}` fits no folder, or several: say which with FOLDER=FILE" for name in repository.loose),
+            *(
+                f"the state `{name}` fits no folder, or several: say which with FOLDER=FILE"
+                for name in repository.loose
+            ),
             *terraform.notes,
             *bicep.notes,
         ],
     )
+
+
+def _role_texts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+    """Return each new role as Terraform and as Bicep, by its GUID; one with a condition within it only as Bicep."""
+    blocks, files = {}, {}
+    for one in plan.roles:
+        id_ = fold(one.definition.role_definition_id)
+        files[id_] = role_bicep(one.definition)
+        with suppress(InputError):
+            blocks[id_] = role_terraform(one.definition)
+    return blocks, files
 
 
 def _json(content: bytes, name: str) -> object:
@@ -271,7 +302,7 @@ def _state(text: str, into: Path, code: Code) -> tuple[object, str | None]:
     return _json(read_bytes(path), text), folder
 
 
-def _page(made: Patch, changes: Sequence[Change], code: Code, sources: Sources) -> tuple[str, list[str]]:
+def _page(made: Patch, code: Code, sources: Sources) -> tuple[str, list[str]]:
     by_owner: dict[str, list[Refused]] = defaultdict(list)
     for one in sorted(made.refused, key=lambda one: (one.path, one.line, one.change.old)):
         by_owner[owners_of(one.path, code.files)].append(one)
