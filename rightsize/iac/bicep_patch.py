@@ -23,6 +23,7 @@ from rightsize.iac.bicep_assignments import (
     word_in,
 )
 from rightsize.iac.bicep_syntax import read_bicep
+from rightsize.iac.code_edits import comment_above, delete_block
 from rightsize.iac.evaluation import evaluate
 from rightsize.iac.expressions import Node, Unknown
 from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
@@ -102,8 +103,8 @@ def patch_bicep(
         if wanted:
             why = _ambiguous(own, places) or _not_alike(own, by_id)
             offer = why or _offer(own, wanted, subject)
-            if isinstance(offer, Offer) and overlap([edit for one in (*patch.offers, offer) for edit in one.both]):
-                offer = "another edit changes the same place"
+            if isinstance(offer, Offer) and _collides([*patch.offers, offer], path, code):
+                offer = "another edit changes the same place, or takes the same name"
             if isinstance(offer, Offer):
                 patch.offers.append(offer)
                 patch.notes += _notes(offer, path)
@@ -111,6 +112,15 @@ def patch_bicep(
                 line = code.line(path, own[0][1].statement.start)
                 patch.refused += [Refused(change, offer, path, line) for change in dict.fromkeys(wanted)]
     return patch
+
+
+def _collides(offers: Sequence[Offer], path: str, code: Code) -> bool:
+    """Return whether edits touch the same bytes, or declare a name twice."""
+    if overlap([edit for one in offers for edit in one.both]) or overlap([edit for one in offers for edit in one.add]):
+        return True
+    edited = code.edited(edit for one in offers for edit in one.add).files[path]
+    names = [one.name for one in read_bicep(edited.decode("utf-8-sig"))]
+    return len(names) != len(set(names))
 
 
 def _notes(offer: Offer, path: str) -> Iterator[str]:
@@ -212,35 +222,25 @@ def _offer(own: Sequence[tuple[BicepReader, Made]], wanted: Sequence[Change], su
     reference = _reference(parts.role, target, first.loaded.grant.role)
     if reference is None:
         return "the role is given by the callers of this module"
-    variables: list[str] = []
     copies: list[str] = []
+    variables: list[Edit] = []
     for one in changes[0].wanted:
-        variable = f"{one.word.split('_')[0]}{''.join(map(str.title, one.word.split('_')[1:]))}RoleId"
-        if word_in(code.decode(), variable):
-            variable = f"{variable}Rightsize"
-        variables.append(_variable(variable, reference, target, one))
-        copies.append(_copy(code, start, statement, parts, reference, variable, one))
-    edits = [] if not copies else [Edit(path, start, start, "\n".join([*variables, "", ""]))]
+        text, variable = _role_text(reference, target, one, code)
+        copies.append(_copy(code, start, statement, parts, reference, text, one))
+        variables += [_beside(path, code, start, reference, variable)] if variable else []
     files = [
         Edit(_role_file(path, one), 0, 0, subject.role_files[one.grant.role])
         for one in changes[0].wanted
         if one.is_new and _role_file(path, one) not in subject.code.files
     ]
-    gone = Edit(path, start, _after(code, statement.end, is_last=not copies), "")
-    add = [*edits, *files, *([Edit(path, start, start, "\n\n".join([*copies, ""]))] if copies else [])]
-    both = [*edits, *files, Edit(path, start, statement.end, "\n\n".join(copies)) if copies else gone]
-    offer = Offer(changes, tuple(_joined(add)), tuple(_joined(both)))
+    if copies:
+        add = Edit(path, start, start, "\n\n".join([*copies, ""]))
+        both = Edit(path, start, statement.end, "\n\n".join(copies))
+        offer = Offer(changes, (*variables, *files, add), (*variables, *files, both))
+    else:
+        offer = Offer(changes, (), (delete_block(path, code, start, statement.end),))
     why = _refuted(own, offer, subject, len(copies))
     return why or offer
-
-
-def _joined(edits: Sequence[Edit]) -> Iterator[Edit]:
-    """Yield edits with those that insert at the same byte in one."""
-    at: dict[tuple[str, int], Edit] = {}
-    for one in edits:
-        before = at.get((one.path, one.start))
-        at[one.path, one.start] = one if before is None else Edit(one.path, one.start, one.end, before.text + one.text)
-    yield from at.values()
 
 
 def _role_file(path: str, wanted: Wanted) -> str:
@@ -261,12 +261,28 @@ def _reference(role: Node, scope: Any, guid: str) -> Node | None:
     return None
 
 
-def _variable(name: str, reference: Node, scope: Any, wanted: Wanted) -> str:
-    """Return the variable of the new role, in the form of today's: its GUID or its id."""
+def _role_text(reference: Node, scope: Any, wanted: Wanted, code: bytes) -> tuple[str, str]:
+    """Return the expression of the new role in the form of today's, and the variable that it names; empty without one."""
     value = evaluate(reference, scope)
-    if isinstance(value, str) and "/" in value:
-        return f"var {name} = subscriptionResourceId({_ROLE_TYPE}, '{wanted.grant.role}')"
-    return f"var {name} = '{wanted.grant.role}'"
+    is_path = isinstance(value, str) and "/" in value
+    role = f"subscriptionResourceId({_ROLE_TYPE}, '{wanted.grant.role}')" if is_path else f"'{wanted.grant.role}'"
+    if reference.kind == "value":
+        return role, ""
+    first, *rest = wanted.word.split("_")
+    name = f"{first}{''.join(map(str.title, rest))}RoleId"
+    if word_in(code.decode(), name):
+        name = f"{name}Rightsize"
+    return name, f"var {name} = {role}"
+
+
+def _beside(path: str, code: bytes, start: int, reference: Node, variable: str) -> Edit:
+    """Return the edit that declares a variable beside today's, or before the resource where that is none."""
+    root = reference.text.split(".")[0].split("[")[0]
+    for one in read_bicep(code.decode()):
+        if one.keyword == "var" and one.name == root:
+            return Edit(path, one.end, one.end, f"\n{variable}")
+    place = comment_above(code, start)
+    return Edit(path, place, place, f"{variable}\n\n")
 
 
 def _copy(
@@ -304,11 +320,6 @@ def decorated_start(code: bytes, start: int) -> int | None:
     return place
 
 
-def _after(code: bytes, end: int, *, is_last: bool) -> int:
-    found = re.compile(rb"[ \t]*\r?\n?(?:[ \t]*\r?\n)?").match(code, end)
-    return found.end() if found is not None and is_last else end
-
-
 def _refuted(own: Sequence[tuple[BicepReader, Made]], offer: Offer, subject: _Subject, number: int) -> str | None:
     """Return why edits do not do what the plan says, or None: both phases are read back by both parsers."""
     path = own[0][1].path
@@ -317,7 +328,7 @@ def _refuted(own: Sequence[tuple[BicepReader, Made]], offer: Offer, subject: _Su
     new, last = _texts(added, path), _texts(final, path)
     name = own[0][1].statement.name
     came = set(new) - set(old)
-    if any(new.get(one) != text for one, text in old.items()) or len(came) != 2 * number:
+    if any(new.get(one) != text for one, text in old.items()) or any(not one.startswith(("var ", "resource ")) for one in came):
         return "with the new access added, something else has changed"
     if last != {key: text for key, text in new.items() if key != f"resource {name}"}:
         return "with the old access removed, something else has changed"

@@ -38,6 +38,7 @@ class Wanted:
         role_path: The id of its role in Resource Manager.
         is_new: Whether the plan makes the role.
         word: A name of the role for code, in letters, digits and `_`.
+        label: A name of the assignment for code: that of the role, with the place where one change makes several of it.
     """
 
     grant: Grant
@@ -46,6 +47,7 @@ class Wanted:
     role_path: str
     is_new: bool
     word: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)

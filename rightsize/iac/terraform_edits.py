@@ -119,7 +119,7 @@ class Writer:
             if not re.fullmatch(r"[\w. /-]+", name):
                 return None
             new_key = (
-                f"{name}{'-' if '-' in name else '_'}{wanted.word.replace('_', '-') if '-' in name else wanted.word}"
+                f"{name}{'-' if '-' in name else '_'}{wanted.label.replace('_', '-') if '-' in name else wanted.label}"
             )
             quoted = key.startswith('"') or not re.fullmatch(r"[A-Za-z_][\w-]*", new_key)
             replaced.append((element.key.start, element.key.end, f'"{new_key}"' if quoted else new_key))
@@ -178,17 +178,17 @@ class Writer:
                 if text is None or at is None:
                     return
                 shift = at[0] - call.start
-                name = f"{call.labels[-1]}_{wanted.word}"
+                name = f"{call.labels[-1]}_{wanted.label}"
                 copies.append(text[:shift] + name + text[shift + len(call.labels[-1]) :])
             yield self._copies(changes, path, call, copies, self._made(change.wanted, site))
 
-    def _block(self, sites: Sequence[Site], each: str = "", label: str = "") -> Offer:
+    def _block(self, sites: Sequence[Site], each: str = "") -> Offer:
         """Return the copies of a block in which all instances change alike; `each` is another `for_each`."""
         first = sites[0]
         change, block, path = first.change, first.instance.block, first.instance.path
         changes = tuple(dict.fromkeys(one.change for one in sites if one.change is not None))
         wanted = change.wanted if change is not None else ()
-        texts = [self._resource(first, one, len(sites) == 1, each, label) for one in wanted]
+        texts = [self._resource(first, one, len(sites) == 1, each) for one in wanted]
         return self._copies(changes, path, block, texts, self._made(wanted, first))
 
     def _copies(
@@ -202,7 +202,7 @@ class Writer:
         both = Edit(path, block.start, block.end, "\n\n".join(texts))
         return Offer(changes, (add, *made), (both, *made))
 
-    def _resource(self, site: Site, wanted: Wanted, is_single: bool, each: str, label: str) -> str:
+    def _resource(self, site: Site, wanted: Wanted, is_single: bool, each: str) -> str:
         """Return a block for another role: a copy of today's, or one of Privileged Identity Management."""
         block, today = site.instance.block, site.change.today if site.change else wanted.grant
         code = self.code.files[site.instance.path]
@@ -225,7 +225,7 @@ class Writer:
             values |= {"principal_id": f'"{wanted.grant.principal_id}"', "principal_type": None}
         if each:
             values["for_each"] = each
-        new_label = f"{block.labels[1]}_{label or wanted.word}"
+        new_label = f"{block.labels[1]}_{wanted.label}"
         if becomes_eligible and today.state != "eligible":
             return self._eligible(site, wanted, values, role, new_label)
         return _with_attributes(code, block, new_label, values, (old_names[0], *role) if old_names else ("", *role))

@@ -85,6 +85,7 @@ def change(one: dict[str, Any], *roles: str, scope: str = "", kind: str = "activ
             role_id(role),
             role == "App Deployer",
             role.lower().replace(" ", "_"),
+            role.lower().replace(" ", "_"),
         )
         for role in roles
     )

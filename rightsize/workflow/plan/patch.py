@@ -217,7 +217,9 @@ def _wanted(
             title = titles.get(role, role)
             word = snake(title) or f"role_{role[:8]}"
             word = word if word[0].isalpha() else f"role_{word}"
-            yield Wanted(grant, scope, title, role_path(scope, role), role in new, word)
+            several = sum(fold(other.role) == role for other in proposal.assignments) > 1
+            label = f"{word}_at_{snake(scope.rpartition('/')[2])[:24]}" if several else word
+            yield Wanted(grant, scope, title, role_path(scope, role), role in new, word, label)
 
 
 def _said(
