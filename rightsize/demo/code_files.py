@@ -31,7 +31,7 @@ def write_code(tenant: SampleTenant, folder: Path) -> None:
         text = code.single() if slug == "portal" else code.by_map()
         files[f"terraform/{slug}/main.tf"] = text
         files[f"terraform/{slug}/terraform.tfstate"] = json.dumps(code.state(), indent=2) + "\n"
-    files["bicep/sandbox.bicep"] = _bicep(tenant, scopes["Sandbox"])
+    files["bicep/operations.bicep"] = _bicep(tenant, scopes["Operations"])
     for path, text in files.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text, encoding="utf-8")

@@ -23,11 +23,13 @@ class Element:
         start: The byte that it starts at.
         end: The byte after it.
         key: The node of its key; None in a list.
+        value: The node of its value; None where it is not needed.
     """
 
     start: int
     end: int
     key: Node | None
+    value: Node | None = None
 
 
 def enclosing(file: Block, place: int, code: bytes) -> list[Element]:
@@ -51,11 +53,11 @@ def _attributes(block: Block) -> Iterator[Node]:
 
 def _within(node: Node, place: int, code: bytes) -> Iterator[Element]:
     for key, inner in _parts(node):
-        start, end = _whole(inner, code)
+        start, end = whole(inner, code)
         start = key.start if key is not None else start
         if start <= place < end:
             if node.kind == "list" or key is not None:
-                yield Element(start, end, key)
+                yield Element(start, end, key, inner)
             yield from _within(inner, place, code)
 
 
@@ -74,7 +76,7 @@ def _parts(node: Node) -> Iterator[tuple[Node | None, Node]]:
                 waiting += part
 
 
-def _whole(node: Node, code: bytes) -> tuple[int, int]:
+def whole(node: Node, code: bytes) -> tuple[int, int]:
     """Return where an expression stands; one that is a text by itself stands in quotes and a `${`."""
     if code[node.start - 3 : node.start] == b'"${' and code[node.end : node.end + 2] == b'}"':
         return node.start - 3, node.end + 2

@@ -18,9 +18,10 @@ from rightsize.iac.code_edits import (
     delete_element,
     enclosing,
     has_comma,
+    whole,
     write_beside,
 )
-from rightsize.iac.expressions import Written
+from rightsize.iac.expressions import Node, Written
 from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Wanted
 from rightsize.iac.hcl_syntax import Block
 from rightsize.iac.repository import Bound
@@ -88,18 +89,24 @@ class Writer:
         changes = tuple(dict.fromkeys(one.change for one in alike if one.change is not None))
         for element in enclosing(self.code.parsed(role.file), role.start, code):
             for forms in self._role_forms(role, change, site):
-                texts = [self._copied(element, code, site, one, form) for one, form in forms.items()]
-                if not texts:
+                if not forms:
                     yield Offer(changes, (), (delete_element(role.file, code, element),))
-                elif all(text is not None for text in texts):
-                    comma = has_comma(code, element) or element.key is None
-                    add, both = write_beside(role.file, code, element, [str(text) for text in texts], comma=comma)
-                    made = tuple(self._made(change.wanted, site))
-                    yield Offer(changes, (add, *made), (both, *made))
+                for place in _members(element, role, change):
+                    texts = [self._copied(element, code, site, one, form, place) for one, form in forms.items()]
+                    if texts and all(text is not None for text in texts):
+                        comma = has_comma(code, element) or element.key is None
+                        add, both = write_beside(role.file, code, element, [str(text) for text in texts], comma=comma)
+                        made = tuple(self._made(change.wanted, site))
+                        yield Offer(changes, (add, *made), (both, *made))
         yield from self._call(site, role, changes)
 
-    def _copied(self, element: Element, code: bytes, site: Site, wanted: Wanted, role_text: str) -> str | None:
-        """Return an entry with another role, scope and holder; None where it does not have what has to change."""
+    def _copied(
+        self, element: Element, code: bytes, site: Site, wanted: Wanted, role_text: str, place: Node | None = None
+    ) -> str | None:
+        """Return an entry with another role, scope and holder; None where it does not have what has to change.
+
+        The place is the member that may have the scope, where that is an expression.
+        """
         role, today = site.instance.role, site.change.today if site.change else wanted.grant
         replaced = [(role.start, role.end, role_text)] if isinstance(role, Written) else []
         for name, new, old in (
@@ -108,9 +115,12 @@ class Writer:
         ):
             if not old:
                 value = site.instance.values.get(name)
-                if not isinstance(value, Written) or not element.start <= value.start < element.end:
+                if isinstance(value, Written) and element.start <= value.start < element.end:
+                    replaced.append((value.start, value.end, f'"{self.quote(new)}"'))
+                elif name == "scope" and place is not None:
+                    replaced.append((*whole(place, code), f'"{self.quote(new)}"'))
+                else:
                     return None
-                replaced.append((value.start, value.end, f'"{self.quote(new)}"'))
         if wanted.grant.condition != today.condition or wanted.grant.state != today.state:
             return None
         if element.key is not None:
@@ -223,6 +233,9 @@ class Writer:
             values["scope"] = self._scope(site, wanted)
         if wanted.grant.principal_id != today.principal_id and is_single:
             values |= {"principal_id": f'"{wanted.grant.principal_id}"', "principal_type": None}
+        if wanted.grant.condition != today.condition:
+            said = f'"{self.quote(wanted.grant.condition)}"' if wanted.grant.condition else None
+            values |= {"condition": said, "condition_version": '"2.0"' if said else None}
         if each:
             values["for_each"] = each
         new_label = f"{block.labels[1]}_{wanted.label}"
@@ -287,6 +300,15 @@ class Writer:
             return None
         found = enclosing(self.code.parsed(key.file), key.start, self.code.files[key.file])
         return (key.file, found[0]) if found else None
+
+
+def _members(element: Element, role: Written, change: Change) -> list[Node | None]:
+    """Return the members of an entry that may have the scope, each tried where a scope changes; None is no member."""
+    found: list[Node | None] = [None]
+    is_placed = any(one.grant.scope != change.today.scope for one in change.wanted)
+    if is_placed and element.value is not None and element.value.kind == "object":
+        found += [value for _, value in element.value.parts[0] if not value.start <= role.start < value.end]
+    return found
 
 
 def _written(site: Site) -> tuple[str, int] | str:
@@ -361,4 +383,7 @@ def _with_attributes(
             else:
                 head = code[start:end].partition(b"=")[0].decode()
                 replaced.append((start, end, f"{head}= {new}"))
-    return _replaced(code, block.start, block.end, replaced)
+    width = max((code[start:end].find(b"=") - 1 for start, end in block.spans.values()), default=0)
+    new = {name: value for name, value in values.items() if value is not None and name not in block.spans}
+    lines = "".join(f"  {name:<{width}} = {value}\n" for name, value in new.items())
+    return _replaced(code, block.start, block.end, [*replaced, (block.end - 1, block.end - 1, lines)])
