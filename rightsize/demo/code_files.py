@@ -1,7 +1,7 @@
 """Write the code that a team of the demo's tenant would have: Terraform with its states, Bicep, and CODEOWNERS.
 
-It stands beside the exports, where no load reads it, and makes assignments of the same ids: those of one subscription in
-single blocks, those of people in another by a map, and those of a third in Bicep.
+It stands beside the exports, where no load reads it, and makes the assignments that those list: of one subscription in
+single blocks, of another by a map, and of a third in Bicep.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ _OWNERS = """# Who reviews which code.
 /terraform/portal/   @alder-valley/patient-portal
 /terraform/records/  @alder-valley/clinical-records
 """
+_KIND = "'Microsoft.Authorization/roleAssignments@2022-04-01'"
 _DATA = {"group": "azuread_group", "user": "azuread_user", "guest": "azuread_user"}
 
 
@@ -91,7 +92,8 @@ class _Terraform:
         parts = list(self._head())
         for label, (grant, who) in zip(self._labels(), self.grants, strict=True):
             parts.append(
-                f'resource "azurerm_role_assignment" "{label}" {{\n  scope                = {self._scope(grant.scope)}\n'
+                f'resource "azurerm_role_assignment" "{label}" {{\n'
+                f"  scope                = {self._scope(grant.scope)}\n"
                 f'  role_definition_name = "{grant.role.role_name}"\n  principal_id         = {self._holder(who)}\n}}\n'
             )
             self.resources.append(_held("managed", "azurerm_role_assignment", label, self._attributes(grant)))
@@ -102,7 +104,8 @@ class _Terraform:
         entries, instances = [], []
         for label, (grant, who) in zip(self._labels(), self.grants, strict=True):
             entries.append(
-                f'    {label} = {{\n      role      = "{grant.role.role_name}"\n      scope     = {self._scope(grant.scope)}\n'
+                f'    {label} = {{\n      role      = "{grant.role.role_name}"\n'
+                f"      scope     = {self._scope(grant.scope)}\n"
                 f"      principal = {self._holder(who)}\n    }}\n"
             )
             instances.append({"index_key": label, "attributes": self._attributes(grant)})
@@ -134,7 +137,8 @@ class _Terraform:
 
     def state(self) -> dict[str, Any]:
         """Return the state, as Terraform keeps it."""
-        return {"version": 4, "terraform_version": "1.9.8", "serial": 12, "lineage": "", "outputs": {}, "resources": self.resources}  # fmt: skip
+        head = {"version": 4, "terraform_version": "1.9.8", "serial": 12, "lineage": "", "outputs": {}}
+        return {**head, "resources": self.resources}
 
 
 def _held(mode: str, kind: str, name: str, attributes: dict[str, Any]) -> dict[str, Any]:
@@ -150,7 +154,7 @@ def _bicep(tenant: SampleTenant, subscription: str) -> str:
     labels = _distinct([(grant.grant_id, f"{who.name} {grant.role.role_name}") for grant, who in grants])
     for grant, who in grants:
         parts.append(
-            f"// {who.name}\nresource {_camel(labels[grant.grant_id])} 'Microsoft.Authorization/roleAssignments@2022-04-01' = {{\n"
+            f"// {who.name}\nresource {_camel(labels[grant.grant_id])} {_KIND} = {{\n"
             f"  name: '{grant.grant_id}'\n  properties: {{\n"
             f"    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', "
             f"{_camel(roles[grant.role.role_definition_id])}Id)\n"

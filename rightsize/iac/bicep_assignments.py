@@ -1,7 +1,7 @@
 """Find which role assignments of a tenant a Bicep file makes: those whose name its `guid()` reproduces.
 
-A Bicep file has no state, so the name of an assignment is the only sign of it. Each loaded assignment is tried: with its
-scope as the target of the deployment, and its holder where the file has none, the name must come out, all of it.
+A Bicep file has no state, so the name of an assignment is the only sign of it. Each loaded assignment is tried: its
+scope is the target of the deployment, its holder stands where the file has none, and its whole name must come out.
 Source: learn.microsoft.com, "String functions for Bicep", `guid`: a name-based GUID of the texts joined by a hyphen,
 in the namespace that every deployment of Azure uses.
 """
@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -27,7 +28,7 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
 ASSIGNMENT = "microsoft.authorization/roleassignments"
-_NAMESPACE = UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+NAMESPACE = UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
 _ROLES = "/providers/Microsoft.Authorization/roleDefinitions/"
 
 
@@ -130,7 +131,7 @@ class BicepReader:
         return list(scopes_of_loop(statement.loop.names, over, file.scope)) if isinstance(over, (list, Mapping)) else []
 
     def name_and_role(self, parts: BicepParts, scope: Scope, loaded: Loaded) -> tuple[object, str | None]:
-        """Return the name and the role of an assignment, with the holder and scope of a loaded one where it has none."""
+        """Return the name and the role of an assignment; a loaded one gives the holder and scope that it lacks."""
         principal = evaluate(parts.principal, scope)
         swaps = {parts.principal.text: loaded.grant.principal_id} if isinstance(principal, Unknown) else {}
         if not swaps and fold(str(principal)) != loaded.grant.principal_id:
@@ -180,7 +181,7 @@ class BicepReader:
             return False
         scope, spellings = turns[turn], [loaded.grant.role]
         if isinstance(evaluate(parts.role, scope), Unknown):
-            spellings = [loaded.grant.role, f"{_subscription(loaded.scope)}{_ROLES}{loaded.grant.role}"]
+            spellings = [loaded.grant.role, f"{subscription_of(loaded.scope)}{_ROLES}{loaded.grant.role}"]
         for spelling in spellings:
             swapped = replace(parts, name=_swapped(parts.name, {parts.role.text: spelling}))
             name, _ = self.name_and_role(swapped if len(spellings) > 1 else parts, scope, loaded)
@@ -215,13 +216,14 @@ def _target(scope: str) -> str:
     return "/".join(scope.split("/")[: 5 if found.resource_group else 3])
 
 
-def _subscription(scope: str) -> str:
+def subscription_of(scope: str) -> str:
+    """Return the subscription that a scope is in; empty where it is in none."""
     return "/".join(scope.split("/")[:3]) if fold(scope).startswith("/subscriptions/") else ""
 
 
 def _functions(target: str) -> dict[str, Callable[..., object]]:
     """Return the functions whose value a target decides."""
-    subscription = _subscription(target)
+    subscription = subscription_of(target)
     id_ = subscription.rpartition("/")[2]
 
     def resource(home: str, kind: str, *names: str) -> str:
@@ -230,9 +232,9 @@ def _functions(target: str) -> dict[str, Callable[..., object]]:
         return f"{home}/providers/{provider}/{pairs}"
 
     made: dict[str, Callable[..., object]] = {
-        "guid": lambda *texts: str(uuid5(_NAMESPACE, "-".join(map(as_text, texts)))),
-        "tenantresourceid": lambda kind, *names: resource("", kind, *names),
-        "extensionresourceid": lambda home, kind, *names: resource(home, kind, *names),
+        "guid": lambda *texts: str(uuid5(NAMESPACE, "-".join(map(as_text, texts)))),
+        "tenantresourceid": partial(resource, ""),
+        "extensionresourceid": resource,
     }
     if subscription:
         made["subscription"] = lambda: {"id": subscription, "subscriptionId": id_}
@@ -241,7 +243,7 @@ def _functions(target: str) -> dict[str, Callable[..., object]]:
         )
     if target != subscription and subscription:
         made["resourcegroup"] = lambda: {"id": target, "name": target.rpartition("/")[2]}
-        made["resourceid"] = lambda kind, *names: resource(target, kind, *names)
+        made["resourceid"] = partial(resource, target)
     return made
 
 
@@ -265,9 +267,9 @@ def _symbol(statement: Statement | None, file: BicepFile, target: str, name: str
     home: object = target
     if "parent" in fields or "scope" in fields:
         text = "subscription()" if "scope" in fields and fields["scope"].text == "subscription()" else None
-        home = _subscription(target) if text else unknown
+        home = subscription_of(target) if text else unknown
     if kind.lower() == "microsoft.authorization/roledefinitions":
-        home = _subscription(target) if "scope" not in fields or isinstance(home, str) else home
+        home = subscription_of(target) if "scope" not in fields or isinstance(home, str) else home
     if isinstance(home, Unknown):
         return {"name": called, "id": Unknown(f"{name}.id", f"${{{name}.id}}")}
     provider, *types = kind.split("/")

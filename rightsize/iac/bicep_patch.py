@@ -22,6 +22,7 @@ from rightsize.iac.bicep_assignments import (
     parts_of_assignment,
     word_in,
 )
+from rightsize.iac.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.code_edits import comment_above, delete_block
 from rightsize.iac.evaluation import evaluate
@@ -81,6 +82,7 @@ def patch_bicep(
     subject = _Subject(code, loaded, roles, role_files, quote)
     patch = Patch()
     made: list[tuple[BicepReader, Made]] = []
+    entries: list[Entry] = []
     index = by_role(loaded)
     for path in sorted(code.files):
         if path.endswith(".bicep") and b"roleassignments" in code.files[path].lower():
@@ -89,6 +91,7 @@ def patch_bicep(
                 own = {(one.statement.name, one.turn, one.loaded.id): one for one in reader.made(index, roles)}
                 own |= _by_output(reader, path, deployments, loaded)
                 made += [(reader, one) for one in own.values()]
+                entries += entries_of(reader, index, roles)
             except (InputError, UnicodeDecodeError) as error:
                 patch.notes.append(f"`{path}` is not read: {error}")
     by_id = {change.old: change for change in changes}
@@ -97,21 +100,60 @@ def patch_bicep(
     for reader, one in made:
         places[one.loaded.id].add((one.path, one.statement.name))
         blocks[one.path, one.statement.name].append((reader, one))
+    for entry in entries:
+        places[entry.loaded.id].add((entry.path, f"{entry.statement.name} {entry.node.start}"))
     patch.missing = [change for change in changes if change.old not in places]
-    for (path, name), own in sorted(blocks.items()):
-        wanted = [by_id[one.loaded.id] for _, one in own if one.loaded.id in by_id]
+    for (path, _), sites in sorted(blocks.items()):
+        wanted = [by_id[one.loaded.id] for _, one in sites if one.loaded.id in by_id]
         if wanted:
-            why = _ambiguous(own, places) or _not_alike(own, by_id)
-            offer = why or _offer(own, wanted, subject)
+            why = _ambiguous(sites, places) or _not_alike(sites, by_id)
+            offer = why or _offer(sites, wanted, subject)
             if isinstance(offer, Offer) and _collides([*patch.offers, offer], path, code):
                 offer = "another edit changes the same place, or takes the same name"
             if isinstance(offer, Offer):
                 patch.offers.append(offer)
                 patch.notes += _notes(offer, path)
             else:
-                line = code.line(path, own[0][1].statement.start)
+                line = code.line(path, sites[0][1].statement.start)
                 patch.refused += [Refused(change, offer, path, line) for change in dict.fromkeys(wanted)]
+    for entry in entries:
+        if entry.loaded.id in by_id:
+            _take_entry(entry, by_id[entry.loaded.id], len(places[entry.loaded.id]) > 1, subject, patch)
     return patch
+
+
+def _take_entry(entry: Entry, change: Change, is_ambiguous: bool, subject: _Subject, patch: Patch) -> None:
+    """Add the edits of an entry of a module's call to a patch, or why there are none."""
+    quoted = {one.grant.role: subject.quote(one.role_path if one.is_new else one.role_name) for one in change.wanted}
+    offer = "it could be several entries" if is_ambiguous else entry_offer(entry, change, subject.code, quoted)
+    if isinstance(offer, Offer):
+        offer = (
+            entry_refuted(entry, offer, subject.code, subject.roles)
+            or _entry_read_again(entry, offer, subject)
+            or offer
+        )
+    if isinstance(offer, Offer) and _collides([*patch.offers, offer], entry.path, subject.code):
+        offer = "another edit changes the same place"
+    if isinstance(offer, Offer):
+        patch.offers.append(offer)
+        patch.notes += _notes(offer, entry.path)
+    else:
+        patch.refused.append(Refused(change, offer, entry.path, subject.code.line(entry.path, entry.node.start)))
+
+
+def _entry_read_again(entry: Entry, offer: Offer, subject: _Subject) -> str | None:
+    """Return why pycep does not read the edited call of a module, or None."""
+    parser, key = second_bicep_reader(), f"module {entry.statement.name}"
+    others = {name: text for name, text in _texts(subject.code, entry.path).items() if name != key}
+    try:
+        for edits in (offer.add, offer.both):
+            texts = _texts(subject.code.edited(edits), entry.path)
+            parser.parse(text=texts.pop(key).decode() + "\n")
+            if texts != others:
+                return "something else has changed"
+    except Exception as error:  # whatever a foreign parser raises means that it does not read it
+        return f"pycep cannot read the edit: {(str(error).strip().splitlines() or [type(error).__name__])[0]}"
+    return None
 
 
 def _collides(offers: Sequence[Offer], path: str, code: Code) -> bool:
@@ -262,7 +304,7 @@ def _reference(role: Node, scope: Any, guid: str) -> Node | None:
 
 
 def _role_text(reference: Node, scope: Any, wanted: Wanted, code: bytes) -> tuple[str, str]:
-    """Return the expression of the new role in the form of today's, and the variable that it names; empty without one."""
+    """Return the expression of the new role in the form of today's, and the variable that it names, if any."""
     value = evaluate(reference, scope)
     is_path = isinstance(value, str) and "/" in value
     role = f"subscriptionResourceId({_ROLE_TYPE}, '{wanted.grant.role}')" if is_path else f"'{wanted.grant.role}'"
@@ -328,7 +370,9 @@ def _refuted(own: Sequence[tuple[BicepReader, Made]], offer: Offer, subject: _Su
     new, last = _texts(added, path), _texts(final, path)
     name = own[0][1].statement.name
     came = set(new) - set(old)
-    if any(new.get(one) != text for one, text in old.items()) or any(not one.startswith(("var ", "resource ")) for one in came):
+    if any(new.get(one) != text for one, text in old.items()) or any(
+        not one.startswith(("var ", "resource ")) for one in came
+    ):
         return "with the new access added, something else has changed"
     if last != {key: text for key, text in new.items() if key != f"resource {name}"}:
         return "with the old access removed, something else has changed"
@@ -352,10 +396,9 @@ def _granted(reader: BicepReader, statement: Statement, made: Made, roles: Roles
         before.principal.text,
         before.scope and before.scope.text,
     )
-    conditions = (statement.condition and statement.condition.text, statement.loop and statement.loop.over.text)
-    if not same or conditions != (
-        made.statement.condition and made.statement.condition.text, made.statement.loop and made.statement.loop.over.text,
-    ):  # fmt: skip
+    both = (statement, made.statement)
+    around = [(one.condition and one.condition.text, one.loop and one.loop.over.text) for one in both]
+    if not same or around[0] != around[1]:
         return None
     scope = reader.turns(statement, reader.file(made.loaded.scope))[made.turn]
     name, role = reader.name_and_role(parts, scope, made.loaded)
@@ -373,7 +416,7 @@ def _texts(code: Code, path: str) -> dict[str, bytes]:
 
 
 def _second_reading(today: Code, added: Code, final: Code, path: str, name: str, came: set[str]) -> str | None:
-    """Return how pycep reads an edit in another way, or None: the new resources are as today's but for name and role."""
+    """Return how pycep reads an edit otherwise, or None: new resources are as today's but for name and role."""
     parser = second_bicep_reader()
     before = _texts(today, path)[f"resource {name}"].decode()
     texts = _texts(added, path)
@@ -386,7 +429,7 @@ def _second_reading(today: Code, added: Code, final: Code, path: str, name: str,
                 return "pycep reads the new resource in another way"
             if keyword == "var" and symbol not in read["variables"]:
                 return "pycep does not read the new variable"
-    except Exception as error:  # noqa: BLE001  whatever a foreign parser raises means that it does not read it
+    except Exception as error:  # whatever a foreign parser raises means that it does not read it
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return f"pycep cannot read the edit: {line}"
     return None if final.files.keys() == added.files.keys() else "a file is gone"

@@ -1,10 +1,11 @@
-"""Define the nouns of a patch: what an assignment grants, what a plan wants in its place, and the edits that make it."""
+"""Define the nouns of a patch: what an assignment grants, what a plan wants instead, and the edits that make it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from rightsize.iac.hcl_syntax import Block, read_hcl
@@ -127,9 +128,7 @@ class Refused:
 def overlap(edits: Iterable[Edit]) -> bool:
     """Return whether two edits touch the same bytes."""
     ordered = sorted(set(edits), key=lambda one: (one.path, one.start, one.end))
-    return any(
-        one.path == other.path and other.start < one.end for one, other in zip(ordered, ordered[1:], strict=False)
-    )
+    return any(one.path == other.path and other.start < one.end for one, other in pairwise(ordered))
 
 
 @dataclass(slots=True)

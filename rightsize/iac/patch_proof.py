@@ -246,9 +246,9 @@ class _Spread:
         """Accept a changed block of a kind that the rest of the proof reads."""
         kind = name.partition(".")[0]
         for unit in (old, new):
-            if unit is not None and unit.block.kind == "resource" and kind in KINDS:
-                if any("prevent_destroy" in inner.attributes for inner in unit.block.inner("lifecycle")):
-                    raise _RefutedError(f"`{name}` must not be destroyed, says its `lifecycle`")
+            lifecycles = [] if unit is None or kind not in KINDS else unit.block.inner("lifecycle")
+            if any("prevent_destroy" in inner.attributes for inner in lifecycles):
+                raise _RefutedError(f"`{name}` must not be destroyed, says its `lifecycle`")
         if old is not None and new is not None and new.block.labels:
             self._touch(new, set())
         if kind in ("local", "var") or kind in KINDS:
@@ -374,7 +374,7 @@ def _statements(code: Code, path: str) -> Iterator[tuple[bytes, Block]]:
 def _compare(hcl2: Any, text: bytes, own: Block, path: str) -> None:
     try:
         read = hcl2.loads(text.decode() + "\n")
-    except Exception as error:  # noqa: BLE001  whatever a foreign parser raises means that it does not read it
+    except Exception as error:  # whatever a foreign parser raises means that it does not read it
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise _RefutedError(f"python-hcl2 cannot read the edit of `{path}`: {line}") from None
     if _literals(read) != _literals(_as_hcl2(own)):

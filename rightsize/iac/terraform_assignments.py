@@ -316,7 +316,7 @@ class Reader:
         """Yield the assignments of an Azure Verified Module: one for each entry; the scope is in the state alone."""
         value = evaluate(call.attributes[ENTRIES], module.scope({}))
         below = f"{address}.module.{call.labels[0]}".lstrip(".")
-        held = {key: one for key, one in self._entries_of_state(below)}
+        held = dict(self._entries_of_state(below))
         scopes = {str(one.values.get("scope")) for one in held.values()}
         for key, entry in pairs_of(value) or () if isinstance(value, Mapping) else ():
             if isinstance(entry, Mapping) and (not self.is_today or str(key) in held):

@@ -78,7 +78,7 @@ class Writer:
         if len(changed) == len(sites) and len({_shape(one) for one in changed}) == 1:
             yield self._block(changed)
         else:
-            yield from self._split(sites, changed)
+            yield from self._split(changed)
 
     def _entries(self, site: Site, alike: Sequence[Site]) -> Iterator[Offer]:
         """Yield copies of the entries around the text that names the role, the innermost first."""
@@ -267,14 +267,14 @@ class Writer:
                 said = values.get(name) or code[start:end].decode().partition("=")[2].strip()
                 lines[name] = said
         width = max(map(len, lines))
-        ordered = sorted(lines, key=lambda name: (*_KEPT_BY_ELIGIBLE[:4], _ROLE_ID, *_KEPT_BY_ELIGIBLE[4:]).index(name))
+        ordered = sorted(lines, key=(*_KEPT_BY_ELIGIBLE[:4], _ROLE_ID, *_KEPT_BY_ELIGIBLE[4:]).index)
         body = "\n".join(f"  {name:<{width}} = {lines[name]}" for name in ordered)
         if wanted.grant.end_on:
             ends = f'      end_date_time = "{self.quote(wanted.grant.end_on)}"'
             body += f"\n\n  schedule {{\n    expiration {{\n{ends}\n    }}\n  }}"
         return f'resource "{ELIGIBLE}" "{label}" {{\n{body}\n}}'
 
-    def _split(self, sites: Sequence[Site], changed: Sequence[Site]) -> Iterator[Offer]:
+    def _split(self, changed: Sequence[Site]) -> Iterator[Offer]:
         """Yield a new block with the keys that change alike; the old one loses them."""
         groups: dict[object, list[Site]] = {}
         for site in changed:
@@ -284,7 +284,7 @@ class Writer:
             if not all(elements) or len({site.bound.environment.name for site in alike}) != 1:
                 continue
             places = [one for one in elements if one is not None]
-            texts = [self.code.files[path][one.start : one.end].decode() for path, one in places]
+            texts = [self._kept(site, *place) for site, place in zip(alike, places, strict=True)]
             is_map = places[0][1].key is not None
             each = "{ " + ", ".join(texts) + " }" if is_map else "toset([" + ", ".join(texts) + "])"
             if is_map and (len(texts) > 1 or "\n" in texts[0]):
@@ -293,6 +293,13 @@ class Writer:
             gone = [delete_element(path, self.code.files[path], one) for path, one in places]
             add = self._block(alike, each).add if wanted else ()
             yield Offer(tuple(dict.fromkeys(one.change for one in alike if one.change)), add, (*add, *gone))
+
+    def _kept(self, site: Site, path: str, element: Element) -> str:
+        """Return an entry for the new block; a role that it names, which nothing reads there, is the new one."""
+        role, wanted, replaced = site.instance.role, site.change.wanted if site.change else (), []
+        if isinstance(role, Written) and role.file == path and element.start <= role.start < element.end and wanted:
+            replaced = [(role.start, role.end, f'"{self.quote(wanted[0].role_name)}"')]
+        return _replaced(self.code.files[path], element.start, element.end, replaced)
 
     def _element_of_key(self, site: Site) -> tuple[str, Element] | None:
         key = site.instance.key
@@ -384,6 +391,6 @@ def _with_attributes(
                 head = code[start:end].partition(b"=")[0].decode()
                 replaced.append((start, end, f"{head}= {new}"))
     width = max((code[start:end].find(b"=") - 1 for start, end in block.spans.values()), default=0)
-    new = {name: value for name, value in values.items() if value is not None and name not in block.spans}
-    lines = "".join(f"  {name:<{width}} = {value}\n" for name, value in new.items())
+    added = {name: value for name, value in values.items() if value is not None and name not in block.spans}
+    lines = "".join(f"  {name:<{width}} = {value}\n" for name, value in added.items())
     return _replaced(code, block.start, block.end, [*replaced, (block.end - 1, block.end - 1, lines)])

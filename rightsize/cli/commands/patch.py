@@ -27,7 +27,7 @@ def patch_(
         typer.Option(
             "--state",
             metavar="[FOLDER=]FILE",
-            help="State of Terraform; FOLDER is that of the code it belongs to, where it does not stand there. Repeatable.",
+            help="State of Terraform. FOLDER is that of its code, where it does not stand in it. Repeatable.",
             show_default=False,
         ),
     ] = None,

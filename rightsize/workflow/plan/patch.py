@@ -22,6 +22,7 @@ from rightsize.iac.repository import read_repository
 from rightsize.iac.terraform_patch import Patch, patch_terraform
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_found
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, Proposal
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.propose.verify.review import plan_of
@@ -162,7 +163,7 @@ class Asked:
 
 def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
     """Return what a plan changes about assignments of Azure roles."""
-    names = names_in(db, plan)
+    names: dict[str, str] = {fold(id_): name for id_, name in names_in(db, plan).items()}
     with open_store(db, read_only=True) as store:
         inputs = Inputs.of(**{name: store.table(name) for name in ("role_definitions", "role_assignments")})
         spellings = spellings_in(store, [place.scope for one in plan.proposals for place in one.assignments])
@@ -170,7 +171,7 @@ def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
         fold(row["role_definition_id"]): row["role_name"] for row in inputs.role_definitions.iter_rows(named=True)
     }
     new = {fold(role.definition.role_definition_id): role.definition.role_name for role in plan.roles}
-    titles = {id_: title for id_, title in {**stored, **new}.items() if title}
+    titles: dict[str, str] = {id_: title for id_, title in {**stored, **new}.items() if title}
     called: dict[str, set[str]] = defaultdict(set)
     for id_, title in titles.items():
         called[fold(title)].add(id_)
@@ -182,7 +183,9 @@ def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
         if is_wanted and proposal.is_of_rbac and PROPOSAL_KINDS[proposal.kind].changes:
             old = today.get(proposal.assignment)
             if old is not None:
-                wanted = tuple(_wanted(proposal, spellings, titles, new.keys() - stored.keys(), set(today.values())))
+                wanted = tuple(
+                    _wanted(proposal, spellings, titles, new.keys() - stored.keys(), set(today.values()), old)
+                )
                 said = _said(proposal, old, wanted, titles, names)
                 changes.append(Change(proposal.id, proposal.assignment[0], old, wanted, said))
     roles = Roles({title: next(iter(ids)) for title, ids in called.items() if len(ids) == 1})
@@ -207,6 +210,7 @@ def _wanted(
     titles: Mapping[str, str],
     new: Collection[str],
     existing: set[Grant],
+    today: Grant,
 ) -> Iterator[Wanted]:
     """Yield the assignments that a proposal makes and the tenant does not have yet."""
     for one in proposal.assignments:
@@ -218,7 +222,8 @@ def _wanted(
             word = snake(title) or f"role_{role[:8]}"
             word = word if word[0].isalpha() else f"role_{word}"
             several = sum(fold(other.role) == role for other in proposal.assignments) > 1
-            label = f"{word}_at_{snake(scope.rpartition('/')[2])[:24]}" if several else word
+            there = f"at_{snake(scope.rpartition('/')[2])[:24]}"
+            label = there if role == today.role else f"{word}_{there}" if several else word
             yield Wanted(grant, scope, title, role_path(scope, role), role in new, word, label)
 
 
@@ -240,7 +245,9 @@ def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path)
     """Return the proved edits of both languages; a change that both make is nobody's."""
     changes, roles = asked.changes, asked.roles
     blocks, files = _role_texts(plan)
-    definitions = {fold(one.definition.role_definition_id): one.definition for one in plan.roles}
+    definitions: dict[str, RoleDefinition] = {
+        fold(one.definition.role_definition_id): one.definition for one in plan.roles
+    }
     definitions = {id_: role for id_, role in definitions.items() if id_ in blocks}
     states = {text: _state(text, into, code) for text in sources.states}
     repository = read_repository(code, states, roles)
@@ -274,7 +281,8 @@ def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path)
 
 def _role_texts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
     """Return each new role as Terraform and as Bicep, by its GUID; one with a condition within it only as Bicep."""
-    blocks, files = {}, {}
+    blocks: dict[str, str] = {}
+    files: dict[str, str] = {}
     for one in plan.roles:
         id_ = fold(one.definition.role_definition_id)
         files[id_] = role_bicep(one.definition)
