@@ -20,7 +20,7 @@ from uuid import UUID, uuid5
 from rightsize.iac.bicep import BicepFile
 from rightsize.iac.evaluation import as_text, evaluate, scopes_of_loop
 from rightsize.iac.expressions import STEPS, Node, Scope, Unknown, Work
-from rightsize.iac.grants import Grant, Roles
+from rightsize.iac.grants import Grant, Roles, plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError
@@ -105,7 +105,7 @@ class BicepReader:
         self.path, self.parameters = path, parameters
         folder = posixpath.dirname(path)
         self.beside = Beside(lambda name: files.get(posixpath.normpath(posixpath.join(folder, name))), lambda _: [])
-        self.text = files[path].decode("utf-8-sig")
+        self.text = plain(files[path]).decode()
         self._files: dict[tuple[str, int], BicepFile] = {}
         self.statements = BicepFile(self.text, self.beside, Work()).made
 

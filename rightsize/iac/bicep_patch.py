@@ -27,7 +27,7 @@ from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.code_edits import comment_above, delete_block
 from rightsize.iac.evaluation import evaluate
 from rightsize.iac.expressions import Node, Unknown
-from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
+from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.terraform_patch import Patch
 from rightsize.model.errors import InputError, UsageError, install_extra
@@ -161,7 +161,7 @@ def _collides(offers: Sequence[Offer], path: str, code: Code) -> bool:
     if overlap([edit for one in offers for edit in one.both]) or overlap([edit for one in offers for edit in one.add]):
         return True
     edited = code.edited(edit for one in offers for edit in one.add).files[path]
-    names = [one.name for one in read_bicep(edited.decode("utf-8-sig"))]
+    names = [one.name for one in read_bicep(plain(edited).decode())]
     return len(names) != len(set(names))
 
 
@@ -173,7 +173,7 @@ def _notes(offer: Offer, path: str) -> Iterator[str]:
 
 def _parameters(path: str, code: Code, deployments: Sequence[object]) -> list[Mapping[str, object]]:
     """Return the values that files of parameters and deployments give, each by itself, and no values."""
-    declared = {one.name for one in read_bicep(code.files[path].decode("utf-8-sig")) if one.keyword == "param"}
+    declared = {one.name for one in read_bicep(plain(code.files[path]).decode()) if one.keyword == "param"}
     found: list[Mapping[str, object]] = [{}]
     for name in code.names(posixpath.dirname(path)):
         text = code.files[name]
@@ -320,7 +320,7 @@ def _role_text(reference: Node, scope: Any, wanted: Wanted, code: bytes) -> tupl
 def _beside(path: str, code: bytes, start: int, reference: Node, variable: str) -> Edit:
     """Return the edit that declares a variable beside today's, or before the resource where that is none."""
     root = reference.text.split(".")[0].split("[")[0]
-    for one in read_bicep(code.decode()):
+    for one in read_bicep(plain(code).decode()):
         if one.keyword == "var" and one.name == root:
             return Edit(path, one.end, one.end, f"\n{variable}")
     place = comment_above(code, start)
@@ -411,7 +411,7 @@ def _texts(code: Code, path: str) -> dict[str, bytes]:
     """Return the text of each declaration of a file."""
     content = code.files[path]
     return {
-        f"{one.keyword} {one.name}": content[one.start : one.end] for one in read_bicep(content.decode("utf-8-sig"))
+        f"{one.keyword} {one.name}": content[one.start : one.end] for one in read_bicep(plain(content).decode())
     }
 
 

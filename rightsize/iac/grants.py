@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -126,9 +127,12 @@ class Refused:
 
 
 def overlap(edits: Iterable[Edit]) -> bool:
-    """Return whether two edits touch the same bytes."""
+    """Return whether two edits touch the same bytes; two that only delete may do so."""
     ordered = sorted(set(edits), key=lambda one: (one.path, one.start, one.end))
-    return any(one.path == other.path and other.start < one.end for one, other in pairwise(ordered))
+    return any(
+        one.path == other.path and other.start < one.end and bool(one.text or other.text)
+        for one, other in pairwise(ordered)
+    )
 
 
 @dataclass(slots=True)
@@ -161,7 +165,7 @@ class Code:
         """
         if path not in self._parsed:
             try:
-                self._parsed[path] = read_hcl.__wrapped__(self.files[path].decode("utf-8-sig"), path)
+                self._parsed[path] = read_hcl.__wrapped__(plain(self.files[path]).decode(), path)
             except (InputError, UnicodeDecodeError) as error:
                 raise InputError(f"`{path}`: {error}") from None
         return self._parsed[path]
@@ -187,10 +191,16 @@ class Code:
         return self.files[path].count(b"\n", 0, place) + 1
 
 
+def plain(code: bytes) -> bytes:
+    """Return code of the same length without a mark of the byte order."""
+    return code.replace(BOM_UTF8, b"   ", 1) if code.startswith(BOM_UTF8) else code
+
+
 def _edited(code: bytes, edits: Iterable[Edit]) -> bytes:
     parts, place = [], 0
     for one in sorted(edits, key=lambda one: (one.start, one.end)):
-        parts += [code[place : one.start], one.text.encode()]
+        text = one.text.replace("\r\n", "\n").replace("\n", "\r\n") if b"\r\n" in code else one.text
+        parts += [code[place : one.start], text.encode()]
         place = max(place, one.end)
     return b"".join([*parts, code[place:]])
 

@@ -102,7 +102,10 @@ def _grants_refuted(
         problem = next(_differences(today, then), None)
         if problem is not None:
             return f"with the new access added, {problem}"
-        came += Counter(one.grant for address, one in then.items() if address not in today)
+        new = [one.grant for address, one in then.items() if address not in today]
+        if None in new:
+            return "the grant of a new assignment is not decided by the code and its state"
+        came += Counter(new)
         replaced = {address for address in today if id_of(bound, address, changes) in gone}
         went |= {str(id_of(bound, address, changes)) for address in replaced}
         expected = {address: one for address, one in then.items() if address not in replaced}
@@ -110,8 +113,6 @@ def _grants_refuted(
         if problem is not None:
             return f"with the old access removed, {problem}"
     wanted = Counter(wanted.grant for change in changes for wanted in change.wanted)
-    if None in came:
-        return "the grant of a new assignment is not decided by the code and its state"
     if came != wanted:
         return f"the new assignments are not those of the plan: {_told(came, wanted)}"
     return None if went == gone else "not every replaced assignment is removed"
