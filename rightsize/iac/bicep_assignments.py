@@ -50,12 +50,14 @@ class Made:
         statement: The resource.
         turn: The number of the turn of its loop; 0 without a loop.
         loaded: The assignment.
+        number: The place of the values of parameters with which it makes it.
     """
 
     path: str
     statement: Statement
     turn: int
     loaded: Loaded
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,11 @@ class BicepReader:
         over = evaluate(statement.loop.over, file.scope)
         return list(scopes_of_loop(statement.loop.names, over, file.scope)) if isinstance(over, (list, Mapping)) else []
 
+    def scope_of(self, statement: Statement, made: Made) -> Scope | None:
+        """Return where a statement stands for an assignment that it makes; None where it has no such turn."""
+        turns = self.turns(statement, self.file(made.loaded.scope, made.number))
+        return turns[made.turn] if made.turn < len(turns) else None
+
     def name_and_role(self, parts: BicepParts, scope: Scope, loaded: Loaded) -> tuple[object, str | None]:
         """Return the name and the role of an assignment; a loaded one gives the holder and scope that it lacks."""
         principal = evaluate(parts.principal, scope)
@@ -164,7 +171,7 @@ class BicepReader:
                     every = [one for some in loaded.values() for one in some]
                     for one in loaded.get(role, ()) if role else every:
                         if self._is_it(statement, parts, turn, one, number):
-                            found[turn, one.id] = Made(self.path, statement, turn, one)
+                            found[turn, one.id] = Made(self.path, statement, turn, one, number)
             yield from found.values()
 
     def _roles(
@@ -180,11 +187,16 @@ class BicepReader:
         if turn >= len(turns):
             return False
         scope, spellings = turns[turn], [loaded.grant.role]
-        if isinstance(evaluate(parts.role, scope), Unknown):
+        role = evaluate(parts.role, scope)
+        if isinstance(role, Unknown):
             spellings = [loaded.grant.role, f"{subscription_of(loaded.scope)}{_ROLES}{loaded.grant.role}"]
         for spelling in spellings:
-            swapped = replace(parts, name=_swapped(parts.name, {parts.role.text: spelling}))
-            name, _ = self.name_and_role(swapped if len(spellings) > 1 else parts, scope, loaded)
+            swapped = (
+                parts
+                if not isinstance(role, Unknown)
+                else replace(parts, name=_swapped(parts.name, {role.cause: spelling}))
+            )
+            name, _ = self.name_and_role(swapped, scope, loaded)
             if isinstance(name, str) and fold(name) == loaded.id:
                 return True
         return False

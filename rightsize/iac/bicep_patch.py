@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rightsize.iac.bicep import BicepFile
 from rightsize.iac.bicep_assignments import (
     BicepParts,
     BicepReader,
@@ -26,15 +27,17 @@ from rightsize.iac.bicep_entries import Entry, entries_of, entry_offer, entry_re
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.code_edits import comment_above, delete_block
 from rightsize.iac.evaluation import evaluate
-from rightsize.iac.expressions import Node, Unknown
+from rightsize.iac.expressions import Node, Unknown, Work
 from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
 from rightsize.iac.syntax_trees import Statement
+from rightsize.iac.templates import NOTHING_BESIDE
 from rightsize.iac.terraform_patch import Patch
 from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.role_forms import load_relaxed_json
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"
 _OUTPUT = re.compile(r"^output\s+(\w+)\s+\w+\s*=\s*(\w+)\.(?:id|name)[ \t]*$", re.MULTILINE)
+_VALUE = re.compile(r"^[ \t]*param(\s+\w+\s*=)", re.MULTILINE)
 _USING = re.compile(r"^\s*using\s+'([^'\n]+)'", re.MULTILINE)
 
 
@@ -178,11 +181,11 @@ def _parameters(path: str, code: Code, deployments: Sequence[object]) -> list[Ma
     for name in code.names(posixpath.dirname(path)):
         text = code.files[name]
         if name.endswith(".bicepparam"):
-            used = _USING.search(text.decode("utf-8-sig"))
+            used = _USING.search(plain(text).decode())
             if used and posixpath.normpath(posixpath.join(posixpath.dirname(name), used[1])) == path:
-                reader = BicepReader(name, code.files)
-                scope = reader.file("/").scope
-                found.append({key: evaluate(node, scope) for key, node in reader.file("/").parameters.items() if node})
+                # The grammar knows no values of parameters there; a variable has the same form.
+                file = BicepFile(_VALUE.sub(r"var\1", plain(text).decode()), NOTHING_BESIDE, Work())
+                found.append({key: evaluate(node, file.scope) for key, node in file.variables.items() if node})
         elif name.endswith(".json") and b"deploymentParameters" in text:
             document = load_relaxed_json(text)
             given = document.get("parameters") if isinstance(document, Mapping) else None
@@ -230,9 +233,8 @@ def _not_alike(own: Sequence[tuple[BicepReader, Made]], by_id: Mapping[str, Chan
     if any(one.loaded.id not in by_id for _, one in own):
         return "the resource makes other assignments, too, which stay as they are"
     turns = {one.turn for _, one in own}
-    if first.statement.loop is not None and len(reader.turns(first.statement, reader.file(first.loaded.scope))) != len(
-        turns
-    ):
+    number = len(reader.turns(first.statement, reader.file(first.loaded.scope, first.number)))
+    if first.statement.loop is not None and number != len(turns):
         return "the loop makes assignments that are not found in the tenant"
     shapes = {
         frozenset((one.grant.role, one.grant.condition) for one in by_id[made.loaded.id].wanted) for _, made in own
@@ -260,9 +262,9 @@ def _offer(own: Sequence[tuple[BicepReader, Made]], wanted: Sequence[Change], su
     if start is None or parts is None or word_in(others.decode(), statement.name):
         return f"`{statement.name}` is used elsewhere in the file, or its decorators cannot be read"
     changes = tuple(dict.fromkeys(wanted))
-    target = reader.turns(statement, reader.file(first.loaded.scope))[first.turn]
-    reference = _reference(parts.role, target, first.loaded.grant.role)
-    if reference is None:
+    target = reader.scope_of(statement, first)
+    reference = None if target is None else _reference(parts.role, target, first.loaded.grant.role)
+    if target is None or reference is None:
         return "the role is given by the callers of this module"
     copies: list[str] = []
     variables: list[Edit] = []
@@ -400,7 +402,9 @@ def _granted(reader: BicepReader, statement: Statement, made: Made, roles: Roles
     around = [(one.condition and one.condition.text, one.loop and one.loop.over.text) for one in both]
     if not same or around[0] != around[1]:
         return None
-    scope = reader.turns(statement, reader.file(made.loaded.scope))[made.turn]
+    scope = reader.scope_of(statement, made)
+    if scope is None:
+        return None
     name, role = reader.name_and_role(parts, scope, made.loaded)
     if (isinstance(name, str) and name.lower() == made.loaded.id) or isinstance(evaluate(parts.role, scope), Unknown):
         return None
@@ -410,9 +414,7 @@ def _granted(reader: BicepReader, statement: Statement, made: Made, roles: Roles
 def _texts(code: Code, path: str) -> dict[str, bytes]:
     """Return the text of each declaration of a file."""
     content = code.files[path]
-    return {
-        f"{one.keyword} {one.name}": content[one.start : one.end] for one in read_bicep(plain(content).decode())
-    }
+    return {f"{one.keyword} {one.name}": content[one.start : one.end] for one in read_bicep(plain(content).decode())}
 
 
 def _second_reading(today: Code, added: Code, final: Code, path: str, name: str, came: set[str]) -> str | None:

@@ -9,20 +9,23 @@ _PLAIN = frozenset(range(0x20, 0x7F)) - set(b'"\\')
 _END = "\\ No newline at end of file\n"
 
 
-def unified(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> str:
-    """Return the changes between files by their path; a file that is only in one of them is made or deleted."""
-    paths = sorted(path for path in {*before, *after} if before.get(path) != after.get(path))
-    return "".join(part for path in paths for part in _of_file(path, before.get(path), after.get(path)))
+def unified(before: Mapping[str, bytes], after: Mapping[str, bytes], folder: str = "") -> str:
+    """Return the changes between files by their path; a file that only the second has is made.
+
+    Git reads paths from the root of the repository, in whose folder the files are.
+    """
+    paths = sorted(path for path in after if before.get(path) != after[path])
+    return "".join(part for path in paths for part in _of_file(folder + path, before.get(path), after[path]))
 
 
-def _of_file(path: str, before: bytes | None, after: bytes | None) -> Iterator[str]:
+def _of_file(path: str, before: bytes | None, after: bytes) -> Iterator[str]:
     old, new = _name(f"a/{path}"), _name(f"b/{path}")
     yield f"diff --git {old} {new}\n"
     if before is None:
         yield "new file mode 100644\n"
     lines = unified_diff(
         _lines(before or b""),
-        _lines(after or b""),
+        _lines(after),
         "/dev/null" if before is None else old,
         new,
     )

@@ -44,7 +44,7 @@ class Repository:
     Attributes:
         code: The files of today.
         bound: The environments, each with its state.
-        loose: The names of states that belong to no folder, or to several.
+        loose: Why a state is not used: it belongs to no folder, or to several.
         uncovered: By folder of code, the configurations that use it and have no state here, or files of variables that
             have none.
     """
@@ -74,13 +74,15 @@ def read_repository(code: Code, states: Mapping[str, tuple[object, str | None]],
     for name, (document, own) in states.items():
         held = list(held_resources(document, name))
         roots = [own] if own is not None else [one for one in folders if one not in called]
-        fitting = [one for root in roots for one in _bind(code, root, held, name, roles)]
+        misfits: list[str | None] = []
+        fitting = [one for root in roots for one in _bind(code, root, held, name, roles, misfits)]
         for one in fitting:
             one.folders = _reached(one.environment.folder, calls)
         if len(fitting) == 1:
             found.bound.append(fitting[0])
         else:
-            found.loose.append(name)
+            several = "it fits several folders, or files of variables" if None in misfits else ""
+            found.loose.append(f"the state `{name}` is not used: {several or (misfits[:1] or ['no code'])[0]}")
     covered = {one.environment.folder for one in found.bound}
     used = {path for one in found.bound for path in one.environment.variables}
     for root in folders:
@@ -155,7 +157,9 @@ def _environment(folder: str, variables: tuple[str, ...], held: Sequence[Held], 
     return Environment(folder, variables, state, known, name)
 
 
-def _bind(code: Code, folder: str, held: Sequence[Held], name: str, roles: Roles) -> Iterator[Bound]:
+def _bind(
+    code: Code, folder: str, held: Sequence[Held], name: str, roles: Roles, misfits: list[str | None]
+) -> Iterator[Bound]:
     """Yield the one environment of a folder that a state fits; nothing where none or several of its files do."""
     fitting = []
     for variables in [(), *((path,) for path in _variable_files(code, folder))]:
@@ -165,21 +169,31 @@ def _bind(code: Code, folder: str, held: Sequence[Held], name: str, roles: Roles
             reader = Reader(code, environment, roles)
             reader.memory = memory
             made = {one.address: one for one in reader.instances()}
-        except InputError:
+        except InputError as error:
+            misfits.append(error.message)
             continue
-        if _fits(environment, made, roles, reader.opaque):
+        misfits.append(_misfit(environment, made, roles, reader.opaque))
+        if misfits[-1] is None:
             fitting.append(Bound(environment, made, memory, set()))
     # Without files less is decided, so that more fits; the one file that fits says more.
     with_files = [one for one in fitting if one.environment.variables]
     yield from with_files if len(with_files) == 1 else [one for one in fitting if not one.environment.variables]
 
 
-def _fits(environment: Environment, made: Mapping[str, Instance], roles: Roles, opaque: set[str]) -> bool:
+def _misfit(environment: Environment, made: Mapping[str, Instance], roles: Roles, opaque: set[str]) -> str | None:
+    """Return what differs between a state and the code with these values, or None where it fits."""
     held = {address: one for address, one in environment.state.items() if one.kind in KINDS}
-    beyond = [one for address, one in held.items() if address not in made and not _is_within(one.module, opaque)]
-    if not made or beyond or not made.keys() <= held.keys():
-        return False
-    return all(one.grant == grant_of(held[address], roles, one) for address, one in made.items())
+    if not made:
+        return "the code makes no assignment"
+    for address, one in held.items():
+        if address not in made and not _is_within(one.module, opaque):
+            return f"the code does not make `{address}`"
+    for address, instance in made.items():
+        if address not in held:
+            return f"the state lacks `{address}`"
+        if instance.grant != grant_of(held[address], roles, instance):
+            return f"`{address}` grants something else in the state than in the code"
+    return None
 
 
 def _is_within(module: str, opaque: set[str]) -> bool:

@@ -82,7 +82,9 @@ resource "azurerm_role_assignment" "this" {
 def call(name: str, more: str = "") -> str:
     """Return a call of the module."""
     scope = "azurerm_resource_group.app.id"
-    return f'module "{name}" {{\n  source    = "./assign"\n  scope     = {scope}\n  principal = "{guid(name)}"\n{more}}}\n'
+    return (
+        f'module "{name}" {{\n  source    = "./assign"\n  scope     = {scope}\n  principal = "{guid(name)}"\n{more}}}\n'
+    )
 
 
 def of_module(name: str, role: str = "Contributor") -> dict[str, Any]:
@@ -101,7 +103,7 @@ def test_a_block_is_copied_and_then_takes_the_place_of_todays() -> None:
     made, added, final = patch({"main.tf": SINGLE}, {"s": state(WEB, OPS, group())}, change(WEB, "Reader"))
     assert not made.refused
     assert without_new(SINGLE, added["main.tf"])
-    old = SINGLE.split("\n\n")[0]
+    old = SINGLE.partition("\n\n")[0]
     new = old.replace('"web"', '"web_reader"').replace("Contributor", "Reader")
     assert added["main.tf"] == SINGLE.replace(old, new + "\n\n" + old.partition("\n")[2])
     assert final["main.tf"] == SINGLE.replace(old, new)
@@ -126,7 +128,9 @@ def test_what_is_only_removed_goes_with_its_comment_in_the_second_phase() -> Non
 def test_a_narrower_scope_is_named_by_the_resource_that_has_it() -> None:
     subscription = SINGLE.replace("azurerm_resource_group.app.id # its group", f'"{SUBSCRIPTION}"')
     wide = assignment("azurerm_role_assignment.web", scope=SUBSCRIPTION)
-    _, added, _ = patch({"main.tf": subscription}, {"s": state(wide, OPS, group())}, change(wide, "Reader", scope=GROUP))
+    _, added, _ = patch(
+        {"main.tf": subscription}, {"s": state(wide, OPS, group())}, change(wide, "Reader", scope=GROUP)
+    )
     assert added["main.tf"].count("azurerm_resource_group.app.id") == 2
 
 
@@ -183,11 +187,15 @@ def test_a_set_is_not_split_where_a_holder_is_known_for_todays_keys_alone() -> N
 
 
 def test_places_of_a_count_are_never_shifted() -> None:
-    text = SET.replace("for_each             = toset", "count                = length").replace("each.key", "count.index")
+    text = SET.replace("for_each             = toset", "count                = length").replace(
+        "each.key", "count.index"
+    )
     counted = [assignment(f"azurerm_role_assignment.ops[{place}]", holder=str(place)) for place in range(3)]
     made, added, _ = patch({"main.tf": text}, {"s": state(*counted, group())}, change(counted[0], "Reader"))
     assert (added, len(made.refused)) == ({}, 1)
-    made, added, _ = patch({"main.tf": text}, {"s": state(*counted, group())}, *(change(one, "Reader") for one in counted))
+    made, added, _ = patch(
+        {"main.tf": text}, {"s": state(*counted, group())}, *(change(one, "Reader") for one in counted)
+    )
     assert (len(added), made.refused) == (1, [])
 
 
@@ -260,7 +268,9 @@ def environments() -> tuple[dict[str, str], dict[str, Any], dict[str, dict[str, 
     states, found = {}, {}
     for name, scope, role in (("prod", GROUP, "Contributor"), ("dev", DEV, "Owner")):
         principal = guid(f"web {name}")
-        files[f"env/{name}.tfvars"] = f'teams = {{\n  web = {{\n    role      = "{role}"\n    principal = "{principal}"\n  }}\n}}\n'
+        files[f"env/{name}.tfvars"] = (
+            f'teams = {{\n  web = {{\n    role      = "{role}"\n    principal = "{principal}"\n  }}\n}}\n'
+        )
         web = assignment('azurerm_role_assignment.teams["web"]', role, f"web {name}", scope)
         every = assignment("azurerm_role_assignment.all", holder="all", scope=scope)
         for one in (web, every):
@@ -361,7 +371,10 @@ def test_what_is_loaded_must_be_what_the_state_says() -> None:
 @pytest.mark.parametrize(
     ("more", "why"),
     [
-        ('output "id" {\n  value = azurerm_role_assignment.web.id\n}\n', "`output id` also uses `azurerm_role_assignment.web`"),
+        (
+            'output "id" {\n  value = azurerm_role_assignment.web.id\n}\n',
+            "`output id` also uses `azurerm_role_assignment.web`",
+        ),
         ("", "must not be destroyed"),
     ],
     ids=["an output", "prevent_destroy"],
@@ -370,7 +383,9 @@ def test_a_block_that_others_need_is_left_to_people(more: str, why: str) -> None
     text = SINGLE + more
     if not more:
         text = SINGLE.replace("principal\n}", "principal\n  lifecycle {\n    prevent_destroy = true\n  }\n}", 1)
-        text = text.replace("web.principal_id\n}", "web.principal_id\n\n  lifecycle {\n    prevent_destroy = true\n  }\n}", 1)
+        text = text.replace(
+            "web.principal_id\n}", "web.principal_id\n\n  lifecycle {\n    prevent_destroy = true\n  }\n}", 1
+        )
     made, added, _ = patch({"main.tf": text}, {"s": state(WEB, OPS, group())}, change(WEB, "Reader"))
     assert not added
     assert why in made.refused[0].why
@@ -378,7 +393,10 @@ def test_a_block_that_others_need_is_left_to_people(more: str, why: str) -> None
 
 def test_plans_of_terraform_tell_addresses_as_states_do() -> None:
     values = {"root_module": {"resources": [shown(one) for one in (WEB, OPS, group())]}}
-    for document in ({"format_version": "1.0", "values": values}, {"format_version": "1.2", "prior_state": {"values": values}}):
+    for document in (
+        {"format_version": "1.0", "values": values},
+        {"format_version": "1.2", "prior_state": {"values": values}},
+    ):
         made, added, _ = patch({"main.tf": SINGLE}, {"s": document}, change(WEB, "Reader"))
         assert (len(made.offers), set(added)) == (1, {"main.tf"})
 

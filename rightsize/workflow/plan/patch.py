@@ -126,7 +126,12 @@ def write_patch(
     added = code.edited(edit for offer in offers for edit in offer.add)
     final = code.edited(edit for offer in offers for edit in offer.both)
     page, notes = _page(made, code, sources)
-    texts = {ADD: unified(code.files, added.files), REMOVE: unified(added.files, final.files), ISSUE: page}
+    folder = _folder_in_repository(into)
+    texts = {
+        ADD: unified(code.files, added.files, folder),
+        REMOVE: unified(added.files, final.files, folder),
+        ISSUE: page,
+    }
     branches = _branches(into, code, offers, read) if with_branches and offers else []
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -135,6 +140,13 @@ def write_patch(
     for name, text in texts.items():
         write_text(out / name, text)
     return PatchResult(list(_rows(made, code)), list(texts), branches, notes)
+
+
+def _folder_in_repository(into: Path) -> str:
+    """Return the path of a folder from the root of its repository, with a slash; empty for the root, or without one."""
+    here = into.resolve()
+    root = next((one for one in (here, *here.parents) if (one / ".git").exists()), here)
+    return "" if root == here else f"{here.relative_to(root).as_posix()}/"
 
 
 def read_code(into: Path) -> Code:
@@ -269,10 +281,7 @@ def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path)
         [*terraform.refused, *bicep.refused],
         [change for change in changes if change.old in missing],
         [
-            *(
-                f"the state `{name}` fits no folder, or several: say which with FOLDER=FILE"
-                for name in repository.loose
-            ),
+            *repository.loose,
             *terraform.notes,
             *bicep.notes,
         ],
