@@ -109,11 +109,15 @@ class Offer:
         changes: The changes.
         add: What leads to the code of the first phase, which has the new access beside the old.
         both: What leads to the code of the second, which has the new alone.
+        is_last: Whether nothing else could be tried, so that the whole proof is the first trial.
+        block: The file and the label of the block whose assignments change.
     """
 
     changes: tuple[Change, ...]
     add: tuple[Edit, ...] = ()
     both: tuple[Edit, ...] = ()
+    is_last: bool = False
+    block: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +145,11 @@ class Code:
 
     Attributes:
         files: The content of each file.
+        kept: What readers keep of a file, by its path; it goes where the file is edited.
     """
 
     files: Mapping[str, bytes]
+    kept: dict[str, Any] = field(default_factory=dict)
     _parsed: dict[str, Block] = field(default_factory=dict)
     _folders: dict[str, list[str]] = field(default_factory=dict)
 
@@ -184,6 +190,7 @@ class Code:
         files = {**self.files, **{path: _edited(self.files.get(path, b""), own) for path, own in by_path.items()}}
         made = Code(files)
         made._parsed = {path: block for path, block in self._parsed.items() if path not in by_path}
+        made.kept = {path: one for path, one in self.kept.items() if path not in by_path}
         return made
 
     def line(self, path: str, place: int) -> int:

@@ -54,13 +54,14 @@ class Subject:
     definitions: Mapping[str, RoleDefinition]
 
 
-def refutation(subject: Subject, offers: Sequence[Offer], only: Only = None) -> str | None:
+def refutation(subject: Subject, offers: Sequence[Offer], only: Only = None, *, is_trial: bool = False) -> str | None:
     """Return why edits do not do what the plan says, or None where they are proved.
 
     Args:
         subject: What they change.
         offers: The edits.
-        only: Files and labels of the blocks that are read, for a first trial without the rest of the proof.
+        only: Files and labels of the blocks whose assignments are read; None reads all.
+        is_trial: Whether to leave out what else uses what changes, and the second reader.
     """
     add = [edit for offer in offers for edit in offer.add]
     both = [edit for offer in offers for edit in offer.both]
@@ -69,13 +70,11 @@ def refutation(subject: Subject, offers: Sequence[Offer], only: Only = None) -> 
     paths = {edit.path for edit in (*add, *both)}
     try:
         added, final = subject.code.edited(add), subject.code.edited(both)
-        if only is None:
-            touched: Touched = {}
+        touched: Touched = {}
+        if not is_trial:
             for before, after in ((subject.code, added), (added, final)):
                 _follow(before, after, paths, subject, touched)
             second_reading(subject.code, added, final, paths)
-        else:
-            touched = {}
         return _grants_refuted(subject, offers, added, final, only, touched, paths)
     except (_RefutedError, InputError) as error:
         return str(error)
@@ -167,31 +166,41 @@ def _shown(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class _Unit:
-    """A part of a module with a name: a local, a variable, a resource, a call, or another block."""
+    """A part of a module with a name, such as a local, a resource or a call, and the names that it mentions."""
 
     path: str
     block: Block
     text: bytes
+    mentions: frozenset[str]
 
 
 def _units(code: Code, folder: str) -> dict[str, _Unit]:
     found: dict[str, _Unit] = {}
     for path in terraform_files(code, folder):
-        content = code.files[path]
-        for place, block in enumerate(code.parsed(path).blocks):
-            text = content[block.start : block.end]
-            if block.kind == "locals":
-                for name, (start, end) in block.spans.items():
-                    found[f"local.{name}"] = _Unit(path, block, content[start:end])
-            elif block.kind in ("resource", "variable", "module"):
-                name = ".".join(
-                    {"resource": (), "variable": ("var",), "module": ("module",)}[block.kind] + block.labels
-                )
-                if name in found:
-                    raise _RefutedError(f"two blocks are called `{name}`")
-                found[name] = _Unit(path, block, text)
-            else:
-                found[f"{block.kind} {'.'.join(block.labels) or f'{path} {place}'}"] = _Unit(path, block, text)
+        own = code.kept.get(path)
+        if own is None:
+            own = code.kept[path] = _units_of(code, path)
+        if twice := found.keys() & own.keys():
+            raise _RefutedError(f"two blocks are called `{min(twice)}`")
+        found |= own
+    return found
+
+
+def _units_of(code: Code, path: str) -> dict[str, _Unit]:
+    found: dict[str, _Unit] = {}
+    content = code.files[path]
+    for place, block in enumerate(code.parsed(path).blocks):
+        heads: dict[str, tuple[str, ...]] = {"resource": (), "variable": ("var",), "module": ("module",)}
+        spans = {f"{block.kind} {'.'.join(block.labels) or f'{path} {place}'}": (block.start, block.end)}
+        if block.kind == "locals":
+            spans = {f"local.{name}": span for name, span in block.spans.items()}
+        elif block.kind in heads:
+            spans = {".".join((*heads[block.kind], *block.labels)): (block.start, block.end)}
+        for name, (start, end) in spans.items():
+            if name in found:
+                raise _RefutedError(f"two blocks are called `{name}`")
+            text = content[start:end]
+            found[name] = _Unit(path, block, text, frozenset(_names_in(text)))
     return found
 
 
@@ -235,7 +244,7 @@ class _Spread:
             using = [
                 (name, unit, used)
                 for name, unit in new.items()
-                if (used := _uses(unit) & waiting) and name not in waiting
+                if name not in waiting and (used := unit.mentions & waiting)
             ]
             waiting = set()
             for name, unit, used in using:
@@ -262,7 +271,7 @@ class _Spread:
             return
         raise _RefutedError(f"`{name}` changes, too")
 
-    def _touch(self, unit: _Unit, names: set[str]) -> None:
+    def _touch(self, unit: _Unit, names: Collection[str]) -> None:
         self.touched.setdefault((unit.path, unit.block.labels[-1]), set()).update(names)
 
     def _is_of_plan(self, name: str, unit: _Unit) -> None:
@@ -291,7 +300,7 @@ class _Spread:
         ):
             raise _RefutedError(f"`{name}` makes more than assignments")
 
-    def _using(self, name: str, unit: _Unit, used: set[str], folder: str, depth: int) -> bool:
+    def _using(self, name: str, unit: _Unit, used: frozenset[str], folder: str, depth: int) -> bool:
         """Return whether a block that uses a changed name changes by that; raise _RefutedError where it must not."""
         if unit.block.kind == "locals":
             return True
@@ -325,10 +334,6 @@ class _Spread:
 
 def _content(unit: _Unit | None) -> bytes | None:
     return None if unit is None else unit.text
-
-
-def _uses(unit: _Unit) -> set[str]:
-    return _names_in(unit.text)
 
 
 def _names_in(text: bytes) -> set[str]:

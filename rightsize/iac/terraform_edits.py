@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from rightsize.iac.code_edits import (
     Element,
@@ -76,7 +76,7 @@ class Writer:
         if sites[0].instance.block.kind != "resource":
             return
         if len(changed) == len(sites) and len({_shape(one) for one in changed}) == 1:
-            yield self._block(changed)
+            yield replace(self._block(changed), is_last=True)
         else:
             yield from self._split(changed)
 

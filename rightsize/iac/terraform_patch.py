@@ -155,11 +155,13 @@ def _trials(
         olds = {change.old for change in offer.changes}
         if olds & done:
             continue
-        why = _not_covered(offer, repository) or refutation(subject, [offer], {block})
+        why = _not_covered(offer, repository)
+        if why is None and not offer.is_last:
+            why = refutation(subject, [offer], {block}, is_trial=True)
         if why is None:
             done |= olds
             granted |= {wanted.grant for change in offer.changes for wanted in change.wanted}
-            yield offer
+            yield replace(offer, block=block)
         else:
             for old in olds:
                 reasons[old] = why
@@ -185,17 +187,23 @@ def _not_covered(offer: Offer, repository: Repository) -> str | None:
 
 def _proved(subject: Subject, offers: Sequence[Offer], reasons: dict[str, str]) -> list[Offer]:
     """Return the edits that hold together; what refutes one is its reason."""
-    if not offers:
-        return []
-    why = refutation(subject, offers)
+    if not offers or refutation(subject, offers) is None:
+        return list(offers)
+    # The quick part of the proof for each by itself finds nearly all that do not hold.
+    alone = [(offer, refutation(subject, [offer], {offer.block})) for offer in offers]
+    reasons.update({change.old: why for offer, why in alone if why is not None for change in offer.changes})
+    return _together(subject, [offer for offer, why in alone if why is None], reasons)
+
+
+def _together(subject: Subject, offers: Sequence[Offer], reasons: dict[str, str]) -> list[Offer]:
+    why = refutation(subject, offers) if offers else None
     if why is None:
         return list(offers)
     if len(offers) == 1:
-        for change in offers[0].changes:
-            reasons[change.old] = why
+        reasons.update({change.old: why for change in offers[0].changes})
         return []
     half = len(offers) // 2
-    kept, rest = _proved(subject, offers[:half], reasons), _proved(subject, offers[half:], reasons)
+    kept, rest = _together(subject, offers[:half], reasons), _together(subject, offers[half:], reasons)
     if refutation(subject, [*kept, *rest]) is None:
         return [*kept, *rest]
     for offer in rest:

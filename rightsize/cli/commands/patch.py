@@ -68,7 +68,7 @@ def patch_(
     made = workflow.write_patch(
         common.db, folder, into, out, sources, with_branches=branch, review=review, signers=trusted.asked
     )
-    common.show(made.rows, COLUMNS)
+    common.show(made.rows, COLUMNS[:-1] if common.is_table else COLUMNS)
     say(
         f"{counted(made.count('patched'), 'assignment')} patched, {made.count('by hand')} by hand, "
         f"{made.count('no code')} without code; wrote {', '.join(made.files)} to {out}"
