@@ -19,7 +19,8 @@ def run() -> Iterator[tuple[str, ...]]:
     for number in range(_BLOCKS):
         path = f"file{number // _IN_A_FILE}.tf"
         files[path] = files.get(path, "") + (
-            f'resource "azurerm_role_assignment" "a{number}" {{\n  scope                = azurerm_resource_group.app.id\n'
+            f'resource "azurerm_role_assignment" "a{number}" {{\n'
+            "  scope                = azurerm_resource_group.app.id\n"
             '  role_definition_name = "Contributor"\n'
             f"  principal_id         = data.azuread_group.g{number}.object_id\n}}\n\n"
         )

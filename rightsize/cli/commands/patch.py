@@ -78,4 +78,4 @@ def patch_(
     for name in made.branches:
         say(f"made the branch {name}")
     if made.count("patched"):
-        common.say_next(f"git -C {for_shell(str(into))} apply --stat {for_shell(str(out.absolute() / workflow.ADD))}")
+        common.say_next(f"less {for_shell(str(out / workflow.ADD))}")
