@@ -70,7 +70,7 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
         {
             *("can", "check", "plan verify", "watch", "who-can"),
             # A plan that is not signed by whom it has to be.
-            *("mcp", "next", "plan comment", "plan files", "propose", "reach", "reach layers", "report"),
+            *("mcp", "next", "plan comment", "plan files", "plan patch", "propose", "reach", "reach layers", "report"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("roles check", "roles contains", "roles no-new-access", "roles not-granted"),
             *("rollout apply", "rollout plan", "rollout rollback", "rollout status"),
@@ -86,7 +86,7 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
         {
             *("analyze", "backtest", "can", "check", "contain", "differences", "explain", "export", "jobs"),
             *("next", "propose", "prune", "reach", "reach layers", "report", "status logs", "status sources", "watch"),
-            *("plan comment", "plan files", "plan verify", "roles check", "roles expand", "who-can"),
+            *("plan comment", "plan files", "plan patch", "plan verify", "roles check", "roles expand", "who-can"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("rollout apply", "rollout plan", "rollout status"),
         }

@@ -36,13 +36,17 @@ def bicep_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefi
     Raises:
         InputError: It is no Bicep, or the permissions of a role are known only at its deployment.
     """
-    file = _File(text, beside, Work())
+    file = BicepFile(text, beside, Work())
     for statement in file.made:
         yield from roles_of_all_sides(file.work, partial(_of_statement, statement, file, 0))
 
 
+def _unknown_name(name: str) -> object:
+    return Unknown(name, f"${{{name}}}")
+
+
 @dataclass(slots=True)
-class _File:
+class BicepFile:
     """The declarations of a file, and their values with the defaults of parameters.
 
     Attributes:
@@ -51,6 +55,8 @@ class _File:
         work: The work left.
         given: The parameters that a module is called with, with and without the defaults of its caller; None for the
             outermost file.
+        deployed: Functions that have a value for one target of a deployment alone, by their names in lower case.
+        symbols: Returns the value of a resource or another name without a value in the file.
         parameters: The parameters with their defaults.
         variables: The variables.
         made: The resources and modules.
@@ -61,6 +67,8 @@ class _File:
     beside: Beside
     work: Work
     given: Mapping[bool, Mapping[str, object]] | None = None
+    deployed: Mapping[str, Callable[..., object]] = field(default_factory=dict)
+    symbols: Callable[[str], object] = _unknown_name
     parameters: dict[str, Node | None] = field(init=False)
     variables: dict[str, Node | None] = field(init=False)
     made: list[Statement] = field(init=False)
@@ -81,6 +89,7 @@ class _File:
             **ARM_FUNCTIONS,
             "loadjsoncontent": self._json,
             "loadtextcontent": self._text,
+            **self.deployed,
         }
         evaluated = Evaluated()
 
@@ -98,7 +107,7 @@ class _File:
         if node is None and (uses_defaults or self.given is not None):
             node = self.parameters.get(name)
         if node is None:
-            return Unknown(name, f"${{{name}}}")
+            return self.symbols(name)
         return evaluated.once(name, self.work, partial(evaluate, node, scope))
 
     def _text(self, path: str) -> object:
@@ -110,7 +119,7 @@ class _File:
         return Unknown(f"loadJsonContent('{path}')", path) if isinstance(text, Unknown) else load_json(str(text))
 
 
-def _of_statement(statement: Statement, file: _File, depth: int) -> Iterator[RoleDefinition]:
+def _of_statement(statement: Statement, file: BicepFile, depth: int) -> Iterator[RoleDefinition]:
     """Yield the roles of a resource or a module."""
     if statement.keyword == "module":
         path = _path(statement)
@@ -132,7 +141,7 @@ def _of_statement(statement: Statement, file: _File, depth: int) -> Iterator[Rol
                 raise InputError("modules call one another more often than any deployment")
             given = {True: _passed(_body(statement), scope), False: _passed(_body(statement), scope.certain or scope)}
             within = file.beside.within(posixpath.dirname(posixpath.normpath(path)))
-            inner = _File(text or "", within, file.work, given)
+            inner = BicepFile(text or "", within, file.work, given)
             for one in inner.made:
                 yield from _of_statement(one, inner, depth + 1)
 

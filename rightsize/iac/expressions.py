@@ -64,6 +64,29 @@ class Node:
     end: int = 0
 
 
+class Written(str):
+    """A text that stands in a file; evaluation hands it on, so that a value knows where it was written.
+
+    Attributes:
+        file: The path of the file.
+        start: The byte that it starts at, with its quotes.
+        end: The byte after it.
+    """
+
+    file: str
+    start: int
+    end: int
+
+    @classmethod
+    def at(cls, text: str, file: str, start: int, end: int) -> str:
+        """Return a text with its place; without one where the file has no path."""
+        if not file:
+            return text
+        made = cls(text)
+        made.file, made.start, made.end = file, start, end
+        return made
+
+
 class Nesting:
     """Counts expressions within one another."""
 

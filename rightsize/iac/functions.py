@@ -329,6 +329,7 @@ TERRAFORM_FUNCTIONS: Mapping[str, Callable[..., object]] = {
     "sort": lambda items: sorted(_as_list(items)),
     "split": lambda separator, text: text.split(separator),
     "startswith": lambda text, start: text.startswith(start),
+    "strcontains": lambda text, part: part in text,
     "title": lambda text: re.sub(r"\b[a-z]", lambda found: found[0].upper(), text),
     "tobool": _as_bool,
     "tolist": _as_list,

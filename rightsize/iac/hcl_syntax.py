@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from rightsize.iac.expressions import Nesting, Node
+from rightsize.iac.expressions import Nesting, Node, Written
 from rightsize.iac.syntax_trees import first_error, parse_hcl, parts_of, pieces, refusal, text_of
 from rightsize.model.errors import InputError
 
@@ -38,6 +38,7 @@ class Block:
         blocks: The blocks in it.
         start: The byte of the file that it starts at; 0 in Terraform's JSON.
         end: The byte after it.
+        spans: Where each attribute stands with its name, by name; none in Terraform's JSON.
     """
 
     kind: str
@@ -46,6 +47,7 @@ class Block:
     blocks: tuple[Block, ...]
     start: int = 0
     end: int = 0
+    spans: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def inner(self, kind: str, label: str | None = None) -> list[Block]:
         """Return the blocks of a type in it, or those of them with a first label."""
@@ -54,8 +56,12 @@ class Block:
 
 
 @lru_cache(maxsize=64)
-def read_hcl(text: str) -> Block:
+def read_hcl(text: str, path: str = "") -> Block:
     """Return the content of a file.
+
+    Args:
+        text: The file.
+        path: Where it stands; with it, texts in it know their place.
 
     Raises:
         InputError: It is no Terraform.
@@ -66,7 +72,7 @@ def read_hcl(text: str) -> Block:
     if error is not None:
         raise InputError(f"not valid Terraform: {refusal(error, code).message}")
     bodies = [part for part in parts_of(root) if part.type == "body"]
-    return _Reader(code).block("", (), bodies[0] if bodies else root)
+    return _Reader(code, path).block("", (), bodies[0] if bodies else root)
 
 
 def read_hcl_json(document: object) -> Block:
@@ -117,18 +123,21 @@ def _first(tree: Tree, kind: str) -> Tree | None:
 class _Reader:
     """Reads blocks and expressions of a file."""
 
-    def __init__(self, code: bytes) -> None:
+    def __init__(self, code: bytes, path: str = "") -> None:
         self.code = code
+        self.path = path
         self.nesting = Nesting()
 
     def block(self, kind: str, labels: tuple[str, ...], body: Tree | None, around: Tree | None = None) -> Block:
         attributes: dict[str, Node] = {}
+        spans: dict[str, tuple[int, int]] = {}
         blocks: list[Block] = []
         with self.nesting.deeper():
             for part in parts_of(body) if body is not None else ():
                 inner = parts_of(part)
                 if part.type == "attribute":
                     attributes[text_of(inner[0])] = self.expression(inner[2])
+                    spans[text_of(inner[0])] = (part.start_byte, part.end_byte)
                 elif part.type == "block":
                     named = tuple(
                         text_of(one).strip('"') for one in inner[1:] if one.type in ("identifier", "string_lit")
@@ -136,7 +145,8 @@ class _Reader:
                     content = next((one for one in inner if one.type == "body"), None)
                     blocks.append(self.block(text_of(inner[0]), named, content, part))
         tree = around if around is not None else body
-        return Block(kind, labels, attributes, tuple(blocks), *((tree.start_byte, tree.end_byte) if tree else (0, 0)))
+        start, end = (tree.start_byte, tree.end_byte) if tree else (0, 0)
+        return Block(kind, labels, attributes, tuple(blocks), start, end, spans)
 
     def expression(self, tree: Tree) -> Node:
         with self.nesting.deeper():
@@ -147,6 +157,9 @@ class _Reader:
 
     def _whole(self, kind: str, tree: Tree, *parts: Any) -> Node:
         return self._node(kind, tree.start_byte, tree.end_byte, *parts)
+
+    def _written(self, text: str, tree: Tree) -> str:
+        return Written.at(text, self.path, tree.start_byte, tree.end_byte)
 
     def _chain(self, parts: list[Tree]) -> Node:
         """Return an expression and the members, places and splats that follow it."""
@@ -191,7 +204,7 @@ class _Reader:
         text = text_of(inner)
         if inner.type == "string_lit":
             plain = self.code[inner.start_byte + 1 : inner.end_byte - 1].decode("utf-8", "replace")
-            return self._whole("value", tree, _unescaped(plain))
+            return self._whole("value", tree, self._written(_unescaped(plain), inner))
         if inner.type == "numeric_lit":
             return self._whole("value", tree, int(text) if text.isdigit() and len(text) < 20 else float(text))
         return self._whole("value", tree, {"true": True, "false": False}.get(text))
@@ -202,6 +215,8 @@ class _Reader:
             found = self.template(inner, inner.start_byte + 1, inner.end_byte - 1, _unescaped)
             # A text has its quotes; one expression alone keeps its own place.
             is_text = (found.start, found.end) == (inner.start_byte + 1, inner.end_byte - 1)
+            if is_text and found.kind == "value":
+                return self._whole("value", inner, self._written(found.parts[0], inner))
             return self._whole(found.kind, inner, *found.parts) if is_text else found
         kinds = [part.type for part in parts_of(inner)]
         name = parts_of(inner)[kinds.index("heredoc_identifier")]
@@ -257,7 +272,7 @@ class _Reader:
     def _key(self, tree: Tree) -> Node:
         inner = parts_of(tree)
         if [part.type for part in inner] == ["variable_expr"]:
-            return self._whole("value", tree, text_of(tree))
+            return self._whole("value", tree, self._written(text_of(tree), tree))
         return self.expression(tree)
 
     def _call(self, tree: Tree) -> Node:

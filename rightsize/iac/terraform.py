@@ -71,6 +71,7 @@ class TerraformModule:
         beside: The files beside it.
         work: The work left.
         is_called: Whether another module calls it, so that the call decides its variables.
+        known: Values of resources, data and modules by the first word of their names, as a state has them.
     """
 
     files: Sequence[Block]
@@ -78,6 +79,7 @@ class TerraformModule:
     beside: Beside
     work: Work
     is_called: bool = False
+    known: Mapping[str, object] = field(default_factory=dict)
     _locals: dict[str, Node] = field(default_factory=dict)
     _variables: dict[str, Block] = field(default_factory=dict)
     _evaluated: dict[bool, Evaluated] = field(default_factory=lambda: {True: Evaluated(), False: Evaluated()})
@@ -114,6 +116,8 @@ class TerraformModule:
     def _named(self, uses_defaults: bool, name: str) -> object:
         if name == "path":
             return {"module": ".", "root": ".", "cwd": "."}
+        if name in self.known:
+            return self.known[name]
         readers = {"local": self._local, "var": self._variable}
         return Names(partial(readers[name], uses_defaults)) if name in readers else Unknown(name, f"${{{name}}}")
 

@@ -18,10 +18,11 @@ pytestmark = pytest.mark.nightly
 
 @pytest.fixture
 def folder(tutorial: Path, demo_folder: Path, tmp_path: Path) -> Path:
-    """A copy of the folder at the end of the tutorial; `exports` is another name of the tenant's exports."""
+    """A copy of the folder at the end of the tutorial; `exports` and `code` are those of the tenant."""
     copy = Path(shutil.copytree(tutorial / "hospital", tmp_path / "hospital", ignore=shutil.ignore_patterns("tenant")))
     (copy / "tenant").symlink_to(demo_folder)
     (copy / "exports").symlink_to(demo_folder / "exports")
+    (copy / "code").symlink_to(demo_folder / "code")
     return copy
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rightsize.demo.code_files import write_code
 from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
@@ -26,6 +27,7 @@ from rightsize.workflow.suite.judge import TruthCheck, check_plan
 MARKER = "demo.json"
 STORE = "demo.duckdb"
 REPORT = "report.html"
+CODE = "code"
 TITLE = "Least privilege at a made-up hospital group"
 
 
@@ -173,7 +175,11 @@ def write_demo(folder: Path, spec: TenantSpec) -> dict[str, Any]:
             shutil.rmtree(folder / "exports")
         for name in (STORE, f"{STORE}.wal", "truth.json"):
             (folder / name).unlink(missing_ok=True)
-        truth = write_exports(generate(spec), folder / "exports")
+        tenant = generate(spec)
+        truth = write_exports(tenant, folder / "exports")
+        if (folder / CODE).exists():
+            shutil.rmtree(folder / CODE)
+        write_code(tenant, folder / CODE)
         (folder / "truth.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"`{folder}` cannot be written: {error.strerror or error}") from error

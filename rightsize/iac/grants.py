@@ -1,0 +1,216 @@
+"""Define the nouns of a patch: what an assignment grants, what a plan wants instead, and the edits that make it."""
+
+from __future__ import annotations
+
+from codecs import BOM_UTF8
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from rightsize.iac.hcl_syntax import Block, read_hcl
+from rightsize.iac.terraform import variables_of
+from rightsize.model.errors import InputError
+from rightsize.rbac.text import GUID_FORM, fold
+
+_ROLES_PATH = "/providers/microsoft.authorization/roledefinitions/"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Grant:
+    """What an assignment grants; all but the condition are folded."""
+
+    scope: str
+    role: str
+    principal_id: str
+    condition: str = ""
+    state: str = "active"
+    end_on: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An assignment that the plan makes.
+
+    Attributes:
+        grant: What it grants.
+        scope: Its scope as Azure spells it.
+        role_name: The display name of its role.
+        role_path: The id of its role in Resource Manager.
+        is_new: Whether the plan makes the role.
+        word: A name of the role for code, in letters, digits and `_`.
+        label: A name of the assignment for code: that of the role, with the place where one change makes several of it.
+    """
+
+    grant: Grant
+    scope: str
+    role_name: str
+    role_path: str
+    is_new: bool
+    word: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What the plan does to one assignment of today.
+
+    Attributes:
+        proposal: The id of the proposal.
+        old: The folded GUID of the assignment.
+        today: What it grants.
+        wanted: What comes in its place; nothing where it is only removed.
+        said: The change in words.
+    """
+
+    proposal: str
+    old: str
+    today: Grant
+    wanted: tuple[Wanted, ...]
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """The roles of the tenant and of the plan.
+
+    Attributes:
+        names: The GUID of a role by its folded display name; a name of two roles is not among them.
+    """
+
+    names: Mapping[str, str]
+
+    def role_of(self, value: object, *, by_name: bool = True, by_id: bool = True) -> str | None:
+        """Return the GUID of a role that code names by its id in Resource Manager or by its display name."""
+        if not isinstance(value, str) or not value:
+            return None
+        if "/" in value and _ROLES_PATH in fold(value):
+            last = fold(value.split("|")[0].rsplit("/", 1)[-1])
+            return last if by_id and GUID_FORM.fullmatch(last) else None
+        return self.names.get(fold(value)) if by_name else None
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Edit:
+    """A text that takes the place of some bytes of a file; an insertion where it begins and ends at one byte."""
+
+    path: str
+    start: int
+    end: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Edits of today's files that carry out changes.
+
+    Attributes:
+        changes: The changes.
+        add: What leads to the code of the first phase, which has the new access beside the old.
+        both: What leads to the code of the second, which has the new alone.
+        is_last: Whether nothing else could be tried, so that the whole proof is the first trial.
+        block: The file and the label of the block whose assignments change.
+    """
+
+    changes: tuple[Change, ...]
+    add: tuple[Edit, ...] = ()
+    both: tuple[Edit, ...] = ()
+    is_last: bool = False
+    block: tuple[str, str] = ("", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A change that no edit is offered for: the place in the code where it would be made, and why it is not."""
+
+    change: Change
+    why: str
+    path: str = ""
+    line: int = 0
+
+
+def overlap(edits: Iterable[Edit]) -> bool:
+    """Return whether two edits touch the same bytes; two that only delete may do so."""
+    ordered = sorted(set(edits), key=lambda one: (one.path, one.start, one.end))
+    return any(
+        one.path == other.path and other.start < one.end and bool(one.text or other.text)
+        for one, other in pairwise(ordered)
+    )
+
+
+@dataclass(slots=True)
+class Code:
+    """The files of a repository by their path, each parsed once.
+
+    Attributes:
+        files: The content of each file.
+        kept: What readers keep of a file, by its path; it goes where the file is edited.
+    """
+
+    files: Mapping[str, bytes]
+    kept: dict[str, Any] = field(default_factory=dict)
+    _parsed: dict[str, Block] = field(default_factory=dict)
+    _folders: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        folders: dict[str, list[str]] = defaultdict(list)
+        for path in sorted(self.files):
+            folders[path.rpartition("/")[0]].append(path)
+        self._folders = dict(folders)
+
+    def names(self, folder: str) -> list[str]:
+        """Return the paths of the files of a folder, sorted."""
+        return self._folders.get(folder, [])
+
+    def parsed(self, path: str) -> Block:
+        """Return the content of a file of Terraform.
+
+        Raises:
+            InputError: It is none.
+        """
+        if path not in self._parsed:
+            try:
+                self._parsed[path] = read_hcl.__wrapped__(plain(self.files[path]).decode(), path)
+            except (InputError, UnicodeDecodeError) as error:
+                raise InputError(f"`{path}`: {error}") from None
+        return self._parsed[path]
+
+    def variables(self, path: str) -> Mapping[str, Any]:
+        """Return the values of a file of variables; raise InputError where it is none."""
+        if path.endswith(".json"):
+            return variables_of(path, self.files[path])
+        return self.parsed(path).attributes
+
+    def edited(self, edits: Iterable[Edit]) -> Code:
+        """Return the code with edits made; files without any keep their trees."""
+        by_path: dict[str, list[Edit]] = defaultdict(list)
+        for one in dict.fromkeys(edits):
+            by_path[one.path].append(one)
+        files = {**self.files, **{path: _edited(self.files.get(path, b""), own) for path, own in by_path.items()}}
+        made = Code(files)
+        made._parsed = {path: block for path, block in self._parsed.items() if path not in by_path}
+        made.kept = {path: one for path, one in self.kept.items() if path not in by_path}
+        return made
+
+    def line(self, path: str, place: int) -> int:
+        """Return the number of the line at a byte."""
+        return self.files[path].count(b"\n", 0, place) + 1
+
+
+def plain(code: bytes) -> bytes:
+    """Return code of the same length without a mark of the byte order."""
+    return code.replace(BOM_UTF8, b"   ", 1) if code.startswith(BOM_UTF8) else code
+
+
+def _edited(code: bytes, edits: Iterable[Edit]) -> bytes:
+    parts, place = [], 0
+    for one in sorted(edits, key=lambda one: (one.start, one.end)):
+        text = one.text.replace("\r\n", "\n").replace("\n", "\r\n") if b"\r\n" in code else one.text
+        parts += [code[place : one.start], text.encode()]
+        place = max(place, one.end)
+    return b"".join([*parts, code[place:]])
+
+
+Quote = Callable[[str], str]
+"""Returns a text as code has it between quotes, so that no sign of it ends the text or starts an expression."""
