@@ -40,7 +40,9 @@ _SCOPES = {
     "managementgroupdeploymenttemplate": "/providers/Microsoft.Management/managementGroups/{managementGroup}",
     "tenantdeploymenttemplate": "/",
 }
-_NOT_BODY = frozenset(["type", "apiversion", "name", "dependson", "copy", "condition", "resources", "scope", "comments"])
+_NOT_BODY = frozenset(
+    ["type", "apiversion", "name", "dependson", "copy", "condition", "resources", "scope", "comments"]
+)
 Loops = Mapping[str, int]
 
 
@@ -67,7 +69,9 @@ def read_template(template: Mapping[str, Any], at: str = "", given: Mapping[str,
     schema = str(template.get("$schema", "")).lower()
     place = next((scope for word, scope in _SCOPES.items() if word in schema), None)
     found = Deployment("arm", at or place or f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
-    values = _values_of(template, found.at, Work(MOST_STEPS), {name.lower(): one for name, one in (given or {}).items()})
+    values = _values_of(
+        template, found.at, Work(MOST_STEPS), {name.lower(): one for name, one in (given or {}).items()}
+    )
     found.add(Change("the deployment", DEPLOYMENT, child_id(found.at, DEPLOYMENT, "{deployment}"), frozenset([CREATE])))
     _read(template, _Place(found, values, found.at))
     return found
@@ -185,7 +189,9 @@ def _add(fields: Mapping[str, Any], place: _Place, loops: Loops) -> None:
     body = {key: values.value(one, loops) for key, one in fields.items() if key not in _NOT_BODY}
     raw = {key: one for key, one in fields.items() if key not in _NOT_BODY}
     if kind.lower() == DEPLOYMENT.lower():
-        raw = {"properties": {key: one for key, one in lower_keys(fields.get("properties")).items() if key != "template"}}
+        raw = {
+            "properties": {key: one for key, one in lower_keys(fields.get("properties")).items() if key != "template"}
+        }
         body = {"properties": values.value(raw["properties"], loops)}
     references = dict.fromkeys([*references_in(body, made), *_ids_in(raw, place, loops, made)])
     address = f"{kind} {'/'.join(names)}"

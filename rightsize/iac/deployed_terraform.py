@@ -42,7 +42,15 @@ from rightsize.rules.deployments import extends_others, terraform_type
 _DOES = {"create": CREATE, "update": UPDATE, "delete": DELETE, "read": READ, "no-op": READ}
 _ALL = frozenset([CREATE, UPDATE, READ, DELETE])
 _INDEX = re.compile(r"\[[^\]]*\]")
-_AT = ("scope", "target_resource_id", "resource_id", "target_id", "management_group_id", "resource_group_id", "subscription_id")
+_AT = (
+    "scope",
+    "target_resource_id",
+    "resource_id",
+    "target_id",
+    "management_group_id",
+    "resource_group_id",
+    "subscription_id",
+)
 """The attributes that name what a resource extends."""
 MOST_HOPS = 20
 """The most modules that a reference leads through."""
@@ -118,19 +126,25 @@ def _of_change(change: object) -> _Resource | None:
     kind, address = fields.get("type"), fields.get("address")
     if not does or not isinstance(kind, str) or not isinstance(address, str):
         return None
-    return _Resource(address, kind, fields.get("mode") == "data", frozenset(does), {**before, **after} if after else before)
+    return _Resource(
+        address, kind, fields.get("mode") == "data", frozenset(does), {**before, **after} if after else before
+    )
 
 
 def _of_state(resources: list[Any]) -> Iterator[_Resource]:
     for resource in map(_fields, resources):
         is_data = resource.get("mode") == "data"
         kind, module = str(resource.get("type", "")), resource.get("module")
-        address = ".".join([*([str(module)] if module else []), *(["data"] if is_data else []), kind, str(resource.get("name"))])
+        address = ".".join(
+            [*([str(module)] if module else []), *(["data"] if is_data else []), kind, str(resource.get("name"))]
+        )
         for instance in map(_fields, _list(resource.get("instances"))):
             key = instance.get("index_key")
             if "deposed" not in instance:
                 place = address if key is None else f"{address}[{load_key(key)}]"
-                yield _Resource(place, kind, is_data, frozenset([READ]) if is_data else _ALL, _fields(instance.get("attributes")))
+                yield _Resource(
+                    place, kind, is_data, frozenset([READ]) if is_data else _ALL, _fields(instance.get("attributes"))
+                )
 
 
 def load_key(key: object) -> str:
@@ -146,7 +160,9 @@ def _of_module(module: object, does: frozenset[str], *, only_data: bool = False,
         is_data = resource.get("mode") == "data"
         kind, address = resource.get("type"), resource.get("address")
         if isinstance(kind, str) and isinstance(address, str) and (is_data or not only_data):
-            yield _Resource(address, kind, is_data, frozenset([READ]) if is_data else does, _fields(resource.get("values")))
+            yield _Resource(
+                address, kind, is_data, frozenset([READ]) if is_data else does, _fields(resource.get("values"))
+            )
     for child in _list(fields.get("child_modules")):
         yield from _of_module(child, does, only_data=only_data, depth=depth + 1)
 
@@ -206,7 +222,13 @@ class _Reader:
         kind = _stated_type(resource) or (type_of(target) if isinstance(target, str) else "")
         if not kind or not resource.does & {CREATE, UPDATE, READ}:
             return
-        verb = f"{name}/action" if isinstance(name, str) and name and method == "POST" else "read" if method == "GET" else "write"
+        verb = (
+            f"{name}/action"
+            if isinstance(name, str) and name and method == "POST"
+            else "read"
+            if method == "GET"
+            else "write"
+        )
         place = target if is_id(target) else resource_id(self._group(resource), kind, [])
         self.found.calls.append(Call(f"{kind}/{verb}", str(place), f"`{resource.address}` calls it"))
 
@@ -261,7 +283,9 @@ class _Reader:
         if not above:
             return None
         everything = [*references_in(resource.body), *self._references(resource, "")]
-        return next((one.id for one in everything if type_of(one.id).lower() == above and one.path.endswith("_id")), None)
+        return next(
+            (one.id for one in everything if type_of(one.id).lower() == above and one.path.endswith("_id")), None
+        )
 
     def _names_above(self, resource: _Resource, kind: str) -> list[str]:
         """Return the names of what a resource is below, by its attributes such as `virtual_network_name`."""
@@ -327,7 +351,9 @@ class _Reader:
                 self._say(f"what `{text}` refers to stands in no plan")
             else:
                 count = 3 if parts[0] == "data" else 2
-                means_id = parts[count:] == ["id"] or (not longer and len(parts) == count and attribute.endswith(("id", "ids", "scope")))
+                means_id = parts[count:] == ["id"] or (
+                    not longer and len(parts) == count and attribute.endswith(("id", "ids", "scope"))
+                )
                 target = self.resources.get(prefix + ".".join(parts[:count])) if means_id else None
                 if target is not None:
                     yield self._id_of(target, self._kind_of(target))
@@ -351,7 +377,9 @@ def _body(resource: _Resource) -> Mapping[str, Any]:
             body = load_json(body)
         except InputError:
             return resource.body
-    return {**resource.body, **body} if resource.kind.startswith("azapi_") and isinstance(body, Mapping) else resource.body
+    return (
+        {**resource.body, **body} if resource.kind.startswith("azapi_") and isinstance(body, Mapping) else resource.body
+    )
 
 
 def _declared_name(declared: Mapping[str, Any]) -> str:

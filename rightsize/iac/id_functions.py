@@ -54,8 +54,8 @@ def id_functions(at: str) -> dict[str, Callable[..., Any]]:
             "displayName": words,
         },
         "managementgroup": lambda *parts: {
-            "id": at if "managementgroups" in at.lower() else _management_group(placeholder("managementGroup")),
-            "name": at.rsplit("/", 1)[-1],
+            "id": _management_group(parts[0] if parts else _named_group(at)),
+            "name": parts[0] if parts else _named_group(at),
         },
         "tenant": lambda: {"tenantId": "{tenant}", "id": "/"},
         "deployment": lambda: {"name": "{deployment}"},
@@ -74,6 +74,11 @@ def _group(parts: Sequence[str], subscription: str, group: str) -> dict[str, str
     return {"id": group, "name": group.split("/")[-1], "location": "{location}"}
 
 
+def _named_group(at: str) -> str:
+    """Return the name of the management group of a deployment, or a placeholder."""
+    return at.rsplit("/", 1)[-1] if "managementgroups" in at.lower() else placeholder("managementGroup")
+
+
 def _management_group(name: str) -> str:
     return f"/providers/Microsoft.Management/managementGroups/{name}"
 
@@ -82,18 +87,23 @@ def made_id(function: str, parts: Sequence[object], at: str) -> str:
     """Return the id that a function makes; raise ValueError where no argument is a type."""
     given = [as_segment(part) for part in parts]
     index = next(
-        (place for place, part in enumerate(given) if "/" in part and "." in part.split("/")[0] and part[0] != "/"), None
+        (place for place, part in enumerate(given) if "/" in part and "." in part.split("/")[0] and part[0] != "/"),
+        None,
     )
     if index is None:
         raise ValueError(function)
-    before, kind, names = given[:index], spelt_type(given[index]), [n for part in given[index + 1 :] for n in part.split("/")]
+    before, kind, names = (
+        given[:index],
+        spelt_type(given[index]),
+        [n for part in given[index + 1 :] for n in part.split("/")],
+    )
     if function == "extensionresourceid":
         return child_id(before[0] if before else at, kind, names[-1] if names else placeholder("name"))
     place = group_of(at)
     if function == "tenantresourceid":
         place = ""
     elif function == "managementgroupresourceid":
-        place = _management_group(before[-1] if before else at.rsplit("/", 1)[-1])
+        place = _management_group(before[-1] if before else _named_group(at))
     elif function == "subscriptionresourceid":
         place = f"/subscriptions/{before[-1]}" if before else subscription_of(at)
     elif before:

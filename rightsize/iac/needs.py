@@ -59,11 +59,11 @@ class Need:
 
 
 def needs_of(deployment: Deployment) -> list[Need]:
-    """Return the operations that a deployment takes, each once for a scope, sorted by scope and operation."""
-    found: dict[tuple[str, str], Need] = {}
+    """Return the operations that a deployment takes, each once for a scope and a resource, sorted."""
+    found: dict[tuple[str, str, str], Need] = {}
     for need in _all(deployment):
-        found.setdefault((need.operation.lower(), need.scope.lower()), need)
-    return sorted(found.values(), key=lambda need: (need.scope.lower(), need.operation.lower()))
+        found.setdefault((need.scope.lower(), need.operation.lower(), need.resource), need)
+    return [found[key] for key in sorted(found)]
 
 
 def not_known(deployment: Deployment) -> list[str]:
@@ -71,7 +71,9 @@ def not_known(deployment: Deployment) -> list[str]:
     kinds = {change.terraform for change in deployment.changes if change.terraform.startswith("azurerm_")}
     unknown = sorted(kind for kind in kinds if not is_known_to_terraform(kind))
     said = [f"no rule says what `{kind}` takes" for kind in unknown]
-    said += [f"the type of `{one.address}` is not known" for one in deployment.changes if not one.kind and not one.terraform]
+    said += [
+        f"the type of `{one.address}` is not known" for one in deployment.changes if not one.kind and not one.terraform
+    ]
     return list(dict.fromkeys([*deployment.unknown, *said]))
 
 
@@ -88,7 +90,9 @@ def _all(deployment: Deployment) -> Iterator[Need]:
         yield _need(call.operation, call.id, "the code", call.words)
     if deployment.registers:
         at = subscription_of(deployment.at)
-        yield _need(PROVIDERS_READ, at, "provider azurerm", "the provider lists which resource providers are registered")
+        yield _need(
+            PROVIDERS_READ, at, "provider azurerm", "the provider lists which resource providers are registered"
+        )
         for name, address in namespaces.items():
             words = "the provider registers the resource providers that are not registered yet"
             yield Need(f"{name}/register/action", at, address, words, f"{name} is not registered yet")
@@ -116,7 +120,9 @@ def _linked(change: Change) -> Iterator[Need]:
     for reference in change.references:
         rows = checks_of(change.kind, type_of(reference.id))
         place = f"{change.kind}.{reference.path}".lower()
-        special = [row for row in rows if row["path_words"] and any(word in place for word in row["path_words"].split(" "))]
+        special = [
+            row for row in rows if row["path_words"] and any(word in place for word in row["path_words"].split(" "))
+        ]
         for row in special or [row for row in rows if not row["path_words"]]:
             if row["kind"] != ENDPOINT or _is_approved(change, reference):
                 words = f"linked check by `{reference.path}`: {row['source']}"

@@ -84,7 +84,9 @@ def _checked() -> Mapping[str, Sequence[Row]]:
 def _named(write: Folded, checked: Folded) -> bool:
     """Return whether a rule on linked checks names a write and an operation."""
     return any(
-        names_a_write(row["write"]) and parse_pattern(row["write"]).matches(write) and parse_pattern(row["checked"]).matches(checked)
+        names_a_write(row["write"])
+        and parse_pattern(row["write"]).matches(write)
+        and parse_pattern(row["checked"]).matches(checked)
         for row in rows_of("linked_checks")
     )
 
