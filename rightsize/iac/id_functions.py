@@ -1,4 +1,6 @@
-"""The functions of templates that make resource ids and names, for a deployment at a scope; unknown parts are placeholders.
+"""Evaluate the functions of templates that make resource ids and names, for a deployment at a scope.
+
+What only the deployment knows is a placeholder.
 
 Source: learn.microsoft.com, "Resource functions for ARM templates" and "Scope functions for ARM templates".
 """

@@ -32,7 +32,6 @@ from rightsize.rules.deployments import (
     is_removed_by_write,
     needs_besides,
 )
-from rightsize.rules.tables import Row
 
 PROVIDERS_READ = "Microsoft.Resources/subscriptions/providers/read"
 

@@ -1,4 +1,4 @@
-"""Look up the rules on deployments: types of Terraform, what a deployment takes besides, and what a reference has checked."""
+"""Look up the rules on deployments: types of Terraform, what one takes besides, and what a reference has checked."""
 
 from __future__ import annotations
 
