@@ -191,11 +191,12 @@ def error_document(error: RightsizeError) -> dict[str, Any]:
 Document = Mapping[str, Any]
 
 Section = Literal[
-    "groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "sign_ins",
-    "other_access", "findings", "activations", "reach", "tokens", "agent",
+    "groups", "assignments", "scores", "verdicts", "used", "used_earlier", "declared", "unexplained", "denied",
+    "sign_ins", "other_access", "findings", "activations", "reach", "tokens", "agent",
 ]  # fmt: skip
 """A section of `explain`, besides the principal and its window."""
-_FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "findings")
+_FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier", "declared", "unexplained", "denied",
+          "findings")  # fmt: skip
 """Those that are shown where none is asked for."""
 _LARGEST_ROLE = 200_000
 """Bytes of a drafted role."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,9 +16,10 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import erase_progress, say, say_place
 from rightsize.cli.options import DEFAULT_DB, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_day
 from rightsize.render.escape import for_terminal
+from rightsize.workflow.data import declare, load_costs, load_spark
 from rightsize.workflow.data import load as workflow
-from rightsize.workflow.data import load_costs, load_spark
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW, _COSTS = 20, 5
@@ -30,12 +32,15 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
-Paths = Annotated[list[str], typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATHS...", help="Exports: files, folders, .gz, .zip, or - for stdin.", show_default=False),
+]
 
 
 @command(rows=True)
 def load(
-    paths: Paths,
+    paths: Paths = None,
     covers: Annotated[
         str | None,
         typer.Option("--covers", help="FROM..TO, whole UTC days for which the log was exported completely."),
@@ -59,6 +64,26 @@ def load(
     ] = None,
     inventory_on: Annotated[
         str | None, typer.Option("--inventory-on", help="The UTC time when that reading began, in ISO 8601.")
+    ] = None,
+    declared: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--declared",
+            help="Code that --for deploys, as `rightsize needs` reads it: what it takes stays. Repeatable.",
+        ),
+    ] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="PRINCIPAL", help="Who deploys the code of --declared.")
+    ] = None,
+    until: Annotated[
+        dt.date | None,
+        typer.Option(
+            "--until", parser=read_day, metavar="DAY", help="The last day on which --declared counts. Default: a year."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="SCOPE", help="Where the code of --declared is deployed, if it does not say it."),
     ] = None,
     trust_collections: TrustCollections = False,
     memory_limit: Memory = None,
@@ -89,6 +114,14 @@ def load(
     one for each file. With `--engine spark` the paths are addresses that Spark reads (JSON lines, Parquet, Delta
     tables), and the store gets only distinct use.
     """
+    if declared:
+        if paths:
+            raise UsageError("`--declared` takes no other exports", hint="load them by a command of their own")
+        _declare(declared, for_, until, at, common)
+        return
+    if for_ or until or at or not paths:
+        missing = "`--declared FILE`" if for_ or until or at else "a path"
+        raise UsageError(f"{missing} is missing", hint="`rightsize load --help` shows what it loads")
     if not common.db.exists():
         say_place(common.db, DEFAULT_DB, "--db")
     if engine is Engine.SPARK:
@@ -126,6 +159,18 @@ def load(
     show_report(report, common, by_file=common.verbose > 0)
     workflow.require_recognised(report)
     _say_costs(report, common)
+    common.say_next_of_store(is_changed=True)
+
+
+def _declare(files: Sequence[Path], who: str | None, until: dt.date | None, at: str | None, common: Common) -> None:
+    """Load what code declares for a principal, and show it as a load."""
+    today = dt.datetime.now(dt.UTC).date()
+    found = declare.declare_needs(common.db, files, who, today=today, until=until, at=at or "")
+    shown = _by_source(found.rows) if common.is_table and not common.verbose else found.rows
+    common.show(shown, ("source", "files", *COLUMNS[2:]) if common.is_table and not common.verbose else COLUMNS)
+    for note in found.notes[:_FEW]:
+        say(note)
+    say(declare.describe(found, who or "", until or today + dt.timedelta(days=declare.USUAL_DAYS)))
     common.say_next_of_store(is_changed=True)
 
 

@@ -122,18 +122,22 @@ def answer_needs(db: Path, found: DeploymentNeeds, principal: str) -> None:
 
 def _question(need: Need, principal: str) -> AccessQuestion | None:
     """Return the question whether a principal may; None where not even the subscription is known."""
-    known = need.scope.split("{", 1)[0]
-    is_whole = "{" not in need.scope
-    scope = need.scope if is_whole else known.rsplit("/", 1)[0]
-    parts = scope.split("/")
-    if not is_whole and len(parts) > 5:
-        # An id has pairs of a type and a name after its provider: what is cut ends with a name.
-        scope = "/".join(parts[:5]) if len(parts) < 9 else "/".join(parts[: len(parts) - (len(parts) - 7) % 2])
-    elif not is_whole and len(parts) == 4:
-        scope = "/".join(parts[:3])
-    if len(scope.split("/")) < 3:
+    scope = known_scope(need.scope)
+    if scope is None:
         return None
-    return AccessQuestion(principal, need.operation, scope, "control", is_of_code=True, is_above=not is_whole)
+    is_above = "{" in need.scope
+    return AccessQuestion(principal, need.operation, scope, "control", is_of_code=True, is_above=is_above)
+
+
+def known_scope(scope: str) -> str | None:
+    """Return the part of a scope that the code says, which is a scope itself; None where that is not even a subscription."""
+    known, cut, _ = scope.partition("{")
+    if not cut:
+        return scope
+    parts = known.split("/")[:-1]
+    # An id has a type and a name by turns: below the resource group after the name of the provider.
+    length = len(parts) - (len(parts) - 7) % 2 if len(parts) > 8 else 5 if len(parts) > 4 else 3
+    return "/".join(parts[:length]) if len(parts) >= 3 else None
 
 
 def _nowhere() -> dict[str, Any]:
