@@ -69,7 +69,7 @@ def load(
         list[Path] | None,
         typer.Option(
             "--declared",
-            help="Code that --for deploys, as `rightsize needs` reads it: what it takes stays. Repeatable.",
+            help="Code that --for deploys, as `rightsize needs` reads it: plans keep its needs. Repeatable.",
         ),
     ] = None,
     for_: Annotated[

@@ -132,8 +132,8 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
 
     `target` is the folded scope at which the use has to be granted, and `wider` the reason why it is not narrower.
     `inside` is true if the target is known to be at or below the scope of the assignment. `earlier` marks use from
-    before the window that still counts, and what is `declared`: its target is never a single resource, since the log of the days between may
-    not show that the resource was deleted and created again.
+    before the window that still counts, and what is `declared`: its target is never a single resource, since the log of
+    the days between may not show that the resource was deleted and created again.
     """
     lifetimes = _lifetimes(inputs, analysis)
     unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())

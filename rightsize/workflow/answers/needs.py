@@ -130,14 +130,18 @@ def _question(need: Need, principal: str) -> AccessQuestion | None:
 
 
 def known_scope(scope: str) -> str | None:
-    """Return the part of a scope that the code says, which is a scope itself; None where that is not even a subscription."""
+    """Return the part of a scope that the code says, and that is a scope itself; None where there is none."""
     known, cut, _ = scope.partition("{")
     if not cut:
         return scope
     parts = known.split("/")[:-1]
+    if len(parts) < 3 or parts[1].lower() != "subscriptions":
+        return None
     # An id has a type and a name by turns: below the resource group after the name of the provider.
     length = len(parts) - (len(parts) - 7) % 2 if len(parts) > 8 else 5 if len(parts) > 4 else 3
-    return "/".join(parts[:length]) if len(parts) >= 3 else None
+    while length > 5 and parts[length - 2].lower() == "providers":
+        length -= 2
+    return "/".join(parts[:length])
 
 
 def _nowhere() -> dict[str, Any]:
