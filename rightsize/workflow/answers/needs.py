@@ -117,7 +117,12 @@ def answer_needs(db: Path, found: DeploymentNeeds, principal: str) -> None:
     stranger = next((row["unknown"] for row in found.answers if row.get("plane", "") is None and row["unknown"]), None)
     if stranger is not None and all(row.get("plane", "") is None for row in found.answers):
         raise UsageError(stranger)
-    found.notes += [note for note in (answers.notes if answers is not None else ()) if "loaded names" not in note]
+    found.notes += [note for note in (answers.notes if answers is not None else ()) if not _is_about_code(note)]
+
+
+def _is_about_code(note: str) -> bool:
+    """Return whether a note only says that a resource or an operation of the code is not in the store yet."""
+    return note.startswith(("nothing loaded names", "the catalogue does not know the plane"))
 
 
 def _question(need: Need, principal: str) -> AccessQuestion | None:

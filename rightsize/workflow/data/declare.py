@@ -20,7 +20,7 @@ from rightsize.iac.needs import Need
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import counted
 from rightsize.rbac.text import fold
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.workflow.answers.needs import known_scope, read_needs
 from rightsize.workflow.text_files import read_bytes
 
@@ -69,15 +69,15 @@ def declare_needs(
     if not db.exists():
         raise InputError(f"there is no store `{db}`", hint="load the listings of the tenant first")
     end = until or today + dt.timedelta(days=USUAL_DAYS)
-    with open_store(db, read_only=True) as store:
-        tables = ("principals", "principal_aliases", "role_assignments", "group_members")
-        who = resolve_principal(Inputs.of(**{name: store.table(name) for name in tables}), principal)
+    read = [(path, read_needs([path], at=at)) for path in files]
     rows: list[dict[str, object]] = []
     notes: list[str] = []
-    for path in files:
-        found = read_needs([path], at=at)
-        content = _rows_of(found.needs, who, path, today, end)
-        rows.append(_store(db, who, path, content))
+    with open_store(db, read_only=False) as store:
+        tables = ("principals", "principal_aliases", "role_assignments", "group_members")
+        who = resolve_principal(Inputs.of(**{name: store.table(name) for name in tables}), principal)
+        for path, found in read:
+            rows.append(_stored(store, who, path, _rows_of(found.needs, who, path, today, end)))
+    for path, found in read:
         notes += [f"`{path.name}`: {sentence}" for sentence in found.not_known]
         if end < today:
             notes.append(f"`{path.name}` counts until {end} only, so that it declares nothing for later days")
@@ -113,22 +113,20 @@ def _rows_of(needs: Sequence[Need], who: str, path: Path, today: dt.date, end: d
     return pl.DataFrame([found[key] for key in sorted(found)], schema=schema_of("declared_needs"))
 
 
-def _store(db: Path, who: str, path: Path, content: pl.DataFrame) -> dict[str, object]:
+def _stored(store: Store, who: str, path: Path, content: pl.DataFrame) -> dict[str, object]:
     """Store the rows of a file, and return how many are new."""
     if content.is_empty():
         raise InputError(f"`{path}` declares nothing: it deploys no resource")
     named = {"who": fold(who), "file": path.name}
-    with open_store(db, read_only=False) as store:
-        before = store.frame("SELECT * FROM declared_needs WHERE principal_id = $who AND file = $file", named)
-        same = ["operation", "scope", "sha256", "until"]
-        new = content.join(before, on=same, how="anti").height
-        if new or before.height != content.height:
-            with store.transaction() as connection:
-                connection.execute("DELETE FROM base.declared_needs WHERE principal_id = $who AND file = $file", named)
-                connection.register("declared_rows", content.to_arrow())
-                columns = ", ".join(f'"{name}"' for name in content.columns)
-                connection.execute(f"INSERT INTO base.declared_needs ({columns}) SELECT {columns} FROM declared_rows")
-                connection.unregister("declared_rows")
+    before = store.frame("SELECT * FROM declared_needs WHERE principal_id = $who AND file = $file", named)
+    new = content.join(before, on=["operation", "scope", "sha256", "until"], how="anti").height
+    if new or before.height != content.height:
+        with store.transaction() as connection:
+            connection.execute("DELETE FROM base.declared_needs WHERE principal_id = $who AND file = $file", named)
+            connection.register("declared_rows", content.to_arrow())
+            columns = ", ".join(f'"{name}"' for name in content.columns)
+            connection.execute(f"INSERT INTO base.declared_needs ({columns}) SELECT {columns} FROM declared_rows")
+            connection.unregister("declared_rows")
     total = content.height
     return {"source": "declared_needs", "path": str(path), "read": total, "new": new, "duplicate": total - new,
             "rejected": 0, "unused_record": 0}  # fmt: skip
