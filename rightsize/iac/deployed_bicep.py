@@ -306,7 +306,10 @@ class _File:
     def _read_module(self, content: bytes, path: str, at: str, given: Mapping[str, object]) -> None:
         if path.endswith(".json"):
             known = {name: one for name, one in given.items() if not isinstance(one, Unknown)}
-            inner = read_template(load_relaxed_json(content), at, known)
+            document = load_relaxed_json(content)
+            if not isinstance(document, Mapping):
+                raise InputError(f"the module `{path}` is no template")
+            inner = read_template(document, at, known)
             self.found.changes += inner.changes[1:]
             self.found.calls += inner.calls
             self.found.unknown += inner.unknown

@@ -69,8 +69,10 @@ def _bicep(content: bytes, name: str, beside: Beside, at: str, given: Mapping[st
             document = load_relaxed_json(written)
         except InputError:
             document = None
-        generator = document.get("metadata", {}).get("_generator", {}) if isinstance(document, Mapping) else {}
-        if is_template(document) and isinstance(generator, Mapping) and generator.get("name") == "bicep":
+        metadata = document.get("metadata") if isinstance(document, Mapping) else None
+        generator = metadata.get("_generator") if isinstance(metadata, Mapping) else None
+        is_compiled = isinstance(generator, Mapping) and generator.get("name") == "bicep"
+        if isinstance(document, Mapping) and is_template(document) and is_compiled:
             found = read_template(document, at, given)
             found.unknown.append(
                 f"`{compiled}` beside it was read, its compiled template: compile it anew if it is older"

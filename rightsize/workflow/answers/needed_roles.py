@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
@@ -171,7 +172,7 @@ def _weigh(mask: int, weights: Mapping[int, int]) -> int:
 
 
 def _taken(role: KnownRole, place: str, wanted: int, book: RoleBook) -> NeededRole:
-    kind = "BuiltInRole" if role.is_builtin else "CustomRole"
+    kind: Literal["BuiltInRole", "CustomRole"] = "BuiltInRole" if role.is_builtin else "CustomRole"
     granted = tuple(name for _, name in book.index.members(role.certain & wanted))
     beyond = (role.granted & ~wanted).bit_count()
     return NeededRole(RoleDefinition(role.role_definition_id, role.role_name, (), kind), place, False, granted, beyond)
