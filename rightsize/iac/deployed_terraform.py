@@ -61,7 +61,8 @@ def is_terraform(document: object) -> bool:
     if not isinstance(document, Mapping):
         return False
     is_state = "terraform_version" in document and isinstance(document.get("resources"), list)
-    return is_state or ("format_version" in document and any(key in document for key in ("values", "planned_values")))
+    shown = ("values", "planned_values", "resource_changes")
+    return is_state or ("format_version" in document and any(key in document for key in shown))
 
 
 def read_terraform(document: Mapping[str, Any], at: str = "") -> Deployment:
@@ -245,10 +246,15 @@ class _Reader:
     def _id_of(self, resource: _Resource, kind: str) -> str:
         """Return the id of a resource: the known one, or one made of its attributes."""
         address = _INDEX.sub("", resource.address)
-        if resource.address == self.resources[address].address and address in self.ids:
-            return self.ids[address]
+        is_first = resource.address == self.resources[address].address
+        known = self.ids.get(address)
+        if is_first and known is not None:
+            return known
         made = self._made_id(resource, kind)
-        self.ids.setdefault(address, made)
+        if is_first:
+            self.ids[address] = made
+        elif known is None:
+            self.ids.pop(address, None)
         return made
 
     def _made_id(self, resource: _Resource, kind: str) -> str:
