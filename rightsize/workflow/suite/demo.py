@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.demo.generator import generate, write_exports
+from rightsize.demo.pipeline_files import write_pipeline
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
@@ -177,6 +178,7 @@ def write_demo(folder: Path, spec: TenantSpec) -> dict[str, Any]:
         for name in (STORE, f"{STORE}.wal", "truth.json"):
             (folder / name).unlink(missing_ok=True)
         truth = write_exports(generate(spec), folder / "exports")
+        write_pipeline(spec, folder)
         (folder / "truth.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"`{folder}` cannot be written: {error.strerror or error}") from error
