@@ -1,6 +1,6 @@
 -- title: What a principal with declared code performed beside it
--- description: Control-plane operations of principals for which code is declared, that no declaration names at that scope or above:
---   work by hand, a pipeline of which no code was loaded, or somebody else with its credential.
+-- description: Control-plane operations of principals for which code is declared, that no declaration names at that
+--   scope or above: work by hand, a pipeline whose code was not loaded, or somebody else with its credential.
 -- columns: principal_id, name, operation, scope, first_day, last_day, calls
 SELECT u.principal_id, p.display_name AS name, u.operation, u.scope, min(u.day) AS first_day, max(u.day) AS last_day,
        sum(u.succeeded + u.failed + u.started)::BIGINT AS calls
