@@ -115,7 +115,8 @@ def _read_what_if(changes: list[Any], at: str) -> Deployment:
             body = body if isinstance(body, Mapping) else {}
             kind = spelt_type(type_of(made))
             stated = {key: one for key, one in body.items() if key not in ("id", "dependsOn")}
-            found.add(Change(made, kind, made, frozenset([does]), body, tuple(references_in(stated, made))))
+            address = f"{kind} {'/'.join(made.rpartition('/providers/')[2].split('/')[2::2])}"
+            found.add(Change(address, kind, made, frozenset([does]), body, tuple(references_in(stated, made))))
         if str(change["changeType"]).lower() == "unsupported":
             found.unknown.append(f"what-if does not know what becomes of `{made}`")
     return found

@@ -68,6 +68,10 @@ def server_for(folder: Path, store: Path, *, rows: int = 50, seconds: float = 30
     return build_server(Questions(store, folder, rows, seconds))
 
 
+TEMPLATE = {
+    "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+    "resources": [{"type": "Microsoft.Web/sites", "name": "x"}],
+}
 CALLS: Calls = {
     "logs": ("logs", {}),
     "next_steps": ("next_steps", {"wave": 1}),
@@ -87,6 +91,10 @@ CALLS: Calls = {
     "blocks": ("check_role", {"principal": TEAM, "role": [{"actions": ["*"]}], "scopes": [WEB]}),
     "text": ("check_role", {"principal": TEAM, "role": json.dumps({"Name": "x", "Actions": [RESTART]})}),
     "no_role": ("check_role", {"principal": TEAM, "role": {"hello": "world"}}),
+    "takes": ("needs", {"deployment": json.dumps(TEMPLATE), "at": WEB}),
+    "refused": ("needs", {"deployment": TEMPLATE, "at": WEB, "principal": STRANGER}),
+    "bicep": ("needs", {"deployment": "resource s 'Microsoft.Web/sites@2023-12-01' = {\n  name: 'x'\n}\n", "at": WEB}),
+    "no_deployment": ("needs", {"deployment": {"hello": "world"}}),
     "no_principal": ("explain", {"principal": "Nobody at all"}),
     "typo": ("check_role", {"principal": TEAM, "role": {"Name": "x", "Actions": [RESTART]}, "scope": WEB}),
 }

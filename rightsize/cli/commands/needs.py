@@ -94,17 +94,16 @@ def needs(
 
 def _exit_by(found: workflow.DeploymentNeeds) -> None:
     """End with 3 where something would certainly be refused, else with 6 where it is not known."""
-    if found.answers is None:
-        return
     missing, undecided = len(found.missing), len(found.undecided)
     total = counted(len(found.needs), "operation")
-    if missing:
+    if found.answer == "refused":
         say(f"the deployment would be refused: {missing:,} of {total} are not allowed")
         raise typer.Exit(ExitCode.GATE)
-    if undecided or found.not_known:
+    if found.answer == "unknown":
         say(f"of {undecided:,} of {total} it is not known whether they are allowed")
         raise typer.Exit(ExitCode.EVIDENCE)
-    say(f"all {total} are allowed")
+    if found.answer == "allowed":
+        say(f"all {total} are allowed")
 
 
 def _show(found: workflow.DeploymentNeeds, output: NeedsFormat, by: str | None, *, every: bool) -> None:

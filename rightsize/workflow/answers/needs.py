@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.iac.deployed_documents import read_deployment
 from rightsize.iac.needs import Need, needs_of, not_known
+from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import UsageError
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.scopes import parse_scope
@@ -25,6 +26,7 @@ from rightsize.workflow.tenant_access import AccessQuestion
 from rightsize.workflow.text_files import read_bytes
 
 ALLOWED, REFUSED, UNKNOWN = "yes", "no", "unknown"
+Answer = Literal["allowed", "refused", "unknown"]
 _ROLE_TABLES = ("role_definitions", "role_permissions", "role_operations", "operations", "scopes")
 
 
@@ -74,6 +76,13 @@ class DeploymentNeeds:
             if row.get("allowed") not in refused or (row["allowed"] == "no" and row["only_if"])
         ]
 
+    @property
+    def answer(self) -> Answer | None:
+        """Whether all of it is allowed; None where no principal is asked about."""
+        if self.answers is None:
+            return None
+        return "refused" if self.missing else "unknown" if self.undecided or self.not_known else "allowed"
+
 
 def read_needs(files: Sequence[Path], *, at: str = "", parameters: Path | None = None) -> DeploymentNeeds:
     """Return what files deploy and what this takes.
@@ -89,14 +98,28 @@ def read_needs(files: Sequence[Path], *, at: str = "", parameters: Path | None =
     """
     if not files:
         raise UsageError("a file is needed", hint="`rightsize needs FILE…`")
+    values = read_bytes(parameters) if parameters is not None else None
+    return _found([(read_bytes(path), str(path), beside_file(path)) for path in files], at, values)
+
+
+def read_needs_of(content: bytes, name: str, *, at: str = "") -> DeploymentNeeds:
+    """Return what a document deploys and what this takes, without any file beside it; its name tells Bicep.
+
+    Raises:
+        InputError: It cannot be read, or deploys nothing.
+        UsageError: The scope is none.
+    """
+    return _found([(content, name, NOTHING_BESIDE)], at, None)
+
+
+def _found(documents: Sequence[tuple[bytes, str, Beside]], at: str, values: bytes | None) -> DeploymentNeeds:
     place = parse_scope(at).text if at else ""
     needs: dict[tuple[str, str, str], tuple[Need, str]] = {}
     said: list[str] = []
-    values = read_bytes(parameters) if parameters is not None else None
-    for path in files:
-        deployment = read_deployment(read_bytes(path), str(path), beside_file(path), place, values)
+    for content, name, beside in documents:
+        deployment = read_deployment(content, name, beside, place, values)
         for need in needs_of(deployment):
-            needs.setdefault((need.scope.lower(), need.operation.lower(), need.resource), (need, str(path)))
+            needs.setdefault((need.scope.lower(), need.operation.lower(), need.resource), (need, name))
         said += not_known(deployment)
     found = [needs[key] for key in sorted(needs)]
     return DeploymentNeeds([one for one, _ in found], [file for _, file in found], list(dict.fromkeys(said)))
