@@ -51,15 +51,10 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class AccessQuestion:
-    """A question whether a principal may perform an operation at a scope.
+    """A question whether a principal may perform an operation at a scope; `plane` is used where no catalogue has it.
 
-    Attributes:
-        principal: An id, UPN, application id or name.
-        operation: The operation.
-        scope: The scope.
-        plane: The plane that is used where no catalogue has the operation.
-        is_of_code: Whether code asks it: a rule knows the operation, whatever the catalogue has.
-        is_above: Whether the resource is somewhere at or below the scope, and its name is not known.
+    `is_of_code` says that code asks it, by a rule that knows the operation; `is_above` that the resource is somewhere
+    at or below the scope.
     """
 
     principal: str
