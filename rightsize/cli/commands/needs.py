@@ -68,7 +68,7 @@ def needs(
     *,
     common: Common,
 ) -> None:
-    """Show which operations a deployment of this code takes, and where.
+    """Show which operations a deployment takes, and where.
 
     Nothing is deployed. Each operation has the resource and the rule that ask for it. `--by` says from the store
     whether the principal would be refused, by the same decision as `can`; `-o sarif` and `-o markdown` then have what
