@@ -182,6 +182,18 @@ def test_a_drafted_role_is_measured(told: Told) -> None:
 
 
 @pytest.mark.slow
+def test_needs_of_a_deployment(told: Told) -> None:
+    """A template, or the text of Bicep, is a list of operations; with a principal, what it would be refused."""
+    takes, refused, bicep = (told[1][name].structured_content for name in ("takes", "refused", "bicep"))
+    assert takes["answer"] is None
+    for one in (takes, bicep):
+        assert "Microsoft.Web/sites/write" in {row["operation"] for row in one["needs"]}
+    assert refused["answer"] == "refused"
+    assert len(refused["refused"]) == len(refused["needs"])
+    assert data_of(told[1]["no_deployment"])["error"] == "InputError"
+
+
+@pytest.mark.slow
 def test_an_error_is_a_tool_error_with_a_hint(told: Told) -> None:
     """A refusal names what is wrong, and no stack trace; standard input is never read as a statement."""
     messages = {name: text_of(told[1][name]) for name in ("write", "stdin", "no_role", "no_principal", "typo")}
