@@ -37,9 +37,24 @@ comment() {
   "${python:-python3}" "$here/comment.py" "$plan/comment.md"
 }
 
-# Ends with the worse of the exit codes of its two parts.
+# Says whether a deployment would be refused, and ends with the code of that.
+preflight() {
+  local code=0 file files=() arguments=(--no-input --db "$db" -o markdown) told
+  while IFS= read -r file; do
+    if [ -n "$file" ]; then files+=("$file"); fi
+  done <<<"$INPUT_NEEDS"
+  if [ -n "${INPUT_AT:-}" ]; then arguments+=(--at "$INPUT_AT"); fi
+  arguments+=(--by "${INPUT_DEPLOYS_BY:?the needs of a deployment ask who deploys it}")
+  told=$(rightsize needs "${arguments[@]}" -- "${files[@]}") || code=$?
+  printf '%s\n' "$told" | harmless
+  if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then printf '%s\n\n' "$told" >>"$GITHUB_STEP_SUMMARY"; fi
+  return "$code"
+}
+
+# Ends with the worst of the exit codes of its parts.
 gate() {
   local worst=0 code file files=() granted arguments delimiter
+  if [ -n "${INPUT_NEEDS:-}" ]; then preflight || worst=$?; fi
   if [ -n "${INPUT_SINCE:-}" ]; then
     while IFS= read -r file; do
       if [ -n "$file" ]; then files+=("$file"); fi
@@ -51,7 +66,7 @@ gate() {
       if [ "$code" -eq 3 ] && [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
         printf '## Role definitions that grant more\n\n%s\n\n' "$granted" >>"$GITHUB_STEP_SUMMARY"
       fi
-      worst=$code
+      if [ "$code" -gt "$worst" ]; then worst=$code; fi
     fi
   fi
   if [ "${INPUT_CHECK:-true}" != false ]; then

@@ -175,6 +175,7 @@ class Inputs:
     provider_registrations: pl.DataFrame
     diagnostic_settings: pl.DataFrame
     request_access: pl.DataFrame
+    declared_needs: pl.DataFrame
     coverage: pl.DataFrame
 
     @classmethod

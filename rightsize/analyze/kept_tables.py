@@ -16,7 +16,7 @@ their order; `n` is the position of a row in an answer. Ids, scopes and names to
 | `profiles` | `profile_id`, `plane`, `verdict`, `reason`, `set_id` |
 | `operation_sets` | as the table `verdict_operation_sets` |
 | `scores` | `principal_id`, `part`, `n`, `plane`, the counts and scores of a principal, `bucket` |
-| `uses` | `principal_id`, `holder`, `kind` (used, earlier, unexplained), `part`, `n`, the columns of `USE` |
+| `uses` | `principal_id`, `holder`, `kind` (used, earlier, declared, unexplained), `part`, `n`, the columns of `USE` |
 | `denied` | `principal_id`, `part`, `n`, `operation`, `plane`, `scope`, `denied`, `used` |
 | `sign_ins` | `principal_id`, `n`, the columns of `SIGN_IN` |
 | `other_access` | `principal_id`, `n`, the columns of `OTHER_ACCESS` |
@@ -239,9 +239,11 @@ def _uses(analysis: Analysis, assignments: pl.DataFrame) -> pl.DataFrame:
     holders = assignments.select("role_assignment_id", "holder").unique()
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     unexplained = analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)
+    is_declared = pl.col("reason") == OutOfCoverage.DECLARED.value
     found = [
         _kept("used", _newest_first(used), analysis.window),
-        _kept("earlier", _newest_first(analysis.earlier), analysis.window),
+        _kept("earlier", _newest_first(analysis.earlier.filter(~is_declared)), analysis.window),
+        _kept("declared", _newest_first(analysis.earlier.filter(is_declared)), analysis.window),
         _kept("unexplained", unexplained, analysis.window),
     ]
     rows = pl.concat(found).join(holders, on="role_assignment_id", how="left", maintain_order="left")

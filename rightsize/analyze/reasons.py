@@ -88,6 +88,7 @@ class OutOfCoverage(StrEnum):
     NO_LOG_LOADED = "no_log_loaded"
     QUARANTINED = "quarantined"
     USED_BEFORE_WINDOW = "used_before_window"
+    DECLARED = "declared"
     UNEXPLAINED_USE = "unexplained_use"
     UNEXPLAINED_REQUEST = "unexplained_request"
     UNMAPPED_USE = "unmapped_use"
@@ -175,6 +176,7 @@ SENTENCES: dict[str, str] = {
     OutOfCoverage.NO_LOG_LOADED: "no log that could show it is loaded",
     OutOfCoverage.QUARANTINED: "its only use is in quarantine",
     OutOfCoverage.USED_BEFORE_WINDOW: "it was used before the window, on a loaded day that `--forget-days` counts",
+    OutOfCoverage.DECLARED: "loaded code that its holder deploys declares it, and nothing shows that it was used",
     OutOfCoverage.UNMAPPED_USE: "the log has operations of the service that no rule maps to a permission",
     OutOfCoverage.UNNAMED_OPERATION: "the log has a call on its resource type whose operation cannot be read",
     OutOfCoverage.UNEXPLAINED_USE: "it may have allowed a call whose caller, groups or scope are not known",

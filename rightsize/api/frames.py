@@ -57,6 +57,19 @@ HOLDERS: Schema = {
     "depends_on_reading": pl.Boolean,
     "unknown": pl.String,
 }
+NEEDED: Schema = {
+    **dict.fromkeys(("operation", "scope", "resource", "rule", "only_if"), pl.String),
+    "privilege": pl.Boolean,
+    "file": pl.String,
+}
+ANSWERED: Schema = {
+    **NEEDED,
+    "allowed": pl.String,
+    "because": pl.List(_REASON),
+    "denied_by": pl.List(pl.String),
+    "unknown": pl.String,
+}
+DECLARED: Schema = {"path": pl.String, **dict.fromkeys(("read", "new", "duplicate"), pl.Int64)}
 FILES: Schema = {
     "path": pl.String,
     "source": pl.String,

@@ -160,6 +160,7 @@ class ExplainAnswer:
         verdicts: How many operations have which verdict, and why.
         used: Each use, with the assignment that allowed it.
         used_earlier: Use before the window alone.
+        declared: What loaded code declares, and nothing shows as used.
         unexplained: Use that no assignment explains, with the reason.
         denied: Refused calls: demand, and never use.
         sign_ins: Tokens for each kind of sign-in and resource.
@@ -189,6 +190,7 @@ class ExplainAnswer:
     verdicts: Rows
     used: Rows
     used_earlier: Rows
+    declared: Rows
     unexplained: Rows
     denied: Rows
     sign_ins: Rows

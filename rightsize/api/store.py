@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 
 from rightsize.api import frames
+from rightsize.api.deployments import DeploymentStore
 from rightsize.api.plan import Plan, open_plan
 from rightsize.api.results import (
     Day,
@@ -25,7 +26,6 @@ from rightsize.api.results import (
     texts_of,
     warn,
 )
-from rightsize.api.store_reads import ReadStore
 from rightsize.model.errors import UsageError
 from rightsize.model.options import ROLE_WORTH, Reads, Unobservable, WindowOptions, choice
 from rightsize.propose.core.options import PlanOptions
@@ -40,13 +40,13 @@ from rightsize.workflow.plan.deploy import COMMENT_FORM
 from rightsize.workflow.plan.propose import read_exclusion_file
 
 
-class Store(ReadStore):
+class Store(DeploymentStore):
     """A store: one DuckDB file with the exports of a tenant and what was concluded from them. `open` gives one.
 
     It keeps no connection. Each call opens the file, and releases it when it returns, so that commands and other
     processes can use the store between calls. One process may write, or several may read: while another process holds
-    the store, a call raises InputError and changes nothing. `load`, `analyze`, `propose` and `logs` write; each stores
-    all of its result, or nothing. Make one call at a time in a process.
+    the store, a call raises InputError and changes nothing. `load`, `declare`, `analyze`, `propose` and `logs` write;
+    each stores all of its result, or nothing. Make one call at a time in a process.
 
     Options have the names and defaults of the command's options. A day is a `datetime.date`, a time or a text in any
     form of ISO 8601, in UTC. Where the command's option is repeatable, the argument is one text or several.

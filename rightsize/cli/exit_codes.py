@@ -68,7 +68,7 @@ _READ_NO_INPUT = frozenset({"completion", "help", "plan schema", "queries list",
 _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.GATE: frozenset(
         {
-            *("can", "check", "plan verify", "watch", "who-can"),
+            *("can", "check", "needs", "plan verify", "watch", "who-can"),
             # A plan that is not signed by whom it has to be.
             *("mcp", "next", "plan comment", "plan files", "plan patch", "propose", "reach", "reach layers", "report"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
@@ -85,8 +85,8 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ExitCode.EVIDENCE: frozenset(
         {
             *("analyze", "backtest", "can", "check", "contain", "differences", "explain", "export", "jobs"),
-            *("next", "propose", "prune", "reach", "reach layers", "report", "status logs", "status sources", "watch"),
-            *("plan comment", "plan files", "plan patch", "plan verify", "roles check", "roles expand", "who-can"),
+            *("needs", "next", "propose", "prune", "reach", "reach layers", "report", "status logs", "status sources"),
+            *("plan comment", "plan files", "plan patch", "plan verify", "roles check", "roles expand", "watch", "who-can"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("rollout apply", "rollout plan", "rollout status"),
         }

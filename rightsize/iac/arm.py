@@ -131,21 +131,21 @@ def arm_roles(template: Fields) -> Iterator[RoleDefinition]:
     """
     work = Work()
     values = _values(template, work)
-    for resource in _resources(template):
+    for resource in resources_in(template):
         yield from roles_of_all_sides(work, partial(_of_resource, resource, values, 0))
 
 
 def _values(
     template: Fields, work: Work, given: Mapping[bool, Mapping[str, object]] | None = None
-) -> Mapping[bool, _Template]:
+) -> Mapping[bool, TemplateValues]:
     """Return the values of a template with the defaults of parameters, and without; a nested one is given some."""
-    certain = _Template(template, False, work, given[False] if given is not None else None)
-    with_defaults = _Template(template, True, work, given[True] if given is not None else None, certain)
+    certain = TemplateValues(template, False, work, given[False] if given is not None else None)
+    with_defaults = TemplateValues(template, True, work, given[True] if given is not None else None, certain)
     return {True: with_defaults, False: certain}
 
 
 @dataclass(slots=True)
-class _Template:
+class TemplateValues:
     """The values of a template.
 
     Attributes:
@@ -160,7 +160,7 @@ class _Template:
     uses_defaults: bool
     work: Work
     given: Mapping[str, object] | None = None
-    certain: _Template | None = None
+    certain: TemplateValues | None = None
     evaluated: Evaluated = field(default_factory=Evaluated)
 
     def value(self, raw: object, loops: Mapping[str, int]) -> Any:
@@ -189,7 +189,7 @@ class _Template:
 
     def _copies(self, copies: list[Any], loops: Mapping[str, int]) -> Iterator[tuple[str, object]]:
         for copy in copies:
-            fields = _lower(copy)
+            fields = lower_keys(copy)
             name, count = fields.get("name"), self.value(fields.get("count"), loops)
             if not isinstance(name, str):
                 raise InputError("a `copy` loop has no name")
@@ -210,32 +210,38 @@ class _Template:
             return raw
         if raw.startswith("[["):
             return raw[1:]
-        found = evaluate(parse_arm(raw[1:-1]), self._scope(loops))
+        found = evaluate(parse_arm(raw[1:-1]), self.scope(loops))
         return Unknown(found.cause, raw, found.is_missing) if isinstance(found, Unknown) else found
 
     def decided(self, raw: object, loops: Mapping[str, int]) -> Any:
         """Return the value of a condition, or the side of it that is looked at."""
         if not isinstance(raw, str) or not raw.startswith("[") or raw.startswith("[["):
             return self.value(raw, loops)
-        return decide(parse_arm(raw[1:-1]), self._scope(loops))
+        return decide(parse_arm(raw[1:-1]), self.scope(loops))
 
-    def _scope(self, loops: Mapping[str, int]) -> Scope:
-        functions: dict[str, Callable[..., object]] = {
-            **ARM_FUNCTIONS,
-            "parameters": self._parameter,
-            "variables": self._variable,
-            "copyindex": lambda *arguments: _copy_index(loops, *arguments),
-        }
-        certain = self.certain._scope(loops) if self.certain else None
+    def scope(self, loops: Mapping[str, int]) -> Scope:
+        """Return where an expression stands, within loops."""
+        certain = self.certain.scope(loops) if self.certain else None
+        functions = self.functions(loops)
         return Scope(
             Language.ARM, lambda name: Unknown(name, name), functions, ARM_STRUCTURAL, self.work, certain=certain
         )
 
-    def _parameter(self, name: str) -> object:
+    def functions(self, loops: Mapping[str, int]) -> dict[str, Callable[..., object]]:
+        """Return the functions that an expression may call."""
+        return {
+            **ARM_FUNCTIONS,
+            "parameters": self.parameter,
+            "variables": self._variable,
+            "copyindex": lambda *arguments: _copy_index(loops, *arguments),
+        }
+
+    def parameter(self, name: str) -> object:
+        """Return the value of a parameter: the given one, else its default."""
         unknown = Unknown(f"parameters('{name}')", f"[parameters('{name}')]")
         if self.given is not None and name.lower() in self.given:
             return self.given[name.lower()]
-        declared = _lower(_lower(self.template.get("parameters")).get(name.lower()))
+        declared = lower_keys(lower_keys(self.template.get("parameters")).get(name.lower()))
         if "defaultvalue" not in declared or not (self.uses_defaults or self.given is not None):
             return unknown
         return self._once("parameters", name, partial(self.value, declared["defaultvalue"], {}))
@@ -247,24 +253,25 @@ class _Template:
             if one.lower() == name.lower() and one.lower() != "copy":
                 return self._once("variables", name, partial(self.value, raw, {}))
         for copy in variables.get("copy") or []:
-            if str(_lower(copy).get("name")).lower() == name.lower():
+            if str(lower_keys(copy).get("name")).lower() == name.lower():
                 return self._once("variables", name, partial(self._copied, copy))
         return Unknown(f"variables('{name}')", f"[variables('{name}')]")
 
 
-def _resources(template: Fields) -> list[Any]:
+def resources_in(template: Fields) -> list[Any]:
+    """Return the resources of a template, which may have symbolic names."""
     resources = template.get("resources") or []
     return list(resources.values()) if isinstance(resources, Mapping) else resources
 
 
-def _roles(template: Fields, values: Mapping[bool, _Template], depth: int) -> Iterator[RoleDefinition]:
+def _roles(template: Fields, values: Mapping[bool, TemplateValues], depth: int) -> Iterator[RoleDefinition]:
     if depth > DEEPEST:
         raise InputError("templates are nested deeper than any deployment")
-    for resource in _resources(template):
+    for resource in resources_in(template):
         yield from _of_resource(resource, values, depth)
 
 
-def _of_resource(resource: object, values: Mapping[bool, _Template], depth: int) -> Iterator[RoleDefinition]:
+def _of_resource(resource: object, values: Mapping[bool, TemplateValues], depth: int) -> Iterator[RoleDefinition]:
     """Yield the roles of a resource of any type, of the template in it, and of the resources below it."""
     if not isinstance(resource, Mapping) or resource.get("existing") is True:
         return
@@ -279,15 +286,15 @@ def _of_resource(resource: object, values: Mapping[bool, _Template], depth: int)
         yield from _roles({"resources": resource["resources"]}, values, depth + 1)
 
 
-def _kind(resource: Fields, values: Mapping[bool, _Template]) -> str:
+def _kind(resource: Fields, values: Mapping[bool, TemplateValues]) -> str:
     """Return the type of a resource in lower case; one that is unknown is no role unless it has permissions."""
     kind = values[True].value(resource.get("type", ""), {})
-    if isinstance(kind, Unknown) and "permissions" in _lower(resource.get("properties")):
+    if isinstance(kind, Unknown) and "permissions" in lower_keys(resource.get("properties")):
         raise UnknownValueError("`type` of a resource with permissions", kind.cause)
     return str(kind).lower()
 
 
-def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int]) -> RoleDefinition:
+def _role(resource: Fields, values: Mapping[bool, TemplateValues], loops: Mapping[str, int]) -> RoleDefinition:
     raw = resource.get("properties")
     granting = raw
     if isinstance(raw, Mapping):
@@ -299,48 +306,48 @@ def _role(resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str
         if isinstance(properties, Unknown):
             return {"permissions": properties}
         with template.work.by_default():
-            found = _lower(template.value(raw, loops))
+            found = lower_keys(template.value(raw, loops))
             name = template.value(resource.get("name"), loops)
         return {
             "name": _of_turn(found.get("rolename"), loops),
             "id": name,
             "description": found.get("description"),
             "scopes": found.get("assignablescopes"),
-            "permissions": _lower(properties).get("permissions"),
+            "permissions": lower_keys(properties).get("permissions"),
         }
 
     return make_role(fields)
 
 
 def _nested(
-    resource: Fields, values: Mapping[bool, _Template], loops: Mapping[str, int], depth: int
+    resource: Fields, values: Mapping[bool, TemplateValues], loops: Mapping[str, int], depth: int
 ) -> Iterator[RoleDefinition]:
-    properties = _lower(resource.get("properties"))
+    properties = lower_keys(resource.get("properties"))
     inner = properties.get("template")
     if properties.get("templatelink") is not None:
         raise UnknownValueError("a deployment", str(properties["templatelink"]), "for a linked template")
     if not isinstance(inner, Mapping):
         return
-    evaluation = _lower(properties.get("expressionevaluationoptions"))
+    evaluation = lower_keys(properties.get("expressionevaluationoptions"))
     if str(evaluation.get("scope", "outer")).lower() != "inner":
         # Its expressions are those of the template around it.
         yield from _roles(inner, values, depth + 1)
         return
-    given = _lower(properties.get("parameters"))
+    given = lower_keys(properties.get("parameters"))
     passed = {
-        uses: {name: outer.value(_lower(one).get("value"), loops) for name, one in given.items()}
+        uses: {name: outer.value(lower_keys(one).get("value"), loops) for name, one in given.items()}
         for uses, outer in values.items()
     }
     yield from _roles(inner, _values(inner, values[True].work, passed), depth + 1)
 
 
-def _turns_of(resource: Fields, values: Mapping[bool, _Template]) -> Iterator[Mapping[str, int]]:
+def _turns_of(resource: Fields, values: Mapping[bool, TemplateValues]) -> Iterator[Mapping[str, int]]:
     """Yield the positions of the loops of a resource: one turn where it has no loop."""
     copy = resource.get("copy")
     if not isinstance(copy, Mapping):
         yield {}
         return
-    fields = _lower(copy)
+    fields = lower_keys(copy)
     name = str(fields.get("name", "")).lower()
     place = f"the loop `{name}` of a resource"
 
@@ -371,7 +378,8 @@ def _of_turn(name: object, loops: Mapping[str, int]) -> object:
     return name
 
 
-def _lower(document: object) -> dict[str, Any]:
+def lower_keys(document: object) -> dict[str, Any]:
+    """Return an object with its keys in lower case; empty for anything else."""
     if not isinstance(document, Mapping):
         return {}
     return {str(key).lower(): value for key, value in document.items()}

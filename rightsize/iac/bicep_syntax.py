@@ -126,7 +126,17 @@ class _Reader:
             loop = Loop(names, self.expression(over))
         if body.type == "if_statement":
             condition, body = self._condition(body)
-        return replace(found, value=self.expression(body), loop=loop, condition=condition)
+        inner = tuple(self._children(body)) if body.type == "object" else ()
+        return replace(found, value=self.expression(body), loop=loop, condition=condition, children=inner)
+
+    def _children(self, tree: Tree) -> Iterator[Statement]:
+        """Yield the resources that stand in the body of another one."""
+        for part in items_of(tree):
+            inner = parts_of(part)
+            if inner and inner[0].type == "resource_declaration":
+                child = self.statement(inner[0])
+                if child is not None:
+                    yield child
 
     def expression(self, tree: Tree) -> Node:
         """Return the tree of an expression; one that is not understood has the kind `unread`."""

@@ -142,6 +142,7 @@ class Statement:
         loop: The loop around it.
         condition: The condition before it.
         refusal: What to raise where its value is needed, since it cannot be read.
+        children: The resources that stand in its body.
     """
 
     keyword: str
@@ -154,6 +155,7 @@ class Statement:
     loop: Loop | None = None
     condition: Node | None = None
     refusal: InputError | None = None
+    children: tuple[Statement, ...] = ()
 
 
 def cut_statements(code: bytes) -> tuple[bytes, list[int]]:

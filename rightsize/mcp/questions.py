@@ -25,6 +25,7 @@ from rightsize.render.escape import for_terminal
 from rightsize.render.rows import plain
 from rightsize.store.sandbox import run_statement
 from rightsize.workflow.answers import access
+from rightsize.workflow.answers import needs as deployments
 from rightsize.workflow.answers.explain import explain
 from rightsize.workflow.answers.logs import read_missing
 from rightsize.workflow.data import status
@@ -191,13 +192,16 @@ def error_document(error: RightsizeError) -> dict[str, Any]:
 Document = Mapping[str, Any]
 
 Section = Literal[
-    "groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "sign_ins",
-    "other_access", "findings", "activations", "reach", "tokens", "agent",
+    "groups", "assignments", "scores", "verdicts", "used", "used_earlier", "declared", "unexplained", "denied",
+    "sign_ins", "other_access", "findings", "activations", "reach", "tokens", "agent",
 ]  # fmt: skip
 """A section of `explain`, besides the principal and its window."""
-_FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier", "unexplained", "denied", "findings")
+_FIRST = ("groups", "assignments", "scores", "verdicts", "used", "used_earlier", "declared", "unexplained", "denied",
+          "findings")  # fmt: skip
 """Those that are shown where none is asked for."""
 _LARGEST_ROLE = 200_000
+_LARGEST_DEPLOYMENT = 2_000_000
+_NEED = ("operation", "scope", "resource", "rule", "only_if", "privilege")
 """Bytes of a drafted role."""
 _OPTION = (
     "item", "title", "rank", "share", "excess", "operations", "assignments", "needs", "gb_per_month", "price_per_month",
@@ -335,6 +339,29 @@ class Questions:
         document = {"columns": list(found.columns), "rows": found.rows, "has_more": found.cut}
         return Answer(f"{counted(len(found.rows), 'row')}{', and there are more' if found.cut else ''}.", document)
 
+    def needs(self, deployment: object, at: str | None, principal: str | None) -> Answer:
+        """Return what a deployment takes, and what a principal would be refused of it."""
+        is_text = isinstance(deployment, str) and not deployment.lstrip().startswith("{")
+        content = str(deployment).encode() if isinstance(deployment, str) else _json_of(deployment, "the deployment")
+        if len(content) > _LARGEST_DEPLOYMENT:
+            limit = f"the limit is {_LARGEST_DEPLOYMENT:,}: ask a person to run `rightsize needs`"
+            raise UsageError(f"the deployment has {len(content):,} bytes, and {limit}")
+        found = deployments.read_needs_of(content, "deployment.bicep" if is_text else "deployment.json", at=at or "")
+        if principal is not None:
+            deployments.answer_needs(self.db, found, principal)
+        total = counted(len(found.needs), "operation")
+        document = {
+            "answer": found.answer,
+            "needs": [{name: row[name] for name in _NEED} for row in found.rows()],
+            "refused": [{name: row[name] for name in _NEED} for row in found.missing],
+            "undecided": [{name: row[name] for name in (*_NEED, "unknown")} for row in found.undecided],
+            "not_known": found.not_known,
+            "notes": found.notes,
+        }
+        said = {None: "", "allowed": " All are allowed.", "unknown": " It is not known whether all are allowed."}
+        refused = f" {counted(len(found.missing), 'operation')} would be refused."
+        return Answer(f"The deployment takes {total}.{said.get(found.answer, refused)}", document)
+
     def check_role(
         self,
         role: object,
@@ -344,10 +371,7 @@ class Questions:
         eligible: bool,
     ) -> Answer:
         """Return what a drafted role grants beyond a principal's use and access, and what it lacks."""
-        try:
-            text = json.dumps(role).encode()
-        except (TypeError, ValueError, RecursionError) as error:
-            raise InputError("the role is no JSON") from error
+        text = _json_of(role, "the role")
         if len(text) > _LARGEST_ROLE:
             raise UsageError(f"the role has {len(text):,} bytes, and the limit is {_LARGEST_ROLE:,}")
         notes: list[str] = []
@@ -365,6 +389,13 @@ class Questions:
         unknown = found["may_lack"]["operations"]
         more = f" Of {unknown:,} operations that it leaves out no log says whether they are needed." if unknown else ""
         return Answer(f"{found['verdict']}: {_MEANINGS[found['verdict']]}.{more}", found)
+
+
+def _json_of(value: object, what: str) -> bytes:
+    try:
+        return json.dumps(value).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InputError(f"{what} is no JSON") from error
 
 
 def _why(row: Document) -> list[str]:

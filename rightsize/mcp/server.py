@@ -29,7 +29,7 @@ from rightsize.mcp.skill import SKILL_URI, read_skill
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.model.plan import PROPOSAL_KINDS
 
-NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "jobs", "sql", "check_role")
+NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "jobs", "sql", "check_role", "needs")
 """The tools, which are the methods of `Tools` with these names."""
 
 Principal = Annotated[
@@ -203,6 +203,30 @@ class Tools:
         hand it to a person.
         """
         return await self._answered(lambda: self._questions.check_role(role, principal, scopes, beside, eligible), more)
+
+    async def needs(
+        self,
+        deployment: Annotated[
+            dict[str, Any] | str,
+            Field(
+                description="What is deployed, as JSON: an ARM template, what-if output, or `terraform show -json` of "
+                "a plan or a state. Or the text of a Bicep file."
+            ),
+        ],
+        at: Annotated[
+            str | None, Field(description="Id of the scope that a template is deployed to. Default: unnamed.")
+        ] = None,
+        principal: Annotated[
+            str | None, Field(description="Who deploys it: the answer says what it would be refused.")
+        ] = None,
+        more: More = None,
+    ) -> Annotated[CallToolResult, shapes.Needed]:
+        """List which operations a deployment takes, where, and why; with a principal, which it would be refused.
+
+        Nothing is deployed. Each operation has the resource and the rule that ask for it. A name in braces in a scope
+        is one that the code does not say. What no rule knows is in `not_known`: then the list may not be whole.
+        """
+        return await self._answered(lambda: self._questions.needs(deployment, at, principal), more)
 
     async def _answered(self, ask: Callable[[], Answer], more: str | None) -> CallToolResult:
         """Return the answer to a question, or its error with the hint."""

@@ -188,3 +188,20 @@ class CheckedRole(Answered):
     used_at: Annotated[list[Row], Field(description="The resource groups with use: assign there and no wider.")]
     reasons: Annotated[dict[str, str], Field(description="What each reason of a verdict in `excess` means.")]
     notes: list[str]
+
+
+class Needed(Answered):
+    """What a deployment takes."""
+
+    answer: Annotated[
+        Literal["allowed", "refused", "unknown"] | None,
+        Field(
+            description="Whether the principal may all of it; null where none is asked about. unknown: a listing that "
+            "could decide is not complete, or a rule is missing; never take it for a no."
+        ),
+    ]
+    needs: Annotated[list[Row], Field(description="Each operation with scope, resource and rule; `only_if` says when.")]
+    refused: Annotated[list[Row], Field(description="Those that the principal would certainly be refused.")]
+    undecided: Annotated[list[Row], Field(description="Those of which it is not known, or that need an activation.")]
+    not_known: Annotated[list[str], Field(description="What the code, or no rule, says.")]
+    notes: list[str]

@@ -85,8 +85,8 @@ def old_plan_checks(*, has_rows: bool) -> SchemaChecks:
     return SchemaChecks(schema)
 
 
-WINDOW, BEFORE = "window", "before"
-"""The values of `period`: use in the window, and earlier use that still counts."""
+WINDOW, BEFORE, DECLARED = "window", "before", "declared"
+"""The values of `period`: use in the window, earlier use that still counts, and what code declares."""
 
 KEPT_UNSEEN, REMOVED = "kept_unseen", "removed"
 """The values of `fate`: what stays though no log shows a use of it, and what goes."""
@@ -125,10 +125,10 @@ COUNTS = Table(
 )
 OPERATIONS = Table(
     "operations",
-    "one row per proposal, period and operation that was used under its assignment",
+    "one row per proposal, period and operation that was used or declared under its assignment",
     (
         key("proposal_id", TEXT, "id of the proposal"),
-        key("period", TEXT, "window, or before for earlier use that still counts"),
+        key("period", TEXT, "window; before for earlier use that still counts; declared for what code declares"),
         key("plane", TEXT, "control, data or directory"),
         key("operation", TEXT, "the operation, or the action of a directory role"),
         Column("events", INT, "calls"),

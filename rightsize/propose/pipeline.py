@@ -166,7 +166,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     step("naming the roles")
     ordered = [drafts[key] for key in sorted(drafts)]
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
-    role_uses = read_role_uses(drafts, new, use.rows, use.earlier_rows, today.book)
+    role_uses = read_role_uses(drafts, new, use, today.book)
     adopted = frozenset(fold(one.role_definition_id) for one in options.previous)
     reasons = JobReasons(basis.jobs, basis.staying.reader, adopted)
     evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers, reasons)
@@ -194,7 +194,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
             "options": options.as_json(window.days),
         },
         proposals=proposals,
-        uses=uses_of(proposals, use.rows, use.earlier_rows, today.book.index),
+        uses=uses_of(proposals, use, today.book.index),
         would_tell=would_tell(proposals),
         roles=tuple(
             PlannedRole(role, new.slugs[id_], {**evidence[id_], "summary": summaries[id_]}, role_uses[id_].job)

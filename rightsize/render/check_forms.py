@@ -221,18 +221,24 @@ def write_sarif(report: CheckReport) -> str:
         key=lambda one: (not one.counts, -SEVERITIES.index(one.severity), one.control, one.resource),
     )
     shown = failing[:MAX_RESULTS]
+    return sarif_log(
+        "check",
+        rules=[_rule(outcome) for outcome in report.outcomes],
+        results=[_result(finding, index[finding.control], report) for finding in shown],
+        notes=_notes(report, len(failing)),
+    )
+
+
+def sarif_log(
+    command: str, *, rules: list[dict[str, Any]], results: list[dict[str, Any]], notes: list[dict[str, Any]]
+) -> str:
+    """Return the SARIF log of one run of a command."""
     run = {
-        "tool": {
-            "driver": {
-                "name": "rightsize",
-                "semanticVersion": __version__,
-                "rules": [_rule(outcome) for outcome in report.outcomes],
-            }
-        },
-        "automationDetails": {"id": "rightsize/check/"},
+        "tool": {"driver": {"name": "rightsize", "semanticVersion": __version__, "rules": rules}},
+        "automationDetails": {"id": f"rightsize/{command}/"},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": _notes(report, len(failing))}],
-        "results": [_result(finding, index[finding.control], report) for finding in shown],
+        "invocations": [{"executionSuccessful": True, "toolExecutionNotifications": notes}],
+        "results": results,
     }
     document = {"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(document, ensure_ascii=False, indent=2) + "\n"
@@ -242,7 +248,7 @@ def _notes(report: CheckReport, failing: int) -> list[dict[str, Any]]:
     notes = [
         {
             "level": "warning",
-            "message": {"text": _sarif_text(f"{finding.control} is not known: {finding.reason}")},
+            "message": {"text": sarif_text(f"{finding.control} is not known: {finding.reason}")},
             "associatedRule": {"id": finding.control},
         }
         for outcome in report.outcomes
@@ -261,8 +267,8 @@ def _rule(outcome: ControlOutcome) -> dict[str, Any]:
     return {
         "id": outcome.name,
         "name": _camel(outcome.name)[:MAX_NAME],
-        "shortDescription": {"text": _sarif_text(outcome.title)},
-        "fullDescription": {"text": _sarif_text(outcome.description)},
+        "shortDescription": {"text": sarif_text(outcome.title)},
+        "fullDescription": {"text": sarif_text(outcome.description)},
         "help": {"text": f"{outcome.description}{checks}"},
         "defaultConfiguration": {"level": _SARIF_LEVELS[outcome.severity]},
         "properties": {
@@ -283,7 +289,7 @@ def _result(finding: ControlFinding, rule: int, report: CheckReport) -> dict[str
         "ruleId": finding.control,
         "ruleIndex": rule,
         "level": _SARIF_LEVELS[finding.severity],
-        "message": {"text": _sarif_text(finding.reason)},
+        "message": {"text": sarif_text(finding.reason)},
         "locations": [
             {
                 "physicalLocation": {
@@ -298,7 +304,7 @@ def _result(finding: ControlFinding, rule: int, report: CheckReport) -> dict[str
     }
     if finding.exempt_until is not None:
         why = f"{finding.exempt_because}, until {finding.exempt_until}"
-        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": _sarif_text(why)}]
+        result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": sarif_text(why)}]
     return result
 
 
@@ -308,7 +314,8 @@ def _uri(place: str, finding: ControlFinding) -> str:
     return "azure/" + "/".join(quote(part, safe="") for part in dict.fromkeys(parts)) if parts else "azure/tenant"
 
 
-def _sarif_text(text: str) -> str:
+def sarif_text(text: str) -> str:
+    """Return a text without hidden characters, as long as code scanning shows it."""
     safe = for_terminal(text)
     return safe if len(safe) <= MAX_TEXT else safe[: MAX_TEXT - 1] + "…"
 

@@ -12,7 +12,7 @@ from rightsize.store.marks import change_revision
 from rightsize.store.merging.days import fill_credentials
 from rightsize.store.sql import one_transaction
 
-SCHEMA_VERSION = 37
+SCHEMA_VERSION = 38
 OLDEST_VERSION = 27
 """The schema of the oldest store that can be brought up to date."""
 
@@ -100,6 +100,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     34: _add_changed_objects,
     35: _add_whole_listings,
     36: _add_jobs,
+    37: lambda connection: _create(connection, "declared_needs"),
 }
 """The step from each version to the next."""
 

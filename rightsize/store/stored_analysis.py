@@ -210,6 +210,7 @@ DIGESTED = (
     "principals",
     "group_members",
     "listings",
+    "declared_needs",
     "scopes",
     "scope_tags",
     "resources",
@@ -238,7 +239,11 @@ DIGESTED = (
 )
 """The tables and views that the analysis depends on."""
 
-_READ_TIMES = {"inventories": ("read_on", "finished_on"), "provider_registrations": ("updated_on",)}
+_READ_TIMES = {
+    "declared_needs": ("declared_on",),
+    "inventories": ("read_on", "finished_on"),
+    "provider_registrations": ("updated_on",),
+}
 """Columns left out: when a listing was read. Reading the same again later changes no content."""
 _WORDS = {"listings": ("why", "command")}
 """Columns left out: what a person reads. Other words change no content."""

@@ -51,12 +51,18 @@ _TABLES = (
 
 @dataclass(frozen=True, slots=True)
 class AccessQuestion:
-    """A question whether a principal may perform an operation at a scope; `plane` is used where no catalogue has it."""
+    """A question whether a principal may perform an operation at a scope; `plane` is used where no catalogue has it.
+
+    `is_of_code` says that code asks it, by a rule that knows the operation; `is_above` that the resource is somewhere
+    at or below the scope.
+    """
 
     principal: str
     operation: str
     scope: str
     plane: str | None = None
+    is_of_code: bool = False
+    is_above: bool = False
 
 
 @dataclass
@@ -120,6 +126,17 @@ class TenantAccess:
                 spelt_out = planes_spelling_out((role.permissions for role in self.roles.values()), operation)
                 self._planes[key] = (asked,) if asked else spelt_out or PLANES
         return self._planes[key]
+
+    def may_below(self, principal_id: str, operation: str, planes: Iterable[str], scope: Scope) -> bool:
+        """Return whether an assignment below a scope allows a principal, or a group of it, an operation there."""
+        own = self.access.holders_of(principal_id)
+        return any(
+            fold(assignment.principal_id) in own
+            and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for place, held in self._assignments_by_place.items()
+            if place.startswith(f"{scope.key.rstrip('/')}/")
+            for assignment in held
+        )
 
     def reaching_unread(self, scope: Scope) -> list[str]:
         """Return the assignments at a scope or above whose role is not loaded."""

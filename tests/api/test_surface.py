@@ -21,7 +21,8 @@ from tests.api import typed_program
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("duckdb", "polars", "pyarrow", "azure", "msgraph", "jinja2", "typer")
 ELSEWHERE = {
-    "load": {"engine", "spark", "spark_conf", "spark_results"},
+    "load": {"engine", "spark", "spark_conf", "spark_results", "declared", "for", "until", "at"},
+    "needs": {"role", "out"},
     "logs": {"by"},
     "analyze": set[str](),
     "propose": {"signers", "signer"},
@@ -29,7 +30,8 @@ ELSEWHERE = {
     "reach": {"signers", "signer", "picture"},
     "check": {"write_baseline", "write", "list", "sql"},
 }
-"""The options that a method does not have: Spark is only a command, `logs` gives both groupings to SQL, and a program
+"""The options that a method does not have: Spark is only a command, `declare` loads what code declares, roles of a
+deployment are only a command, `logs` gives both groupings to SQL, and a program
 says whom it trusts where it reads a plan; what only writes a file or shows the controls is left out."""
 
 

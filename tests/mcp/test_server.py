@@ -68,6 +68,10 @@ def server_for(folder: Path, store: Path, *, rows: int = 50, seconds: float = 30
     return build_server(Questions(store, folder, rows, seconds))
 
 
+TEMPLATE = {
+    "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+    "resources": [{"type": "Microsoft.Web/sites", "name": "x"}],
+}
 CALLS: Calls = {
     "logs": ("logs", {}),
     "next_steps": ("next_steps", {"wave": 1}),
@@ -87,6 +91,10 @@ CALLS: Calls = {
     "blocks": ("check_role", {"principal": TEAM, "role": [{"actions": ["*"]}], "scopes": [WEB]}),
     "text": ("check_role", {"principal": TEAM, "role": json.dumps({"Name": "x", "Actions": [RESTART]})}),
     "no_role": ("check_role", {"principal": TEAM, "role": {"hello": "world"}}),
+    "takes": ("needs", {"deployment": json.dumps(TEMPLATE), "at": WEB}),
+    "refused": ("needs", {"deployment": TEMPLATE, "at": WEB, "principal": STRANGER}),
+    "bicep": ("needs", {"deployment": "resource s 'Microsoft.Web/sites@2023-12-01' = {\n  name: 'x'\n}\n", "at": WEB}),
+    "no_deployment": ("needs", {"deployment": {"hello": "world"}}),
     "no_principal": ("explain", {"principal": "Nobody at all"}),
     "typo": ("check_role", {"principal": TEAM, "role": {"Name": "x", "Actions": [RESTART]}, "scope": WEB}),
 }
@@ -171,6 +179,18 @@ def test_a_drafted_role_is_measured(told: Told) -> None:
     assert told[1]["text"].structured_content["verdict"] == "lacks_use"
     assert told[1]["blocks"].structured_content["scopes"] == [WEB]
     assert told[1]["blocks"].structured_content["cut"]
+
+
+@pytest.mark.slow
+def test_needs_of_a_deployment(told: Told) -> None:
+    """A template, or the text of Bicep, is a list of operations; with a principal, what it would be refused."""
+    takes, refused, bicep = (told[1][name].structured_content for name in ("takes", "refused", "bicep"))
+    assert takes["answer"] is None
+    for one in (takes, bicep):
+        assert "Microsoft.Web/sites/write" in {row["operation"] for row in one["needs"]}
+    assert refused["answer"] == "refused"
+    assert len(refused["refused"]) == len(refused["needs"])
+    assert data_of(told[1]["no_deployment"])["error"] == "InputError"
 
 
 @pytest.mark.slow

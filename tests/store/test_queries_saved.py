@@ -122,6 +122,10 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         _usage(None, KEYS, 3, succeeded=1, principal_name="unknown@example.org"),
         _usage(BOT, WRITE, 4, denied=5, succeeded=1),
     ],
+    "declared_needs": [
+        {"principal_id": ANN, "operation": "N.S/declared/write", "scope": SUB, "sha256": "0", "file": "main.bicep"}
+        | {"resource": "r", "rule": "write", "declared_on": dt.date(2026, 1, 6), "until": dt.date(2027, 1, 6)}
+    ],
     "sign_ins": [
         {"principal_id": ANN, "app_id": "x", "resource_id": "y", "kind": "interactive", "day": dt.date(2026, 1, 6)}
         | {"succeeded": 1, "failed": 0, "last_seen": _time(6)}
@@ -431,6 +435,13 @@ def test_demand_names_the_unresolved(store: Path) -> None:
         (None, "who@example.org", 2),
     ]
     assert _column(store, "denied-demand", "denied", least="3") == [5]
+
+
+@pytest.mark.slow
+def test_declared_code_beside_what_was_performed(store: Path) -> None:
+    """What code declares and nobody performed, and what its principal performed beside it, are two questions."""
+    assert _column(store, "declared-never-used", "operation") == ["N.S/declared/write"]
+    assert _column(store, "used-never-declared", "operation") == sorted({KEYS.lower(), WRITE})
 
 
 @pytest.mark.slow

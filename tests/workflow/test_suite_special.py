@@ -36,6 +36,17 @@ def test_no_need_is_lost_where_existence_cannot_be_known(special: SuiteResult) -
     assert row["assignments_by_design"] == sum(special.by_design.values())
 
 
+@pytest.mark.nightly
+def test_what_pipelines_declare_is_not_lost(special: SuiteResult) -> None:
+    """With declared code, of what comes later only the needs of people are lost."""
+    plans = {one["plan"]: one for one in special.rows()}
+    without, declared = plans["default"], plans["declared code"]
+    late = ("seasonal", "future")
+    lost = [sum(one["needs_by_kind"][kind]["lost"] for kind in late) for one in (without, declared)]
+    assert lost == [2, 1]
+    assert declared["recorded_calls_denied"] == 0
+
+
 def test_a_subscription_with_listings_and_a_log_is_decided(known: dict[str, dict[str, Any]]) -> None:
     """Each type is there or absent, and absences decide assignments."""
     assert known["apps"]["unknown"] == 0

@@ -45,6 +45,7 @@ _HELD = (
     OutOfCoverage.UNMAPPED_USE.value,
     OutOfCoverage.UNNAMED_OPERATION.value,
     OutOfCoverage.USED_BEFORE_WINDOW.value,
+    OutOfCoverage.DECLARED.value,
 )
 _NO_RESOURCE_LOG = (
     *_MISSING_LOG,

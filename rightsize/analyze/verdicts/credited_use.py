@@ -20,7 +20,7 @@ from functools import cache
 
 import polars as pl
 
-from rightsize.analyze.columns import containing
+from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs, type_acted_on, type_of
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
@@ -335,6 +335,60 @@ def credit_earlier(
     )
 
 
+def declared_calls(inputs: Inputs, window: Window, usage: pl.DataFrame) -> pl.DataFrame:
+    """Return what loaded code declares, in the form of calls, without what the window shows as well.
+
+    A declaration counts to its last day, against the end of the window. It is credited like a call, so that it gives
+    nothing that no assignment of today grants.
+
+    Args:
+        inputs: The tables.
+        window: The window.
+        usage: The calls of the window, as `usage.observe` returns them.
+    """
+    current = inputs.declared_needs.filter(pl.col("until") >= window.last_day)
+    if current.is_empty():
+        return usage.clear()
+    again = usage.filter((pl.col("events") > 0) & ~pl.col("quarantined"))
+    made = (
+        current.with_columns(
+            principal_id=folded(pl.col("principal_id")),
+            name=folded(pl.col("operation")),
+            place=place_of(pl.col("scope")),
+        )
+        .group_by("principal_id", "name", "place")
+        .agg(pl.col("operation", "scope").min(), declared_on=pl.col("declared_on").max())
+        .join(again, on=["principal_id", "name", "place"], how="anti")
+        .sort("principal_id", "name", "place")
+        .with_row_index("u")
+        .with_columns(plane=pl.lit("control"), events=1, first_seen="declared_on", last_seen="declared_on")
+        .with_columns(quarantined=pl.lit(False), days=0, denied=0)
+    )
+    return made.select(
+        (pl.col(name) if name in made.columns else pl.lit(None)).cast(kind).alias(name)
+        for name, kind in usage.schema.items()
+    )
+
+
+def declared_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of what is declared, without what was used at the same place under the same assignment.
+
+    Args:
+        credited: Rows of use as `verdicts` makes them, with `a` and `name`.
+        used: Those of use in the window and before it.
+    """
+    same = ["a", "name", "plane", "place", "principal_id"]
+    nothing = pl.lit(None, dtype=pl.Datetime("us"))
+    return credited.join(used, on=same, how="anti", nulls_equal=True, maintain_order="left").with_columns(
+        verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value),
+        reason=pl.lit(OutOfCoverage.DECLARED.value),
+        events=pl.lit(0, dtype=pl.Int64),
+        days=pl.lit(0, dtype=pl.Int64),
+        first_seen=nothing,
+        last_seen=nothing,
+    )
+
+
 def earlier_rows(credited: pl.DataFrame, used: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of earlier use, with the reason of the verdict in place of how the use was attributed.
 
@@ -359,8 +413,12 @@ def earlier_operations(earlier: pl.DataFrame, used: pl.DataFrame, tenant: Tenant
         tenant: The tenant.
     """
     about = tenant.assignments.select("a", "principal_id", "scope")
+    first = earlier.join(used, on=["a", "name", "plane"], how="anti")
+    is_declared = pl.col("reason") == OutOfCoverage.DECLARED.value
+    used_before = first.filter(~is_declared)
+    # What was used at one place and is declared for another has one row, that of the use.
     return (
-        earlier.join(used, on=["a", "name", "plane"], how="anti")
+        pl.concat([used_before, first.filter(is_declared).join(used_before, on=["a", "name", "plane"], how="anti")])
         .group_by("a", "role_assignment_id", "state", "plane", "name", "verdict", "reason")
         .agg(
             pl.col("operation", "first_seen").min(),

@@ -20,6 +20,8 @@ from rightsize.analyze.verdicts.credited_use import (
     attribute_data_use,
     credit_earlier,
     decide,
+    declared_calls,
+    declared_rows,
     doubts,
     earlier_calls,
     earlier_operations,
@@ -70,7 +72,8 @@ class Analysis:
         quarantined: As the used rows of `verdicts`: calls in quarantine that an assignment may have allowed, of the
             window and before.
         earlier: As the used rows of `verdicts`: use before the window that still counts, where the window does not
-            show it at that place under the same assignment; the reason is `used_before_window`.
+            show it at that place under the same assignment; the reason is `used_before_window`. What loaded code
+            declares and nobody used has rows, too, with the reason `declared`.
         covered: `a` of the assignments whose logs cover every day of the window.
         existence: What existed in the window.
         absences: The types of resource that were absent at and below the scope of each assignment.
@@ -139,6 +142,8 @@ def analyse(inputs: Inputs, window: Window, standby: tuple[str, ...] = ()) -> An
     set_ids, sets = name_sets(profiles.operations, _GROUP)
     used = _used(usage, attributed, tenant)
     earlier = earlier_rows(_used(credit.past, credit.past_attributed, tenant), used)
+    promised = declared_rows(_used(credit.declared, credit.declared_attributed, tenant), pl.concat([used, earlier]))
+    earlier = pl.concat([earlier, promised])
     singly = earlier_operations(earlier, used, tenant)
     rows = [
         _declared(used),
@@ -207,22 +212,25 @@ def _of_assignments(profiles: Profiles, tenant: Tenant) -> pl.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class _Calls:
-    """The calls of the window, those `before` it that still count, and those of either whose log names no operation."""
+    """The calls of the window, those `before` it that still count, what is declared, and calls without an operation."""
 
     decided: Decided
     before: Decided
+    declared: Decided
     unnamed: pl.DataFrame
     unnamed_before: pl.DataFrame
 
 
 @dataclass(frozen=True, slots=True)
 class _Credits:
-    """Calls and `past` calls with their attribution, and the operations that they keep from being unused."""
+    """Calls, `past` calls and what is `declared` with their attribution, and what they keep from being unused."""
 
     usage: pl.DataFrame
     attributed: Attributed
     past: pl.DataFrame
     past_attributed: Attributed
+    declared: pl.DataFrame
+    declared_attributed: Attributed
     held: pl.DataFrame
 
 
@@ -231,6 +239,7 @@ def _read_calls(inputs: Inputs, window: Window, tenant: Tenant) -> _Calls:
     return _Calls(
         decided=decide(_spelt_as_catalogued(calls, tenant), inputs),
         before=decide(_spelt_as_catalogued(earlier_calls(inputs, window, calls), tenant), inputs),
+        declared=decide(_spelt_as_catalogued(declared_calls(inputs, window, calls), tenant), inputs),
         unnamed=unnamed,
         unnamed_before=earlier_calls(inputs, window, unnamed, unnamed=True),
     )
@@ -241,6 +250,7 @@ def _credit(calls: _Calls, inputs: Inputs, tenant: Tenant, activations: pl.DataF
     usage, attributed = attribute_data_use(calls.decided.usage, tenant, groups, activations)
     credited = attributed.used["a"].unique()
     past, past_attributed = credit_earlier(calls.before.usage, tenant, groups, activations, credited)
+    declared, declared_attributed = credit_earlier(calls.declared.usage, tenant, groups, activations, credited)
     held = _held(
         [
             (usage, attributed, doubts(calls.decided, usage, attributed, tenant, inputs)),
@@ -248,7 +258,7 @@ def _credit(calls: _Calls, inputs: Inputs, tenant: Tenant, activations: pl.DataF
         ],
         held_by_unnamed(pl.concat([calls.unnamed, calls.unnamed_before]), tenant),
     )
-    return _Credits(usage, attributed, past, past_attributed, held)
+    return _Credits(usage, attributed, past, past_attributed, declared, declared_attributed, held)
 
 
 _GROUP = ("profile_id", "plane", "verdict", "reason")

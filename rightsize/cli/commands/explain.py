@@ -72,6 +72,8 @@ def _flat(answer: dict[str, Any]) -> Iterator[dict[str, Any]]:
         seen = {"first_seen": item["first_seen"], "last_seen": item["last_seen"]}
         why = f"last used {item['days_ago']} days ago"
         yield _row("used_earlier", item["operation"], item["scope"], item["events"], why=why, **seen)
+    for item in answer["declared"]:
+        yield _row("declared", item["operation"], item["scope"])
     for item in answer["denied"]:
         yield _row("denied", item["operation"], item["scope"], item["denied"])
     for item in answer["sign_ins"]:
@@ -150,6 +152,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     yield from _section("verdicts", answer["verdicts"], _verdict)
     yield from _section("used", answer["used"], _use)
     yield from _section("used before the window, still kept", answer["used_earlier"], _earlier_use)
+    yield from _section("declared by code, still kept", answer["declared"], _declared_need)
     yield from _section("unexplained use", answer["unexplained"], _use)
     yield from _section("denied calls (never count as use)", answer["denied"], _refusal)
     yield from _section("activations", answer["activations"], _activation)
@@ -240,6 +243,11 @@ def _earlier_use(item: dict[str, Any]) -> Iterator[str]:
     yield f"    at {item['scope']}"
     calls = "1 call" if item["events"] == 1 else f"{item['events']} calls"
     yield f"    last used {item['days_ago']} days ago, on {item['last_seen']:%Y-%m-%d}; {calls}"
+
+
+def _declared_need(item: dict[str, Any]) -> Iterator[str]:
+    yield f"  {item['operation']}"
+    yield f"    at {item['scope']}; nothing shows that it was used"
 
 
 def _refusal(item: dict[str, Any]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -14,9 +15,10 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import erase_progress, say, say_place
 from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Memory, Spill, TrustCollections
 from rightsize.model.errors import UsageError
+from rightsize.model.times import read_day
 from rightsize.render.escape import for_terminal
+from rightsize.workflow.data import declare, load_costs, load_spark
 from rightsize.workflow.data import load as workflow
-from rightsize.workflow.data import load_costs, load_spark
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
 _FEW, _COSTS = 20, 5
@@ -29,7 +31,10 @@ class Engine(StrEnum):
     SPARK = "spark"
 
 
-Paths = Annotated[list[str] | None, typer.Argument(help="Exports: files, folders, .gz, .zip, or - for stdin.")]
+Paths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATHS...", help="Exports: files, folders, .gz, .zip, or - for stdin.", show_default=False),
+]
 
 
 @command(rows=True)
@@ -58,6 +63,26 @@ def load(
     ] = None,
     inventory_on: Annotated[
         str | None, typer.Option("--inventory-on", help="The UTC time when that reading began, in ISO 8601.")
+    ] = None,
+    declared: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--declared",
+            help="Code that --for deploys, as `rightsize needs` reads it: plans keep its needs. Repeatable.",
+        ),
+    ] = None,
+    for_: Annotated[
+        str | None, typer.Option("--for", metavar="PRINCIPAL", help="Who deploys the code of --declared.")
+    ] = None,
+    until: Annotated[
+        dt.date | None,
+        typer.Option(
+            "--until", parser=read_day, metavar="DAY", help="The last day on which --declared counts. Default: a year."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", metavar="SCOPE", help="Where the code of --declared is deployed, if it does not say it."),
     ] = None,
     trust_collections: TrustCollections = False,
     memory_limit: Memory = None,
@@ -94,6 +119,13 @@ def load(
     tables), and the store gets only distinct use.
     """
     paths = paths or []
+    if declared:
+        if paths or table:
+            raise UsageError("`--declared` takes no other exports", hint="load them by a command of their own")
+        _declare(declared, for_, until, at, common)
+        return
+    if for_ or until or at:
+        raise UsageError("`--declared FILE` is missing", hint="`rightsize load --help` shows what it loads")
     if not paths and not table:
         raise UsageError("nothing to load is named", hint="name files or folders, or with `--engine spark` a `--table`")
     if not common.db.exists():
@@ -136,6 +168,18 @@ def load(
     workflow.require_recognised(report)
     if not common.quiet:
         _say_what_follows(report, common)
+
+
+def _declare(files: Sequence[Path], who: str | None, until: dt.date | None, at: str | None, common: Common) -> None:
+    """Load what code declares for a principal, and show it as a load."""
+    today = dt.datetime.now(dt.UTC).date()
+    found = declare.declare_needs(common.db, files, who, today=today, until=until, at=at or "")
+    shown = _by_source(found.rows) if common.is_table and not common.verbose else found.rows
+    common.show(shown, ("source", "files", *COLUMNS[2:]) if common.is_table and not common.verbose else COLUMNS)
+    for note in found.notes[:_FEW]:
+        say(note)
+    say(declare.describe(found, who or "", until or today + dt.timedelta(days=declare.USUAL_DAYS)))
+    common.say_next_of_store(is_changed=True)
 
 
 def _is_believed(folder: Path) -> bool:

@@ -36,6 +36,21 @@ BOOKKEEPING_TABLES = (
         ),
     ),
     Table(
+        "declared_needs",
+        "one row per operation that loaded code declares for a principal, and scope where the code needs it",
+        (
+            key("principal_id", TEXT, "the principal that deploys the code; folded"),
+            key("operation", TEXT, "the operation"),
+            key("scope", TEXT, "where it is needed: the part of the id that the code says; folded"),
+            key("sha256", TEXT, "hash of the file"),
+            Column("file", TEXT, "name of the file"),
+            Column("resource", TEXT, "address of the resource in the code that needs it"),
+            Column("rule", TEXT, "why the resource needs it"),
+            Column("declared_on", DAY, "the day on which it was loaded"),
+            Column("until", DAY, "the last day on which it counts, against the end of the window"),
+        ),
+    ),
+    Table(
         "grant_listings",
         "one row per listing of assignments or permissions that collections made completely, as of the newest",
         (

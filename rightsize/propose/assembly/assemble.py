@@ -25,12 +25,12 @@ from rightsize.propose.core.role_catalog import RoleBook, RoleChoice
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.drafts.demands import DemandInput, activation_evidence, demands_of, privileged_evidence
 from rightsize.propose.drafts.drafts import LATER_COST, Draft
-from rightsize.propose.drafts.reading import TenantReading
+from rightsize.propose.drafts.reading import ObservedUse, TenantReading
 from rightsize.propose.drafts.reasons import cause_of
-from rightsize.propose.needs.assignments import KEY, Key, Subject, UseRows, describe_end
+from rightsize.propose.needs.assignments import KEY, Key, Subject, describe_end
 from rightsize.propose.needs.delegation import describe_delegation
 from rightsize.propose.needs.grant_requests import GrantRequest
-from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE
 from rightsize.propose.needs.privileged import DAILY
 from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.estimate import Estimate
@@ -190,6 +190,7 @@ class _Writer:
         containers = self._reading.today.containers.get(subject.key, ()) if draft.placements else ()
         said: Mapping[str, Any] = {
             "used_before": use.earlier_rows.number_of(subject.key),
+            "declared": use.declared_rows.number_of(subject.key),
             "rests_on": list(draft.rests_on),
             "together_with": list(draft.together_with),
         }
@@ -299,24 +300,24 @@ def _removed(draft: Draft, gone: int, choice: Unobservable) -> dict[str, int]:
 
 def _counts(draft: Draft, mask: int, verdicts: Iterable[str]) -> dict[str, int]:
     profile = draft.profile
-    used, earlier = (draft.needs.why.get(word, 0) if draft.needs else 0 for word in (USED, USED_BEFORE))
+    used, *others = (draft.needs.why.get(word, 0) if draft.needs else 0 for word in (USED, USED_BEFORE, DECLARED))
     found: dict[str, int] = {}
-    if Verdict.OUT_OF_COVERAGE in verdicts and earlier & mask:
-        found[USED_BEFORE] = (earlier & mask).bit_count()
+    for word, members in zip((USED_BEFORE, DECLARED), others, strict=True):
+        if Verdict.OUT_OF_COVERAGE in verdicts and members & mask:
+            found[word] = (members & mask).bit_count()
     for (verdict, reason), members in sorted(profile.reasons.items() if profile else ()):
-        number = (members & mask & ~used & ~earlier).bit_count()
+        number = (members & mask & ~used & ~union(others)).bit_count()
         if verdict in verdicts and number:
             found[reason] = found.get(reason, 0) + number
     return found
 
 
-def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, index: OperationIndex) -> pl.DataFrame:
+def uses_of(proposals: Sequence[Proposal], use: ObservedUse, index: OperationIndex) -> pl.DataFrame:
     """Return the use behind proposals as the table `operations` of a plan's evidence.
 
     Args:
         proposals: The proposals.
-        rows: The use in the window.
-        earlier: The use before it that still counts.
+        use: The use in the window and before it, and what is declared.
         index: The operations.
     """
     keys = pl.DataFrame(
@@ -324,7 +325,8 @@ def uses_of(proposals: Sequence[Proposal], rows: UseRows, earlier: UseRows, inde
         schema=dict.fromkeys(("proposal_id", *KEY), pl.String),
         orient="row",
     )
-    return pl.concat([rows.rows_of(keys, WINDOW, index), earlier.rows_of(keys, BEFORE, index)])
+    periods = ((WINDOW, use.rows), (BEFORE, use.earlier_rows), (DECLARED, use.declared_rows))
+    return pl.concat([rows.rows_of(keys, period, index) for period, rows in periods])
 
 
 def would_tell(proposals: Iterable[Proposal]) -> dict[str, str]:

@@ -24,9 +24,9 @@ from rightsize.propose.core.role_catalog import Blocks, RoleBook, RoleSaving
 from rightsize.propose.core.role_patterns import AzureLimits, refusals, strings_of
 from rightsize.propose.core.scopes import anchor_of_place
 from rightsize.propose.drafts.drafts import Draft, Placement
-from rightsize.propose.drafts.reading import TenantReading
-from rightsize.propose.needs.assignments import KEY, Key, Subject, Used, UseRows, last_of
-from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.drafts.reading import ObservedUse, TenantReading
+from rightsize.propose.needs.assignments import KEY, Key, Subject, Used, last_of
+from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE, WHY
 from rightsize.propose.proof import Claim, ProvedGrant, prove
 from rightsize.propose.replay import Evaluator, GrantRow, Outcomes, grants_of, replay, row_today
 from rightsize.propose.selection.reconcile import role_key
@@ -41,10 +41,12 @@ class Seen:
     Attributes:
         used: The use in the window.
         earlier: The use before the window that still counts.
+        declared: What code declares and nobody used.
     """
 
     used: Used = field(default_factory=dict)
     earlier: Used = field(default_factory=dict)
+    declared: Used = field(default_factory=dict)
 
     def of(self, key: FoldedKey) -> dict[str, Any] | None:
         """Return the evidence for the use of a (plane, folded action); None for an action without use."""
@@ -53,6 +55,9 @@ class Seen:
         if key in self.earlier:
             found = self.earlier[key]
             return {"why": USED_BEFORE, "meaning": [last_used(found["days_ago"])], **found}
+        if key in self.declared:
+            found = self.declared[key]
+            return {"why": DECLARED, "meaning": [WHY[DECLARED]], "principal_ids": found["principal_ids"]}
         return None
 
 
@@ -95,15 +100,14 @@ def role_id_of(placement: Placement, new: NewRoles) -> Folded:
 
 
 def read_role_uses(
-    drafts: Mapping[Key, Draft], new: NewRoles, window: UseRows, earlier: UseRows, book: RoleBook
+    drafts: Mapping[Key, Draft], new: NewRoles, use: ObservedUse, book: RoleBook
 ) -> dict[Folded, RoleUses]:
     """Return what each new role is assigned for, by its id, sorted.
 
     Args:
         drafts: The drafts with their placements.
         new: The new roles.
-        window: The use in the window.
-        earlier: The use before it that still counts.
+        use: The use in the window and before it, and what is declared.
         book: The roles of today.
     """
     users: dict[Folded, list[Draft]] = defaultdict(list)
@@ -121,9 +125,9 @@ def read_role_uses(
         ((id_, *key) for id_, role in new.definitions.items() for key in _named(role, book)),
         ("role", "plane", "name"),
     )
-    used, before = (rows.of_roles(replaced, named) for rows in (window, earlier))
+    seen = [rows.of_roles(replaced, named) for rows in (use.rows, use.earlier_rows, use.declared_rows)]
     return {
-        id_: RoleUses(tuple(users[id_]), tuple(placed[id_]), Seen(used.get(id_, {}), before.get(id_, {})))
+        id_: RoleUses(tuple(users[id_]), tuple(placed[id_]), Seen(*(found.get(id_, {}) for found in seen)))
         for id_ in sorted(new.definitions)
     }
 

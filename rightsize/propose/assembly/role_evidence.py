@@ -37,6 +37,7 @@ from rightsize.propose.needs.linked_checks import Writes
 from rightsize.propose.needs.needs import (
     ADOPTED,
     COMPANION,
+    DECLARED,
     JOB,
     ONE_READING,
     STATUS_READ,
@@ -162,7 +163,7 @@ class _Strings:
         named = union((self._index.mask(one.key for one in self._strings), *self._resting.values(), *others))
         self._unseen: dict[int, set[str]] = defaultdict(set)
         for word, mask in reasons:
-            for bit in bits_of(mask & named) if word not in (USED, USED_BEFORE) else ():
+            for bit in bits_of(mask & named) if word not in (USED, USED_BEFORE, DECLARED) else ():
                 self._unseen[bit].add(word)
 
     def as_json(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from rightsize.propose.needs.assignments import Subject
 from rightsize.propose.needs.delegation import WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.holders import WHY_ACTIVE, Singled
-from rightsize.propose.needs.needs import USED, USED_BEFORE
+from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, is_to_sleep, split, why_active
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded
@@ -92,7 +92,7 @@ def _singled_out(draft: Draft, asked: DemandInput) -> dict[Folded, dict[Folded, 
             unused = draft.profile.unused if place == subject.place else ~0
             spare = needs.by_scope[place].operations & unused
             found[place] = {member: kept for member, mask in masks.items() if (kept := mask & spare)}
-    used = needs.why.get(USED, 0) | needs.why.get(USED_BEFORE, 0)
+    used = union(needs.why.get(word, 0) for word in (USED, USED_BEFORE, DECLARED))
     brought = needs.by_scope.get(subject.place, Need(0)).operations & ~used
     if not brought or not any(found.values()):
         return found

@@ -24,7 +24,7 @@ from rightsize.propose.drafts.reading import AssignmentEvidence
 from rightsize.propose.drafts.reasons import count_causes, describe_causes, describe_tells, keep_reason
 from rightsize.propose.needs.assignments import Key, Subject, describe_end
 from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
-from rightsize.propose.needs.needs import USED, USED_BEFORE, NeedReader, Needs
+from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE, NeedReader, Needs
 from rightsize.propose.needs.privileged import Privilege, may_split, opened_by_layer
 from rightsize.propose.needs.profiles import Part, Profile
 from rightsize.rbac.text import Folded
@@ -293,7 +293,8 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs) -> str:
     """Return the reason of an assignment that stays whole: what was used, and what cannot be decided, by cause."""
     used = (needs.why.get(USED, 0) & role.granted).bit_count()
     earlier = needs.why.get(USED_BEFORE, 0) & role.granted
-    mask = role.granted & ~earlier
+    declared = needs.why.get(DECLARED, 0) & role.granted
+    mask = role.granted & ~earlier & ~declared
     unseen = Counter(count_causes(profile.reasons, mask, Verdict.UNOBSERVABLE))
     # A write that stays may cause checks of operations that a log would have shown as calls of their own.
     checked = needs.why.get(UnobservableReason.LINKED_CHECK, 0) & ~needs.why.get(USED, 0)
@@ -305,6 +306,8 @@ def _whole_reason(role: KnownRole, profile: Profile, needs: Needs) -> str:
     text = f"cannot narrow: {used} of {role.granted.bit_count()} operations {'was' if used == 1 else 'were'} used"
     if earlier:
         text += f", {earlier.bit_count()} only before the window"
+    if declared:
+        text += f", {declared.bit_count()} more are declared by code"
     if causes:
         text += f"; no log can show {sum(causes.values())} ({describe_causes(causes)})"
     if open_:
@@ -319,6 +322,8 @@ def _narrow_reason(draft: Draft, places: int, book: RoleBook) -> str:
     text = f"keeps {kept} of {role.granted.bit_count()} operations at {_scopes(places - len(needs.stays_at))}"
     if earlier := needs.why.get(USED_BEFORE, 0) & role.granted:
         text += f", {earlier.bit_count()} of them used before the window only"
+    if declared := needs.why.get(DECLARED, 0) & role.granted:
+        text += f", {declared.bit_count()} of them declared by code and not used"
     text += _covered_days(draft.profile, role.granted & ~needed) + _describe_parts(needs.stays_at)
     return f"{text}{UNOBSERVED if needs.through else ''}{describe_end(draft.subject.end_on)}"
 

@@ -40,7 +40,7 @@ from rightsize.propose.needs.profiles import Part, Profile, read_parts, read_pro
 from rightsize.propose.needs.unlogged import Touched
 from rightsize.rbac.text import Folded
 
-_PLACED = (*KEY, "principal_id", "plane", "name", "bit", "place", "target", "inside", "earlier")
+_PLACED = (*KEY, "principal_id", "plane", "name", "bit", "place", "target", "inside", "earlier", "declared")
 """The columns of single uses that are still needed after they are summed: a tenant has millions of uses."""
 
 
@@ -72,12 +72,14 @@ class ObservedUse:
         placed: Use with the scope at which it has to be granted: the columns `_PLACED` of `assignments.place_uses`.
         rows: The use of the window, summed for the evidence.
         earlier_rows: Use before the window that still counts, summed in the same way.
+        declared_rows: What code declares and nobody used, in the same way.
         requests: The role and principal type that each call to assign a role asked for.
     """
 
     placed: pl.DataFrame
     rows: UseRows
     earlier_rows: UseRows
+    declared_rows: UseRows
     requests: pl.DataFrame
 
 
@@ -166,6 +168,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     index = index_operations(tenant.operations, inputs.role_operations)
     today = _read_today(inputs, analysis, index)
     placed = place_uses(inputs, analysis, tenant, index)
+    before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     apart = union(mask for kind, mask in risky.items() if kind != "secret")
     touched = Touched(placed, inputs, analysis, index, apart)
@@ -178,7 +181,8 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
         use=ObservedUse(
             placed.select(_PLACED),
             UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments),
-            UseRows.of(placed.filter("earlier"), inputs.role_assignments, analysis.window.end.date()),
+            UseRows.of(before, inputs.role_assignments, analysis.window.end.date()),
+            UseRows.of(placed.filter("declared"), inputs.role_assignments),
             read_role_requests(inputs, analysis.window.remembered),
         ),
         evidence=AssignmentEvidence(profiles, uses, read_quarantined(inputs, analysis, index)),

@@ -166,6 +166,7 @@ CAUSES: Mapping[str, Cause] = {
     OutOfCoverage.NO_LOG_LOADED: Cause("of a log that is not loaded", "the log that shows them"),
     OutOfCoverage.QUARANTINED: Cause("in quarantine", "a decision on the quarantine (`rightsize signals`)"),
     OutOfCoverage.USED_BEFORE_WINDOW: Cause("used before the window", "`--forget-days`"),
+    OutOfCoverage.DECLARED: Cause("declared by code", "`rightsize load --declared FILE --for PRINCIPAL --until DAY`"),
     OutOfCoverage.UNEXPLAINED_USE: Cause(
         "possible grants of an unexplained call", "a listing of the caller, its groups or the scope"
     ),

@@ -20,7 +20,7 @@ import polars as pl
 
 from rightsize.analyze.columns import containing, folded, place_of
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import covered_subscriptions
 from rightsize.analyze.verdicts.judge import Analysis
@@ -91,12 +91,14 @@ class Subject:
 class Use:
     """The use at one target scope: catalogue operations, and (plane, operation) that the catalogue lacks.
 
-    `earlier` is the part of the operations that were used there only before the window, and still count.
+    `earlier` is the part of the operations that the window does not show there: they were used before it, or they are
+    declared. `declared` is the part of them that nobody used there at all.
     """
 
     operations: int = 0
     unknown: tuple[OperationKey, ...] = ()
     earlier: int = 0
+    declared: int = 0
 
     @property
     def unlisted(self) -> frozenset[FoldedKey]:
@@ -130,8 +132,8 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
 
     `target` is the folded scope at which the use has to be granted, and `wider` the reason why it is not narrower.
     `inside` is true if the target is known to be at or below the scope of the assignment. `earlier` marks use from
-    before the window that still counts: its target is never a single resource, since the log of the days between may
-    not show that the resource was deleted and created again.
+    before the window that still counts, and what is `declared`: its target is never a single resource, since the log of
+    the days between may not show that the resource was deleted and created again.
     """
     lifetimes = _lifetimes(inputs, analysis)
     unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())
@@ -142,6 +144,7 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
             place(_with_scopes(analysis.earlier, inputs), unsure).with_columns(earlier=pl.lit(True)),
         ]
     )
+    placed = placed.with_columns(declared=pl.col("reason") == OutOfCoverage.DECLARED.value)
     listed = placed.join(index.frame(), on=["plane", "name"], how="left")
     return _with_inside(listed, tenant).drop("assigned_at", "assigned")
 
@@ -191,16 +194,18 @@ def read_uses(placed: pl.DataFrame) -> dict[Key, dict[Folded, Use]]:
         .agg(
             bits=pl.col("bit").drop_nulls().unique(),
             seen=pl.col("bit").filter(~pl.col("earlier")).drop_nulls().unique(),
+            used=pl.col("bit").filter(~pl.col("declared")).drop_nulls().unique(),
             unknown=pl.struct("plane", "operation").filter(pl.col("bit").is_null()).unique().sort(),
         )
         .sort(*KEY, "target")
     )
     uses: dict[Key, dict[Folded, Use]] = {}
-    for id_, state, target, bits, seen, unknown in grouped.iter_rows():
+    for id_, state, target, bits, seen, used, unknown in grouped.iter_rows():
         operations = mask_of(bits)
         earlier = operations & ~mask_of(seen) if len(seen) < len(bits) else 0
+        declared = operations & ~mask_of(used) if len(used) < len(bits) else 0
         named = tuple((one["plane"], one["operation"]) for one in unknown)
-        uses.setdefault((id_, state), {})[target] = Use(operations, named, earlier)
+        uses.setdefault((id_, state), {})[target] = Use(operations, named, earlier, declared)
     return uses
 
 

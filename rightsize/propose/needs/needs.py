@@ -50,6 +50,8 @@ from rightsize.rules.tables import rows_of
 
 USED = "used"
 USED_BEFORE = OutOfCoverage.USED_BEFORE_WINDOW.value
+DECLARED = OutOfCoverage.DECLARED.value
+"""The word for an operation that loaded code of a holder declares, and that nobody used."""
 USED_ELSEWHERE = "used_elsewhere"
 """The word for an operation that a holder of the role used under an assignment that the role does not replace."""
 STATUS_READ = "status_read"
@@ -62,6 +64,7 @@ COMPANION = "companion"
 ADOPTED = "adopted"
 WHY = {
     USED: "it was used in the window",
+    DECLARED: "loaded code that the holder deploys declares it; nothing shows that it was used",
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
     STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
@@ -137,7 +140,9 @@ class NeedReader:
             around: The writes that the principals which reach it keep through any assignment.
         """
         used = union(self._sets[part.operations & ~part.earlier] for part in use.values())
-        why = {USED: used, USED_BEFORE: union(part.earlier for part in use.values()) & ~used}
+        before = union(part.earlier & ~part.declared for part in use.values()) & ~used
+        declared = union(part.declared for part in use.values()) & ~used & ~before
+        why = {USED: used, USED_BEFORE: before, DECLARED: declared}
         # INVARIANT: use at one place proves nothing about other places if no log could have shown use there, or the
         # log has a gap. An operation that is not proved unused stays at today's scope, whether it was seen or not.
         hidden = profile.kept_hidden(self.options.unobservable)

@@ -21,7 +21,15 @@ from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.marks import NOT_REJECTED
 from rightsize.store.sql import folded, named, outcome, quoted
 
-_BOOKKEEPING = ("loads", "rejects", "declared_windows", "grant_listings", "grant_sightings", "signal_decisions")
+_BOOKKEEPING = (
+    "loads",
+    "rejects",
+    "declared_windows",
+    "declared_needs",
+    "grant_listings",
+    "grant_sightings",
+    "signal_decisions",
+)
 
 STAGED_TABLES: tuple[Table, ...] = tuple(
     table for table in TABLES if table.kind == "loaded" and table.name not in _BOOKKEEPING

@@ -207,7 +207,8 @@ def _answer(
 ) -> dict[str, Any]:
     """Return the row of a question, with the scope that it names."""
     try:
-        asked.check_operation(question.operation)
+        if not question.is_of_code:
+            asked.check_operation(question.operation)
         question = replace(question, scope=asked.scopes.find(question.scope))
         row = tenant.answer(question, strict=True)
     except (InputError, UsageError) as error:
@@ -224,7 +225,10 @@ def _answer(
         return row | {"unknown": None, "lacks": []}
     if of_named and tenant.is_stranger(question.principal):
         return _undecided(row, f"no loaded listing or log names `{question.principal}`")
-    lacks = tenant.lacks(question.operation, planes, parse_scope(question.scope), row["principal_id"])
+    place = parse_scope(question.scope)
+    if question.is_above and tenant.may_below(row["principal_id"], question.operation, planes, place):
+        return _undecided(row, "it may at a scope below: the code does not say which resource it is")
+    lacks = tenant.lacks(question.operation, planes, place, row["principal_id"])
     if not lacks:
         return row | {"unknown": None, "lacks": []}
     return row | {"allowed": UNKNOWN, "unknown": sentence_of(lacks), "lacks": [lack.row() for lack in lacks]}

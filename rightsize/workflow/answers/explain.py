@@ -46,6 +46,7 @@ def explain_principal(analysed: Analysed, principal_id: str) -> dict[str, Any]:
         verdicts: How many operations have which verdict, and why.
         used: Each use with the assignment it is credited to and the reason of the attribution.
         used_earlier: The same for use before the window only, with how many days ago that was.
+        declared: The same for what loaded code declares and nothing shows as used.
         unexplained: Use that no assignment explains, with the reason.
         denied: Refused calls: demand, never use.
         sign_ins: Tokens for each kind and resource.
@@ -74,6 +75,7 @@ def explain_principal(analysed: Analysed, principal_id: str) -> dict[str, Any]:
         "verdicts": _verdicts(analysed, held, counts, uses),
         "used": _chosen(uses["used"], (*_CREDITED, "reason")),
         "used_earlier": _chosen(uses["earlier"], (*_CREDITED, "days_ago")),
+        "declared": _chosen(uses["declared"], _CREDITED),
         "unexplained": _chosen(uses["unexplained"], (*_USE, "reason")),
         "denied": _own(analysed, "denied", principal_id),
         "sign_ins": _chosen(_own(analysed, "sign_ins", principal_id), SIGN_IN),
@@ -207,7 +209,7 @@ def _uses(analysed: Analysed, principal_id: str, holders: list[str]) -> dict[str
         id=principal_id,
         holders=holders,
     )
-    found: dict[str, Rows] = {"used": [], "earlier": [], "unexplained": []}
+    found: dict[str, Rows] = {"used": [], "earlier": [], "declared": [], "unexplained": []}
     for row in rows:
         found[row["kind"]].append(row)
     return found
@@ -240,7 +242,7 @@ def _counts_of_rbac(analysed: Analysed, held: Rows, uses: Mapping[str, Rows]) ->
     used = sorted((row for row in uses["used"] if not row["part"]), key=lambda row: row["reason"])
     for row in used:
         seen.setdefault((row["operation"], row["plane"]), (Verdict.USED.value, row["reason"]))
-    for row in uses["earlier"]:
+    for row in (*uses["earlier"], *uses["declared"]):
         if not row["part"]:
             seen.setdefault((row["operation"], row["plane"]), (Verdict.OUT_OF_COVERAGE.value, row["reason"]))
     found: dict[tuple[str, str, str], int] = {}

@@ -178,7 +178,7 @@ class _Check:
         """The use that is evidence: of the window, kept from before it, and what no assignment explains."""
         every = [
             {**row, "kind": kind}
-            for kind in ("used", "used_earlier", "unexplained")
+            for kind in ("used", "used_earlier", "declared", "unexplained")
             for row in self.answer[kind]
             if row["plane"] in PLANES
         ]

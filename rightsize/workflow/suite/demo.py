@@ -12,6 +12,7 @@ from typing import Any
 
 from rightsize.demo.code_files import write_code
 from rightsize.demo.generator import generate, write_exports
+from rightsize.demo.pipeline_files import write_pipeline
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
@@ -180,6 +181,7 @@ def write_demo(folder: Path, spec: TenantSpec) -> dict[str, Any]:
         if (folder / CODE).exists():
             shutil.rmtree(folder / CODE)
         write_code(tenant, folder / CODE)
+        write_pipeline(spec, folder)
         (folder / "truth.json").write_text(json.dumps(truth, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise InputError(f"`{folder}` cannot be written: {error.strerror or error}") from error

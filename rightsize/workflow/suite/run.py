@@ -27,6 +27,7 @@ from rightsize.demo.writing import Folder
 from rightsize.mining.bitsets import union
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.options import Reads, Unobservable
+from rightsize.model.plan import Plan
 from rightsize.model.progress import turn
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.drafts.reading import TenantReading, read_plan_settings, read_tenant, with_options
@@ -47,6 +48,7 @@ from rightsize.workflow.suite.contenders import (
     siblings,
     used_only,
 )
+from rightsize.workflow.suite.declared import late_needs, with_declared
 from rightsize.workflow.suite.jobs import JobsFound, jobs_found
 from rightsize.workflow.suite.judge import SuiteJudge, SuiteTally
 
@@ -92,7 +94,7 @@ def _below(node: str, places: Iterable[str]) -> int:
     return sum(f"{place}/".startswith(f"{node}/") for place in places)
 
 
-KEEP, USED_ONLY, SIBLING, WRITTEN = "keep", "used-only", "sibling", "given plan"
+KEEP, USED_ONLY, SIBLING, WRITTEN, DECLARED = "keep", "used-only", "sibling", "given plan", "declared code"
 CEILING = "needs and reads"
 DEFAULT, DROP = "default", "drop"
 _ALL_UNUSED = PlanOptions(reads=Reads.NONE, unobservable=Unobservable.DROP)
@@ -254,6 +256,7 @@ def run_suite(
         known, base = _base_store(db, catalogue, folder)
         tenants = suite_tenants(suite, seed, known)
         _require_tenants(written, tenants)
+        declares = any(True for tenant in tenants for _ in late_needs(tenant))
         for number, tenant in enumerate(tenants):
             turn("tenant", number, len(tenants))
             narrate(f"{tenant.name}: writing and loading its exports")
@@ -262,7 +265,7 @@ def run_suite(
             found_jobs.append(jobs_found(tenant, reading))
             numbers[tenant.name] = {"holders": len(tenant.principals), "needs": len(tenant.needs)}
             by_design.update(one.by_design for one in tenant.grants if one.by_design)
-            for name, tally, curve in _judged(tenant, reading, chosen, written, narrate):
+            for name, tally, curve in _judged(tenant, reading, chosen, written, narrate, declares=declares):
                 tallies.setdefault(name, []).append(tally)
                 if name == next(iter(chosen)):
                     curves[tenant.name] = curve
@@ -298,8 +301,13 @@ def _judged(
     settings: Mapping[str, PlanOptions],
     written: Sequence[WrittenChange],
     narrate: Callable[[str], None],
+    *,
+    declares: bool,
 ) -> Iterator[tuple[str, SuiteTally, Sequence[Mapping[str, Any]]]]:
-    """Yield each contender with its outcome on a tenant, and the curve of its plan if it has one."""
+    """Yield each contender with its outcome on a tenant, and the curve of its plan if it has one.
+
+    Where a pipeline of the suite needs something later, one contender is the first plan with declared code.
+    """
     index = reading.today.book.index
     judge = SuiteJudge(tenant, reading.inputs, index, reading.weights.scale, union(reading.risky.values()))
     usual = read_plan_settings(reading, PlanOptions())
@@ -307,6 +315,10 @@ def _judged(
         narrate(f"{tenant.name}: planning with {name}")
         plan = plan_from_reading(reading, with_options(reading, usual, options), content_hash="")
         yield name, judge.judge(change_of(plan)), plan.curve
+    if declares:
+        narrate(f"{tenant.name}: planning with {DECLARED}")
+        plan = _declared_plan(tenant, reading, next(iter(settings.values())))
+        yield DECLARED, judge.judge(change_of(plan)), plan.curve
     for name, change in (
         (USED_ONLY, used_only(tenant)),
         (SIBLING, siblings(tenant, index)),
@@ -323,6 +335,15 @@ def _judged(
                     hint="put the definitions of new roles into the folder `roles` beside the plan",
                 )
             yield WRITTEN, judge.judge(one.change), ()
+
+
+def _declared_plan(tenant: SuiteTenant, reading: TenantReading, options: PlanOptions) -> Plan:
+    """Return the plan for a tenant whose pipelines declare what they need later."""
+    declared = reading
+    if any(True for _ in late_needs(tenant)):
+        declared = _reading(with_declared(tenant, reading.inputs))
+    usual = read_plan_settings(declared, PlanOptions())
+    return plan_from_reading(declared, with_options(declared, usual, options), content_hash="")
 
 
 def _reading(inputs: Inputs) -> TenantReading:
