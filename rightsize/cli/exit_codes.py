@@ -84,9 +84,9 @@ _COMMANDS_BY_CODE: Mapping[ExitCode, frozenset[str]] = {
     ),
     ExitCode.EVIDENCE: frozenset(
         {
-            *("analyze", "backtest", "can", "check", "contain", "differences", "explain", "export", "jobs"),
+            *("analyze", "backtest", "can", "check", "contain", "differences", "explain", "export", "jobs", "who-can"),
             *("needs", "next", "propose", "prune", "reach", "reach layers", "report", "status logs", "status sources"),
-            *("plan comment", "plan files", "plan patch", "plan verify", "roles check", "roles expand", "watch", "who-can"),
+            *("plan comment", "plan files", "plan patch", "plan verify", "roles check", "roles expand", "watch"),
             *("review accept", "review defer", "review list", "review reject", "review reopen", "review"),
             *("rollout apply", "rollout plan", "rollout status"),
         }
