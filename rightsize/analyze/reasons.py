@@ -33,6 +33,7 @@ class Attribution(StrEnum):
     GRAPH_CALL = "graph_call"
     CREDENTIAL_NAMED = "credential_named"
     ONLY_CREDENTIAL = "only_credential"
+    POLICY = "policy"
 
 
 class Unused(StrEnum):
@@ -134,6 +135,7 @@ SENTENCES: dict[str, str] = {
     Attribution.GRAPH_CALL: "the principal sent Microsoft Graph a request that needs the action",
     Attribution.CREDENTIAL_NAMED: "sign-ins name this credential",
     Attribution.ONLY_CREDENTIAL: "sign-ins name a federated credential, and the identity has only this one",
+    Attribution.POLICY: "the vault's log has the request, and this access policy allows it",
     Attribution.FEWEST: "several assignments allow the call; the fewest and least powerful that explain all were kept",
     Attribution.READING: "this assignment may have allowed the call: that depends on how Azure reads `/*/` in a role",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",

@@ -101,7 +101,7 @@ FILES = (
     "prices",
     "image_runners",
     "log_tables",
-    "trust_subjects",
+    "trust_subjects", "vault_permissions",
 )
 LOGS = {
     "activity_log",

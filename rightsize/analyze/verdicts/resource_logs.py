@@ -139,7 +139,7 @@ _ORDER = (
 )
 _RANK = {state: rank for rank, state in enumerate(_ORDER)}
 _CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/([^/]+)$"
-_SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
+SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
 _DECLARED = "declared_empty"
 _LOG = ["rule", "scope"]
 _IS_WHOLE = pl.col("group").n_unique() == pl.col("wanted").first()
@@ -345,7 +345,7 @@ def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     changes = _writes(inputs, window.holds("day")).with_columns(
         scope=pl.coalesce(pl.col("place").str.extract(_CHANGES), "place")
     )
-    is_deletion = pl.col("name") == _SETTING_WRITES[1]
+    is_deletion = pl.col("name") == SETTING_WRITES[1]
     return changes.group_by("scope").agg(
         until=pl.when(is_deletion.any()).then(pl.lit(window.last_day)).otherwise(pl.col("day").max())
     )
@@ -355,7 +355,7 @@ def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(scope, setting)`, folded, of the settings whose last known change before the window is a deletion."""
     changes = _writes(inputs, pl.col("day") < window.first_day).select(
         "day",
-        is_deletion=pl.col("name") == _SETTING_WRITES[1],
+        is_deletion=pl.col("name") == SETTING_WRITES[1],
         scope=pl.col("place").str.extract(_CHANGES, 1),
         setting=pl.col("place").str.extract(_CHANGES, 2),
     )
@@ -365,7 +365,7 @@ def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 def _writes(inputs: Inputs, then: pl.Expr) -> pl.DataFrame:
     """Return `(day, name, place)` of the calls of some days that made, changed or deleted a setting."""
-    days = named_use(inputs.usage_days, _SETTING_WRITES)
+    days = named_use(inputs.usage_days, SETTING_WRITES)
     days = days.filter(then & (pl.col("succeeded") + pl.col("started") > 0))
     return days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
 

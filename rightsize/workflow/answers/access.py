@@ -302,8 +302,8 @@ def _by_policies(
     about = {"operation": operation, "scope": scope, "plane": "data"}
     nobody: dict[str, Any] = {"principal_id": None, "principal_type": None, "name": None} | about
     if vault.lack is not None:
-        rest = _undecided(nobody, f"who else may: {vault.lack.text}", [vault.lack])
-        return [*others, *(_undecided(row, vault.lack.text, [vault.lack]) for row in data), rest], []
+        who_else = _undecided(nobody, f"who else may: {vault.lack.text}", [vault.lack])
+        return [*others, *(_undecided(row, vault.lack.text, [vault.lack]) for row in data), who_else], []
     found = []
     for principal_id in vaults.holders(vault, operation):
         kind, name = tenant.people.get(principal_id, (None, None))
