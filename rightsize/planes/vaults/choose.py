@@ -2,7 +2,7 @@
 
 A built-in role fits if it has all that is needed, and no secret value, key operation or change that the policy lacks;
 reads of metadata that it adds are listed. Where the log says what is unused, a fitting role has to take at least
-`LEAST_REMOVED` of it; a custom role takes all of it.
+`LEAST_REMOVED` of it, or all but one operation; a custom role takes all of it.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _fits(operations: frozenset[str], need: RoleNeed) -> bool:
 
 def _takes_enough(has: frozenset[str], need: RoleNeed) -> bool:
     unused = {one for one in need.granted - need.needed if not is_metadata_read(one)}
-    return not unused or len(unused - has) >= LEAST_REMOVED * len(unused)
+    return len(unused & has) <= 1 or len(unused - has) >= LEAST_REMOVED * len(unused)
 
 
 def _cost(roles: Sequence[VaultRole], need: RoleNeed) -> tuple[object, ...]:

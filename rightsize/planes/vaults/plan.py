@@ -94,7 +94,10 @@ def plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
         planned.append(_Planned(case, decision, roles))
     new = chooser.named()
     planned = [_Planned(one.case, one.decision, _named(one.roles, new)) for one in planned]
-    vaults = {scope: _VaultNotes(vault, planned, tables) for scope, vault in tables.vaults.items() if vault.by_policies}
+    held = _data_assignments(tables)
+    vaults = {
+        scope: _VaultNotes(vault, planned, held, tables) for scope, vault in tables.vaults.items() if vault.by_policies
+    }
     proposals = [_proposal(one, vaults[one.case.policy.vault], bounds.get(one.case.policy.grant)) for one in planned]
     return PlanePart(
         plane="vault",
@@ -130,13 +133,15 @@ def _named(
 class _VaultNotes:
     """What is said once of a vault: what it waits for, which roles its switch wakes, and who writes its policies."""
 
-    def __init__(self, vault: Vault, planned: Iterable[_Planned], tables: VaultTables) -> None:
+    def __init__(
+        self, vault: Vault, planned: Iterable[_Planned], held: Iterable[Mapping[str, Any]], tables: VaultTables
+    ) -> None:
         self.vault = vault
         mine = [one for one in planned if one.case.policy.vault == vault.scope]
         self.grants = [one.case.policy.grant for one in mine]
         self.waits = sorted({one.decision.word for one in mine if one.decision.is_open})
         self.no_log = any(one.decision.word == "no_log" for one in mine)
-        self.wakes = _woken(vault, tables)
+        self.wakes = _woken(vault, held, tables)
         self.types = {who: _text(row.get("principal_type")) for who, row in tables.people.items()}
         rows = tables.writers.filter(pl.col("vault") == vault.scope)
         self.writers = sorted(rows["principal_id"].drop_nulls().unique())
@@ -157,33 +162,35 @@ def _text(value: object) -> str | None:
     return str(value) if value else None
 
 
-def _woken(vault: Vault, tables: VaultTables) -> list[dict[str, Any]]:
+def _data_assignments(tables: VaultTables) -> list[dict[str, Any]]:
+    """Return the assignments of roles with data actions of vaults beyond reads of metadata, with their `place`."""
+    roles = tables.roles.with_columns(role=folded(tables.roles["role_definition_id"]))
+    described = {row["role"]: row for row in roles.select("role", "role_name", "permissions").iter_rows(named=True)}
+    rows = tables.assignments.with_columns(
+        place=folded(tables.assignments["scope"]).str.strip_suffix("/"),
+        role=folded(tables.assignments["role_definition_id"]),
+    ).filter(pl.col("state") != "activated")
+    has: dict[str, frozenset[str]] = {}
+    for role in rows["role"].drop_nulls().unique():
+        blocks = read_permissions(permissions_from_json(described[role]["permissions"])) if role in described else None
+        read = blocks.of_plane("data") if blocks is not None else ()
+        has[role] = frozenset(one for one in spellings() if is_granted(read, one))
+    return [
+        {name: row[name] for name in ("role_assignment_id", "principal_id", "scope", "state", "place")}
+        | {"role": described[row["role"]]["role_name"] or row["role"], "operations": len(has[row["role"]])}
+        for row in rows.sort("role_assignment_id", "state").iter_rows(named=True)
+        if any(not is_metadata_read(one) for one in has.get(row["role"], ()))
+    ]
+
+
+def _woken(vault: Vault, held: Iterable[Mapping[str, Any]], tables: VaultTables) -> list[dict[str, Any]]:
     """Return the role assignments whose data actions count in a vault only after its switch."""
-    above = set(lineage(parse_scope(vault.scope), tables.tree))
-    rows = tables.assignments.filter(pl.col("state") != "activated").with_columns(
-        place=folded(tables.assignments["scope"]).str.strip_suffix("/"), role=folded(pl.col("role_definition_id"))
-    )
-    inside = pl.col("place").is_in(list(above)) | pl.col("place").str.starts_with(f"{vault.scope}/")
-    found = []
-    for row in rows.filter(inside | (pl.col("place") == "")).sort("role_assignment_id").iter_rows(named=True):
-        operations = _data_of(tables, row["role"])
-        if any(not is_metadata_read(one) for one in operations):
-            found.append(
-                {name: row[name] for name in ("role_assignment_id", "principal_id", "scope", "state")}
-                | {"role": _role_name(tables, row["role"]), "operations": len(operations)}
-            )
-    return found
-
-
-def _data_of(tables: VaultTables, role: str) -> frozenset[str]:
-    rows = tables.roles.filter(folded(tables.roles["role_definition_id"]) == role)
-    read = read_permissions(permissions_from_json(rows["permissions"][0])).of_plane("data") if rows.height else ()
-    return frozenset(one for one in spellings() if is_granted(read, one))
-
-
-def _role_name(tables: VaultTables, role: str) -> str:
-    rows = tables.roles.filter(folded(tables.roles["role_definition_id"]) == role)
-    return str(rows["role_name"][0]) if rows.height else role
+    above = {place.rstrip("/") for place in lineage(parse_scope(vault.scope), tables.tree)}
+    return [
+        {name: value for name, value in row.items() if name != "place"}
+        for row in held
+        if row["place"] in above or row["place"].startswith(f"{vault.scope}/")
+    ]
 
 
 def _proposal(one: _Planned, notes: _VaultNotes, bound: Estimate | None) -> Proposal:
@@ -306,7 +313,7 @@ def _reason(one: _Planned) -> str:
     on = "the window" if case.covered_days is None else f"{case.covered_days} covered days"
     if not one.roles:
         return f"nothing of it was used in {on}"
-    used = len(case.used) + len(case.earlier)
+    used = len({*case.used, *case.earlier})
     places = [scope for scope in one.roles if scope != case.policy.vault]
     where = f", all at {len(places)} of its secrets, keys and certificates" if places else ""
     return f"{used} of the {len(case.policy.operations)} operations that it allows were used in {on}{where}"
