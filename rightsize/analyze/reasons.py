@@ -67,6 +67,7 @@ class UnobservableReason(StrEnum):
     NO_RESOURCE = "no_resource"
     NO_RESOURCE_LOG = "no_resource_log"
     OWN_ROLES = "own_roles"
+    POLICIES_DECIDE = "policies_decide"
     NO_API_LOG = "no_api_log"
     AUDITED_IN_PART = "audited_in_part"
     NOT_IN_MAP = "not_in_map"
@@ -156,6 +157,9 @@ SENTENCES: dict[str, str] = {
     UnobservableReason.NO_RESOURCE: "no resource is known at the scope on which it could be used",
     UnobservableReason.NO_RESOURCE_LOG: "the service has no log that names it",
     UnobservableReason.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
+    UnobservableReason.POLICIES_DECIDE: (
+        "access policies decide about every key vault there: the role takes effect when they are switched to roles"
+    ),
     UnobservableReason.AUDITED_IN_PART: "the unified audit log shows a part of what uses it, and names no use of it",
     UnobservableReason.NO_API_LOG: "the API has no log of requests",
     UnobservableReason.NOT_IN_MAP: "the permission map of Microsoft Graph has no request that it allows",

@@ -22,6 +22,7 @@ from rightsize.analyze.window import Window, judge_days, missing_days
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import VAULT
 
 RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 _KIND = r"^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/"
@@ -130,6 +131,7 @@ def with_answer(facts: pl.DataFrame, fact: str, answer: str) -> pl.Series:
 # since a person may choose to drop the latter.
 _ORDER = (
     UnobservableReason.NO_RESOURCE.value,
+    UnobservableReason.POLICIES_DECIDE.value,
     Unused.COVERED.value,
     Unused.COVERED_IN_PART.value,
     UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value,
@@ -201,6 +203,13 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant, whole: pl.Series
     above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     held = pl.concat([inside, above.select("place", "resource")]).unique()
     logs, missing = log_states(inputs, window, resources.join(held, on="resource", how="semi"))
+    # No log of such a vault speaks of roles: whatever it shows, its policies let it through.
+    facts = setting_facts(inputs)
+    by_policies = with_answer(facts.filter(pl.col("kind") == VAULT), AZURE_ROLES, "no")
+    decided = pl.col("resource").is_in(by_policies.implode())
+    logs = logs.with_columns(
+        state=pl.when(decided).then(pl.lit(UnobservableReason.POLICIES_DECIDE.value)).otherwise("state")
+    )
     known = held.join(logs, on="resource").select("place", "rule", "state")
     planes = pl.Series([row["plane"] for row in rows_of("resource_logs")], dtype=pl.String)
     gaps = held.join(missing.with_columns(plane=planes.gather(missing["rule"])), on="resource")
