@@ -41,7 +41,7 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
     covered: dict[str, set[dt.date]] = {}
     days = store.frame(
         "SELECT DISTINCT lower(scope) AS scope, day FROM coverage "
-        "WHERE source = 'activity_log' AND state <> 'missing' AND day >= $day",
+        "WHERE source IN ('activity_log', 'key_vault_log') AND state <> 'missing' AND day >= $day",
         {"day": moment.date()},
     )
     for scope, day in days.iter_rows():
@@ -95,7 +95,7 @@ def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
         "swap": swap.id,
         "wave": swap.wave,
         "principal": whom(swap, bundle),
-        "principal_ids": sorted({one.principal_id for one in swap.removes}),
+        "principal_ids": sorted({one.principal_id for one in (swap.removes or swap.creates)}),
         "makes": len(swap.creates),
         "removes": len(swap.removes),
         "new_roles": len(swap.roles),
