@@ -101,7 +101,8 @@ FILES = (
     "prices",
     "image_runners",
     "log_tables",
-    "trust_subjects", "vault_permissions",
+    "trust_subjects",
+    "vault_permissions",
 )
 LOGS = {
     "activity_log",
