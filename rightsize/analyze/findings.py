@@ -103,7 +103,10 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     found = tenant.assignments.join(granted, on="role").join(described.drop_nulls("why"), on=["place", "kind"])
     reasons = found.with_columns(
         text=pl.format(
-            "its data actions have no effect at {} {}, {}, until that is changed", "count", pl.col("kind"), "why"
+            "its data actions have no effect at {} {}, {}, until that is changed: then they all take effect",
+            "count",
+            pl.col("kind"),
+            "why",
         )
     )
     rows = reasons.group_by(subject="role_assignment_id").agg(

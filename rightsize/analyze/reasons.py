@@ -33,6 +33,7 @@ class Attribution(StrEnum):
     GRAPH_CALL = "graph_call"
     CREDENTIAL_NAMED = "credential_named"
     ONLY_CREDENTIAL = "only_credential"
+    POLICY = "policy"
 
 
 class Unused(StrEnum):
@@ -66,6 +67,7 @@ class UnobservableReason(StrEnum):
     NO_RESOURCE = "no_resource"
     NO_RESOURCE_LOG = "no_resource_log"
     OWN_ROLES = "own_roles"
+    POLICIES_DECIDE = "policies_decide"
     NO_API_LOG = "no_api_log"
     AUDITED_IN_PART = "audited_in_part"
     NOT_IN_MAP = "not_in_map"
@@ -135,6 +137,7 @@ SENTENCES: dict[str, str] = {
     Attribution.GRAPH_CALL: "the principal sent Microsoft Graph a request that needs the action",
     Attribution.CREDENTIAL_NAMED: "sign-ins name this credential",
     Attribution.ONLY_CREDENTIAL: "sign-ins name a federated credential, and the identity has only this one",
+    Attribution.POLICY: "the vault's log has the request, and this access policy allows it",
     Attribution.FEWEST: "several assignments allow the call; the fewest and least powerful that explain all were kept",
     Attribution.READING: "this assignment may have allowed the call: that depends on how Azure reads `/*/` in a role",
     Unused.COVERED: "a log that shows it covers every day and scope of the window, and does not name it",
@@ -155,6 +158,9 @@ SENTENCES: dict[str, str] = {
     UnobservableReason.NO_RESOURCE: "no resource is known at the scope on which it could be used",
     UnobservableReason.NO_RESOURCE_LOG: "the service has no log that names it",
     UnobservableReason.OWN_ROLES: "the service decides by roles of its own, which Azure roles do not replace",
+    UnobservableReason.POLICIES_DECIDE: (
+        "access policies decide about every key vault there: the role takes effect when they are switched to roles"
+    ),
     UnobservableReason.AUDITED_IN_PART: "the unified audit log shows a part of what uses it, and names no use of it",
     UnobservableReason.NO_API_LOG: "the API has no log of requests",
     UnobservableReason.NOT_IN_MAP: "the permission map of Microsoft Graph has no request that it allows",

@@ -267,6 +267,7 @@ def _last(value: Any) -> str:
 
 
 _VERSION = "2022-04-01"
+_VAULT_VERSION = "2026-02-01"
 _LOCK_VERSION = "2016-09-01"
 _SUBSCRIPTION_VERSION, _GROUP_VERSION = "2022-12-01", "2021-04-01"
 _MANAGEMENT_GROUP_VERSION = "2020-05-01"
@@ -310,6 +311,16 @@ class Arm:
         if is_managed(url):
             return self._at(url, lambda: self.pim.remove(url))
         return bool(self._at(url, lambda: self._rest.write(url, _VERSION, "DELETE")))
+
+    def vault(self, path: str) -> dict[str, Any] | None:
+        """Return the properties of a key vault, or None where there is none."""
+        found = self._at(path, lambda: self._rest.get(path, _VAULT_VERSION))
+        return None if found is None else dict(found.get("properties") or {})
+
+    def set_model(self, path: str, *, by_roles: bool) -> None:
+        """Let roles decide about the data of a key vault, or its access policies; nothing else of it changes."""
+        body = {"properties": {"enableRbacAuthorization": by_roles}}
+        self._at(path, lambda: self._rest.write(path, _VAULT_VERSION, "PATCH", body))
 
     def definition(self, url: str) -> dict[str, Any] | None:
         """Return a role definition as Azure has it, or None where there is none."""

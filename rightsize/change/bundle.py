@@ -153,6 +153,23 @@ class ScheduleRules:
         return f"{fold(self.scope)}|{fold(self.role)}"
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class PolicyHeld:
+    """An access policy of a vault: its holder, its application or an empty text, and its sorted permissions."""
+
+    principal_id: str
+    app_id: str
+    permissions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VaultSwitch:
+    """The switch of a key vault from its access policies, as the plan knows them, to roles."""
+
+    vault: str
+    policies: tuple[PolicyHeld, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Swap:
     """All changes for a group of principals whose changes depend on each other; done whole or not at all.
@@ -168,6 +185,7 @@ class Swap:
         risk: The chance that it breaks somebody within 30 days.
         covered: Number of removed operations that a log would show; `blind` is that of those no log would show.
         rules: PIM rules that are copied first.
+        switches: Key vaults that leave their access policies when the new assignments were read back.
     """
 
     id: str
@@ -182,6 +200,7 @@ class Swap:
     blind: int
     rules: tuple[ScheduleRules, ...] = ()
     wait_back: int = 600
+    switches: tuple[VaultSwitch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +304,13 @@ def _swap(document: Mapping[str, Any]) -> Swap:
     for name in ("proposals", "roles"):
         fields[name] = tuple(fields[name])
     fields["rules"] = tuple(ScheduleRules(**one) for one in fields.get("rules", ()))
+    fields["switches"] = tuple(_switch(one) for one in fields.get("switches", ()))
     return Swap(**fields)
+
+
+def _switch(document: Mapping[str, Any]) -> VaultSwitch:
+    held = (PolicyHeld(**{**one, "permissions": tuple(one["permissions"])}) for one in document["policies"])
+    return VaultSwitch(**{**document, "policies": tuple(held)})
 
 
 def bundle_schema() -> str:
@@ -321,7 +346,8 @@ def room_for(bundle: Bundle) -> int:
 
 def _of_swap(swap: Swap, bundle: Bundle) -> int:
     held = [*swap.creates, *swap.removes]
-    lines = _LINES_A_SWAP + _LINES_AN_ASSIGNMENT * len(held) + _LINES_A_ROLE * len(swap.roles)
+    lines = _LINES_A_SWAP + _LINES_AN_ASSIGNMENT * (len(held) + len(swap.switches)) + _LINES_A_ROLE * len(swap.roles)
+    lines += sum(4 * len(one.vault) for one in swap.switches) // _LINE + len(swap.switches)
     old = {one.role for one in swap.removes} & bundle.old_roles.keys()
     definitions = sum(2 * _size(bundle.old_roles[role]) + _SET_BY_AZURE + 3 * _LINE for role in old)
     kept = sum(_of_held(one) for one in held)

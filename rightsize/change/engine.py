@@ -21,6 +21,7 @@ from rightsize.change.journal import Entry, Journal
 from rightsize.change.preflight import Preflight, PreflightFacts, check_unchanged, old_role
 from rightsize.change.rest import RefusalError, ScopeGoneError, SettlingError
 from rightsize.change.steps import Additions, NotRemovedError, Steps, grants_the_same, seconds_apart, wait_for
+from rightsize.change.vaults import VaultModels
 from rightsize.model.errors import AccessError
 from rightsize.rbac.text import fold
 
@@ -39,6 +40,7 @@ class WayBack:
 
     def __init__(self, steps: Steps, additions: Additions) -> None:
         self._steps, self._arm, self._additions = steps, steps.arm, additions
+        self._models = VaultModels(steps)
 
     def roll_back(self, swaps: Sequence[Swap]) -> None:
         """Restore the state before some swaps, for all of them where Azure allows it.
@@ -54,7 +56,11 @@ class WayBack:
                 steps.write(swap, "rollback", swap.id)
         refused: list[RefusalError] = []
         back = self._each(back, self._restore_all, refused)
-        waiting = [swap for swap in back if steps.latest(swap, "restored") and self._to_undo(swap)]
+        back = self._each(back, self._models.switch_back, refused)
+        old_again = ("restored", "switched-back")
+        waiting = [
+            swap for swap in back if any(steps.latest(swap, event) for event in old_again) and self._to_undo(swap)
+        ]
         wait_for(steps, waiting, "waiting-back", lambda swap: swap.wait_back)
         back = self._each(back, self._read_old, refused)
         if any(self._to_undo(swap) for swap in back):
@@ -137,6 +143,7 @@ class WayBack:
     def _read_old(self, swap: Swap) -> None:
         """Raise an error where an old assignment is not in Azure, if new ones are to be deleted."""
         steps = self._steps
+        self._models.check_back(swap)
         if not self._to_undo(swap):
             return
         over = {entry.key for entry in steps.latest(swap, "restored") if entry.data.get("ended")}
@@ -245,6 +252,7 @@ class RolloutEngine:
         self._steps = Steps(bundle, arm, journal, clock, report_progress)
         self._additions = Additions(self._steps)
         self._way_back = WayBack(self._steps, self._additions)
+        self._models = VaultModels(self._steps)
 
     def apply(self, wave: int, known: PreflightFacts | None = None) -> None:
         """Bring a wave into Azure: make all new assignments, wait once, read them back, then remove the old ones.
@@ -317,6 +325,7 @@ class RolloutEngine:
     def _finish(self, swap: Swap) -> None:
         self._read_back(swap)
         self._steps.once(swap, "verified", swap.id)
+        self._models.switch(swap)
         for gone in swap.removes:
             self._remove(swap, gone)
         self._steps.write(swap, "done", swap.id)

@@ -20,6 +20,7 @@ from rightsize.change.bundle import (
     most_at,
     whole_seconds,
 )
+from rightsize.change.vaults import vault_swaps
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
@@ -103,6 +104,10 @@ def make_bundle(
     parts, left = _parts(plan, held, tenant, set(map(fold, order.only)))
     parts, left = _leave_out(parts, left, roles, tenant, held, frozenset(map(fold, emergency)))
     swaps = _swaps(parts, roles, set(map(fold, order.canaries)), tenant, order.wave_size)
+    last = max((swap.wave for swap in swaps), default=0)
+    switched, waiting, vault_roles = vault_swaps(plan, last + 1, set(map(fold, order.only)), _wait)
+    swaps += switched
+    left |= {one.role_assignment_id: one.reason for one in waiting}
     _check_room(swaps, held)
     needed = {role for swap in swaps for role in swap.roles}
     _check_roles(needed, tenant)
@@ -114,7 +119,7 @@ def make_bundle(
         left_out=tuple(
             sorted((LeftOut(key, why) for key, why in left.items()), key=lambda one: one.role_assignment_id)
         ),
-        roles={role: to_arm(roles[role]) for role in sorted(needed)},
+        roles={role: vault_roles.get(role) or to_arm(roles[role]) for role in sorted(needed)},
         old_roles={role: to_arm(tenant.roles[role]) for role in sorted(old)},
         order=replace(order, canaries=tuple(sorted(order.canaries)), only=tuple(sorted(order.only))),
     )
@@ -324,7 +329,7 @@ def _removed(row: Row, tenant: RolloutTenant) -> Held:
     )
 
 
-def _wait(made: Held, role: RoleDefinition | None) -> int:
+def _wait(made: Held, role: RoleDefinition | None = None) -> int:
     seconds = {row["kind"]: int(row["seconds"]) for row in rows_of("propagation")}
     at_group = fold(made.scope).startswith("/providers/microsoft.management/")
     # The plan does not say whether a built-in role has data actions; at a management group it may have some.

@@ -101,7 +101,8 @@ class Preflight:
     def __init__(self, steps: Steps, known: PreflightFacts, swaps: Sequence[Swap]) -> None:
         self._steps, self._arm, self._known = steps, steps.arm, known
         held = [one for swap in swaps for one in (*swap.creates, *swap.removes)]
-        self._homes = sorted({home_of(one.scope) for one in held})
+        switched = [one.vault for swap in swaps for one in swap.switches]
+        self._homes = sorted({home_of(scope) for scope in (*(one.scope for one in held), *switched)})
         places = [home for home in self._homes if home.startswith("/subscriptions/")]
         for place in places:
             self._see(place)
@@ -118,12 +119,11 @@ class Preflight:
         steps = self._steps
         going = [one for one in swap.removes if not steps.has(swap, "remove-begin", one.id)]
         self._check_people(going)
-        for one in (*swap.creates, *swap.removes):
+        held = [one.scope for one in (*swap.creates, *swap.removes)]
+        for scope in (*held, *(one.vault for one in swap.switches)):
             for lock in sorted(self._locked):
-                if fold(one.scope) == lock or fold(one.scope).startswith(f"{lock}/"):
-                    raise RefusalError(
-                        f"a lock at {lock} prevents changes of assignments at {one.scope}", "ScopeLocked"
-                    )
+                if fold(scope) == lock or fold(scope).startswith(f"{lock}/"):
+                    raise RefusalError(f"a lock at {lock} prevents changes of assignments at {scope}", "ScopeLocked")
         clash = {fold(one.id) for one in swap.creates} & {fold(one.id) for one in swap.removes}
         if clash:
             raise RefusalError(f"the swap would both create and remove assignment {min(clash)}", "SameAsGoing")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from rightsize.change.bundle import Held, Swap
+from rightsize.change.bundle import Held, Swap, VaultSwitch
 from rightsize.change.journal import Entry
 from rightsize.change.steps import State, state_of
 from rightsize.model.nouns import PermissionBlock
@@ -19,6 +19,7 @@ from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import is_within, parse_scope
 from rightsize.rbac.text import fold
+from rightsize.rules.vaults import operations_by_permission
 
 Watch = Literal[
     "open", "begun", "failed", "stopped", "rolling_back", "rolled_back", "scope_gone",
@@ -44,7 +45,7 @@ class SeenUse:
 
     Attributes:
         refusals: Refused calls.
-        covered: Days that the Activity Log covers, by folded subscription or `/`.
+        covered: Days that the Activity Log covers, by folded subscription or `/`, and the logs of vaults by vault.
         members: Members of each group, nested ones included.
         roles: Permission blocks of each role, the plan's included.
         tree: Parent of each folded management group and subscription.
@@ -113,10 +114,26 @@ def _tripped(swap: Swap, refusal: Refusal, since: dt.datetime, seen: SeenUse) ->
     if refusal.last_seen.replace(tzinfo=dt.UTC) < since:
         return False
     made = [one for one in swap.creates if _allows(one, refusal, seen)]
+    if any(_allowed_before(one, refusal, seen) for one in swap.switches):
+        return not made
     return any(
         not any(_allows_alike(one, gone, refusal, seen) for one in made)
         for gone in swap.removes
         if _allows(gone, refusal, seen)
+    )
+
+
+def _allowed_before(switch: VaultSwitch, refusal: Refusal, seen: SeenUse) -> bool:
+    """Return whether an access policy of a switched vault allowed a call that is refused now."""
+    if refusal.plane != "data" or not is_within(parse_scope(refusal.scope), parse_scope(switch.vault), seen.tree):
+        return False
+    who, name = fold(refusal.principal_id), fold(refusal.operation)
+    allowed = operations_by_permission()
+    return any(
+        name in allowed.get((kind, word), ())
+        for held in switch.policies
+        if who == held.principal_id or who in seen.members.get(held.principal_id, frozenset())
+        for kind, _, word in (text.partition(" ") for text in held.permissions)
     )
 
 
@@ -144,7 +161,10 @@ def _has_data(gone: Held, seen: SeenUse) -> bool:
 def _covered_days(swap: Swap, day: dt.date, seen: SeenUse) -> int:
     """Return the number of days after `day` that a log covers for every scope where something was removed."""
     places = {place for gone in swap.removes for place in _logs_of(fold(gone.scope), seen.tree)}
+    # What a vault refuses stands in its own log.
+    places |= {fold(one.vault) for one in swap.switches}
     whole = seen.covered.get("/", frozenset())
+    whole = frozenset() if swap.switches else whole
     days = [seen.covered.get(place, frozenset()) | whole for place in sorted(places)]
     return min((sum(one > day for one in found) for found in days), default=0)
 

@@ -21,6 +21,7 @@ from rightsize.demo.storage_files import write_storage
 from rightsize.demo.teams import fill
 from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.truth import plant_truth
+from rightsize.demo.vault_files import write_vaults
 from rightsize.demo.writing import Folder
 
 
@@ -60,6 +61,7 @@ def write_exports(tenant: SampleTenant, folder: Path) -> dict[str, Any]:
     write_sign_ins(tenant, exports, sign_ins)
     storage = write_storage(tenant, exports)
     requests = write_requests(tenant, exports)
+    write_vaults(tenant, exports)
     write_inventory(tenant, exports)
     write_inventories(tenant, exports)
     activity = write_activity(tenant, exports)

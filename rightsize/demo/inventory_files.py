@@ -13,6 +13,7 @@ from typing import Any
 from rightsize.demo.catalogue import provider_operations
 from rightsize.demo.directory_files import CLUSTER_ISSUER
 from rightsize.demo.tenant import SampleTenant
+from rightsize.demo.vault_files import logged_vaults, vault_properties
 from rightsize.demo.writing import Folder
 
 _RESOURCE = re.compile(r"^(/subscriptions/[^/]+/resourceGroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)", re.IGNORECASE)
@@ -45,8 +46,9 @@ _CATEGORIES = {
 def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
     """Write one page of resources for each subscription, and the diagnostic settings of logged resources."""
     by_subscription: dict[str, list[dict[str, Any]]] = {}
+    vaults = vault_properties(tenant)
     for resource in _resources(tenant):
-        by_subscription.setdefault(resource.split("/")[2], []).append(_document(resource))
+        by_subscription.setdefault(resource.split("/")[2], []).append(_document(resource, vaults))
     for subscription, documents in sorted(by_subscription.items()):
         name = f"inventory/resources-{subscription}.json"
         folder.write_json(name, {"value": documents}, records=len(documents))
@@ -70,10 +72,10 @@ def write_inventories(tenant: SampleTenant, folder: Folder) -> None:
         asked = {"path": path, "kind": kind, "query": query, "subscriptions": [subscription]}
         entries.append(asked | {"complete": True, "rows": rows, "error": None})
 
-    used = _used_providers(tenant)
+    used, vaults = _used_providers(tenant), vault_properties(tenant)
     for scope in (scope.scope for scope in tenant.scopes if scope.kind == "subscription"):
         name = scope.rpartition("/")[2]
-        documents = [_document(resource) for resource in resources.get(name, [])]
+        documents = [_document(resource, vaults) for resource in resources.get(name, [])]
         listed = [{key: value for key, value in one.items() if key != "properties"} for one in documents]
         add(f"resource-list/{name}.json", "resources", f"az resource list --subscription {name} -o json", name,
             listed, len(listed))  # fmt: skip
@@ -136,25 +138,27 @@ def _provider(scope: str, name: str, used: set[str]) -> dict[str, Any]:
 def logged_resources(tenant: SampleTenant) -> list[str]:
     """Return the resources that send a log of their data plane, sorted."""
     asked = (habit.scope for habit in tenant.habits if habit.kind in ("storage", "request"))
-    return sorted({found[1] for scope in asked if (found := _RESOURCE.match(scope))})
+    return sorted({*(found[1] for scope in asked if (found := _RESOURCE.match(scope))), *logged_vaults(tenant)})
 
 
 def _resources(tenant: SampleTenant) -> list[str]:
     named = [habit.scope for habit in tenant.habits] + [grant.scope for grant in tenant.grants]
     named += [principal.resource_id for principal in tenant.principals]
+    named += vault_properties(tenant)
     found = {match[1].lower(): match[1] for scope in sorted(named) if (match := _RESOURCE.match(scope))}
     return [resource for _, resource in sorted(found.items()) if resource.split("/")[6].lower() not in _OF_OTHERS]
 
 
-def _document(resource: str) -> dict[str, Any]:
+def _document(resource: str, vaults: dict[str, dict[str, Any]]) -> dict[str, Any]:
     parts = resource.split("/")
     kind = f"{parts[6]}/{parts[7]}"
+    properties = vaults.get(resource) or _PROPERTIES.get(kind)
     return {
         "id": resource,
         "name": parts[8],
         "type": kind,
         "location": "westeurope",
-        **({"properties": _PROPERTIES[kind]} if kind in _PROPERTIES else {}),
+        **({"properties": properties} if properties else {}),
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NewType
 
-Plane = Literal["control", "data", "graph", "directory", "trust"]
+Plane = Literal["control", "data", "graph", "directory", "trust", "vault"]
 AssignmentState = Literal["active", "eligible", "activated"]
 Folded = NewType("Folded", str)
 """A folded id, scope, operation or pattern, as `rbac.text.fold` returns it.

@@ -77,6 +77,7 @@ MAKE_ELIGIBLE = ProposalKind("make_eligible", step="{today} becomes {comes} (eli
 REMOVE = ProposalKind("remove", step=_REMOVE, assigns=False)
 REMOVE_DUPLICATE = ProposalKind("remove_duplicate", step=_REMOVE, assigns=False, may_break=False, needs_container=True)
 REMOVE_ORPHAN = ProposalKind("remove_orphan", step=_REMOVE, assigns=False, may_break=False, has_holder=False)
+MIGRATE_VAULT = ProposalKind("migrate_vault")
 KEEP = ProposalKind("keep", step="keep {today}", keeps=True, assigns=False, may_break=False)
 
 PROPOSAL_KINDS: Mapping[str, ProposalKind] = {
@@ -89,6 +90,7 @@ PROPOSAL_KINDS: Mapping[str, ProposalKind] = {
         REMOVE,
         REMOVE_DUPLICATE,
         REMOVE_ORPHAN,
+        MIGRATE_VAULT,
         KEEP,
     )
 }
@@ -251,6 +253,7 @@ PLANE_NAMES: Mapping[str, str] = {
     "directory": "directory roles",
     "graph": "Microsoft Graph permissions",
     "trust": "federated credentials",
+    "vault": "access policies of key vaults",
 }
 """The names of Azure roles and of each plane beyond them in text for people."""
 PLANES_BEYOND = tuple(plane for plane in get_args(Plane) if plane not in _OF_AZURE_ROLES)
@@ -259,10 +262,10 @@ PLANES_BEYOND = tuple(plane for plane in get_args(Plane) if plane not in _OF_AZU
 
 @dataclass(frozen=True, slots=True)
 class PlanePart:
-    """The part of a plan for a plane beyond Azure RBAC: Graph's permissions, directory roles, or trust.
+    """The part of a plan for a plane beyond Azure RBAC: Graph's permissions, directory roles, trust, or vaults.
 
     Attributes:
-        plane: `graph`, `directory` or `trust`.
+        plane: `graph`, `directory`, `trust` or `vault`.
         proposals: Sorted by id; `replaces` names grants of the plane, `role` of an assignment a permission or a role.
         window: `first_day`, `last_day`, `days` of the logs of the plane.
         replay: How many distinct uses end in which way under it.

@@ -1,6 +1,7 @@
 """Judge, plan and verify the planes beyond Azure RBAC from the tables of the store.
 
-The planes are Microsoft Graph, directory roles and federated credentials; `PlaneSteps` is what each of them offers.
+The planes are Microsoft Graph, directory roles, federated credentials and access policies of key vaults. `PlaneSteps`
+is what each of them offers.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from rightsize.planes.directory.tables import DirectoryTables, directory_window
 from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust
 from rightsize.planes.federated.tables import TrustTables, trust_window
 from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
+from rightsize.planes.vaults.tables import VaultTables, vault_window
 
 if TYPE_CHECKING:
     from rightsize.model.plan import PlanePart
@@ -117,8 +120,20 @@ def _plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
     return replace(part, files=trust_files(part))
 
 
+def _plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
+    from rightsize.planes.vaults.plan import plan_vaults  # noqa: PLC0415
+    from rightsize.render.vault_requests import vault_files  # noqa: PLC0415
+
+    part = plan_vaults(analysis, options)
+    return replace(part, files=vault_files(part))
+
+
 def _days_of_sign_ins(tables: TrustTables) -> pl.Series:
     return pl.Series(dtype=pl.Date) if tables.is_empty else tables.sign_ins["day"]
+
+
+def _days_of_vaults(tables: VaultTables) -> pl.Series:
+    return pl.Series(dtype=pl.Date) if tables.is_empty else tables.use["day"]
 
 
 GRAPH = _steps(
@@ -132,4 +147,8 @@ DIRECTORY = _steps(
 TRUST = _steps(
     "trust", TrustTables.read, trust_window, analyse_trust, _days_of_sign_ins,
     _plan_trust,
+)  # fmt: skip
+VAULTS = _steps(
+    "vault", VaultTables.read, vault_window, analyse_vaults, _days_of_vaults,
+    _plan_vaults,
 )  # fmt: skip

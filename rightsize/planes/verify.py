@@ -19,6 +19,9 @@ from rightsize.planes.graph.choose import unmet
 from rightsize.planes.graph.inheritance import entry_of, needs_of_agents, read_inheritance
 from rightsize.planes.graph.judge import GraphAnalysis
 from rightsize.planes.graph.plan import read_permission_grants
+from rightsize.planes.vaults.choose import built_in_roles
+from rightsize.planes.vaults.judge import VaultAnalysis
+from rightsize.planes.vaults.plan import read_models, read_policies
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change, changed_since
 from rightsize.rbac.text import fold
@@ -174,9 +177,46 @@ def _refused(one: CredentialVerdict, proposal: WrittenProposal) -> Iterator[tupl
             return
 
 
+def verify_vaults(part: WrittenPart, today: VaultAnalysis) -> list[Change]:
+    """Return the changes that make a part stale: changed policies or vaults, and use that the roles do not allow."""
+    read = part.rests_on
+    policy, model = "its access policy changed since the plan", "its model or its switches changed since the plan"
+    return [
+        *changed_since("grant", read.get("policies", {}), read_policies(today.tables), policy),
+        *changed_since("vault", read.get("vaults", {}), read_models(today.tables), model),
+        *_changed_roles(read.get("roles", {}), today),
+        *_uncovered_use(part, today),
+    ]
+
+
+def _changed_roles(read: Mapping[str, str], today: VaultAnalysis) -> Iterator[Change]:
+    """Yield the built-in roles that have other data actions today; new roles are in no listing yet."""
+    now: dict[str, str] = {role.id: " ".join(sorted(role.operations)) for role in built_in_roles(today.tables.roles)}
+    for id_ in sorted(read.keys() & now.keys()):
+        if read[id_] != now[id_]:
+            yield Change("role_definition", id_, "changed", "its data actions of vaults changed since the plan")
+
+
+def _uncovered_use(part: WrittenPart, today: VaultAnalysis) -> Iterator[Change]:
+    """Yield the use of policies that the planned roles do not allow; the part says the operations of each role."""
+    spoken = {fold(grant): proposal for proposal in part.proposals for grant in proposal.replaces}
+    has = {fold(role): set(text.split()) for role, text in part.rests_on.get("roles", {}).items()}
+    detail = "the access policy allows it, and the planned roles do not"
+    for one in today.cases:
+        proposal = spoken.get(fold(one.policy.grant))
+        if proposal is None or proposal.kind.keeps:
+            continue
+        given = [(fold(to.scope), has.get(to.role, set())) for to in proposal.assignments]
+        for operation, use in one.used.items():
+            for scope in use.days_at:
+                if not any(operation in role and f"{scope}/".startswith(f"{place}/") for place, role in given):
+                    yield Change("use", one.policy.principal_id, "not_covered", detail, operation, "vault", scope)
+
+
 VERIFIERS: Mapping[Plane, Callable[[WrittenPart, Any], Sequence[Change]]] = {
     "graph": verify_graph,
     "directory": verify_directory,
     "trust": verify_trust,
+    "vault": verify_vaults,
 }
 """What verifies the part of a plan for each plane, with the analysis of the plane today."""

@@ -247,6 +247,18 @@ class Access:
         """Return a principal and the groups that it is in, folded: whose assignments are its own."""
         return frozenset(self._membership.chains(fold(principal_id)))
 
+    def chains(self, principal_id: str) -> Mapping[str, Chain]:
+        """Return the holders whose grants a principal has, itself included, each with the chain to it."""
+        return self._membership.chains(fold(principal_id))
+
+    def sleeping_chains(self, principal_id: str) -> Mapping[str, Chain]:
+        """Return the groups that a principal can join by an activation, each with the chain to it."""
+        return self._membership.sleeping_chains(fold(principal_id))
+
+    def below(self, holder: str) -> set[str]:
+        """Return all members of a holder, by any chain; none where it is no group."""
+        return self._membership.below(fold(holder))
+
     def grants(self, assignment: RoleAssignment, operation: str, plane: str) -> bool:
         """Return whether the role of an assignment has an operation, by the reading that allows most."""
         return self._grants(assignment, fold(operation), plane)

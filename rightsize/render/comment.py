@@ -33,7 +33,7 @@ _PLACES, _ROLES, _REASON, _SHORT = 2, 3, 160, 8
 _NOTE = 400
 _SUMMARIES = 12
 """The most summaries of new roles in a comment; each role has its page, too."""
-_ROOTS = {"graph": "Microsoft Graph", "directory": "the directory", "trust": "outside subjects"}
+_ROOTS = {"graph": "Microsoft Graph", "directory": "the directory", "trust": "outside subjects", "vault": "the vaults"}
 _COLUMNS = ("proposal", "principal", "today", "becomes", "because", "proof", "may break")
 _DIFF = ("", "operation", "plane", "found in")
 

@@ -10,6 +10,7 @@ from rightsize.model.plan_totals import TODAY, WAVES, LeftOut, NextStep, NextSte
 from rightsize.model.progress import counted
 from rightsize.render.plane_requests import slug_of
 from rightsize.render.sentences import chance_text, describe_grant
+from rightsize.render.vault_requests import file_name
 
 COLUMNS = (
     "rank", "wave", "proposal", "plane", "kind", "principal_id", "principal", "role", "scope", "does",
@@ -111,6 +112,8 @@ def describe_undo(step: NextStep) -> str:
         return "rightsize rollout rollback FOLDER"
     if step.plane == "trust":
         return f"trust/{slug_of(step.grant.partition(_CREDENTIAL)[0])}-rollback.sh of the plan"
+    if step.plane == "vault":
+        return f"vault/{file_name(step.grant.partition('/accesspolicies/')[0])}-rollback.sh of the plan"
     if step.plane == "graph":
         return "an administrator grants it again"
     return "make its holder eligible again" if step.state == "eligible" else "assign it again"

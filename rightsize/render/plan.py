@@ -42,7 +42,7 @@ from rightsize.render.rows import compact, indented
 
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
-_FOLDERS = ("roles", "evidence", "graph", "directory", "trust", *PLAN_FORMS)
+_FOLDERS = ("roles", "evidence", "graph", "directory", "trust", "vault", *PLAN_FORMS)
 _SYNCED_AT_ONCE = 4
 """Files that the disk is asked to keep at a time: one after the other, thousands of them take minutes."""
 

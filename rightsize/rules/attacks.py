@@ -45,8 +45,8 @@ directory."""
 def escalation_rules(plane: str) -> pl.DataFrame:
     """Return the rules of a plane: `rule, permission, kind, target, unless, gains, certain, what`, permissions folded.
 
-    `unless` is a setting of the resource, as in the table `resources`, that prevents this escalation. Rules of one
-    `kind` share target and setting.
+    `unless` is a setting of the resource, as in the table `resources`, that prevents this escalation; with `!=` every
+    other known value of it does, or none. Rules of one `kind` share target and setting.
 
     Args:
         plane: control, data, graph, directory, owner, group for groups under Privileged Identity Management, agent for

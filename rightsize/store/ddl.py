@@ -14,7 +14,7 @@ from rightsize.model.tables import TABLES, table
 from rightsize.store.sql import folded, literal, outcome, quoted
 from rightsize.store.views import (
     CREDENTIAL_DAYS,
-    GRAPH_DAYS,
+    DAYS_BEYOND_ROLES,
     LISTINGS,
     NOT_LISTED_TWICE,
     SIGN_IN_DAYS,
@@ -66,7 +66,7 @@ _BASE_TABLES = {
     ),
     "alias_days": "day DATE, kind VARCHAR, alias VARCHAR, principal_id VARCHAR",
     "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
-    **GRAPH_DAYS,
+    **DAYS_BEYOND_ROLES,
     "access_days": (
         "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
         "events BIGINT, last_seen TIMESTAMP"

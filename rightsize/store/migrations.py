@@ -9,10 +9,10 @@ import duckdb
 from rightsize.model.tables import TABLES
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.marks import change_revision
-from rightsize.store.merging.days import fill_credentials
+from rightsize.store.merging.days import fill_credentials, fill_policy_days
 from rightsize.store.sql import one_transaction
 
-SCHEMA_VERSION = 38
+SCHEMA_VERSION = 39
 OLDEST_VERSION = 27
 """The schema of the oldest store that can be brought up to date."""
 
@@ -88,6 +88,12 @@ def _add_jobs(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "jobs", "job_operations", "job_holders")
 
 
+def _add_policy_days(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the use that access policies let through; the policies themselves come with the next listing of vaults."""
+    _create(connection, "policy_days")
+    fill_policy_days(connection)
+
+
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     27: _add_existence,
     28: lambda connection: _create(connection, "resource_references"),
@@ -101,6 +107,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     35: _add_whole_listings,
     36: _add_jobs,
     37: lambda connection: _create(connection, "declared_needs"),
+    38: _add_policy_days,
 }
 """The step from each version to the next."""
 

@@ -24,6 +24,7 @@ from rightsize.model.schema import Column, ColumnType, Table
 from rightsize.model.tables import TABLES
 from rightsize.model.tables.directory import LISTED_MEMBER
 from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal
+from rightsize.store.vault_views import POLICY_DAYS, vault_views
 
 UNMAPPED_OPERATIONS = f"""
     -- An activity of the directory is marked in its name, and has no resource.
@@ -45,7 +46,7 @@ NOT_LISTED_TWICE = f"""
 """A condition on directory role assignments `a`: no other row has the same holder, role and scope with its own id."""
 
 
-GRAPH_DAYS = {
+DAYS_BEYOND_ROLES = {
     "graph_days": (
         "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
         "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
@@ -55,6 +56,7 @@ GRAPH_DAYS = {
         "app_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, access VARCHAR, operation_key INTEGER, "
         "day DATE, first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, suspect BIGINT"
     ),
+    "policy_days": POLICY_DAYS,
 }
 """The physical columns, as in `ddl`."""
 
@@ -91,7 +93,7 @@ CREDENTIAL_DAYS = (
 
 
 def trust_views(resolved: str) -> Mapping[str, str]:
-    """Return the SQL of the views about federated credentials; `resolved` is SQL of the principals by alias."""
+    """Return the SQL of the views about credentials and vaults; `resolved` is SQL of the principals by alias."""
     return {
         "credential_sign_ins": f"""
             SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
@@ -119,6 +121,7 @@ def trust_views(resolved: str) -> Mapping[str, str]:
             WHERE u.succeeded + u.failed + u.started > 0 AND (
                 (u.plane = 'directory' AND o.folded LIKE 'microsoft.directory/applications/%')
                 OR o.folded = 'microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write')""",
+        **vault_views(resolved),
     }
 
 

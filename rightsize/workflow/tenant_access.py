@@ -201,9 +201,9 @@ class TenantAccess:
                 is_read = fold(assignment.role_definition_id) in self.roles
                 if own is None or holder in own:
                     found += [] if is_read else [self.listings.of_role(fold(assignment.role_definition_id))]
-                elif holder not in self._open:
+                elif holder not in self.open_groups:
                     continue
-                if holder in self._open and (own is None or holder not in own):
+                if holder in self.open_groups and (own is None or holder not in own):
                     may = not is_read or any(self.access.grants(assignment, operation, plane) for plane in planes)
                     found += [self.listings.of_group(holder)] if may else []
         return in_order([*found, *self._lost_assignments(own), *self._unknown_tree(operation, planes, scope, own)])
@@ -240,8 +240,8 @@ class TenantAccess:
         return Listings(self.inputs.listings, self.tree)
 
     @cached_property
-    def _open(self) -> frozenset[str]:
-        """Return the groups with an assignment whose members are not all loaded."""
+    def open_groups(self) -> frozenset[str]:
+        """Return the groups whose members are not all loaded."""
         described = described_principals(self.inputs)
         groups = described.filter(pl.col("principal_type") == "Group")["principal_id"]
         return frozenset(open_groups(self.inputs)) & frozenset(groups)

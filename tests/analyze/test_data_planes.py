@@ -257,7 +257,7 @@ def test_what_a_vault_with_access_policies_let_through_is_use_of_no_role(tiny: T
     tiny.assign("a", "p", "secrets", VAULT).use("p", GET, f"{VAULT}/secrets/x", plane="data")
     cover(tiny, VAULT, "key_vault_log", "AuditEvent")
     inventory(tiny, VAULT, settings='{"enableRbacAuthorization":"false"}')
-    assert tiny.judged("a")[GET] == ("unused", "covered")
+    assert tiny.judged("a")[GET] == ("unobservable", "policies_decide")
     assert (None, GET, "unexplained", "other_access", 1) in tiny.verdicts()
     tiny.rows["resources"][0]["settings"] = '{"enableRbacAuthorization":"true"}'
     assert tiny.judged("a")[GET] == ("used", "elimination")

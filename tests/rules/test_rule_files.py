@@ -102,6 +102,7 @@ FILES = (
     "image_runners",
     "log_tables",
     "trust_subjects",
+    "vault_permissions",
 )
 LOGS = {
     "activity_log",

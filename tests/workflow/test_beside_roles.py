@@ -1,4 +1,4 @@
-"""Where access policies or roles of the service decide, the answer by roles is `unknown`, on every face."""
+"""Where roles of the service decide, the answer by roles is `unknown`; access policies of a vault answer themselves."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ GROUP = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg"
 VAULT, CLUSTER = "Microsoft.KeyVault/vaults", "Microsoft.ContainerService/managedClusters"
 SECRET, POD = f"{VAULT}/secrets/getSecret/action", f"{CLUSTER}/pods/read"
 ITEM, QUERY = "Microsoft.DocumentDB/databaseAccounts/items/read", "Microsoft.Sql/servers/databases/query/action"
+HSM_KEY = "Microsoft.KeyVault/managedHSMs/keys/sign/action"
 WRITE_VAULT, METADATA = f"{VAULT}/write", "Microsoft.DocumentDB/databaseAccounts/readMetadata"
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "roles": (VAULT, {"enableRbacAuthorization": True, "accessPolicies": []}),
@@ -52,7 +53,7 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     documents: dict[str, Any] = {
         "assignments.json": [assignment(1, ANN, DATA, GROUP), assignment(2, ANN, WRITER, GROUP)],
         "roles.json": [
-            role(DATA, "Data", dataActions=["*", SECRET, POD, ITEM, QUERY]),
+            role(DATA, "Data", dataActions=["*", SECRET, POD, ITEM, QUERY, HSM_KEY]),
             role(WRITER, "Writer", actions=["*", WRITE_VAULT, METADATA]),
         ],
         "resources.json": {"value": resources},
@@ -74,10 +75,11 @@ def db(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("operation", "scope", "allowed", "reason"),
     [
         (SECRET, id_of("roles"), "yes", None),
-        (SECRET, id_of("policies"), "unknown", "access policies decide"),
-        (SECRET, id_of("policies").upper() + "/secrets/s", "unknown", "policies for bob@example.com"),
-        (SECRET, id_of("null"), "unknown", "access policies decide"),
-        (SECRET, id_of("bare", VAULT), "yes", None),
+        (SECRET, id_of("policies"), "no", None),
+        (SECRET, id_of("policies").upper() + "/secrets/s", "no", None),
+        (SECRET, id_of("null"), "unknown", "which access policies it has"),
+        (SECRET, id_of("bare", VAULT), "unknown", "whether roles or access policies decide"),
+        (HSM_KEY, id_of("hsm", "Microsoft.KeyVault/managedHSMs"), "unknown", "local roles decide"),
         (SECRET, GROUP, "yes", None),
         (WRITE_VAULT, id_of("policies"), "yes", None),
         (POD, id_of("own"), "unknown", "does not use Azure RBAC for Kubernetes"),
@@ -99,11 +101,25 @@ def test_roles_answer_only_where_they_decide(
 
 
 @pytest.mark.slow
-def test_a_no_by_roles_is_none_where_a_policy_may_allow_it(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A gate on it ends with 6, not with 3; a certain `no` wins."""
-    row, _ = ask(capsys, db, "can", BOB, SECRET, "--at", id_of("policies"), "--exit-code", code=6)
-    assert row["allowed"] == "unknown"
+def test_a_policy_answers_where_it_decides(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Bob has a policy for secrets; through Ann's application alone for keys; roles count in the other vault only."""
+    row, _ = ask(capsys, db, "can", BOB, SECRET, "--at", id_of("policies") + "/secrets/s", "--exit-code")
+    assert (row["allowed"], row["because"][0]["role_name"]) == ("yes", "access policy: secrets get")
+    row, _ = ask(capsys, db, "can", BOB, f"{VAULT}/keys/read", "--plane", "data", "--at", id_of("policies"))
+    assert row["allowed"] == "conditional"
+    assert ANN in row["because"][0]["condition"]
+    row, _ = ask(capsys, db, "can", BOB, f"{VAULT}/secrets/setSecret/action", "--at", id_of("policies"))
+    assert row["allowed"] == "no"
     ask(capsys, db, "can", BOB, SECRET, "--at", id_of("roles"), "--exit-code", code=3)
+
+
+@pytest.mark.slow
+def test_an_unknown_model_names_the_command_that_says_it(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row, _ = ask(capsys, db, "can", ANN, SECRET, "--at", id_of("bare", VAULT), "--exit-code", code=6)
+    ((command,),) = [(lack["command"],) for lack in row["lacks"]]
+    assert command == f"az keyvault show --subscription {SUBSCRIPTION} --name bare -o json"
+    rows, _ = ask(capsys, db, "who-can", SECRET, "--at", id_of("bare", VAULT), "--exit-code", code=6)
+    assert {row["allowed"] for row in rows} == {"unknown"}
 
 
 @pytest.mark.slow
@@ -111,16 +127,15 @@ def test_a_batch_answers_so_without_an_error(db: Path, capsys: pytest.CaptureFix
     questions = [{"principal_id": ANN, "operation": SECRET, "scope": id_of(name)} for name in ("policies", "roles")]
     (tmp_path / "q.jsonl").write_text("\n".join(map(json.dumps, questions)))
     rows, _ = ask(capsys, db, "can", "--batch", str(tmp_path / "q.jsonl"))
-    assert [row["allowed"] for row in rows] == ["unknown", "yes"]
+    assert [row["allowed"] for row in rows] == ["no", "yes"]
 
 
 @pytest.mark.slow
-def test_who_can_names_nobody_for_certain(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whoever has the right by roles is `unknown`, and the reason stands beside an empty list, too."""
+def test_who_can_names_the_holders_of_policies(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever has the right by roles only is named as somebody whom a switch to roles would let in."""
     rows, err = ask(capsys, db, "who-can", SECRET, "--at", id_of("policies"))
-    assert [(row["principal_id"], row["allowed"]) for row in rows] == [(ANN, "unknown")]
-    assert "bob@example.com" in err
-    ask(capsys, db, "who-can", SECRET, "--at", id_of("policies"), "--exit-code", code=6)
+    assert [(row["principal_id"], row["allowed"]) for row in rows] == [(BOB, "yes")]
+    assert f"after a switch to roles these could secrets/getSecret/action: {ANN}" in " ".join(err.split())
 
 
 def test_the_table_says_the_reason(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,16 +143,15 @@ def test_the_table_says_the_reason(db: Path, capsys: pytest.CaptureFixture[str])
     assert run(["can", ANN, SECRET, "--at", id_of("null"), "--db", str(db), "-o", "table"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("unknown ")
-    assert "access policies decide" in " ".join(out.split())
+    assert "which access policies it has" in " ".join(out.split())
 
 
 @pytest.mark.nightly
 def test_programs_and_agents_get_the_same_answer(db: Path) -> None:
     store = rightsize.open(db, read_only=True)
-    answer = store.can(ANN, SECRET, id_of("policies"))
-    assert (answer.allowed, answer.because) == ("unknown", ())
-    assert "access policies decide" in (answer.unknown or "")
+    answer = store.can(BOB, SECRET, id_of("policies"))
+    assert (answer.allowed, answer.because[0].role_name) == ("yes", "access policy: secrets get")
     questions = Questions(db, db, 10, 60)
-    asked = questions.can(ANN, SECRET, id_of("policies"), None).document
-    assert (asked["answer"], asked["why_unknown"]) == ("unknown", [answer.unknown])
-    assert questions.who_can(SECRET, id_of("policies"), None).document["is_complete"] is False
+    asked = questions.can(ANN, SECRET, id_of("bare", VAULT), None).document
+    assert asked["answer"] == "unknown"
+    assert questions.who_can(SECRET, id_of("policies"), None).document["is_complete"] is True

@@ -13,6 +13,7 @@ from rightsize.analyze.graph_tables import GRANT_TABLES, GRAPH_APP_ID, GraphTabl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import principal_ids
 from rightsize.rules.attacks import escalation_rules
+from rightsize.rules.vaults import POLICIES, VAULT
 
 TableOf = Callable[[str], pl.DataFrame]
 
@@ -149,6 +150,8 @@ class Facts:
         issuers: `(scope, issuer)` of clusters that are such an issuer.
         principals: `(principal_id, type, privileged)`: the type may be Blueprint, AgentIdentity or AgentUser;
             privileged are holders of a role over the directory or over a restricted unit, and groups that may hold one.
+        policies: `(principal_id, scope, permission, rule, gains, certain, what)`: the data actions by which access
+            policies give the secrets of vaults that they decide.
     """
 
     resources: pl.DataFrame
@@ -166,11 +169,12 @@ class Facts:
     trusted: pl.DataFrame
     issuers: pl.DataFrame
     principals: pl.DataFrame
+    policies: pl.DataFrame
 
 
 def without_grants(facts: Facts) -> Facts:
     """Return the facts without ownership and directory access, for views of use: calls show no use of these."""
-    names = ("owned", "permissions", "roles", "scoped", "governed", "delegated")
+    names = ("owned", "permissions", "roles", "scoped", "governed", "delegated", "policies")
     return replace(facts, **{name: getattr(facts, name).clear() for name in names})
 
 
@@ -234,6 +238,22 @@ def read_facts(inputs: Inputs, table_of: Callable[[str], pl.DataFrame]) -> Facts
             privileged=pl.col("principal_id").is_in(strong.unique().implode())
             | pl.col("is_role_assignable").fill_null(False),
         ).sort("principal_id"),
+        policies=_policies(table_of),
+    )  # fmt: skip
+
+
+def _policies(table_of: TableOf) -> pl.DataFrame:
+    """Return what the access policies of vaults give; one with an application is not certain for its principal."""
+    deciding = table_of("vaults").filter(pl.col("model") == POLICIES).select("scope")
+    held = table_of("vault_policies").filter(~pl.col("is_foreign")).join(deciding, on="scope", how="semi")
+    rules = escalation_rules("data").filter(pl.col("target") == VAULT)
+    rows = held.select("scope", "principal_id", "app_id", permission=folded(pl.col("operation"))).unique()
+    given = rows.join(rules.select("permission", "rule", "gains", "certain", "what"), on="permission")
+    return given.select(
+        "principal_id", "scope", "permission", "rule", "gains",
+        certain=pl.col("certain") & (pl.col("app_id") == ""), what=pl.col("what") + " by an access policy",
+    ).sort("principal_id", "scope", "permission", "certain", descending=[False, False, False, True]).unique(
+        ["principal_id", "scope", "permission"], keep="first", maintain_order=True
     )  # fmt: skip
 
 
@@ -276,11 +296,13 @@ def _targets(resources: pl.DataFrame, identities: pl.DataFrame) -> pl.DataFrame:
 
 def _is_closed(ways: pl.Series) -> pl.Expr:
     """Return whether a setting of the resource closes the way of its rule; `ways` are all settings that rules name."""
-    found = [
-        (pl.col("unless") == way) & (pl.col("settings").str.json_path_match(f"$.{name}") == value)
-        for way in sorted({way for way in ways if way})
-        for name, _, value in [way.partition("=")]
-    ]
+    found = []
+    for way in sorted({way for way in ways if way}):
+        name, _, value = way.partition("=")
+        has = pl.col("settings").str.json_path_match(f"$.{name.removesuffix('!')}").fill_null("") == value
+        # A setting that is absent from known settings is not the value, either.
+        closed = ~has & pl.col("settings").is_not_null() if name.endswith("!") else has
+        found.append((pl.col("unless") == way) & closed)
     return pl.any_horizontal(found).fill_null(False)
 
 

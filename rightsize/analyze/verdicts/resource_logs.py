@@ -22,6 +22,7 @@ from rightsize.analyze.window import Window, judge_days, missing_days
 from rightsize.rbac.text import fold
 from rightsize.rules.matching import first_match
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import VAULT
 
 RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 _KIND = r"^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/"
@@ -130,6 +131,7 @@ def with_answer(facts: pl.DataFrame, fact: str, answer: str) -> pl.Series:
 # since a person may choose to drop the latter.
 _ORDER = (
     UnobservableReason.NO_RESOURCE.value,
+    UnobservableReason.POLICIES_DECIDE.value,
     Unused.COVERED.value,
     Unused.COVERED_IN_PART.value,
     UnobservableReason.NO_DIAGNOSTIC_INVENTORY.value,
@@ -139,7 +141,7 @@ _ORDER = (
 )
 _RANK = {state: rank for rank, state in enumerate(_ORDER)}
 _CHANGES = r"^(.*)/providers/microsoft\.insights/diagnosticsettings/([^/]+)$"
-_SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
+SETTING_WRITES = ("microsoft.insights/diagnosticsettings/write", "microsoft.insights/diagnosticsettings/delete")
 _DECLARED = "declared_empty"
 _LOG = ["rule", "scope"]
 _IS_WHOLE = pl.col("group").n_unique() == pl.col("wanted").first()
@@ -201,6 +203,13 @@ def data_states(inputs: Inputs, window: Window, tenant: Tenant, whole: pl.Series
     above = containing(resources["resource"], places, tenant.tree).select(place="assigned", resource="place")
     held = pl.concat([inside, above.select("place", "resource")]).unique()
     logs, missing = log_states(inputs, window, resources.join(held, on="resource", how="semi"))
+    # No log of such a vault speaks of roles: whatever it shows, its policies let it through.
+    facts = setting_facts(inputs)
+    by_policies = with_answer(facts.filter(pl.col("kind") == VAULT), AZURE_ROLES, "no")
+    decided = pl.col("resource").is_in(by_policies.implode())
+    logs = logs.with_columns(
+        state=pl.when(decided).then(pl.lit(UnobservableReason.POLICIES_DECIDE.value)).otherwise("state")
+    )
     known = held.join(logs, on="resource").select("place", "rule", "state")
     planes = pl.Series([row["plane"] for row in rows_of("resource_logs")], dtype=pl.String)
     gaps = held.join(missing.with_columns(plane=planes.gather(missing["rule"])), on="resource")
@@ -345,7 +354,7 @@ def _changed_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     changes = _writes(inputs, window.holds("day")).with_columns(
         scope=pl.coalesce(pl.col("place").str.extract(_CHANGES), "place")
     )
-    is_deletion = pl.col("name") == _SETTING_WRITES[1]
+    is_deletion = pl.col("name") == SETTING_WRITES[1]
     return changes.group_by("scope").agg(
         until=pl.when(is_deletion.any()).then(pl.lit(window.last_day)).otherwise(pl.col("day").max())
     )
@@ -355,7 +364,7 @@ def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(scope, setting)`, folded, of the settings whose last known change before the window is a deletion."""
     changes = _writes(inputs, pl.col("day") < window.first_day).select(
         "day",
-        is_deletion=pl.col("name") == _SETTING_WRITES[1],
+        is_deletion=pl.col("name") == SETTING_WRITES[1],
         scope=pl.col("place").str.extract(_CHANGES, 1),
         setting=pl.col("place").str.extract(_CHANGES, 2),
     )
@@ -365,7 +374,7 @@ def deleted_settings(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 def _writes(inputs: Inputs, then: pl.Expr) -> pl.DataFrame:
     """Return `(day, name, place)` of the calls of some days that made, changed or deleted a setting."""
-    days = named_use(inputs.usage_days, _SETTING_WRITES)
+    days = named_use(inputs.usage_days, SETTING_WRITES)
     days = days.filter(then & (pl.col("succeeded") + pl.col("started") > 0))
     return days.select("day", name=folded(days["operation"]), place=place_of(days["scope"]))
 

@@ -204,7 +204,8 @@ def _text(row: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[str]:
         yield "  if `/*/` is read in favour of access: Azure does not say whether it may stand for `/`"
     for reason in row["because"]:
         yield f"  by {reason['role_name'] or 'a role without a name'} at {reason['scope']}"
-        yield f"     {reason['state']} assignment {reason['role_assignment_id']}"
+        if "/accesspolicies/" not in reason["role_assignment_id"]:
+            yield f"     {reason['state']} assignment {reason['role_assignment_id']}"
         if reason["via"]:
             yield f"     via {' > '.join(_called(group, names) for group in reason['via'])}"
         if reason["condition"]:

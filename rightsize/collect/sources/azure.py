@@ -208,7 +208,7 @@ SCOPE_SOURCES = (
         Right("Microsoft.Insights/diagnosticSettings/read"), _diagnostic_settings,
         ("resources",),
     ),
-    _settings_source("key_vaults", "key vaults", "Microsoft.KeyVault/vaults", "2022-07-01"),
+    _settings_source("key_vaults", "key vaults", "Microsoft.KeyVault/vaults", "2026-02-01"),
     _settings_source("storage_accounts", "storage accounts", "Microsoft.Storage/storageAccounts", "2023-01-01"),
     _settings_source("kubernetes_clusters", "Kubernetes clusters", "Microsoft.ContainerService/managedClusters",
                      "2024-02-01"),

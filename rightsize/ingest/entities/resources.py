@@ -23,6 +23,7 @@ from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, 
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import PLURALS, VAULT
 from rightsize.store.sql import folded, quoted
 
 GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
@@ -101,18 +102,51 @@ _FIELDS = (
 )
 
 
+_VAULT_SETTINGS = (
+    "tenantId", "enabledForDeployment", "enabledForDiskEncryption", "enabledForTemplateDeployment",
+    "enablePurgeProtection",
+)  # fmt: skip
+"""What the view `vaults` shows of a vault besides its model. Resource Graph names a tenant beside each resource."""
+
+
 def _policies() -> str:
-    """Return SQL for the object ids that the access policies of a vault name, sorted, with a space between."""
-    paths = ("$.properties.accessPolicies[*].objectId", "$.accessPolicies[*].objectId")
-    ids = " || ".join(f"json_extract_string(record, '{path}')" for path in paths)
-    named = f"list_filter(list_transform({ids}, lambda one: {folded('one')}), lambda one: one <> '')"
-    return f"""CASE WHEN {folded("resource_type")} = 'microsoft.keyvault/vaults'
-        THEN nullif(array_to_string(list_sort(list_distinct({named})), ' '), '') END"""
+    """Return SQL for the access policies of a vault as sorted JSON, null where the record does not have them.
+
+    Ids and permissions are folded: Azure compares them so.
+    """
+    paths = ("$.properties.accessPolicies", "$.accessPolicies")
+    listed = " || ".join(f"json_extract(record, '{path}[*]')" for path in paths)
+    ids = (("principal", "objectId"), ("application", "applicationId"), ("tenant", "tenantId"))
+    said = [f"{name}: coalesce({_text_at(path)}, '')" for name, path in ids]
+    said += [f'"{kind}": {_words_at(name)}' for kind, name in PLURALS.items()]
+    is_said = " OR ".join(f"json_type(record, '{path}') = 'ARRAY'" for path in paths)
+    return f"""CASE WHEN {is_said}
+        THEN to_json(list_sort(list_distinct(list_transform({listed}, lambda one: {{{", ".join(said)}}})))) END"""
+
+
+def _text_at(path: str) -> str:
+    """Return SQL for the folded text of a policy `one` at a path."""
+    text = f"json_extract_string(one, '$.{path}')"
+    return folded(text)
+
+
+def _words_at(name: str) -> str:
+    """Return SQL for the sorted, folded permissions of one kind of a policy `one`."""
+    words = f"json_extract_string(one, '$.permissions.{name}[*]')"
+    return f"list_sort(list_distinct(list_transform({words}, lambda word: {folded('word')})))"
+
+
+def _of_vaults() -> str:
+    """Return SQL for the pairs of the settings that only a vault has."""
+    found = {name: f"json_extract(record, '$.properties.{name}')" for name in _VAULT_SETTINGS}
+    found["accessPolicies"] = _policies()
+    is_vault = f"{folded('resource_type')} = '{VAULT}'"
+    return ", ".join(f"'{name}', CASE WHEN {is_vault} THEN {value} END" for name, value in found.items())
 
 
 def _insert(relation: str) -> str:
     pairs = ", ".join(f"'{wanted.name}', {quoted(wanted.name)}::VARCHAR" for wanted in _SETTINGS)
-    pairs += f", 'accessPolicies', {_policies()}"
+    pairs += f", {_of_vaults()}"
     found = " OR ".join(f"{quoted(wanted.name)} IS NOT NULL" for wanted in _SETTINGS)
     properties = "json_extract(record, '$.properties')"
     has_properties = f"json_type({properties}) = 'OBJECT' AND len(json_keys({properties})) > 0"

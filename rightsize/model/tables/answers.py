@@ -257,7 +257,7 @@ REACH_TABLES = (
                 "principal_id", TEXT, "who holds it; a group stands for its members; issuer and subject of an outsider"
             ),
             key("rule", TEXT, "the kind of escalation"),
-            key("plane", TEXT, "control, data, graph, directory, owner, agent, group, delegated or federated"),
+            key("plane", TEXT, "control, data, graph, directory, owner, agent, group, delegated, federated or vault"),
             key("permission", TEXT, "operation, permission, directory role, or type of the owned or trusting object"),
             key("scope", TEXT, "where it is held; / is the tenant"),
             key("state", TEXT, "active or eligible"),

@@ -251,6 +251,35 @@ DIRECTORY_TABLES = (
         ),
     ),
     Table(
+        "vaults",
+        "one row per key vault that a listing states, with what decides about its data",
+        (
+            key("scope", TEXT, "resource id, ASCII lower case"),
+            Column("model", TEXT, "roles or policies; null until a listing with properties is loaded"),
+            Column("tenant_id", TEXT, "the tenant whose policies count"),
+            Column("policies_known", BOOL, "a listing with its access policies is loaded"),
+            Column("enabled_for_deployment", BOOL, "machines get certificates from it without a permission"),
+            Column("enabled_for_disk_encryption", BOOL, "disk encryption gets secrets from it without a permission"),
+            Column("enabled_for_template_deployment", BOOL, "Resource Manager gets secrets from it for deployments"),
+            Column("purge_protection", BOOL, "nobody can purge it or what is in it"),
+        ),
+        kind="view",
+    ),
+    Table(
+        "vault_policies",
+        "one row per permission that an access policy of a key vault gives, and data action that it allows",
+        (
+            key("scope", TEXT, "the vault, ASCII lower case"),
+            key("principal_id", TEXT, "who holds the policy"),
+            key("app_id", TEXT, "the application through which alone it holds; empty where it holds by itself"),
+            key("kind", TEXT, "key, secret, certificate or storage"),
+            key("permission", TEXT, "as the policy has it, ASCII lower case; all is every permission of the kind"),
+            Column("is_foreign", BOOL, "the policy names another tenant than the vault, and so allows nothing"),
+            key("operation", TEXT, "data action of Azure RBAC that it allows whole or in part; null where none is"),
+        ),
+        kind="view",
+    ),
+    Table(
         "resource_identities",
         "one row per managed identity that a listing attaches to a resource, or that is a resource of its own",
         (

@@ -204,6 +204,23 @@ USAGE_TABLES = (
         kind="view",
     ),
     Table(
+        "vault_use_days",
+        "one row per principal, application, operation, scope and day of requests to key vaults with access policies",
+        (
+            key("principal_id", TEXT, "who asked; null while no listing resolves the name"),
+            key("principal_name", TEXT, "the UPN or application id that the rows name"),
+            key("app_id", TEXT, "application of the request; null where the rows do not say it"),
+            key("operation", TEXT, "data action that the request would need under Azure roles"),
+            key("scope", TEXT, "the secret, key or certificate, or the vault"),
+            key("day", DAY, "UTC day"),
+            Column("events", INT, "requests that were let through"),
+            Column("suspect", INT, "those of them in quarantine"),
+            Column("first_seen", TIME, "first request of the day"),
+            Column("last_seen", TIME, "last request of the day"),
+        ),
+        kind="view",
+    ),
+    Table(
         "credential_changes",
         "one row per day and application or user-assigned identity on which a call may have changed its federated "
         "credentials",

@@ -158,6 +158,9 @@ CAUSES: Mapping[str, Cause] = {
     UnobservableReason.NO_RESOURCE: Cause("data actions without a known resource", _INVENTORY),
     UnobservableReason.NO_RESOURCE_LOG: Cause("of services without a log", _INVENTORY),
     UnobservableReason.OWN_ROLES: Cause("of services with roles of their own", "the roles inside the service"),
+    UnobservableReason.POLICIES_DECIDE: Cause(
+        "that take effect when vaults are switched to roles", "the switch of the vaults to roles"
+    ),
     OutOfCoverage.DAYS_MISSING: Cause("on days without a log", "the log of the missing days"),
     OutOfCoverage.SCOPE_NOT_COVERED: Cause("at scopes without a log", "the Activity Log of every subscription below"),
     OutOfCoverage.SCOPE_TREE_UNKNOWN: Cause(

@@ -76,6 +76,11 @@ class Profile:
         return union(self.reasons.get((Verdict.UNUSED, reason), 0) for reason in BY_EXISTENCE)
 
     @property
+    def asleep(self) -> int:
+        """The data actions that take effect only when key vaults are switched from policies to roles."""
+        return self.reasons.get((Verdict.UNOBSERVABLE, UnobservableReason.POLICIES_DECIDE), 0)
+
+    @property
     def quarantined(self) -> int:
         """The operations that are out of coverage since only calls in quarantine may have used them."""
         return self.reasons.get((Verdict.OUT_OF_COVERAGE, OutOfCoverage.QUARANTINED), 0)

@@ -241,8 +241,8 @@ class Exposure:
 
 
 def absent_types(profile: Profile | None) -> int:
-    """Return the unused operations on resource types that the analysis proves absent: their excess is latent."""
-    return profile.absent if profile is not None else 0
+    """Return the operations whose excess is latent: on types proved absent, or in vaults that policies decide."""
+    return profile.absent | profile.asleep if profile is not None else 0
 
 
 def today_exposure(subject: Subject, granted: int, weights: AccessWeights) -> Exposure:

@@ -304,6 +304,23 @@ _OF_EVENTS = {
                 WHERE r.access IS NOT NULL
             ) AS e JOIN base.scope_names AS s USING (scope_key) GROUP BY ALL
         ) GROUP BY ALL""",
+    # What an access policy of a key vault let through is no use of a role; the operations are needed to replace it.
+    "policy_days": f"""
+        SELECT source, principal_id, principal_name, app_id, operation_key, scope_key, day, max(events) AS events,
+            max(suspect) AS suspect, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+        FROM (
+            SELECT false AS is_reduced, source, substr(principal_id, 2) AS principal_id,
+                {folded("substr(principal_name, 2)")} AS principal_name, substr(app_id, 2) AS app_id, operation_key,
+                scope_key, time::DATE AS day, count(*) AS events,
+                count(*) FILTER (WHERE event_key IN (SELECT event_key FROM base.quarantined_calls)) AS suspect,
+                min(time) AS first_seen, max(time) AS last_seen
+            FROM base.events WHERE {{days}} AND substr(access, 2) = 'access_policy' GROUP BY ALL
+            UNION ALL
+            SELECT true, r.log, a.principal_id, {folded("r.principal_name")}, r.app_id, r.operation_key, r.scope_key,
+                r.day, sum({REDUCED_CALLS})::BIGINT, 0, min(r.first_seen), max(r.last_seen)
+            FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key) SEMI JOIN touched_days USING (day)
+            WHERE r.access = 'access_policy' GROUP BY ALL
+        ) GROUP BY ALL""",
     # For an operation that no rule knows, the resources of its calls are counted too.
     "operation_days": f"""
         SELECT source, plane, access, operation_key, scope_key, day, max(events) AS events,
@@ -394,6 +411,17 @@ def fill_credentials(con: duckdb.DuckDBPyConnection) -> None:
     )
     days = f"time >= TIMESTAMP '{first}'"
     con.execute(f"INSERT INTO base.credential_days BY NAME {_CREDENTIALS.format(days=days)}")
+
+
+def fill_policy_days(con: duckdb.DuckDBPyConnection) -> None:
+    """Compute `policy_days` for all open days; of sealed days the operations are not known."""
+    con.execute("CREATE OR REPLACE TEMP TABLE touched_days AS SELECT DISTINCT day FROM base.access_days "
+                "WHERE access = 'access_policy' AND day >= $first",
+                {"first": sealed_before(con) or dt.date(1970, 1, 1)})  # fmt: skip
+    days = days_between(con)
+    if days is not None:
+        con.execute(f"INSERT INTO base.policy_days BY NAME {_OF_EVENTS['policy_days'].format(days=days)}")
+    con.execute("DROP TABLE touched_days")
 
 
 def days_between(con: duckdb.DuckDBPyConnection, table: str = "touched_days") -> str | None:

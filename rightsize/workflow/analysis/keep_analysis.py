@@ -22,11 +22,14 @@ from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.verdicts.resource_logs import SETTING_WRITES
+from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
-from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, Judged, PlaneSteps, TableOf
+from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps, TableOf
+from rightsize.planes.vaults.tables import WRITES as POLICY_WRITES
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.store.stored_analysis import (
@@ -90,7 +93,7 @@ def analyse_inputs(
     return analysis, find(inputs, analysis)
 
 
-PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY, TRUST)
+PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY, TRUST, VAULTS)
 _OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
 
 
@@ -100,7 +103,8 @@ def judge_planes(
     """Judge every plane of which something is loaded."""
     chosen = PLANES if planes is None else planes
     judged = (
-        steps.judge(table_of, asked) for steps in through(chosen, "judging Graph, directory roles and trust", "planes")
+        steps.judge(table_of, asked)
+        for steps in through(chosen, "judging Graph, directory roles, trust and vaults", "planes")
     )
     return [one for one in judged if one is not None]
 
@@ -108,10 +112,12 @@ def judge_planes(
 def tables_beside(store: Store, inputs: Inputs) -> TableOf:
     """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
 
-    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays, since these
-    planes need no more of it.
+    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays and what wrote
+    diagnostic settings and vaults, since these planes need no more of it.
     """
-    newest, held = inputs.usage_days.top_k(1, by="day"), with_holds(store)
+    # Of the log of vaults it counts when its setting changed, and of a vault who wrote its policies.
+    written = named_use(inputs.usage_days, [*SETTING_WRITES, *POLICY_WRITES])
+    newest, held = pl.concat([inputs.usage_days.top_k(1, by="day"), written]).unique(), with_holds(store)
 
     def table_of(name: str) -> pl.DataFrame:
         if name == "usage_days":

@@ -2,15 +2,14 @@
 
 The tables are read once and indexed, so thousands of questions cost little more than one.
 
-Access policies, or roles of the service, decide about the data of some resources. They answer by what no listing of
-role assignments has. So a question about their data is `unknown` by roles, whatever roles grant.
-`rules/resource_settings.csv` has the settings that say so.
+Roles of the service decide about the data of some resources. They answer by what no listing of role assignments has.
+So a question about their data is `unknown` by roles, whatever roles grant. `rules/resource_settings.csv` has the
+settings that say so. Of a key vault the policies are loaded with it, and answer (`vault_answers`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.reasons import UnobservableReason
+from rightsize.analyze.vaults import Vault
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import through
@@ -29,19 +29,18 @@ from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import Scope, parse_scope
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify
+from rightsize.rules.vaults import VAULT
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
+from rightsize.workflow.answers.vault_answers import VaultAnswers, woken
 from rightsize.workflow.names import AskedNames
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 from rightsize.workflow.text_files import read_json_lines
 
 _LISTED = "SELECT * FROM resources WHERE scope = $scope"
-_NAMED = (
-    "SELECT principal_id, coalesce(user_principal_name, display_name) AS name FROM principals WHERE principal_id = $id"
-)
-_SHOWN = 5
 _INSTEAD: Mapping[str, str] = {
-    "microsoft.keyvault/vaults": "access policies decide about the data of `{}`, and not roles",
+    "microsoft.keyvault/managedhsms": "local roles decide about the keys of `{}`, and not Azure roles: "
+    "`az keyvault role assignment list --hsm-name NAME` lists them",
     "microsoft.containerservice/managedclusters": "`{}` does not use Azure RBAC for Kubernetes: its own roles decide",
     "microsoft.containerregistry/registries": "`{}` decides for the whole registry, and not by repository: "
     "ask for `Microsoft.ContainerRegistry/registries/pull/read` or `push/write`",
@@ -61,7 +60,7 @@ class BesideRoles:
     def reason(self, operation: str, plane: str, scope: Scope) -> str | None:
         """Return why roles decide nothing about an operation at a scope, one sentence; None where they decide."""
         kind = kind_at(scope.key)
-        if kind is None or not (plane == "data" or self._runs_at_endpoint(operation)):
+        if kind in (None, VAULT) or not (plane == "data" or self._runs_at_endpoint(operation)):
             return None
         resource = "/".join(scope.key.split("/")[:9])
         if resource not in self._reasons:
@@ -76,25 +75,8 @@ class BesideRoles:
         facts = set(setting_facts(Inputs.of(resources=listed)).select("fact", "answer").iter_rows())
         if facts.isdisjoint({(AZURE_ROLES, "no"), (REPOSITORY_ROLES, "no")}):
             return None
-        said = [_INSTEAD.get(kind, _OTHERS).format(resource)]
-        said += self._policies(listed["settings"][0])
-        said += ["keys or local accounts open it, too"] if (KEYS, "yes") in facts else []
-        return "; ".join(said)
-
-    def _policies(self, settings: str | None) -> list[str]:
-        """Return whose access policies a listing names."""
-        known = json.loads(settings).get("accessPolicies") if settings else None
-        if not known:
-            return []
-        holders = known.split(" ")
-        shown = ", ".join(map(self._called, holders[:_SHOWN]))
-        more = f" and {len(holders) - _SHOWN:,} more" if len(holders) > _SHOWN else ""
-        return [f"it has policies for {shown}{more}"]
-
-    def _called(self, principal_id: str) -> str:
-        found = self._store.rows(_NAMED, {"id": principal_id})
-        name = found[0]["name"] if found else None
-        return f"{name} ({principal_id})" if name else principal_id
+        keys = ["keys or local accounts open it, too"] if (KEYS, "yes") in facts else []
+        return "; ".join([_INSTEAD.get(kind, _OTHERS).format(resource), *keys])
 
     def _runs_at_endpoint(self, operation: str) -> bool:
         name = fold(operation)
@@ -187,9 +169,9 @@ def can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        asked, beside = AskedNames(store, tenant), BesideRoles(store)
+        asked, beside, vaults = AskedNames(store, tenant), BesideRoles(store), VaultAnswers(store, tenant)
         rows = [
-            _answer(asked, tenant, beside, question, strict=strict, of_named=of_named)
+            _answer(asked, tenant, beside, vaults, question, strict=strict, of_named=of_named)
             for question in through(questions, "asking", "questions")
         ]
         notes = [*tenant.notes(), *asked.scopes.notes(), *_on_denies(store, tenant, rows)]
@@ -200,6 +182,7 @@ def _answer(
     asked: AskedNames,
     tenant: TenantAccess,
     beside: BesideRoles,
+    vaults: VaultAnswers,
     question: AccessQuestion,
     *,
     strict: bool,
@@ -218,17 +201,24 @@ def _answer(
         return _undecided(_about(question.principal, question), said)
     # A `no` without a known plane is one for each plane that it may be.
     planes = tenant.planes_of(question.operation, question.plane) if row["allowed"] == "no" else (row["plane"],)
-    reasons = (beside.reason(row["operation"], plane, parse_scope(row["scope"])) for plane in planes)
+    place = parse_scope(row["scope"])
+    reasons = (beside.reason(row["operation"], plane, place) for plane in planes)
     if reason := next(filter(None, reasons), None):
         return _undecided(row, reason)
+    vault = vaults.beside_roles(place) if "data" in planes else None
+    if vault is not None:
+        if vault.lack is not None:
+            return _undecided(row, vault.lack.text, [vault.lack])
+        row |= {"plane": "data"} | vaults.decide(vault, row["operation"], row["principal_id"])
     if row["allowed"] != "no" or row["denied_by"]:
         return row | {"unknown": None, "lacks": []}
     if of_named and tenant.is_stranger(question.principal):
         return _undecided(row, f"no loaded listing or log names `{question.principal}`")
-    place = parse_scope(question.scope)
     if question.is_above and tenant.may_below(row["principal_id"], question.operation, planes, place):
         return _undecided(row, "it may at a scope below: the code does not say which resource it is")
-    lacks = tenant.lacks(question.operation, planes, place, row["principal_id"])
+    by_roles = [plane for plane in planes if vault is None or plane != "data"]
+    lacks = tenant.lacks(question.operation, by_roles, place, row["principal_id"]) if by_roles else []
+    lacks += vaults.lacks(vault, row["operation"], row["principal_id"]) if vault is not None else []
     if not lacks:
         return row | {"unknown": None, "lacks": []}
     return row | {"allowed": UNKNOWN, "unknown": sentence_of(lacks), "lacks": [lack.row() for lack in lacks]}
@@ -278,7 +268,7 @@ def who_can(
     with open_store(db, read_only=True) as store:
         require_content(store)
         tenant = read_tenant_access(store.table, as_of=as_of)
-        asked, beside = AskedNames(store, tenant), BesideRoles(store)
+        asked, beside, vaults = AskedNames(store, tenant), BesideRoles(store), VaultAnswers(store, tenant)
         asked.check_operation(operation)
         scope = asked.scopes.find(scope)
         place = parse_scope(scope)
@@ -288,9 +278,44 @@ def who_can(
             _undecided(row, instead[row["plane"]]) if row["plane"] in instead else row
             for row in _holders(tenant, AccessQuestion("", operation, scope, plane))
         ]
+        more = list(instead.values())
+        vault = vaults.beside_roles(place) if "data" in planes else None
+        if vault is not None:
+            rows, woken_up = _by_policies(vaults, vault, tenant, rows, operation, scope)
+            more += woken_up
         tenant.unread.update(tenant.reaching_unread(place))
-        notes = [*instead.values(), *tenant.notes(), *asked.scopes.notes(), *_on_denies(store, tenant, rows)]
+        notes = [*more, *tenant.notes(), *asked.scopes.notes(), *_on_denies(store, tenant, rows)]
     return Answers(rows, notes, _names(tenant.people, rows))
+
+
+def _by_policies(
+    vaults: VaultAnswers,
+    vault: Vault,
+    tenant: TenantAccess,
+    rows: list[dict[str, Any]],
+    operation: str,
+    scope: str,
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the rows at a vault where roles do not decide, and a note on whom they would let in after a switch.
+
+    Of an operation that is one of Resource Manager, too, the rows of who may call it there stay.
+    """
+    others = [row for row in rows if row["plane"] == "control"]
+    data = [row for row in rows if row["plane"] == "data"]
+    about = {"operation": operation, "scope": scope, "plane": "data"}
+    nobody: dict[str, Any] = {"principal_id": None, "principal_type": None, "name": None} | about
+    if vault.lack is not None:
+        who_else = _undecided(nobody, f"who else may: {vault.lack.text}", [vault.lack])
+        return [*others, *(_undecided(row, vault.lack.text, [vault.lack]) for row in data), who_else], []
+    found = []
+    for principal_id in vaults.holders(vault, operation):
+        kind, name = tenant.people.get(principal_id, (None, None))
+        who = {"principal_id": principal_id, "principal_type": kind, "name": name} | about
+        found.append(who | vaults.decide(vault, operation, principal_id) | {"unknown": None, "lacks": []})
+    found.sort(key=lambda row: (-STRENGTH[row["allowed"]], row["principal_id"]))
+    lacks = vaults.lacks(vault, operation)
+    rest = [_undecided(nobody, f"who else may: {sentence_of(lacks)}", lacks)] if lacks else []
+    return [*others, *found, *rest], woken(vault, data, operation)
 
 
 def _holders(tenant: TenantAccess, question: AccessQuestion) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
     covered: dict[str, set[dt.date]] = {}
     days = store.frame(
         "SELECT DISTINCT lower(scope) AS scope, day FROM coverage "
-        "WHERE source = 'activity_log' AND state <> 'missing' AND day >= $day",
+        "WHERE source IN ('activity_log', 'key_vault_log') AND state <> 'missing' AND day >= $day",
         {"day": moment.date()},
     )
     for scope, day in days.iter_rows():
@@ -95,7 +95,7 @@ def describe(swap: Swap, bundle: Bundle) -> dict[str, Any]:
         "swap": swap.id,
         "wave": swap.wave,
         "principal": whom(swap, bundle),
-        "principal_ids": sorted({one.principal_id for one in swap.removes}),
+        "principal_ids": sorted({one.principal_id for one in (swap.removes or swap.creates)}),
         "makes": len(swap.creates),
         "removes": len(swap.removes),
         "new_roles": len(swap.roles),
@@ -114,6 +114,7 @@ def steps_of(swap: Swap, bundle: Bundle) -> list[dict[str, Any]]:
     rows += [_step("carry rules over", one.role, one.scope, bundle, role=one.role) for one in swap.rules]
     rows += [_held("make assignment", one, one.role, bundle) for one in swap.creates]
     rows.append({"step": "wait and read back", "what": f"{swap.wait} s", "scope": None, "role": _duration(swap.wait)})
+    rows += [_step("switch to roles", one.vault, one.vault, bundle, role="") for one in swap.switches]
     rows += [_held("remove assignment", one, one.id, bundle) for one in swap.removes]
     return [{"wave": swap.wave, "swap": swap.id, **row} for row in rows]
 
@@ -146,7 +147,9 @@ def standings_of(standings: Iterable[SwapStatus], bundle: Bundle) -> list[dict[s
 
 
 def whom(swap: Swap, bundle: Bundle) -> str:
-    """Return the name of the first principal of a swap, and the number of its other principals."""
+    """Return the name of the first principal of a swap, and the number of its other principals; or of its vault."""
+    if swap.switches:
+        return f"vault {swap.switches[0].vault.rpartition('/')[2]}"
     ids = sorted({fold(one.principal_id) for one in (*swap.removes, *swap.creates)})
     names = sorted(bundle.names.get(id_, id_) for id_ in ids)
     return names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
