@@ -20,7 +20,8 @@ from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults
 from rightsize.analyze.verdicts.coverage import open_groups
 from rightsize.analyze.verdicts.resource_logs import RESOURCE
 from rightsize.analyze.verdicts.usage import named_use
-from rightsize.analyze.window import DEFAULT_FORGET_DAYS, Window, choose_window
+from rightsize.analyze.window import Window, choose_window
+from rightsize.model.options import WindowOptions
 from rightsize.rules.vaults import VAULT, without_permission
 
 LOG = "key_vault_log"
@@ -132,20 +133,15 @@ def _use(rows: pl.DataFrame, vaults: Mapping[str, Vault]) -> pl.DataFrame:
     return placed.filter(pl.col("vault").is_in(wanted) & ~silent)
 
 
-def vault_window(
-    tables: VaultTables,
-    as_of: dt.date | None,
-    days: int | None,
-    forget_days: int = DEFAULT_FORGET_DAYS,
-    min_days: int | None = None,
-) -> Window:
-    """Return the `days` whole UTC days before `as_of`, else up to the newest day of the logs of vaults."""
+def vault_window(tables: VaultTables, asked: WindowOptions) -> Window:
+    """Return the window; without `as_of` it ends with the newest day of the logs of vaults."""
     log = tables.coverage.select("day").unique()
     newest = max((day for day in (log["day"].max(), tables.use["day"].max()) if isinstance(day, dt.date)), default=None)
+    as_of = asked.as_of
     if as_of is None and newest is not None:
         as_of = newest + dt.timedelta(days=1)
     rows = log.with_columns(source=pl.lit(LOG), scope=pl.lit("/"), state=pl.lit("observed"))
-    return choose_window(Inputs.of(coverage=rows), as_of, days, forget_days, min_days)
+    return choose_window(Inputs.of(coverage=rows), as_of, *asked.span)
 
 
 def known_vaults(tables: VaultTables) -> pl.DataFrame:

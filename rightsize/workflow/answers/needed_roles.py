@@ -29,7 +29,7 @@ from rightsize.propose.selection.cases import MOST_ROLES, NARROW
 from rightsize.rbac.assignments import CONTRIBUTOR, OWNER
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.deployments import gives_privilege
-from rightsize.rules.operations import risk_weights
+from rightsize.rules.tables import risk_weights
 
 _NAMESPACE = uuid.UUID("5f0dcd53-8a3c-5d6c-9c1d-6a4f0a3f1d44")
 

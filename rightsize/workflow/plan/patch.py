@@ -34,7 +34,7 @@ from rightsize.render.deploy.contents import spelled
 from rightsize.render.deploy.issue import Open, issue_page
 from rightsize.render.deploy.terraform import role_terraform
 from rightsize.render.escape import for_bicep, for_terminal, for_terraform
-from rightsize.render.summary import full_path
+from rightsize.render.sentences import full_path
 from rightsize.store.connection import open_store
 from rightsize.workflow.names import names_in, spellings_in
 from rightsize.workflow.plan.branches import commit_branches
