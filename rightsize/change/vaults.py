@@ -102,8 +102,8 @@ def policies_of(live: Mapping[str, Any]) -> frozenset[PolicyHeld]:
         given = one.get("permissions") or {}
         words = {f"{kind} {fold(str(word))}" for kind, name in PLURALS.items() for word in given.get(name) or ()}
         if words and not (own and theirs and own != theirs):
-            ids = (fold(str(one.get(name) or "")) for name in ("objectId", "applicationId"))
-            found.add(PolicyHeld(*ids, tuple(sorted(words))))
+            principal, app = (fold(str(one.get(name) or "")) for name in ("objectId", "applicationId"))
+            found.add(PolicyHeld(principal, app, tuple(sorted(words))))
     return frozenset(found)
 
 
@@ -122,7 +122,9 @@ def vault_swaps(
     for one in plan["proposals"]:
         if one.get("plane") == "vault":
             by_vault.setdefault(one["evidence"]["vault"]["scope"], []).append(one)
-    swaps, left, roles = [], [], {}
+    swaps: list[Swap] = []
+    left: list[LeftOut] = []
+    roles: dict[str, Mapping[str, Any]] = {}
     for vault, proposals in sorted(by_vault.items()):
         waits = proposals[0]["evidence"]["vault"]["waits"]
         chosen = not only or all(fold(one["id"]) in only for one in proposals)
