@@ -105,7 +105,12 @@ def make_bundle(
     parts, left = _leave_out(parts, left, roles, tenant, held, frozenset(map(fold, emergency)))
     swaps = _swaps(parts, roles, set(map(fold, order.canaries)), tenant, order.wave_size)
     last = max((swap.wave for swap in swaps), default=0)
-    switched, waiting, vault_roles = vault_swaps(plan, last + 1, set(map(fold, order.only)), _wait)
+    named = frozenset(map(fold, emergency))
+
+    def is_emergency(holder: str) -> bool:
+        return bool(named & ({holder} | tenant.members.get(holder, frozenset())))
+
+    switched, waiting, vault_roles = vault_swaps(plan, last + 1, set(map(fold, order.only)), is_emergency, _wait)
     swaps += switched
     left |= {one.role_assignment_id: one.reason for one in waiting}
     _check_room(swaps, held)

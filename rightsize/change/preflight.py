@@ -124,6 +124,11 @@ class Preflight:
             for lock in sorted(self._locked):
                 if fold(scope) == lock or fold(scope).startswith(f"{lock}/"):
                     raise RefusalError(f"a lock at {lock} prevents changes of assignments at {scope}", "ScopeLocked")
+        stays = {fold(one.principal_id) for one in swap.creates}
+        if any(fold(self._known.caller) == held.principal_id for one in swap.switches for held in one.policies) and (
+            fold(self._known.caller) not in stays
+        ):
+            raise RefusalError("it would remove a policy of the principal that runs it", "OwnAccess")
         clash = {fold(one.id) for one in swap.creates} & {fold(one.id) for one in swap.removes}
         if clash:
             raise RefusalError(f"the swap would both create and remove assignment {min(clash)}", "SameAsGoing")

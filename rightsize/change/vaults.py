@@ -102,13 +102,17 @@ def policies_of(live: Mapping[str, Any]) -> frozenset[PolicyHeld]:
         given = one.get("permissions") or {}
         words = {f"{kind} {fold(str(word))}" for kind, name in PLURALS.items() for word in given.get(name) or ()}
         if words and not (own and theirs and own != theirs):
-            ids = (fold(str(one.get(name) or "")) for name in ("objectId", "applicationId"))
-            found.add(PolicyHeld(*ids, tuple(sorted(words))))
+            principal, app = (fold(str(one.get(name) or "")) for name in ("objectId", "applicationId"))
+            found.add(PolicyHeld(principal, app, tuple(sorted(words))))
     return frozenset(found)
 
 
 def vault_swaps(
-    plan: Mapping[str, Any], first_wave: int, only: set[str], wait_of: Callable[[Held], int]
+    plan: Mapping[str, Any],
+    first_wave: int,
+    only: set[str],
+    emergency: Callable[[str], bool],
+    wait_of: Callable[[Held], int],
 ) -> tuple[list[Swap], list[LeftOut], dict[str, Mapping[str, Any]]]:
     """Return a swap for each vault that can be switched, a wave each; the policies left out; and the new roles by GUID.
 
@@ -116,18 +120,24 @@ def vault_swaps(
         plan: The `plan.json`.
         first_wave: The number of their first wave.
         only: Folded ids of the proposals that are brought in; all of them where it is empty.
+        emergency: Returns whether a principal is an emergency access account, or has one as a member.
         wait_of: Returns the seconds that Azure needs to spread an assignment.
     """
     by_vault: dict[str, list[Mapping[str, Any]]] = {}
     for one in plan["proposals"]:
         if one.get("plane") == "vault":
             by_vault.setdefault(one["evidence"]["vault"]["scope"], []).append(one)
-    swaps, left, roles = [], [], {}
+    swaps: list[Swap] = []
+    left: list[LeftOut] = []
+    roles: dict[str, Mapping[str, Any]] = {}
     for vault, proposals in sorted(by_vault.items()):
         waits = proposals[0]["evidence"]["vault"]["waits"]
-        chosen = not only or all(fold(one["id"]) in only for one in proposals)
-        if waits or not chosen:
-            why = f"its vault waits for a decision: {', '.join(waits)}" if waits else "its vault was not chosen whole"
+        why = f"its vault waits for a decision: {', '.join(waits)}" if waits else ""
+        if only and any(fold(one["id"]) not in only for one in proposals):
+            why = why or "its vault was not chosen whole"
+        if any(_narrows(one) and emergency(fold(one["principal_ids"][0])) for one in proposals):
+            why = why or "an emergency access account has a policy of its vault: name it when the plan is made, too"
+        if why:
             left += [LeftOut(fold(one["replaces"][0]), why) for one in proposals]
             continue
         made = {role["name"]: role for one in proposals for role in one["evidence"]["vault"]["new_roles"]}
@@ -135,6 +145,10 @@ def vault_swaps(
         swaps.append(_swap(vault, proposals, made, wait_of))
     swaps.sort(key=lambda one: (one.risk, one.id))
     return [replace(one, wave=first_wave + number) for number, one in enumerate(swaps)], left, roles
+
+
+def _narrows(proposal: Mapping[str, Any]) -> bool:
+    return proposal["evidence"]["vault"]["word"] in ("", "unused", "orphan")
 
 
 def _swap(

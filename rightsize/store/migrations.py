@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 import duckdb
 
 from rightsize.model.tables import TABLES
+from rightsize.rules.vaults import VAULT
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.marks import change_revision
 from rightsize.store.merging.days import fill_credentials, fill_policy_days
@@ -89,9 +90,13 @@ def _add_jobs(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _add_policy_days(connection: duckdb.DuckDBPyConnection) -> None:
-    """Add the use that access policies let through; the policies themselves come with the next listing of vaults."""
+    """Add the use that access policies let through; settings of vaults come whole with their next listing."""
     _create(connection, "policy_days")
     fill_policy_days(connection)
+    connection.execute(
+        "UPDATE base.resources SET settings = NULL, updated_on = NULL WHERE lower(resource_type) = $vault",
+        {"vault": VAULT},
+    )
 
 
 _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {

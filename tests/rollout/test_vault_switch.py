@@ -15,6 +15,7 @@ from rightsize.azure.wire import FaultError, WireRequest
 from rightsize.change.bundle import Bundle, Held, PolicyHeld, VaultSwitch, bundle_schema, read_bundle, write_bundle
 from rightsize.change.journal import read_journal
 from rightsize.change.order import RolloutTenant, make_bundle
+from rightsize.change.preflight import PreflightFacts
 from rightsize.change.rest import RefusalError
 from rightsize.change.steps import state_of
 from rightsize.change.tripwire import Refusal, SeenUse, standing_of
@@ -211,6 +212,26 @@ def test_a_bundle_is_derived_from_the_plan_a_vault_a_wave() -> None:
     bundle = make_bundle(plan, "hash", {}, RolloutTenant((), {}, {}), emergency=())
     assert bundle.swaps == ()
     assert {one.reason for one in bundle.left_out} == {"its vault waits for a decision: on_behalf"}
+
+
+def test_a_vault_whose_policy_an_emergency_account_has_is_left_alone() -> None:
+    """The plan has to know the account, too: then it keeps all that it has."""
+    world = World().holds("app", secrets=["get"]).uses("app", GET).holds("glass", "User", secrets=["all"])
+    tenant = RolloutTenant((), {}, {})
+    plan = {"proposals": [plain(proposal_document(one)) for one in world.part().proposals]}
+    assert make_bundle(plan, "hash", {}, tenant, emergency=("glass",)).swaps == ()
+    known = world.part(emergency_access=("glass",)).proposals
+    plan = {"proposals": [plain(proposal_document(one)) for one in known]}
+    (found,) = make_bundle(plan, "hash", {}, tenant, emergency=("glass",)).swaps
+    assert {one.principal_id for one in found.creates} == {"app", "glass"}
+
+
+def test_whoever_runs_it_loses_no_policy(path: Path) -> None:
+    room, bundle = VaultRoom(), _bundle()
+    more = (*HELD, PolicyHeld("me", "", ("secret get",)))
+    bundle = replace(bundle, swaps=(replace(bundle.swaps[0], switches=(VaultSwitch(KV, tuple(sorted(more))),)),))
+    apply_first_wave(room, bundle, path, known=PreflightFacts("me"))
+    assert [entry.data["code"] for entry in read_journal(path) if entry.event == "failed"] == ["OwnAccess"]
 
 
 def test_a_refusal_that_a_policy_would_have_allowed_trips(path: Path) -> None:
