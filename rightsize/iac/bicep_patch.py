@@ -84,19 +84,7 @@ def patch_bicep(
     """
     subject = _Subject(code, loaded, roles, role_files, quote)
     patch = Patch()
-    made: list[tuple[BicepReader, Made]] = []
-    entries: list[Entry] = []
-    index = by_role(loaded)
-    for path in sorted(code.files):
-        if path.endswith(".bicep") and b"roleassignments" in code.files[path].lower():
-            try:
-                reader = BicepReader(path, code.files, _parameters(path, code, deployments))
-                own = {(one.statement.name, one.turn, one.loaded.id): one for one in reader.made(index, roles)}
-                own |= _by_output(reader, path, deployments, loaded)
-                made += [(reader, one) for one in own.values()]
-                entries += entries_of(reader, index, roles)
-            except (InputError, UnicodeDecodeError) as error:
-                patch.notes.append(f"`{path}` is not read: {error}")
+    made, entries = _makers(subject, deployments, patch)
     by_id = {change.old: change for change in changes}
     places: dict[str, set[tuple[str, str]]] = defaultdict(set)
     blocks: dict[tuple[str, str], list[tuple[BicepReader, Made]]] = defaultdict(list)
@@ -123,6 +111,27 @@ def patch_bicep(
         if entry.loaded.id in by_id:
             _take_entry(entry, by_id[entry.loaded.id], len(places[entry.loaded.id]) > 1, subject, patch)
     return patch
+
+
+def _makers(
+    subject: _Subject, deployments: Sequence[object], patch: Patch
+) -> tuple[list[tuple[BicepReader, Made]], list[Entry]]:
+    """Return the resources and the entries that make loaded assignments; a file that is not read is a note."""
+    code = subject.code
+    made: list[tuple[BicepReader, Made]] = []
+    entries: list[Entry] = []
+    index = by_role(subject.loaded)
+    for path in sorted(code.files):
+        if path.endswith(".bicep") and b"roleassignments" in code.files[path].lower():
+            try:
+                reader = BicepReader(path, code.files, _parameters(path, code, deployments))
+                own = {(one.statement.name, one.turn, one.loaded.id): one for one in reader.made(index, subject.roles)}
+                own |= _by_output(reader, path, deployments, subject.loaded)
+                made += [(reader, one) for one in own.values()]
+                entries += entries_of(reader, index, subject.roles)
+            except (InputError, UnicodeDecodeError) as error:
+                patch.notes.append(f"`{path}` is not read: {error}")
+    return made, entries
 
 
 def _take_entry(entry: Entry, change: Change, is_ambiguous: bool, subject: _Subject, patch: Patch) -> None:
