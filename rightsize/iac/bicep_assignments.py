@@ -18,17 +18,21 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from rightsize.iac.bicep import BicepFile
+from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.evaluation import as_text, evaluate, scopes_of_loop
 from rightsize.iac.expressions import STEPS, Node, Scope, Unknown, Work
-from rightsize.iac.grants import Grant, Roles, plain
+from rightsize.iac.grants import Code, Grant, Roles, plain
 from rightsize.iac.syntax_trees import Statement
-from rightsize.iac.templates import Beside
+from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
+from rightsize.model.role_forms import load_relaxed_json
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 
 ASSIGNMENT = "microsoft.authorization/roleassignments"
 NAMESPACE = UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
+_VALUE = re.compile(r"^[ \t]*param(\s+\w+\s*=)", re.MULTILINE)
+_USING = re.compile(r"^\s*using\s+'([^'\n]+)'", re.MULTILINE)
 _ROLES = "/providers/Microsoft.Authorization/roleDefinitions/"
 
 
@@ -290,6 +294,34 @@ def _symbol(statement: Statement | None, file: BicepFile, target: str, name: str
         return unknown
     pairs = "/".join(f"{one}/{own}" for one, own in zip(types, names, strict=True))
     return {"name": called, "id": f"{home}/providers/{provider}/{pairs}"}
+
+
+def parameters_of(path: str, code: Code, deployments: Sequence[object]) -> list[Mapping[str, object]]:
+    """Return the values that files of parameters and deployments give, each by itself, and no values."""
+    declared = {one.name for one in read_bicep(plain(code.files[path]).decode()) if one.keyword == "param"}
+    found: list[Mapping[str, object]] = [{}]
+    for name in code.names(posixpath.dirname(path)):
+        text = code.files[name]
+        if name.endswith(".bicepparam"):
+            used = _USING.search(plain(text).decode())
+            if used and posixpath.normpath(posixpath.join(posixpath.dirname(name), used[1])) == path:
+                # The grammar knows no values of parameters there; a variable has the same form.
+                file = BicepFile(_VALUE.sub(r"var\1", plain(text).decode()), NOTHING_BESIDE, Work())
+                found.append({key: evaluate(node, file.scope) for key, node in file.variables.items() if node})
+        elif name.endswith(".json") and b"deploymentParameters" in text:
+            document = load_relaxed_json(text)
+            given = document.get("parameters") if isinstance(document, Mapping) else None
+            found.append(values_in(given))
+    for one in deployments:
+        properties = one.get("properties") if isinstance(one, Mapping) else None
+        found.append(values_in(properties.get("parameters")) if isinstance(properties, Mapping) else {})
+    return [one for one in found if one.keys() <= declared]
+
+
+def values_in(given: object) -> dict[str, object]:
+    """Return the values of parameters or outputs, as Resource Manager lists them."""
+    pairs = given.items() if isinstance(given, Mapping) else ()
+    return {str(key): one["value"] for key, one in pairs if isinstance(one, Mapping) and "value" in one}
 
 
 def by_role(loaded: Sequence[Loaded]) -> dict[str, list[Loaded]]:

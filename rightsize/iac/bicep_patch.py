@@ -13,32 +13,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.iac.bicep import BicepFile
 from rightsize.iac.bicep_assignments import (
     BicepParts,
     BicepReader,
     Loaded,
     Made,
     by_role,
+    parameters_of,
     parts_of_assignment,
+    values_in,
     word_in,
 )
 from rightsize.iac.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.code_edits import comment_above, delete_block
 from rightsize.iac.evaluation import evaluate
-from rightsize.iac.expressions import Node, Unknown, Work
+from rightsize.iac.expressions import Node, Unknown
 from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
 from rightsize.iac.syntax_trees import Statement
-from rightsize.iac.templates import NOTHING_BESIDE
 from rightsize.iac.terraform_patch import Patch
 from rightsize.model.errors import InputError, UsageError, install_extra
-from rightsize.model.role_forms import load_relaxed_json
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"
 _OUTPUT = re.compile(r"^output\s+(\w+)\s+\w+\s*=\s*(\w+)\.(?:id|name)[ \t]*$", re.MULTILINE)
-_VALUE = re.compile(r"^[ \t]*param(\s+\w+\s*=)", re.MULTILINE)
-_USING = re.compile(r"^\s*using\s+'([^'\n]+)'", re.MULTILINE)
 
 
 def second_bicep_reader() -> Any:
@@ -84,19 +81,7 @@ def patch_bicep(
     """
     subject = _Subject(code, loaded, roles, role_files, quote)
     patch = Patch()
-    made: list[tuple[BicepReader, Made]] = []
-    entries: list[Entry] = []
-    index = by_role(loaded)
-    for path in sorted(code.files):
-        if path.endswith(".bicep") and b"roleassignments" in code.files[path].lower():
-            try:
-                reader = BicepReader(path, code.files, _parameters(path, code, deployments))
-                own = {(one.statement.name, one.turn, one.loaded.id): one for one in reader.made(index, roles)}
-                own |= _by_output(reader, path, deployments, loaded)
-                made += [(reader, one) for one in own.values()]
-                entries += entries_of(reader, index, roles)
-            except (InputError, UnicodeDecodeError) as error:
-                patch.notes.append(f"`{path}` is not read: {error}")
+    made, entries = _makers(subject, deployments, patch)
     by_id = {change.old: change for change in changes}
     places: dict[str, set[tuple[str, str]]] = defaultdict(set)
     blocks: dict[tuple[str, str], list[tuple[BicepReader, Made]]] = defaultdict(list)
@@ -123,6 +108,27 @@ def patch_bicep(
         if entry.loaded.id in by_id:
             _take_entry(entry, by_id[entry.loaded.id], len(places[entry.loaded.id]) > 1, subject, patch)
     return patch
+
+
+def _makers(
+    subject: _Subject, deployments: Sequence[object], patch: Patch
+) -> tuple[list[tuple[BicepReader, Made]], list[Entry]]:
+    """Return the resources and the entries that make loaded assignments; a file that is not read is a note."""
+    code = subject.code
+    made: list[tuple[BicepReader, Made]] = []
+    entries: list[Entry] = []
+    index = by_role(subject.loaded)
+    for path in sorted(code.files):
+        if path.endswith(".bicep") and b"roleassignments" in code.files[path].lower():
+            try:
+                reader = BicepReader(path, code.files, parameters_of(path, code, deployments))
+                own = {(one.statement.name, one.turn, one.loaded.id): one for one in reader.made(index, subject.roles)}
+                own |= _by_output(reader, path, deployments, subject.loaded)
+                made += [(reader, one) for one in own.values()]
+                entries += entries_of(reader, index, subject.roles)
+            except (InputError, UnicodeDecodeError) as error:
+                patch.notes.append(f"`{path}` is not read: {error}")
+    return made, entries
 
 
 def _take_entry(entry: Entry, change: Change, is_ambiguous: bool, subject: _Subject, patch: Patch) -> None:
@@ -174,33 +180,6 @@ def _notes(offer: Offer, path: str) -> Iterator[str]:
             yield f"deploy `{_role_file(path, wanted)}` before `{path}`, which assigns the role by its id"
 
 
-def _parameters(path: str, code: Code, deployments: Sequence[object]) -> list[Mapping[str, object]]:
-    """Return the values that files of parameters and deployments give, each by itself, and no values."""
-    declared = {one.name for one in read_bicep(plain(code.files[path]).decode()) if one.keyword == "param"}
-    found: list[Mapping[str, object]] = [{}]
-    for name in code.names(posixpath.dirname(path)):
-        text = code.files[name]
-        if name.endswith(".bicepparam"):
-            used = _USING.search(plain(text).decode())
-            if used and posixpath.normpath(posixpath.join(posixpath.dirname(name), used[1])) == path:
-                # The grammar knows no values of parameters there; a variable has the same form.
-                file = BicepFile(_VALUE.sub(r"var\1", plain(text).decode()), NOTHING_BESIDE, Work())
-                found.append({key: evaluate(node, file.scope) for key, node in file.variables.items() if node})
-        elif name.endswith(".json") and b"deploymentParameters" in text:
-            document = load_relaxed_json(text)
-            given = document.get("parameters") if isinstance(document, Mapping) else None
-            found.append(_values(given))
-    for one in deployments:
-        properties = one.get("properties") if isinstance(one, Mapping) else None
-        found.append(_values(properties.get("parameters")) if isinstance(properties, Mapping) else {})
-    return [one for one in found if one.keys() <= declared]
-
-
-def _values(given: object) -> dict[str, object]:
-    pairs = given.items() if isinstance(given, Mapping) else ()
-    return {str(key): one["value"] for key, one in pairs if isinstance(one, Mapping) and "value" in one}
-
-
 def _by_output(
     reader: BicepReader, path: str, deployments: Sequence[object], loaded: Sequence[Loaded]
 ) -> dict[tuple[str, int, str], Made]:
@@ -210,7 +189,7 @@ def _by_output(
     found = {}
     for deployment in deployments:
         properties = deployment.get("properties") if isinstance(deployment, Mapping) else None
-        outputs = _values(properties.get("outputs")) if isinstance(properties, Mapping) else {}
+        outputs = values_in(properties.get("outputs")) if isinstance(properties, Mapping) else {}
         for statement in reader.statements:
             for output, symbol in named.items():
                 id_ = str(outputs.get(output, "")).rpartition("/")[2].lower()

@@ -176,6 +176,9 @@ class _Unit:
 
 def _units(code: Code, folder: str) -> dict[str, _Unit]:
     found: dict[str, _Unit] = {}
+    for path in code.names(folder):
+        if path.endswith(".tf.json"):
+            raise _RefutedError(f"`{path}` is JSON, and may use what changes")
     for path in terraform_files(code, folder):
         own = code.kept.get(path)
         if own is None:

@@ -113,6 +113,13 @@ def test_an_edit_that_other_code_depends_on_is_refused() -> None:
     assert why == "`azurerm_storage_account.app` also uses `local.name`"
 
 
+def test_what_json_beside_the_code_uses_is_not_known() -> None:
+    files = {"main.tf": CODE, "more.tf.json": "{}"}
+    made, added, _ = patch(files, {"s": state(WEB, OPS, group())}, CHANGE)
+    assert not added
+    assert made.refused[0].why == "`more.tf.json` is JSON, and may use what changes"
+
+
 def test_a_role_of_other_permissions_is_no_role_of_the_plan() -> None:
     one = change(WEB, "App Deployer")
     right = patch({"main.tf": CODE}, {"s": state(WEB, OPS, group())}, one)[0].offers[0]
