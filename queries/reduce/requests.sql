@@ -203,7 +203,7 @@ SELECT
     CAST(NULL AS VARCHAR) AS event_id,
     CASE
         WHEN regexp_matches(caller_ip, '^[0-9.]+$') THEN caller_ip
-        WHEN caller_ip LIKE '[%' THEN nullif(regexp_extract(caller_ip, '^[[]([0-9A-Fa-f:.]+)[]]', 1), '')
+        WHEN caller_ip LIKE '[%' THEN nullif(regexp_extract(caller_ip, '^.([0-9A-Fa-f:.]+)[]]', 1), '')
         WHEN regexp_matches(caller_ip, '^[0-9.]+:[0-9]+$') THEN regexp_extract(caller_ip, '^([0-9.]+)', 1)
         WHEN regexp_matches(caller_ip, '^[0-9A-Fa-f:.]+$') THEN caller_ip
     END AS ip,

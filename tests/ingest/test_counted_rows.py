@@ -6,9 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from tests.ingest.request_records import ASSIGNMENT, OID, VAULT
+
+pytestmark = pytest.mark.slow
 
 
 def counted(**changes: Any) -> dict[str, Any]:

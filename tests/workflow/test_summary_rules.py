@@ -19,6 +19,7 @@ from tests.collect.odd_requests import graph_row, object_row
 from tests.collect.odd_rows import Maker, activity_row
 
 
+@pytest.mark.slow
 def test_each_table_has_a_rule_with_its_query(tmp_path: Path) -> None:
     *queries, template = write_summary_rules(tmp_path / "rules")
     assert [path.stem for path in queries] == list(REDUCED_TABLES)

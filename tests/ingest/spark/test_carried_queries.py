@@ -15,7 +15,7 @@ SPACES = "".join(letter for letter in map(chr, range(0x10000)) if unicodedata.ca
 DASHED = "^" + "-?".join(f"([0-9A-Fa-f]{{{n}}})" for n in (8, 4, 4, 4, 12)) + r"\\z"
 
 
-@pytest.mark.parametrize("name", ["normalise", "collapse", "summarise", "sign_ins", "sign_in_days"])
+@pytest.mark.parametrize("name", ["normalise", "requests", "collapse", "summarise", "sign_ins", "sign_in_days"])
 def test_every_query_of_the_reduction_is_carried(name: str) -> None:
     """Nothing in them is without a word on Spark."""
     carried = to_spark(query_text(f"reduce/{name}"))
