@@ -151,7 +151,7 @@ def test_every_answer_is_of_its_schema_in_both_forms(told: Told) -> None:
     """Structured content passes the declared schema, and the text has the same data between the marks."""
     schemas = {tool.name: tool.output_schema for tool in told[0]}
     answered = {name: answer for name, answer in told[1].items() if not answer.is_error}
-    assert len(answered) == len(told[1]) - 5
+    assert len(answered) == len(told[1]) - 6
     for name, answer in answered.items():
         validate(answer.structured_content, schemas[(CALLS.get(name) or ("can",))[0]])
         assert data_of(answer) == answer.structured_content

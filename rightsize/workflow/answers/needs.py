@@ -69,11 +69,11 @@ class DeploymentNeeds:
     @property
     def undecided(self) -> list[dict[str, Any]]:
         """The needs of which it is not known whether they would be refused, or which take an activation first."""
-        refused = {REFUSED, ALLOWED}
+        decided = {REFUSED, ALLOWED}
         return [
             row
-            for row in self.rows()
-            if row.get("allowed") not in refused or (row["allowed"] == "no" and row["only_if"])
+            for row in (self.rows() if self.answers is not None else ())
+            if row["allowed"] not in decided or (row["allowed"] == REFUSED and row["only_if"])
         ]
 
     @property
