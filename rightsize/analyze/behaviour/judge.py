@@ -201,6 +201,7 @@ def score_days(behaviour: Behaviour) -> pl.DataFrame:
     given = behaviour.facts.filter(pl.col("kind").is_in(["after_grant", "after_way"]))
     suspects = would_report(scores).select("day", actor="principal_id")
     after = given.with_columns(actor=pl.col("what").str.split("\x1f").list.first()).join(suspects, on=["actor", "day"])
+    after = after.filter(pl.col("actor") != pl.col("principal_id"))
     if after.is_empty():
         return scores
     more = after.unique(["principal_id", "day"]).with_columns(kind=pl.lit("after_suspect"), bits=pl.lit(_OF_SUSPECT))
