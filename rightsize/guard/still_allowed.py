@@ -112,8 +112,8 @@ def find_still_allowed(
         for one in grants:
             if one.granted >> bit & 1 and is_at_or_below(row["place"], one.place, tenant.tree):
                 other = clean.filter((pl.col("name") == row["name"]) & _below(one.place))
-                times, last = int(other["clean"].sum()), other["last_seen"].max()
-                said = f"{last:%Y-%m-%d}" if times else ""
+                times = int(other["clean"].sum())
+                said = str(other["last_seen"].dt.date().max()) if times else ""
                 why = _why(one, principals, times)
                 found.append(
                     StillAllowed(row["operation"], row["scope"], one.role, one.scope, one.holder, why, times, said)

@@ -382,7 +382,7 @@ def _still_allowed(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
     if not calls:
         return []
     lines = [
-        f"- {for_markdown(one['operation'])} by {_place(one | {'scope': one['at']}, plan)}: "
+        f"- {for_markdown(one['operation'])} by {_place({**one, 'scope': one['at']}, plan)}: "
         f"{for_markdown(why_allowed(one))}"
         for one in calls[:_CALLS_SHOWN]
     ]

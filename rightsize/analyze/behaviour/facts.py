@@ -193,9 +193,10 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
     steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)
-    begun = every_day.select("principal_id", "day", begun="first_seen")
-    steps = steps.join(begun, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "begun"))
-    steps = weigh_credentials(steps.drop("begun")).sort("bits", "what", "at", descending=[True, False, False])
+    # A place has no time, so it stands at the last call that is known.
+    ended = every_day.select("principal_id", "day", ended="last_seen")
+    steps = steps.join(ended, on=["principal_id", "day"], how="left").with_columns(pl.coalesce("at", "ended"))
+    steps = weigh_credentials(steps.drop("ended")).sort("bits", "what", "at", descending=[True, False, False])
     facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
     return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
 

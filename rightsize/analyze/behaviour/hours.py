@@ -16,7 +16,8 @@ _TOLD = {"told_on": pl.Datetime("us"), "high_on": pl.Datetime("us")}
 def judge_hours(behaviour: Behaviour, found: pl.DataFrame) -> pl.DataFrame:
     """Return findings with `told_on` and `high_on`: the ends of the hours whose calls made them findings, and high.
 
-    A fact counts from the hour of the call on that shows it, so what a day shows only grows. `high_on` is null for a
+    A fact counts from the hour of the call on that shows it, so what a day shows only grows. Where it has no time, as a
+    network, it counts from the last call of the day on: the hours are never too early. `high_on` is null for a
     finding that is not high.
 
     Args:

@@ -318,13 +318,13 @@ def find_breadth(breadth: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
     Args:
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`, as
             `store.habits.BREADTH` has them.
-        judged: The days that are judged: `principal_id, day`.
+        judged: The days that are judged: `principal_id, day, last_seen`; the number stands at the end of the day.
     """
     among = (pl.col("kind_total") - pl.col("kind_days") + 2 * _BREADTH_PRIOR) / (pl.col("kind_days") + _BREADTH_PRIOR)
     mean = (pl.col("total") - pl.col("days") + _BREADTH_PRIOR * among) / (pl.col("days") + _BREADTH_PRIOR)
     left = pl.col("resources") - pl.col("made")
     return (
-        breadth.join(judged.select("principal_id", "day"), on=["principal_id", "day"])
+        breadth.join(judged.select("principal_id", "day", first_seen="last_seen"), on=["principal_id", "day"])
         .filter(left >= LEAST)
         .with_columns(
             bits=pl.min_horizontal((left - 1) * (log2(1 + mean) - log2(mean)), _BREADTH_MOST), kind=pl.lit("breadth"),

@@ -16,6 +16,7 @@ import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
+from rightsize.analyze.behaviour.decisions import read_decisions
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
 from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import (
@@ -23,7 +24,6 @@ from rightsize.analyze.behaviour.judge import (
     HELD,
     find_held,
     judge_behaviour,
-    read_decisions,
     reported_days,
     severities,
     with_held,
