@@ -15,7 +15,7 @@ from rightsize.model.progress import counted
 from rightsize.render.escape import for_markdown, for_terminal
 from rightsize.render.request_scripts import Part, powershell_script_of_parts, shell_script_of_parts
 from rightsize.render.rows import ascii_line
-from rightsize.render.sentences import short_scope
+from rightsize.render.sentences import short_scope, why_allowed
 
 STEPS = {
     "today": "today",
@@ -361,20 +361,6 @@ def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: b
         f"- {_place(one, plan)} ({one['state']}): {for_markdown(text)}" for one, text in zip(rows, why, strict=True)
     ]
     return ["", f"## {title}", "", *said] if said else []
-
-
-_WHY_ALLOWED = {
-    "needed": "used there {times} times outside the suspect time, last on {last}",
-    "brought_along": "comes with what was used outside the suspect time",
-    "stays": "its assignment stays, as said above",
-    "group": "held through the group {holder}: leave it by a request below",
-    "beyond": "no suspect call went through this assignment, and it leads nowhere",
-}
-
-
-def why_allowed(one: Mapping[str, Any]) -> str:
-    """Return why a suspect operation is still allowed, as one clause."""
-    return _WHY_ALLOWED[one["why"]].format(times=one["times"], last=one["last"], holder=one["holder"])
 
 
 def _still_allowed(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:

@@ -223,3 +223,17 @@ def volume_text(row: Mapping[str, Any]) -> str:
     """Return the gigabytes of a row, with `~` where they rest on an assumed number of records."""
     text = gigabytes_text(row["gb_per_month"])
     return f"~{text}" if row["is_assumed"] and row["gb_per_month"] else text
+
+
+_WHY_ALLOWED = {
+    "needed": "used there {times} times outside the suspect time, last on {last}",
+    "brought_along": "comes with what was used outside the suspect time",
+    "stays": "its assignment stays, as said above",
+    "group": "held through the group {holder}: leave it by a request below",
+    "beyond": "no suspect call went through this assignment, and it leads nowhere",
+}
+
+
+def why_allowed(one: Mapping[str, Any]) -> str:
+    """Return why a suspect operation is still allowed, as one clause."""
+    return _WHY_ALLOWED[one["why"]].format(times=one["times"], last=one["last"], holder=one["holder"])

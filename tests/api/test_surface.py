@@ -21,7 +21,7 @@ from tests.api import typed_program
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = ("duckdb", "polars", "pyarrow", "azure", "msgraph", "jinja2", "typer")
 ELSEWHERE = {
-    "load": {"engine", "spark", "spark_conf", "spark_results", "declared", "for", "until", "at"},
+    "load": {"engine", "spark", "spark_conf", "spark_results", "table", "where", "declared", "for", "until", "at"},
     "needs": {"role", "out"},
     "logs": {"by"},
     "analyze": set[str](),

@@ -181,7 +181,7 @@ def _tell(
         say(f"{role} at {sentences.short_scope(scope, found.plan.names)} ({key[1]}) stays: {why}{ends}")
     allowed = document["still_allowed"]
     for one in allowed[:_SHOWN]:
-        say(f"still allowed: {one['operation']} by {one['role']}: {containment.why_allowed(one)}")
+        say(f"still allowed: {one['operation']} by {one['role']}: {sentences.why_allowed(one)}")
     if len(allowed) > _SHOWN:
         say(f"{len(allowed) - _SHOWN} more suspect operations are still allowed, each with its reason on the page")
     if result.options:

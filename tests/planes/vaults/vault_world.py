@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
 from rightsize.planes.vaults.plan import plan_vaults
@@ -112,7 +113,7 @@ class World:
     def analysis(self) -> VaultAnalysis:
         """Return the verdicts."""
         tables = VaultTables.read(self.table)
-        return analyse_vaults(tables, vault_window(tables, LAST + dt.timedelta(days=1), None))
+        return analyse_vaults(tables, vault_window(tables, WindowOptions(as_of=LAST + dt.timedelta(days=1))))
 
     def part(self, **options: Any) -> PlanePart:
         """Return the part of the plan."""
