@@ -106,6 +106,7 @@ FILES = (
     "log_tables",
     "trust_subjects",
     "vault_permissions",
+    "opened_ways",
 )
 LOGS = {
     "activity_log",
