@@ -135,6 +135,11 @@ def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[SampleScope, ...], 
     return tuple(found), bases
 
 
+def id_of(spec: TenantSpec, key: str) -> str:
+    """Return the object id of a principal of the cast, whatever it is called."""
+    return guid(spec.seed, "principal", key)
+
+
 def _principal(spec: TenantSpec, places: Places, row: Mapping[str, str]) -> Principal:
     kind = cast(PrincipalKind, row["kind"])
     upn = ""
@@ -146,7 +151,7 @@ def _principal(spec: TenantSpec, places: Places, row: Mapping[str, str]) -> Prin
     is_app = kind in ("app", "identity")
     young = "young" in row["options"]
     return Principal(
-        guid(spec.seed, "principal", row["key"]),
+        id_of(spec, row["key"]),
         kind,
         row["name"],
         upn,

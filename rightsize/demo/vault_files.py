@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.demo.hashing import below, guid
+from rightsize.demo.people import id_of
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder
 
@@ -26,7 +27,7 @@ LOGGED = (LEGACY, SHARED)
 
 @dataclass(frozen=True, slots=True)
 class SamplePolicy:
-    """An access policy: its vault, the name of its holder, what it gives, and the application that acts for it."""
+    """An access policy: its vault, its holder's key in the cast, what it gives, and the application that acts for it."""
 
     vault: str
     holder: str
@@ -36,19 +37,19 @@ class SamplePolicy:
 
 POLICIES = (
     SamplePolicy(LEGACY, "portal-api", {"secrets": ["get", "list"], "keys": ["all"]}),
-    SamplePolicy(LEGACY, "Patient Portal Backend", {"secrets": ["All"]}),
+    SamplePolicy(LEGACY, "g-backend", {"secrets": ["All"]}),
     SamplePolicy(LEGACY, "aks-portal", {"keys": ["get", "wrapKey", "unwrapKey", "sign"], "secrets": ["get"]}),
     SamplePolicy(
         LEGACY,
         "github-portal-deploy",
         {"certificates": ["all"], "secrets": ["get", "list", "set", "delete", "purge"]},
     ),
-    SamplePolicy(LEGACY, "grafana-monitoring", {"secrets": ["get", "list"]}),
+    SamplePolicy(LEGACY, "grafana", {"secrets": ["get", "list"]}),
     SamplePolicy(LEGACY, GONE, {"secrets": ["get"]}),
     SamplePolicy(OLD, "vm-records-01", {"secrets": ["get"]}),
-    SamplePolicy(OLD, "Clinical Data Stewards", {"secrets": ["all"]}),
+    SamplePolicy(OLD, "g-stewards", {"secrets": ["all"]}),
     SamplePolicy(SHARED, "imaging-pipeline", {"secrets": ["get"]}),
-    SamplePolicy(SHARED, "Dr Elena Rossi", {"keys": ["get", "sign"]}, "imaging-pipeline"),
+    SamplePolicy(SHARED, "elena", {"keys": ["get", "sign"]}, "imaging-pipeline"),
 )
 
 
@@ -66,9 +67,9 @@ class SampleVaultUse:
 USE = (
     SampleVaultUse(LEGACY, "portal-api", "SecretGet", "secrets/db-password"),
     SampleVaultUse(LEGACY, "portal-api", "SecretGet", "secrets/smtp-password", 2),
-    SampleVaultUse(LEGACY, "Jonas Keller", "SecretGet", "secrets/db-password", 3),
-    SampleVaultUse(LEGACY, "Jonas Keller", "SecretList", "secrets", 7),
-    SampleVaultUse(LEGACY, "Sara Lindqvist", "SecretGet", "secrets/signing-key", 6),
+    SampleVaultUse(LEGACY, "jonas", "SecretGet", "secrets/db-password", 3),
+    SampleVaultUse(LEGACY, "jonas", "SecretList", "secrets", 7),
+    SampleVaultUse(LEGACY, "sara", "SecretGet", "secrets/signing-key", 6),
     SampleVaultUse(LEGACY, "aks-portal", "KeyUnwrap", "keys/disk-key"),
     SampleVaultUse(LEGACY, "aks-portal", "KeyGet", "keys/disk-key", 4),
     SampleVaultUse(LEGACY, "github-portal-deploy", "CertificateImport", "certificates/portal-tls", 20),
@@ -80,10 +81,10 @@ USE = (
 
 def vault_properties(tenant: SampleTenant) -> dict[str, dict[str, Any]]:
     """Return the properties of the vaults with access policies, by resource id."""
-    named = {one.name: one for one in tenant.principals}
+    people = tenant.principals_by_id()
     found: dict[str, dict[str, Any]] = {}
     for vault in _BESIDE:
-        policies = [_policy(tenant, one, named) for one in POLICIES if one.vault == vault]
+        policies = [_policy(tenant, one, people) for one in POLICIES if one.vault == vault]
         # Of an old API version: the model is not written at all.
         model = {} if vault == OLD else {"enableRbacAuthorization": False}
         found[vault_id(tenant, vault)] = {
@@ -108,9 +109,9 @@ def vault_id(tenant: SampleTenant, vault: str) -> str:
     return f"{beside.partition('/providers/')[0]}/providers/Microsoft.KeyVault/vaults/{vault}"
 
 
-def _policy(tenant: SampleTenant, one: SamplePolicy, named: dict[str, Principal]) -> dict[str, Any]:
-    holder = named[one.holder].principal_id if one.holder in named else guid(tenant.spec.seed, "gone", one.vault)
-    through = {"applicationId": named[one.application].app_id} if one.application else {}
+def _policy(tenant: SampleTenant, one: SamplePolicy, people: dict[str, Principal]) -> dict[str, Any]:
+    holder = id_of(tenant.spec, one.holder)
+    through = {"applicationId": people[id_of(tenant.spec, one.application)].app_id} if one.application else {}
     return {"tenantId": tenant.tenant_id, "objectId": holder, "permissions": one.permissions} | through
 
 
@@ -122,9 +123,9 @@ def write_vaults(tenant: SampleTenant, folder: Folder) -> None:
 
 
 def _records(tenant: SampleTenant) -> Iterator[dict[str, Any]]:
-    named = {one.name: one for one in tenant.principals}
+    people = tenant.principals_by_id()
     for number, use in enumerate(USE):
-        who, vault = named[use.who], vault_id(tenant, use.vault)
+        who, vault = people[id_of(tenant.spec, use.who)], vault_id(tenant, use.vault)
         for ago in range(0, tenant.spec.days, use.every):
             second = below(80_000, tenant.spec.seed, "vault", number, ago)
             time = dt.datetime.combine(tenant.spec.day_ago(ago), dt.time()) + dt.timedelta(seconds=second)

@@ -109,6 +109,8 @@ def test_every_right_is_one_that_azure_has(shared_data: Path) -> None:
     """An action that the catalogue lacks would make Azure refuse the role."""
     with (shared_data / "catalog" / "operations.csv").open(newline="") as file:
         known = {row["operation"].lower(): row["is_data_action"].lower() for row in csv.DictReader(file)}
+    # Microsoft Learn (manage access to Log Analytics workspaces) has it; the listing of operations lacks it.
+    known["microsoft.operationalinsights/workspaces/query/tables.custom/read"] = "false"
     names = {role["roleName"] for role in json.loads((shared_data / "catalog" / "built-in-roles.json").read_bytes())}
     for source in SOURCES:
         if source.service == "graph":

@@ -169,7 +169,9 @@ def _sources() -> Iterator[Source]:
     reduced = [Asked(table, reduced=True) for table in REDUCED_TABLES]
     for asked in (*reduced, *(Asked(table, reduced=False) for table in (*TABLES, *SUMMARY_TABLES))):
         name = source_name(asked)
-        right = Right(f"{_QUERY}/{asked.table}/read", "Log Analytics Reader", also=_ALSO)
+        # One action reads all custom tables (Microsoft Learn: manage access to Log Analytics workspaces).
+        table = "Tables.Custom" if asked.table.endswith("_CL") else asked.table
+        right = Right(f"{_QUERY}/{table}/read", "Log Analytics Reader", also=_ALSO)
         what = f"use in {asked.table}, reduced where it is" if asked.reduced else f"rows of {asked.table}"
         counts = replace(asked, counted=True)
         yield Source(
