@@ -27,7 +27,7 @@ LOGGED = (LEGACY, SHARED)
 
 @dataclass(frozen=True, slots=True)
 class SamplePolicy:
-    """An access policy: its vault, its holder's key in the cast, what it gives, and the application that acts for it."""
+    """An access policy: its vault, its holder's key in the cast, what it gives, and the application between them."""
 
     vault: str
     holder: str
