@@ -7,11 +7,11 @@ from uuid import UUID, uuid5
 
 import pytest
 
-from rightsize.iac import bicep_patch
-from rightsize.iac.bicep_assignments import Loaded
-from rightsize.iac.bicep_patch import patch_bicep
-from rightsize.iac.grants import Change, Code, Grant, Wanted
-from rightsize.iac.terraform_patch import Patch
+from rightsize.iac.patch import bicep_patch
+from rightsize.iac.patch.bicep_assignments import Loaded
+from rightsize.iac.patch.bicep_patch import patch_bicep
+from rightsize.iac.patch.grants import Change, Code, Grant, Wanted
+from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.render.deploy.bicep import role_bicep
 from rightsize.render.escape import for_bicep
 from tests.iac.code_repository import DEPLOYER, GROUP, NAMES, ROLES, SUBSCRIPTION, guid, role_id

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from rightsize.iac.deployed_documents import read_deployment
-from rightsize.iac.needs import Need, needs_of, not_known
+from rightsize.iac.deployed.documents import read_deployment
+from rightsize.iac.deployed.needs import Need, needs_of, not_known
 from tests.iac.deployment_cases import (
     AKS,
     GROUP,

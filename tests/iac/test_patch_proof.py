@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rightsize.iac import patch_proof
-from rightsize.iac.grants import Edit, Offer
-from rightsize.iac.patch_proof import Subject, refutation
+from rightsize.iac.patch import proof
+from rightsize.iac.patch.grants import Edit, Offer
+from rightsize.iac.patch.proof import Subject, refutation
 from rightsize.model.errors import UsageError
 from tests.iac.code_repository import DEPLOYER, ROLES, assignment, change, group, guid, patch, repository, state
 
@@ -136,13 +136,13 @@ def test_a_second_reader_must_see_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     other: dict[str, Any] = {
         "resource": [{"azurerm_role_assignment": {"web_reader": {"role_definition_name": '"Owner"'}}}]
     }
-    monkeypatch.setattr(patch_proof, "second_reader", lambda: SimpleNamespace(loads=lambda _: other))
+    monkeypatch.setattr(proof, "second_reader", lambda: SimpleNamespace(loads=lambda _: other))
     assert "python-hcl2 reads the edit of `main.tf` in another way" in str(refutation(subject(), [RIGHT]))
 
     def refuse(_: str) -> None:
         raise ValueError("unexpected token")
 
-    monkeypatch.setattr(patch_proof, "second_reader", lambda: SimpleNamespace(loads=refuse))
+    monkeypatch.setattr(proof, "second_reader", lambda: SimpleNamespace(loads=refuse))
     assert refutation(subject(), [RIGHT]) == "python-hcl2 cannot read the edit of `main.tf`: unexpected token"
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.iac.code_owners import NOBODY, owners_of
-from rightsize.iac.diffs import unified
-from rightsize.iac.grants import Change, Grant, Refused, Wanted
+from rightsize.iac.patch.code_owners import NOBODY, owners_of
+from rightsize.iac.patch.diffs import unified
+from rightsize.iac.patch.grants import Change, Grant, Refused, Wanted
 from rightsize.model.errors import InputError, UsageError
 from rightsize.render.deploy.issue import Open, issue_page
 from rightsize.workflow.plan.branches import commit_branches

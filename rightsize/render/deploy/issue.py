@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from rightsize.iac.grants import Change, Refused, Wanted
+from rightsize.iac.patch.grants import Change, Refused, Wanted
 from rightsize.render.deploy.contents import API
 from rightsize.render.escape import for_bicep, for_markdown, for_shell, for_terraform
 

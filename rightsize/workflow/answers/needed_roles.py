@@ -17,8 +17,8 @@ import polars as pl
 
 from rightsize.analyze.columns import read_tree
 from rightsize.analyze.inputs import Inputs
-from rightsize.iac.deployments import group_of, subscription_of
-from rightsize.iac.needs import Need
+from rightsize.iac.deployed.deployments import group_of, subscription_of
+from rightsize.iac.deployed.needs import Need
 from rightsize.mining.programs import smallest_cover
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core import role_catalog

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.iac.deployed_documents import read_deployment
-from rightsize.iac.needs import Need, needs_of, not_known
+from rightsize.iac.deployed.documents import read_deployment
+from rightsize.iac.deployed.needs import Need, needs_of, not_known
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import UsageError
 from rightsize.model.role_forms import to_arm

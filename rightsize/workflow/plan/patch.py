@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.iac.bicep_assignments import Loaded
-from rightsize.iac.bicep_patch import patch_bicep, second_bicep_reader
-from rightsize.iac.code_owners import PLACES, owners_of
-from rightsize.iac.diffs import unified
-from rightsize.iac.grants import Change, Code, Grant, Offer, Refused, Roles, Wanted
-from rightsize.iac.patch_proof import second_reader
-from rightsize.iac.repository import read_repository
-from rightsize.iac.terraform_patch import Patch, patch_terraform
+from rightsize.iac.patch.bicep_assignments import Loaded
+from rightsize.iac.patch.bicep_patch import patch_bicep, second_bicep_reader
+from rightsize.iac.patch.code_owners import PLACES, owners_of
+from rightsize.iac.patch.diffs import unified
+from rightsize.iac.patch.grants import Change, Code, Grant, Offer, Refused, Roles, Wanted
+from rightsize.iac.patch.proof import second_reader
+from rightsize.iac.patch.repository import read_repository
+from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_found
 from rightsize.model.nouns import RoleDefinition

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import uuid5
 
-from rightsize.iac.bicep_assignments import NAMESPACE, BicepReader, Loaded, members, subscription_of
-from rightsize.iac.code_edits import Element, delete_element, write_beside
 from rightsize.iac.evaluation import evaluate
 from rightsize.iac.expressions import Node, Unknown
-from rightsize.iac.grants import Change, Code, Offer, Roles, Wanted
+from rightsize.iac.patch.bicep_assignments import NAMESPACE, BicepReader, Loaded, members, subscription_of
+from rightsize.iac.patch.code_edits import Element, delete_element, write_beside
+from rightsize.iac.patch.grants import Change, Code, Offer, Roles, Wanted
 from rightsize.iac.syntax_trees import Statement
 from rightsize.rbac.text import fold
 

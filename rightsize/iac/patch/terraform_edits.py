@@ -12,7 +12,9 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.iac.code_edits import (
+from rightsize.iac.expressions import Node, Written
+from rightsize.iac.hcl_syntax import Block
+from rightsize.iac.patch.code_edits import (
     Element,
     delete_block,
     delete_element,
@@ -21,11 +23,9 @@ from rightsize.iac.code_edits import (
     whole,
     write_beside,
 )
-from rightsize.iac.expressions import Node, Written
-from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Wanted
-from rightsize.iac.hcl_syntax import Block
-from rightsize.iac.repository import Bound
-from rightsize.iac.terraform_assignments import DEFINITION, ELIGIBLE, ENTRIES, Instance
+from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Wanted
+from rightsize.iac.patch.repository import Bound
+from rightsize.iac.patch.terraform_assignments import DEFINITION, ELIGIBLE, ENTRIES, Instance
 
 ROLE_FILE = "role_{}.tf"
 _ROLE_NAME, _ROLE_ID = "role_definition_name", "role_definition_id"

@@ -13,7 +13,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.iac.bicep_assignments import (
+from rightsize.iac.bicep_syntax import read_bicep
+from rightsize.iac.evaluation import evaluate
+from rightsize.iac.expressions import Node, Unknown
+from rightsize.iac.patch.bicep_assignments import (
     BicepParts,
     BicepReader,
     Loaded,
@@ -24,14 +27,11 @@ from rightsize.iac.bicep_assignments import (
     values_in,
     word_in,
 )
-from rightsize.iac.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
-from rightsize.iac.bicep_syntax import read_bicep
-from rightsize.iac.code_edits import comment_above, delete_block
-from rightsize.iac.evaluation import evaluate
-from rightsize.iac.expressions import Node, Unknown
-from rightsize.iac.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
+from rightsize.iac.patch.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
+from rightsize.iac.patch.code_edits import comment_above, delete_block
+from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
+from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.syntax_trees import Statement
-from rightsize.iac.terraform_patch import Patch
 from rightsize.model.errors import InputError, UsageError, install_extra
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.iac.deployments import (
+from rightsize.iac.deployed.deployments import (
     CREATE,
     DELETE,
     GROUP,

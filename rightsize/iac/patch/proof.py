@@ -14,11 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.iac.expressions import Node, Unknown
-from rightsize.iac.grants import Code, Grant, Offer, Roles, overlap
 from rightsize.iac.hcl_syntax import Block
-from rightsize.iac.repository import Bound
-from rightsize.iac.terraform import terraform_roles
-from rightsize.iac.terraform_assignments import (
+from rightsize.iac.patch.grants import Code, Grant, Offer, Roles, overlap
+from rightsize.iac.patch.repository import Bound
+from rightsize.iac.patch.terraform_assignments import (
     DEFINITION,
     ENTRIES,
     KINDS,
@@ -28,6 +27,7 @@ from rightsize.iac.terraform_assignments import (
     is_among,
     terraform_files,
 )
+from rightsize.iac.terraform import terraform_roles
 from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.nouns import RoleDefinition
 

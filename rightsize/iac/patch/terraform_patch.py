@@ -9,11 +9,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.iac.grants import Change, Grant, Offer, Quote, Refused, Roles
-from rightsize.iac.patch_proof import Subject, id_of, refutation
-from rightsize.iac.repository import Bound, Repository
-from rightsize.iac.terraform_assignments import DEFINITION
-from rightsize.iac.terraform_edits import Site, Writer
+from rightsize.iac.patch.grants import Change, Grant, Offer, Quote, Refused, Roles
+from rightsize.iac.patch.proof import Subject, id_of, refutation
+from rightsize.iac.patch.repository import Bound, Repository
+from rightsize.iac.patch.terraform_assignments import DEFINITION
+from rightsize.iac.patch.terraform_edits import Site, Writer
 from rightsize.model.nouns import RoleDefinition
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rightsize.iac.grants import Code, Grant, Roles
-from rightsize.iac.terraform_assignments import (
+from rightsize.iac.patch.grants import Code, Grant, Roles
+from rightsize.iac.patch.terraform_assignments import (
     KINDS,
     Environment,
     Held,

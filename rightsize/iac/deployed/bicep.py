@@ -14,8 +14,7 @@ from functools import partial
 from typing import Any
 
 from rightsize.iac.bicep_syntax import read_bicep
-from rightsize.iac.deployed_templates import DEPLOYMENT, MOST_STEPS, read_template
-from rightsize.iac.deployments import (
+from rightsize.iac.deployed.deployments import (
     CREATE,
     GROUP,
     SUBSCRIPTION,
@@ -32,10 +31,11 @@ from rightsize.iac.deployments import (
     spelt_type,
     type_of,
 )
+from rightsize.iac.deployed.id_functions import calls_in, id_functions, ids_of
+from rightsize.iac.deployed.templates import DEPLOYMENT, MOST_STEPS, read_template
 from rightsize.iac.evaluation import evaluate, scopes_of_loop
 from rightsize.iac.expressions import Evaluated, Language, Node, Scope, Unknown, Work
 from rightsize.iac.functions import ARM_FUNCTIONS, ARM_STRUCTURAL
-from rightsize.iac.id_functions import calls_in, id_functions, ids_of
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError

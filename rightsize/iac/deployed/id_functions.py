@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from rightsize.iac.deployments import (
+from rightsize.iac.deployed.deployments import (
     as_segment,
     child_id,
     group_of,

@@ -16,8 +16,8 @@ from typing import Any
 
 from rightsize.iac.evaluation import evaluate, pairs_of
 from rightsize.iac.expressions import STEPS, Names, Node, Unknown, Work
-from rightsize.iac.grants import Code, Grant, Roles
 from rightsize.iac.hcl_syntax import Block
+from rightsize.iac.patch.grants import Code, Grant, Roles
 from rightsize.iac.templates import Beside
 from rightsize.iac.terraform import DEEPEST, MOST_INSTANCES, Given, TerraformModule
 from rightsize.model.errors import InputError

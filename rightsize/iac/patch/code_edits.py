@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rightsize.iac.expressions import Node
-from rightsize.iac.grants import Edit
 from rightsize.iac.hcl_syntax import Block
+from rightsize.iac.patch.grants import Edit
 
 
 @dataclass(frozen=True, slots=True)

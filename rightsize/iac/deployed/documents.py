@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rightsize.iac.deployed_bicep import read_bicep_file
-from rightsize.iac.deployed_templates import DEPLOYMENT, is_template, parameters_of, read_template
-from rightsize.iac.deployed_terraform import is_terraform, read_terraform
-from rightsize.iac.deployments import (
+from rightsize.iac.deployed.bicep import read_bicep_file
+from rightsize.iac.deployed.deployments import (
     CREATE,
     DELETE,
     READ,
@@ -22,6 +20,8 @@ from rightsize.iac.deployments import (
     spelt_type,
     type_of,
 )
+from rightsize.iac.deployed.templates import DEPLOYMENT, is_template, parameters_of, read_template
+from rightsize.iac.deployed.terraform import is_terraform, read_terraform
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json

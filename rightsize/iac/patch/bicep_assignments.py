@@ -21,7 +21,7 @@ from rightsize.iac.bicep import BicepFile
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.evaluation import as_text, evaluate, scopes_of_loop
 from rightsize.iac.expressions import STEPS, Node, Scope, Unknown, Work
-from rightsize.iac.grants import Code, Grant, Roles, plain
+from rightsize.iac.patch.grants import Code, Grant, Roles, plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.iac.arm import DEEPEST, MOST_TURNS, TemplateValues, lower_keys, parse_arm, resources_in
-from rightsize.iac.deployments import (
+from rightsize.iac.deployed.deployments import (
     CREATE,
     GROUP,
     SUBSCRIPTION,
@@ -28,9 +28,9 @@ from rightsize.iac.deployments import (
     subscription_of,
     type_of,
 )
+from rightsize.iac.deployed.id_functions import called_on, calls_in, id_functions, ids_of
 from rightsize.iac.expressions import Node, Unknown, Work
 from rightsize.iac.functions import ARM_FUNCTIONS
-from rightsize.iac.id_functions import called_on, calls_in, id_functions, ids_of
 from rightsize.model.errors import InputError
 
 DEPLOYMENT = "Microsoft.Resources/deployments"
