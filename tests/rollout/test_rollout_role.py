@@ -80,5 +80,8 @@ def test_doctor_writes_the_role(
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 11
     assert run([*words, "--rollout-role", str(path), "--with-pim"]) == 0
     assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 16
+    assert run([*words, "--rollout-role", str(path), "--with-vaults"]) == 0
+    assert len(json.loads(path.read_text())["properties"]["permissions"][0]["actions"]) == 13
     assert "a principal that does nothing else" in capsys.readouterr().err
     assert run([*words, "--with-pim"]) == 2
+    assert run([*words, "--with-vaults"]) == 2

@@ -22,6 +22,7 @@ from rightsize.change.tripwire import Refusal, SeenUse, standing_of
 from rightsize.model.errors import AccessError
 from rightsize.render.plan import proposal_document
 from rightsize.render.rows import plain
+from rightsize.workflow.data.doctor import rollout_role
 from tests.loopback import wire
 from tests.planes.vaults.vault_world import GET, VAULT, World
 from tests.rollout.room import (
@@ -105,6 +106,17 @@ def test_the_model_is_switched_when_the_roles_were_read_back(path: Path) -> None
     assert max(clock.waits) == 600
     events = [entry.event for entry in read_journal(path)]
     assert events.index("verified") < events.index("switch-begin") < events.index("switched") < events.index("done")
+
+
+def test_the_role_of_a_rollout_may_switch_vaults(path: Path) -> None:
+    """It has what the way there and back asks of a vault, and that only where it is asked for."""
+    room, bundle = VaultRoom(), _bundle()
+    apply_first_wave(room, bundle, path)
+    verbs = {"GET": "read", "PATCH": "write"}
+    asked = {f"Microsoft.KeyVault/vaults/{verbs[line.split(' ')[0]]}" for line in room.lines if line.endswith(KV)}
+    (block,) = rollout_role(["a"], with_vaults=True)["properties"]["permissions"]
+    (usual,) = rollout_role(["a"])["properties"]["permissions"]
+    assert set(block["actions"]) - set(usual["actions"]) == asked
 
 
 def test_the_way_back_switches_first_and_waits(path: Path) -> None:

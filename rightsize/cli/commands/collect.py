@@ -202,6 +202,9 @@ def try_sources(
             "--with-pim", help="Let that role also change eligible and time-bound assignments and their rules."
         ),
     ] = False,
+    with_vaults: Annotated[
+        bool, typer.Option("--with-vaults", help="Let that role also switch key vaults from access policies to roles.")
+    ] = False,
     common: Common,
 ) -> None:
     """Sign in, try each source, and list the missing rights.
@@ -209,12 +212,14 @@ def try_sources(
     The sources are those that `collect` reads. Exit code 4 means that access to a source is refused. Nothing is written
     to the tenant.
     """
-    if with_pim and rollout_role is None:
-        raise UsageError("`--with-pim` needs `--rollout-role`", hint="add --rollout-role FILE")
+    if (with_pim or with_vaults) and rollout_role is None:
+        named = "--with-pim" if with_pim else "--with-vaults"
+        raise UsageError(f"`{named}` needs `--rollout-role`", hint="add --rollout-role FILE")
     found = doctor_workflow.examine(
         **sources.arguments(),
         until=until.replace(tzinfo=UTC) if until else None,
         with_pim=with_pim,
+        with_vaults=with_vaults,
         may_ask=not common.no_input,
     )
     named = found.who.name or found.who.principal_id

@@ -42,6 +42,7 @@ _MANAGED_ACTIONS = (
     "Microsoft.Authorization/roleManagementPolicies/read",
     "Microsoft.Authorization/roleManagementPolicies/write",
 )
+_VAULT_ACTIONS = ("Microsoft.KeyVault/vaults/read", "Microsoft.KeyVault/vaults/write")
 _NAMESPACE = uuid.UUID("6c1d5c1e-8a0c-5b0e-9f57-3d2b8f0e7a11")
 _MOST_SCOPES = 2000
 
@@ -100,12 +101,14 @@ def examine(
     containers: Sequence[str] = (),
     until: dt.datetime | None = None,
     with_pim: bool = False,
+    with_vaults: bool = False,
     may_ask: bool = True,
     clock: Clock | None = None,
 ) -> Diagnosis:
     """Sign in and ask the first question of each source; see `collect_tenant` for the arguments.
 
-    `with_pim` adds to the role for a rollout the permissions to change PIM assignments and rules.
+    `with_pim` adds to the role for a rollout the permissions to change PIM assignments and rules, `with_vaults` those
+    to switch key vaults to roles.
 
     Raises:
         UsageError: The question makes no sense.
@@ -135,7 +138,7 @@ def examine(
         tuple(sorted({f"{one.source.right.role} at {one.scope or '/'}" for one in refused if _is_azure(one.source)})),
         tuple(sorted({one.source.right.permission for one in refused if not _is_azure(one.source)})),
         collector_role(chosen, known.subscriptions()),
-        rollout_role(known.subscriptions(), with_pim=with_pim),
+        rollout_role(known.subscriptions(), with_pim=with_pim, with_vaults=with_vaults),
     )
 
 
@@ -174,14 +177,15 @@ def collector_role(sources: Sequence[Source], subscriptions: Sequence[str]) -> d
     return _custom_role(ROLE_NAME, text, actions, data_actions, subscriptions)
 
 
-def rollout_role(subscriptions: Sequence[str], *, with_pim: bool = False) -> dict[str, Any]:
+def rollout_role(subscriptions: Sequence[str], *, with_pim: bool = False, with_vaults: bool = False) -> dict[str, Any]:
     """Return a custom role in ARM's form that can carry out a rollout in these subscriptions, and do nothing else.
 
-    `with_pim` is for a rollout that changes eligible or time-bound assignments, which needs requests and rules. Who may
-    write role assignments may give themselves any role, so assign this one to an identity of its own.
+    `with_pim` is for a rollout that changes eligible or time-bound assignments, which needs requests and rules;
+    `with_vaults` for one that switches key vaults to roles. Who may write role assignments may give themselves any
+    role, so assign this one to an identity of its own.
     """
     text = "Makes and removes role assignments and definitions for a rollout of rightsize."
-    actions = {*_ROLLOUT_ACTIONS, *(_MANAGED_ACTIONS if with_pim else ())}
+    actions = {*_ROLLOUT_ACTIONS, *(_MANAGED_ACTIONS if with_pim else ()), *(_VAULT_ACTIONS if with_vaults else ())}
     return _custom_role(ROLLOUT_ROLE_NAME, text, actions, set(), subscriptions)
 
 
