@@ -18,6 +18,7 @@ ROOT, GROUP = "/", "/providers/Microsoft.Management/managementGroups/platform"
 SUB = f"/subscriptions/{guid('1')}"
 RG = f"{SUB}/resourceGroups/rg"
 ACCOUNT = f"{RG}/providers/Microsoft.Storage/storageAccounts/st"
+VAULT = f"{RG}/providers/Microsoft.KeyVault/vaults/kv"
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 ACCESS = "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9"
 RBAC = "f58310d9-a9f6-439a-9e8d-f62e7b41a168"
@@ -304,6 +305,13 @@ _STORAGE: Rows = {
 }
 _FOUR = [ANN, BOB, GUS, BOT]
 
+
+def _vault(model: str) -> Rows:
+    """One vault with a policy, which counts where roles do not decide."""
+    policy = {"scope": VAULT, "principal_id": ANN, "kind": "secret", "permission": "get", "is_foreign": False}
+    return {"vaults": [{"scope": VAULT, "model": model}], "vault_policies": [policy]}
+
+
 _GLOBAL = directory(in_directory("d", ANN, GLOBAL))
 
 # A request to Azure AD Graph, by an application that no listing names.
@@ -538,6 +546,7 @@ CASES: dict[str, Case] = {
     "workload-gives-rights": Case(
         assigned(held("a", BOT, ACCESS)), BOT, assigned(held("a", BOT, ACCESS, condition="(!(ActionMatches{'x'}))"))
     ),
+    "vault-access-policies": Case(_vault("policies"), VAULT, _vault("roles")),
     "workload-subscription-wide": Case(
         assigned(held("a", BOT, CONTRIBUTOR)), "a", assigned(held("a", BOT, CONTRIBUTOR, RG))
     ),
