@@ -39,11 +39,10 @@ class Cluster:
             try:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
                 stat = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+                is_ours = os.getsid(int(folder.name)) == os.getsid(self.process.pid)
             except OSError:
                 continue
-            if any(word.endswith(_EXECUTOR.encode()) for word in words) and os.getsid(int(folder.name)) == os.getsid(
-                self.process.pid
-            ):
+            if is_ours and any(word.endswith(_EXECUTOR.encode()) for word in words):
                 found[int(folder.name)] = (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
         return found
 
