@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 # Its functions are there for a process that imports them before it starts a Spark of its own, as other tests do.
-pytest.importorskip("pyspark.sql.connect.functions.builtin", reason="needs the extra `spark`")
+with suppress(ImportError):
+    importlib.import_module("pyspark.sql.connect.functions")
 
 from rightsize.ingest.logs.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, create_reference_tables
 from rightsize.ingest.logs.values import READ_COLUMNS, with_readings
