@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +18,9 @@ import polars as pl
 import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
-# Its functions are there for a process that imports them before it starts a Spark of its own, as other tests do.
-with suppress(ImportError):
+# Spark Connect warns of its versions of other packages, and lacks its functions where a warning is an error.
+with suppress(ImportError), warnings.catch_warnings():
+    warnings.simplefilter("ignore")
     importlib.import_module("pyspark.sql.connect.functions")
 
 from rightsize.ingest.logs.projections import RAW_EVENT_COLUMNS, RAW_SIGN_IN_COLUMNS, create_reference_tables
