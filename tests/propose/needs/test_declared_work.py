@@ -7,6 +7,10 @@ import datetime as dt
 import polars as pl
 import pytest
 
+from rightsize.analyze.verdicts.judge import analyse
+from rightsize.analyze.window import choose_window
+from rightsize.propose.assembly.purposes import read_jobs
+from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     CONTRIBUTOR,
     DATA,
@@ -107,3 +111,20 @@ def test_a_plan_with_declared_work_verifies() -> None:
     assert not found.failed
     assert found.replay["denied"] == 0
     assert not found.changes
+
+
+@pytest.mark.slow
+def test_who_declares_the_work_of_a_job_has_the_job() -> None:
+    """Two start and restart a machine; a pipeline that starts it and declares the rest is the third."""
+    tenant = pipeline(RESTART)
+    for number in (2, 3):
+        person = tenant.principal(number, "User")
+        tenant.assign(200 + number, person, CONTRIBUTOR, SUB)
+        tenant.use(person, START, VM)
+        tenant.use(person, RESTART, VM)
+    inputs = tenant.inputs()
+
+    jobs = read_jobs(inputs, analyse(inputs, choose_window(inputs)))
+
+    (job,) = jobs.of_holder(fold(guid(1)))
+    assert {name for _, name in jobs.work.index.folded_members(job.changes)} == {fold(START), fold(RESTART)}
