@@ -163,10 +163,11 @@ def _judge(tables: VaultTables, window: Window) -> tuple[tuple[PolicyCase, ...],
         pl.col("events").sum(), pl.col("suspect").sum(), pl.col("day").unique(), pl.col("first_seen").min(),
         pl.col("last_seen").max(),
     ).with_row_index("u")  # fmt: skip
-    credited = _credit(calls, tables)
+    held = _held(tables)
+    credited = _credit(calls, tables, held)
     sound = credited.filter(pl.col("events") > pl.col("suspect"))
     used, earlier = (_uses(sound.filter(pl.col("in_window") == now)) for now in (True, False))
-    doubts = _doubts(tables, calls, credited)
+    doubts = _doubts(tables, held, calls, credited)
     states = _states(tables, window)
     cases = []
     for g, policy in enumerate(tables.policies):
@@ -187,9 +188,8 @@ def _held(tables: VaultTables) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_HELD, orient="row")
 
 
-def _credit(calls: pl.DataFrame, tables: VaultTables) -> pl.DataFrame:
+def _credit(calls: pl.DataFrame, tables: VaultTables, held: pl.DataFrame) -> pl.DataFrame:
     """Return the calls of known callers with each policy `g` that they go to."""
-    held = _held(tables)
     own = calls.select("principal_id").drop_nulls().unique().with_columns(holder="principal_id", order=pl.lit(0))
     groups = tables.members.filter(pl.col("principal_id") != pl.col("holder")).with_columns(order=pl.lit(2))
     via = pl.concat([own, groups.select(own.columns)])
@@ -219,9 +219,10 @@ def _uses(rows: pl.DataFrame) -> dict[int, dict[str, PolicyUse]]:
     return found
 
 
-def _doubts(tables: VaultTables, calls: pl.DataFrame, credited: pl.DataFrame) -> dict[int, dict[str, str]]:
+def _doubts(
+    tables: VaultTables, held: pl.DataFrame, calls: pl.DataFrame, credited: pl.DataFrame
+) -> dict[int, dict[str, str]]:
     """Return for each policy the operations that may have been used, with the reason; the last reason wins."""
-    held = _held(tables)
     nobody = calls.filter(pl.col("principal_id").is_null()).select("vault", "operation").unique()
     maybe = held.join(nobody, on=["vault", "operation"], how="semi")
     odd = calls.filter(~pl.col("operation").is_in(list(spellings())))
@@ -309,7 +310,7 @@ def _verdicts_of(case: PolicyCase) -> Iterator[dict[str, Any]]:
 def _rows(cases: Sequence[PolicyCase]) -> pl.DataFrame:
     rows = [
         (one.policy.grant, one.policy.principal_id, f"access policy: {one.policy.words}", one.policy.vault,
-         *(text for text in _words(one, operation)), weight_of(operation))
+         *_words(one, operation), weight_of(operation))
         for one in cases
         for operation in sorted(one.policy.operations)
     ]  # fmt: skip
