@@ -129,7 +129,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of a table.
+    """A question to one table of logs.
 
     Attributes:
         table: The table.

@@ -37,7 +37,7 @@ def read_never_spare(analysis: Analysis, index: OperationIndex, inputs: Inputs, 
 
 
 _SECRET_NAMES = ("Microsoft.KeyVault/vaults/secrets/readMetadata/action",)
-"""What shows the names of secrets, and so where to look for them."""
+"""The operation that shows the names of secrets, and so where to look for them."""
 
 
 @dataclass(frozen=True, slots=True)

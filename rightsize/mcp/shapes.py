@@ -191,7 +191,7 @@ class CheckedRole(Answered):
 
 
 class Needed(Answered):
-    """What a deployment takes."""
+    """The operations that a deployment takes."""
 
     answer: Annotated[
         Literal["allowed", "refused", "unknown"] | None,

@@ -16,8 +16,8 @@ from typing import Any
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.deployed.deployments import (
     CREATE,
-    GROUP,
-    SUBSCRIPTION,
+    PLACES,
+    USUAL_PLACE,
     Call,
     Change,
     Deployment,
@@ -44,11 +44,6 @@ from rightsize.model.role_forms import load_relaxed_json
 DEEPEST = 20
 """The most modules within one another."""
 _TARGET = re.compile(r"^\s*targetScope\s*=\s*'(\w+)'", re.MULTILINE)
-_SCOPES = {
-    "subscription": f"/subscriptions/{SUBSCRIPTION}",
-    "managementgroup": "/providers/Microsoft.Management/managementGroups/{managementGroup}",
-    "tenant": "/",
-}
 _NOT_BODY = frozenset(["name", "parent", "scope", "dependsOn"])
 
 
@@ -67,7 +62,7 @@ def read_bicep_file(
         InputError: It is no Bicep.
     """
     target = _TARGET.search(text)
-    place = _SCOPES.get(target[1].lower() if target else "", f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
+    place = PLACES.get(target[1].lower() if target else "", USUAL_PLACE)
     found = Deployment("bicep", at or place)
     found.add(Change("the deployment", DEPLOYMENT, child_id(found.at, DEPLOYMENT, "{deployment}"), frozenset([CREATE])))
     _File(text, beside, found, found.at, Work(MOST_STEPS), given or {}).read()

@@ -1,4 +1,4 @@
-"""What a deployment changes, in one shape for all languages: resources with their ids, and what these refer to.
+"""The changes of a deployment, in one shape for all languages: resources with their ids, and what these refer to.
 
 An id that a file does not decide has named placeholders in it: `{subscription}`, `{resourceGroup}`, or the name of the
 parameter that decides it, such as `{vnetName}`. A placeholder stands for a value, so the type of a resource is known
@@ -16,6 +16,14 @@ from rightsize.iac.expressions import Unknown
 from rightsize.model.errors import InputError
 
 SUBSCRIPTION, GROUP = "{subscription}", "{resourceGroup}"
+USUAL_PLACE = f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}"
+"""Where a deployment goes whose file names no other kind of place."""
+PLACES = {
+    "subscription": f"/subscriptions/{SUBSCRIPTION}",
+    "managementgroup": "/providers/Microsoft.Management/managementGroups/{managementGroup}",
+    "tenant": "/",
+}
+"""The other kinds of places, by their lower-case words in ARM and Bicep."""
 CREATE, UPDATE, DELETE, READ = "create", "update", "delete", "read"
 WRITES = frozenset({CREATE, UPDATE})
 MOST_RESOURCES = 100_000

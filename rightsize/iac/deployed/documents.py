@@ -27,7 +27,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
 
 _DOES = {"create": CREATE, "delete": DELETE, "nochange": READ, "noeffect": READ, "ignore": ""}
-"""What happens to a resource by its `changeType`; any other one writes it."""
+"""The effects on a resource by its `changeType` in what-if output; any other type writes the resource."""
 _HINT = (
     "give a compiled ARM template or a Bicep file, or the JSON of `az deployment group what-if --no-pretty-print` or "
     "`terraform show -json`"

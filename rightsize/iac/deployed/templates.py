@@ -13,8 +13,8 @@ from typing import Any
 from rightsize.iac.arm import DEEPEST, MOST_TURNS, TemplateValues, lower_keys, parse_arm, resources_in
 from rightsize.iac.deployed.deployments import (
     CREATE,
-    GROUP,
-    SUBSCRIPTION,
+    PLACES,
+    USUAL_PLACE,
     Call,
     Change,
     Deployment,
@@ -35,11 +35,6 @@ from rightsize.model.errors import InputError
 
 DEPLOYMENT = "Microsoft.Resources/deployments"
 MOST_STEPS = 20_000_000
-_SCOPES = {
-    "subscriptiondeploymenttemplate": f"/subscriptions/{SUBSCRIPTION}",
-    "managementgroupdeploymenttemplate": "/providers/Microsoft.Management/managementGroups/{managementGroup}",
-    "tenantdeploymenttemplate": "/",
-}
 _NOT_BODY = frozenset(
     ["type", "apiversion", "name", "dependson", "copy", "condition", "resources", "scope", "comments"]
 )
@@ -67,8 +62,8 @@ def read_template(template: Mapping[str, Any], at: str = "", given: Mapping[str,
         InputError: An expression cannot be read, or the template has no end.
     """
     schema = str(template.get("$schema", "")).lower()
-    place = next((scope for word, scope in _SCOPES.items() if word in schema), None)
-    found = Deployment("arm", at or place or f"/subscriptions/{SUBSCRIPTION}/resourceGroups/{GROUP}")
+    place = next((scope for kind, scope in PLACES.items() if f"{kind}deploymenttemplate" in schema), USUAL_PLACE)
+    found = Deployment("arm", at or place)
     values = _values_of(
         template, found.at, Work(MOST_STEPS), {name.lower(): one for name, one in (given or {}).items()}
     )

@@ -19,7 +19,7 @@ _ROLES_PATH = "/providers/microsoft.authorization/roledefinitions/"
 
 @dataclass(frozen=True, slots=True, order=True)
 class Grant:
-    """What an assignment grants; all but the condition are folded."""
+    """The access that an assignment grants; all fields but the condition are folded."""
 
     scope: str
     role: str
@@ -54,7 +54,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What the plan does to one assignment of today.
+    """The change that the plan makes to one assignment of today.
 
     Attributes:
         proposal: The id of the proposal.

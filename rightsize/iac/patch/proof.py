@@ -39,7 +39,7 @@ Touched = dict[tuple[str, str], set[str]]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a proof is about.
+    """The inputs of a proof.
 
     Attributes:
         code: The files of today.

@@ -106,7 +106,7 @@ _VAULT_SETTINGS = (
     "tenantId", "enabledForDeployment", "enabledForDiskEncryption", "enabledForTemplateDeployment",
     "enablePurgeProtection",
 )  # fmt: skip
-"""What the view `vaults` shows of a vault besides its model. Resource Graph names a tenant beside each resource."""
+"""The settings that the view `vaults` reads besides the model. Resource Graph names a tenant beside each resource."""
 
 
 def _policies() -> str:
