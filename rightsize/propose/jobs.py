@@ -320,6 +320,15 @@ class Jobs:
         common = self.work.common.get(holder)
         return self.of(self.work.used_by(holder) if common is None else common)
 
+    def usual_in(self) -> dict[Folded, int]:
+        """Return by group the changes of the roles of the jobs that at least two of its members do through it."""
+        having: dict[Folded, Counter[str]] = defaultdict(Counter)
+        for groups in self.work.through.values():
+            for group, used in groups.items():
+                having[group].update(job.key for job in self.of(used))
+        core = {job.key: job.core for job in self.found}
+        return {group: union(core[key] for key, number in keys.items() if number > 1) for group, keys in having.items()}
+
 
 def find_jobs(work: Work) -> Jobs:
     """Return the jobs that the work of a tenant shows; changes that one worker alone uses are nobody's job."""

@@ -49,7 +49,7 @@ from rightsize.propose.drafts.reading import (
 )
 from rightsize.propose.jobs import Jobs, find_jobs, read_work
 from rightsize.propose.needs.assignments import Key
-from rightsize.propose.needs.holders import Singled, read_owner_facts
+from rightsize.propose.needs.holders import MemberWork, read_owner_facts
 from rightsize.propose.needs.linked_checks import linked_checks
 from rightsize.propose.needs.needs import NeedReader, UnobservedWork
 from rightsize.propose.needs.privileged import Privilege
@@ -135,10 +135,10 @@ def read_basis(
 
 
 def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
-    bounds = bounds_of(reading, settings)
+    jobs = _jobs_of(reading)
+    bounds = _bounds_of(reading, settings, jobs, HORIZON_DAYS)
     window = reading.analysis.window
     calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
-    jobs = find_jobs(read_work(reading.use.placed, reading.inputs, reading.risky, reading.today.book.index))
     lean = without_single_uses(reading)
     return PlanBasis(lean, settings, bounds, calls, jobs, _staying_input(lean, settings))
 
@@ -225,10 +225,18 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
     return replace(granted, drafts=say_duplicates(drafts, reading.today.containers))
 
 
-def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int = HORIZON_DAYS) -> BreakBounds:
+def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int) -> BreakBounds:
     """Return the estimates of what may break within a number of days; the reading has its single uses."""
+    return _bounds_of(reading, settings, _jobs_of(reading), horizon)
+
+
+def _bounds_of(reading: TenantReading, settings: PlanSettings, jobs: Jobs, horizon: int) -> BreakBounds:
     options = settings.options
-    return break_bounds(reading, _parts(reading, options), _singled(reading, options), horizon)
+    return break_bounds(reading, _parts(reading, options), _singled(reading, options, jobs).by_place, horizon)
+
+
+def _jobs_of(reading: TenantReading) -> Jobs:
+    return find_jobs(read_work(reading.use.placed, reading.inputs, reading.risky, reading.today.book.index))
 
 
 def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
@@ -242,15 +250,18 @@ def _staying_input(reading: TenantReading, settings: PlanSettings) -> StayingInp
     return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader)
 
 
-def _singled(reading: TenantReading, options: PlanOptions) -> Singled:
-    """Return the operations that single members of a group get instead of the group: odd and risky ones, or all."""
+def _singled(reading: TenantReading, options: PlanOptions, jobs: Jobs) -> MemberWork:
+    """Return what single members of a group get instead of the group: odd and risky operations, or all.
+
+    What belongs to a job that several members do is nobody's odd end.
+    """
     groups = reading.weights.groups
-    return groups.singled if options.split_groups else groups.odd
+    return groups.singled if options.split_groups else groups.odd.without(jobs.usual_in())
 
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
     reading = basis.reading
-    singled = _singled(reading, basis.settings.options)
+    singled = _singled(reading, basis.settings.options, basis.jobs)
     return DemandInput(reading.today.book, privilege, singled, basis.staying.reader.companions)
 
 

@@ -15,7 +15,7 @@ from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Subject
 from rightsize.propose.needs.delegation import WHY_UNCONSTRAINED, Delegation, Delegations, area_of
 from rightsize.propose.needs.grant_requests import GrantRequest
-from rightsize.propose.needs.holders import WHY_ACTIVE, Singled
+from rightsize.propose.needs.holders import WHY_ACTIVE, MemberWork
 from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, is_to_sleep, split, why_active
 from rightsize.propose.needs.profiles import Profile
@@ -37,7 +37,7 @@ class DemandInput:
 
     book: RoleBook
     privilege: Privilege
-    singled: Singled
+    singled: MemberWork
     companions: Callable[[int, int], int]
 
 
@@ -83,27 +83,24 @@ def _singled_out(draft: Draft, asked: DemandInput) -> dict[Folded, dict[Folded, 
     What comes along with the changes of these members alone is theirs, too. Eligible access stays with the group: the
     others do not have it before an activation, so it is no active excess.
     """
-    subject, needs = draft.subject, draft.needs
+    subject, needs, work = draft.subject, draft.needs, asked.singled
     if draft.profile is None or subject.state == "eligible":
         return {}
     found: dict[Folded, dict[Folded, int]] = {}
-    for place, masks in asked.singled.get(subject.key, {}).items():
+    for place, masks in work.by_place.get(subject.key, {}).items():
         if place in needs.by_scope:
             unused = draft.profile.unused if place == subject.place else ~0
             spare = needs.by_scope[place].operations & unused
             found[place] = {member: kept for member, mask in masks.items() if (kept := mask & spare)}
-    used = union(needs.why.get(word, 0) for word in (USED, USED_BEFORE, DECLARED))
+    alone = work.of_member.get(subject.principal_id, {})
+    used = union(needs.why.get(word, 0) for word in (USED, USED_BEFORE, DECLARED)) & ~union(alone.values())
     brought = needs.by_scope.get(subject.place, Need(0)).operations & ~used
-    if not brought or not any(found.values()):
-        return found
-    group = union(one.operations & used & ~union(found.get(at, {}).values()) for at, one in needs.by_scope.items())
-    theirs = brought & ~asked.companions(group, brought)
+    theirs = brought & ~asked.companions(work.of_others.get(subject.principal_id, 0) | used, brought) if alone else 0
     own = dict(found.get(subject.place, {}))
-    for masks in found.values():
-        for member, mask in sorted(masks.items()):
-            if along := asked.companions(mask, theirs):
-                own[member] = own.get(member, 0) | along
-    return {**found, subject.place: own}
+    for member, mask in sorted(alone.items()) if theirs else ():
+        if along := asked.companions(mask, theirs):
+            own[member] = own.get(member, 0) | along
+    return {**found, subject.place: own} if own else found
 
 
 def privileged_evidence(

@@ -171,7 +171,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     apart = union(mask for kind, mask in risky.items() if kind != "secret")
-    touched = Touched(placed, inputs, analysis, index, apart)
+    touched = Touched(placed, inputs, analysis, today.book, apart)
     uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
     groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(

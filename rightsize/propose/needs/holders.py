@@ -31,6 +31,7 @@ from rightsize.analyze.window import Window
 from rightsize.mining.bitsets import bits_of
 from rightsize.propose.core.operation_sets import Reach, Scale
 from rightsize.propose.needs.assignments import KEY, Key, Subject, masks_of
+from rightsize.propose.needs.unlogged import top_level_type
 from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
 from rightsize.rbac.text import Folded
 
@@ -46,6 +47,38 @@ Singled = Mapping[Key, Mapping[Folded, Mapping[Folded, int]]]
 
 
 @dataclass(frozen=True, slots=True)
+class MemberWork:
+    """What single members of groups used: their own work, and none of the group.
+
+    Attributes:
+        by_place: The operations by assignment, place and member.
+        of_member: By folded group and member, the operations that it used through any assignment of the group, and
+            that nobody else of the group used.
+        of_others: By folded group, what the others used through any of its assignments.
+    """
+
+    by_place: Singled = field(default_factory=dict)
+    of_member: Mapping[Folded, Mapping[Folded, int]] = field(default_factory=dict)
+    of_others: Mapping[Folded, int] = field(default_factory=dict)
+    _group_of: Mapping[Key, Folded] = field(default_factory=dict)
+
+    def without(self, usual: Mapping[Folded, int]) -> MemberWork:
+        """Return it without some operations of each group: these are the work of the group after all."""
+        by_place: dict[Key, dict[Folded, dict[Folded, int]]] = {}
+        for key, places in self.by_place.items():
+            gone = usual.get(self._group_of[key], 0)
+            for place, masks in places.items():
+                if kept := {member: left for member, mask in masks.items() if (left := mask & ~gone)}:
+                    by_place.setdefault(key, {})[place] = kept
+        of_member = {
+            group: {member: mask & ~usual.get(group, 0) for member, mask in masks.items()}
+            for group, masks in self.of_member.items()
+        }
+        of_others = {group: mask | usual.get(group, 0) for group, mask in self.of_others.items()}
+        return MemberWork(by_place, of_member, of_others, self._group_of)
+
+
+@dataclass(frozen=True, slots=True)
 class Groups:
     """The members of the groups that hold assignments, and their use.
 
@@ -53,14 +86,15 @@ class Groups:
         people: Folded id of a group to its number of members that are not groups, nested ones included; groups without
             any are left out.
         singled: The operations that only few members used.
-        odd: The part of these that is risky, or that a single member of a large group used.
+        odd: The part of these that is risky, that a single member of a large group used, or that one member used
+            alone, on the type of a risky change which it alone used.
         used_cells: For each assignment of a group, pairs (bit, number): the bit of an operation, and the number of
             different (member, place) that used it.
     """
 
     people: Mapping[Folded, int] = field(default_factory=dict)
-    singled: Singled = field(default_factory=dict)
-    odd: Singled = field(default_factory=dict)
+    singled: MemberWork = field(default_factory=MemberWork)
+    odd: MemberWork = field(default_factory=MemberWork)
     used_cells: Mapping[Key, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def people_of(self, principal_id: Folded) -> int:
@@ -103,7 +137,17 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
     uses = (
         placed.join(held, on=KEY)
         .filter(pl.col("bit").is_not_null())
-        .select(*KEY, "target", "bit", "holder", "people", "at", member=folded(pl.col("principal_id")))
+        .select(
+            *KEY,
+            "target",
+            "bit",
+            "holder",
+            "people",
+            "at",
+            member=folded(pl.col("principal_id")),
+            type=top_level_type(pl.col("name")),
+            is_risky=pl.col("bit").is_in(list(bits_of(risky))),
+        )
         .unique()
     )
     cells = uses.filter(pl.col("member").is_not_null()).group_by(*KEY, "bit").len().sort(*KEY, "bit")
@@ -112,12 +156,13 @@ def read_groups(inputs: Inputs, tenant: Tenant, window: Window, placed: pl.DataF
         used_cells[id_, state].append((bit, number))
     young = folded(inputs.principals.filter(pl.col("created_on") >= window.start)["principal_id"])
     with_young = of_group.filter(pl.col("member").is_in(young.implode()))["holder"].unique()
-    few = _few(_with_use_below(uses), of_group, with_young)
-    is_odd = (pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE) | pl.col("bit").is_in(list(bits_of(risky)))
+    uses = _with_use_below(uses)
+    few = _few(uses, of_group, with_young)
+    is_odd = (pl.col("of_all") == 1) & (pl.col("people") >= ODD_SHARE) | pl.col("is_risky") | pl.col("is_own")
     return Groups(
         people=dict(counted.sort("holder").iter_rows()),
-        singled=_masks(few),
-        odd=_masks(few.filter(is_odd)),
+        singled=_member_work(uses, few),
+        odd=_member_work(uses, few.filter(is_odd)),
         used_cells=used_cells,
     )
 
@@ -153,32 +198,45 @@ def _with_use_below(uses: pl.DataFrame) -> pl.DataFrame:
 
 
 def _few(uses: pl.DataFrame, of_group: pl.DataFrame, young: pl.Series) -> pl.DataFrame:
-    """Return `(role_assignment_id, state, target, bit, member, people, of_all)` of what few members used.
+    """Return `(role_assignment_id, state, target, bit, member, people, of_all, is_own)` of what few members used.
 
     Use by a principal not known as a member stays with the group. `of_all` is the number of members who used the
-    operation at any place.
+    operation at any place. `is_own` is what one of several members used alone, on a type of which it alone used
+    something risky.
     """
     known = uses.join(of_group.with_columns(is_member=pl.lit(True)), on=["holder", "member"], how="left")
-    known = known.with_columns(of_all=pl.col("member").n_unique().over(*KEY, "bit"))
+    member = pl.col("member").n_unique()
+    alone = (member.over(*KEY, "bit") == 1) & (pl.col("people") > 1)
+    known = known.with_columns(
+        of_all=member.over(*KEY, "bit"),
+        is_own=alone & (alone & pl.col("is_risky")).any().over(*KEY, "member", "type"),
+    )
+    is_few = (pl.col("members") <= FEW) & (pl.col("members") * SHARE <= pl.col("people"))
     few = (
         known.filter(~pl.col("holder").is_in(young.implode()))
         .group_by(*KEY, "target", "bit")
         .agg(
-            members=pl.col("member").n_unique(),
-            people=pl.col("people").first(),
+            pl.col("people", "is_own").first(),
+            members=member,
             all_known=pl.col("is_member").fill_null(False).all() & pl.col("member").is_not_null().all(),
         )
-        .filter(pl.col("all_known") & (pl.col("members") <= FEW) & (pl.col("members") * SHARE <= pl.col("people")))
+        .filter(pl.col("all_known") & (is_few | pl.col("is_own")))
     )
     return known.join(few, on=[*KEY, "target", "bit"], how="semi")
 
 
-def _masks(few: pl.DataFrame) -> dict[Key, dict[Folded, dict[Folded, int]]]:
-    """Return the rows of `_few` as sets of operations by assignment, place and member."""
-    singled: dict[Key, dict[Folded, dict[Folded, int]]] = {}
+def _member_work(uses: pl.DataFrame, few: pl.DataFrame) -> MemberWork:
+    """Return the rows of `_few` as sets of operations, and the other uses of the groups."""
+    by_place: dict[Key, dict[Folded, dict[Folded, int]]] = {}
     for id_, state, target, member, mask in masks_of(few, *KEY, "target", "member"):
-        singled.setdefault((id_, state), {}).setdefault(target, {})[member] = mask
-    return singled
+        by_place.setdefault((id_, state), {}).setdefault(target, {})[member] = mask
+    others = uses.join(few, on=[*KEY, "target", "bit", "member"], how="anti")
+    of_others = dict(masks_of(others, "holder"))
+    of_member: dict[Folded, dict[Folded, int]] = {}
+    for holder, member, mask in masks_of(few, "holder", "member"):
+        of_member.setdefault(holder, {})[member] = mask & ~of_others.get(holder, 0)
+    group_of = {(id_, state): holder for id_, state, holder in few.select(*KEY, "holder").unique().iter_rows()}
+    return MemberWork(by_place, of_member, of_others, group_of)
 
 
 WHY_ACTIVE = {

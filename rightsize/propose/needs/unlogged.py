@@ -250,14 +250,13 @@ class Touched:
         placed: As `assignments.place_uses` returns it: the use of the window, and use before it that still counts.
         inputs: The tables.
         analysis: The window and the memberships.
-        index: The operations.
+        book: The roles.
         risky: Changes that no use of another operation brings along, such as deletes.
     """
 
-    def __init__(
-        self, placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, index: OperationIndex, risky: int
-    ) -> None:
-        self._index, self._risky = index, risky
+    def __init__(self, placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, book: RoleBook, risky: int) -> None:
+        index = book.index
+        self._index, self._roles, self._risky = index, book.roles, risky
         self._exact = masks_by_type(index, exact_type(pl.col("name")))
         self._tops = masks_by_type(index)
         changes = (name.endswith(("/write", "/delete")) for _, name in index.keys)
@@ -292,7 +291,7 @@ class Touched:
         runners = sorted({fold(row["resource_type"]) for row in rows_of("image_runners")})
         touches = [
             (exact, _EXACT),
-            (_tokens(inputs, analysis.window).join(tops, on=["person", "type"], how="anti"), _TOKEN),
+            (self._unexplained(_tokens(inputs, analysis.window), tops, inputs, analysis.tenant), _TOKEN),
             (exact.filter(pl.col("type").is_in(runners)), _IMAGES),
         ]
         of_holder = self._masks(touches, "person")
@@ -310,6 +309,20 @@ class Touched:
             for id_, state, holder in held.iter_rows()
             if holder in users or (id_, state) in people
         }
+
+    def _unexplained(self, tokens: pl.DataFrame, tops: pl.DataFrame, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
+        """Return the tokens but those for a type that a log shows at work, or of which the holder has data actions."""
+        kinds, data = sorted(set(tokens["type"])), []
+        for id_, role in self._roles.items():
+            granted = role.granted & ~self._index.control
+            data += [(id_, kind) for kind in kinds if granted & self._tops.get(kind, 0)]
+        of_role = pl.DataFrame(data, schema={"role": pl.String, "type": pl.String}, orient="row")
+        held = inputs.role_assignments.select(
+            role=folded(pl.col("role_definition_id")), holder=folded(pl.col("principal_id"))
+        ).join(of_role, on="role")
+        reach = tenant.may_reach.select(person=folded(pl.col("principal_id")), holder=folded(pl.col("holder")))
+        explained = held.join(reach, on="holder").select("person", "type").unique()
+        return tokens.join(pl.concat([tops, explained]), on=["person", "type"], how="anti")
 
     def _masks(self, touches: Iterable[tuple[pl.DataFrame, str]], *by: str) -> dict[tuple[str, ...], int]:
         """Return the operations that touches keep, by some columns; each frame of touches is of one word."""

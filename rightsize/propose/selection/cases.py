@@ -142,7 +142,7 @@ def read_cases(
 def _singled_out(terms: Terms) -> dict[Folded, int]:
     """Return by group what single members get instead of it."""
     found: dict[Folded, int] = defaultdict(int)
-    for key, places in terms.demands.singled.items():
+    for key, places in terms.demands.singled.by_place.items():
         if key in terms.subjects:
             found[terms.subjects[key].principal_id] |= union(mask for one in places.values() for mask in one.values())
     return found

@@ -13,8 +13,10 @@ from tests.propose.small_tenant import (
     CONTRIBUTOR,
     DATA,
     DAY0,
+    NET,
     READER,
     SUB,
+    SUB2,
     VM,
     SmallTenant,
     guid,
@@ -28,6 +30,9 @@ RESTART = "Microsoft.Compute/virtualMachines/restart/action"
 WRITE_VM = "Microsoft.Compute/virtualMachines/write"
 JOIN = "Microsoft.Network/virtualNetworks/subnets/join/action"
 DELETE_VM = "Microsoft.Compute/virtualMachines/delete"
+KEY = "Microsoft.Storage/storageAccounts/blobServices/generateUserDelegationKey/action"
+ACCOUNT = f"{DATA}/providers/Microsoft.Storage/storageAccounts/st1"
+VNET = f"{NET}/providers/Microsoft.Network/virtualNetworks/v1"
 LEAN: dict[str, Any] = {"reads": "none", "unobservable": "drop", "split_groups": True}
 
 
@@ -110,6 +115,35 @@ def test_what_is_risky_goes_to_the_minority_that_used_it_in_any_case() -> None:
     given = _given(tenant.plan(**LEAN | {"split_groups": False}), assignment)
     assert not any(DELETE_VM in texts for _, texts in given[group])
     assert any(DELETE_VM in texts for _, texts in given[members[0]])
+
+
+@pytest.mark.slow
+def test_what_no_log_shows_beside_the_odd_end_of_one_is_no_access_for_the_group() -> None:
+    """One of eight made a key for blobs: elsewhere no log shows such keys, and only this member may have made them."""
+    tenant, members, group, assignment = _team(8)
+    elsewhere = tenant.assign(102, group, CONTRIBUTOR, SUB2, principal_type="Group")
+    for member in members:
+        tenant.use(member, START, VM)
+    tenant.use(members[0], KEY, ACCOUNT)
+    plan = tenant.plan(reads="none")
+    granted = [texts for one in (assignment, elsewhere) for _, texts in _given(plan, one).get(group, [])]
+    assert granted
+    assert not any(KEY in texts for texts in granted)
+    assert any(KEY in texts for _, texts in _given(plan, assignment)[members[0]])
+    assert plan.replay["denied"] == 0
+
+
+@pytest.mark.slow
+def test_the_risky_job_of_one_of_two_is_no_access_for_the_other() -> None:
+    """What this one used alone on the same type goes along: the other one has no part of that job."""
+    tenant, members, group, assignment = _team(2)
+    for member in members:
+        tenant.use(member, JOIN, VNET)
+    for operation in (WRITE_VM, DELETE_VM):
+        tenant.use(members[0], operation, VM)
+    given = _given(tenant.plan(**LEAN | {"split_groups": False}), assignment)
+    assert not any({WRITE_VM, DELETE_VM} & set(texts) for _, texts in given[group])
+    assert {WRITE_VM, DELETE_VM} <= {text for _, texts in given[members[0]] for text in texts}
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from rightsize.model.plan import Plan
 from rightsize.propose.needs.unlogged import top_level_type
 from tests.propose.small_tenant import (
     APP,
+    BLOB_READER,
     CONTRIBUTOR,
     DATA,
     NET,
@@ -222,6 +223,18 @@ def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, i
     tenant.use(worker, START, VM)
     tenant.sign_in(worker, resource, kind="service_principal", **more)
     assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is stays
+
+
+@pytest.mark.slow
+def test_data_actions_explain_a_token() -> None:
+    """Who may read blobs gets tokens for that: they show no work by the broad role beside it."""
+    tenant = _tenant()
+    worker = tenant.principal(1, "ServicePrincipal")
+    assignment = tenant.assign(101, worker, CONTRIBUTOR, SUB)
+    tenant.assign(102, worker, BLOB_READER, ACCOUNT)
+    tenant.use(worker, START, VM)
+    tenant.sign_in(worker, STORAGE_TOKENS, kind="service_principal")
+    assert not _everywhere(tenant.plan(), assignment) & ON_ACCOUNTS
 
 
 @pytest.mark.slow
