@@ -170,8 +170,8 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     placed = place_uses(inputs, analysis, tenant, index)
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
-    apart = union(mask for kind, mask in risky.items() if kind != "secret")
-    touched = Touched(placed, inputs, analysis, today.book, apart)
+    secrets = risky["secret"]
+    touched = Touched(placed, inputs, analysis, today.book, union(risky.values()) & ~secrets, secrets)
     uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
     groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(

@@ -215,8 +215,10 @@ _DEPLOYMENT = "microsoft.resources/deployments/write"
 _REGISTRY = "microsoft.containerregistry/registries"
 _TOP = 2
 """The number of segments of a top-level resource type: provider and type."""
-_EXACT, _DATA, _TOKEN, _IMAGES = "exact", "data", "token", "images"
-"""The kinds of touch: a call on a type, one on data of a type, a token for a top-level type, and work with images."""
+_EXACT, _ABOVE, _DATA, _TOKEN, _IMAGES = "exact", "above", "data", "token", "images"
+"""The kinds of touch: a call on a type, and on the types above it by what manages one below; a call on data of a type,
+a token for a top-level type, and work with images.
+"""
 
 
 def top_level_type(name: pl.Expr) -> pl.Expr:
@@ -252,15 +254,19 @@ class Touched:
         analysis: The window and the memberships.
         book: The roles.
         risky: Changes that no use of another operation brings along, such as deletes.
+        secrets: What reads secrets: work on a type below brings it along no more.
     """
 
-    def __init__(self, placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, book: RoleBook, risky: int) -> None:
+    def __init__(
+        self, placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, book: RoleBook, risky: int, secrets: int
+    ) -> None:
         index = book.index
         self._index, self._roles, self._risky = index, book.roles, risky
         self._exact = masks_by_type(index, exact_type(pl.col("name")))
         self._tops = masks_by_type(index)
         changes = (name.endswith(("/write", "/delete")) for _, name in index.keys)
         self._mild = mask_of(bit for bit, changing in enumerate(changes) if not changing)
+        self._safe = self._mild & ~secrets
         self._found: dict[tuple[tuple[str, str], ...], int] = {}
         self.stays: Mapping[Key, int] = self._stays(placed, inputs, analysis)
 
@@ -281,16 +287,18 @@ class Touched:
         # What a member of a group used through it is use of the group, and of that member.
         own = pl.concat(
             [
-                calls.join(held, on=KEY).select("name", person="holder"),
-                placed.select("name", person=folded(pl.col("principal_id"))).drop_nulls("person"),
+                calls.join(held, on=KEY).select("plane", "name", person="holder"),
+                placed.select("plane", "name", person=folded(pl.col("principal_id"))).drop_nulls("person"),
             ]
         ).unique()
         name = pl.col("name")
         tops = own.select("person", type=top_level_type(name)).unique()
         exact = own.select("person", type=exact_type(name)).unique()
+        managed = own.filter(pl.col("plane") == "control").select("person", type=exact_type(name)).unique()
         runners = sorted({fold(row["resource_type"]) for row in rows_of("image_runners")})
         touches = [
             (exact, _EXACT),
+            (managed, _ABOVE),
             (self._unexplained(_tokens(inputs, analysis.window), tops, inputs, analysis.tenant), _TOKEN),
             (exact.filter(pl.col("type").is_in(runners)), _IMAGES),
         ]
@@ -344,8 +352,9 @@ class Touched:
         if word == _IMAGES:
             return self._index.mask(("control", name) for name in IMAGES)
         segments = kind.split("/")
-        above = ("/".join(segments[:length]) for length in range(_TOP + 1, len(segments)))
-        return union(self._exact.get(one, 0) for one in above) & self._mild
+        top = _TOP if word == _ABOVE else _TOP + 1
+        above = ("/".join(segments[:length]) for length in range(top, len(segments)))
+        return union(self._exact.get(one, 0) for one in above) & (self._safe if word == _ABOVE else self._mild)
 
 
 def _held_by_people(inputs: Inputs, tenant: Tenant) -> frozenset[Key]:

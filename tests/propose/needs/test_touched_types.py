@@ -35,6 +35,10 @@ CONTAINER = "Microsoft.Storage/storageAccounts/blobServices/containers/write"
 BLOB = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
 SERVICE_WRITE = "Microsoft.Storage/storageAccounts/blobServices/write"
 SERVICE = f"{ACCOUNT}/blobServices/default"
+WORKSPACE = f"{DATA}/providers/Microsoft.OperationalInsights/workspaces/w1"
+SAVED = "Microsoft.OperationalInsights/workspaces/savedSearches/write"
+SEARCH = "Microsoft.OperationalInsights/workspaces/search/action"
+SHARED_KEYS = "Microsoft.OperationalInsights/workspaces/sharedKeys/action"
 ON_REGISTRIES, ON_ACCOUNTS = {PUSH}, {KEY, CONTAINER}
 MIXED = "99999999-0000-4000-8000-000000000001"
 
@@ -223,6 +227,19 @@ def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, i
     tenant.use(worker, START, VM)
     tenant.sign_in(worker, resource, kind="service_principal", **more)
     assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is stays
+
+
+@pytest.mark.slow
+def test_who_manages_what_is_below_a_type_also_works_on_its_endpoint() -> None:
+    """Whoever writes saved searches runs searches, which no log shows without the log of the workspace; no key comes."""
+    tenant = _tenant()
+    tenant.operations |= dict.fromkeys((SAVED, SEARCH, SHARED_KEYS), False)
+    analyst = tenant.principal(1)
+    assignment = tenant.assign(101, analyst, CONTRIBUTOR, SUB)
+    tenant.use(analyst, SAVED, f"{WORKSPACE}/savedSearches/s1")
+    found = _everywhere(tenant.plan(), assignment)
+    assert SEARCH in found
+    assert SHARED_KEYS not in found
 
 
 @pytest.mark.slow
