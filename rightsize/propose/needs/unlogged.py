@@ -294,7 +294,13 @@ class Touched:
         name = pl.col("name")
         tops = own.select("person", type=top_level_type(name)).unique()
         exact = own.select("person", type=exact_type(name)).unique()
-        managed = own.filter(pl.col("plane") == "control").select("person", type=exact_type(name)).unique()
+        workloads = inputs.principals.filter(pl.col("principal_type") == "ServicePrincipal")
+        managed = (
+            own.filter(pl.col("plane") == "control")
+            .join(workloads.select(person=folded(pl.col("principal_id"))), on="person", how="anti")
+            .select("person", type=exact_type(name))
+            .unique()
+        )
         runners = sorted({fold(row["resource_type"]) for row in rows_of("image_runners")})
         touches = [
             (exact, _EXACT),
