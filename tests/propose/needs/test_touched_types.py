@@ -231,7 +231,7 @@ def test_a_token_for_a_service_touches_its_type(resource: str, more: dict[str, i
 
 @pytest.mark.slow
 def test_who_manages_what_is_below_a_type_also_works_on_its_endpoint() -> None:
-    """Whoever writes saved searches runs searches, which no log shows without the log of the workspace; no key comes."""
+    """Whoever writes saved searches also searches, which only a log of the workspace shows; no key comes along."""
     tenant = _tenant()
     tenant.operations |= dict.fromkeys((SAVED, SEARCH, SHARED_KEYS), False)
     analyst = tenant.principal(1)
