@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.analyze.principals import resolve_known
+from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import Form, ReviewDecision
@@ -49,6 +50,7 @@ from rightsize.workflow.analysis.keep_analysis import (
     has_rbac,
     judge_planes,
     keep_analysis,
+    keep_jobs,
     tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
@@ -143,7 +145,8 @@ def propose_plan(
         )
         short = _short_log(inputs, analysis) if of_rbac else None
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
-        if has_default_options(options) and not options.standby:
+        is_usual = has_default_options(options) and not options.standby
+        if is_usual:
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
         # The following steps need no single use, which is most of the memory that was read.
@@ -177,8 +180,11 @@ def propose_plan(
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         store.write_answer("proposals", answer_parts(plan))
         store.write_answer("next_steps", answer_rows(steps, names))
-        for name, frame in job_tables(jobs, roles_of_jobs(plan)).named().items():
+        found = job_tables(jobs, roles_of_jobs(plan))
+        for name, frame in found.named().items():
             store.write_answer(name, frame)
+        if is_usual:
+            keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
         lacks = listings_of(store).every()
@@ -269,18 +275,17 @@ def require_coverage(inputs: Inputs, window: Window) -> None:
     Raises:
         EvidenceError: No log of use covers any day of it.
     """
-    logs = _logs_of_use(inputs)
-    if not logs.filter(window.holds("day")).is_empty():
+    if not days_of_use(inputs, window).is_empty():
         return
     raise EvidenceError(
         f"no log of use covers any day of the window {window.first_day} to {window.last_day}",
-        hint=_what_is_covered(logs),
+        hint=_what_is_covered(days_of_use(inputs)),
     )
 
 
 def _has_use(inputs: Inputs) -> bool:
     """Return whether any use is loaded, or a log that would show it: orphans and duplicates need neither."""
-    return not (inputs.usage_days.is_empty() and _logs_of_use(inputs).is_empty())
+    return not (inputs.usage_days.is_empty() and days_of_use(inputs).is_empty())
 
 
 def _short_log(inputs: Inputs, analysis: Analysis) -> ShortLog | None:
@@ -289,13 +294,9 @@ def _short_log(inputs: Inputs, analysis: Analysis) -> ShortLog | None:
     Raises:
         EvidenceError: Logs of use are loaded, and none covers a day of the window.
     """
-    if not _logs_of_use(inputs).is_empty():
+    if not days_of_use(inputs).is_empty():
         require_coverage(inputs, analysis.window)
     return short_log(inputs, analysis.window, analysis.verdicts)
-
-
-def _logs_of_use(inputs: Inputs) -> pl.DataFrame:
-    return inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
 
 
 def _what_is_covered(logs: pl.DataFrame) -> str:
