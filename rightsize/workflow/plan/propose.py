@@ -25,7 +25,7 @@ from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
+from rightsize.propose.assembly.purposes import JobTables, job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
 from rightsize.propose.drafts.reading import with_needed_calls
 from rightsize.propose.pipeline import plan_from_basis, read_basis
@@ -178,11 +178,7 @@ def propose_plan(
         plan = replace(plan, uses=None)
         step("storing the answers")
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
-        store.write_answer("proposals", answer_parts(plan))
-        store.write_answer("next_steps", answer_rows(steps, names))
-        found = job_tables(jobs, roles_of_jobs(plan))
-        for name, frame in found.named().items():
-            store.write_answer(name, frame)
+        found = _store_plan(store, plan, jobs, answer_rows(steps, names))
         if is_usual:
             keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
@@ -231,6 +227,16 @@ def _with_questions(
     window = {**plan.generated_from["window"], "short": said}
     advice = sorted({*plan.advice, *questions}, key=lambda one: (one.subject, one.text))
     return replace(plan, generated_from={**plan.generated_from, "window": window}, advice=tuple(advice)), questions
+
+
+def _store_plan(store: Store, plan: Plan, jobs: Jobs, steps: pl.DataFrame) -> JobTables:
+    """Write the answer tables of a plan, its steps and its jobs; return the jobs."""
+    store.write_answer("proposals", answer_parts(plan))
+    store.write_answer("next_steps", steps)
+    found = job_tables(jobs, roles_of_jobs(plan))
+    for name, frame in found.named().items():
+        store.write_answer(name, frame)
+    return found
 
 
 def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
