@@ -28,6 +28,10 @@ from dataclasses import dataclass
 from rightsize.mining.bitsets import bits_of, mask_of, without
 
 
+_DENSE = 16
+"""A relation is dense if at least one in this number of its pairs is there: then it is turned digit by digit."""
+
+
 def union_at(sets: Sequence[int], members: int) -> int:
     """Return the union of the sets at the given positions."""
     found = 0
@@ -45,6 +49,10 @@ def _common(sets: Sequence[int], members: int, whole: int) -> int:
 
 def transpose(relation: Sequence[int], width: int) -> list[int]:
     """Return for each member the positions of the sets that have it."""
+    if sum(map(int.bit_count, relation)) * _DENSE > len(relation) * width:
+        # The digits of all sets in a row: those of one member are as far apart as a set is long.
+        digits = "".join(format(members, f"0{width}b") for members in relation)
+        return [int(digits[width - 1 - member :: width][::-1], 2) for member in range(width)]
     inverse: list[list[int]] = [[] for _ in range(width)]
     for index, members in enumerate(relation):
         for member in bits_of(members):
