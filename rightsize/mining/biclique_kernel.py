@@ -27,7 +27,6 @@ from dataclasses import dataclass
 
 from rightsize.mining.bitsets import bits_of, mask_of, without
 
-
 _DENSE = 16
 """A relation is dense if at least one in this number of its pairs is there: then it is turned digit by digit."""
 

@@ -28,6 +28,7 @@ from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.assembly.purposes import JobTables, job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
 from rightsize.propose.drafts.reading import with_needed_calls
+from rightsize.propose.jobs import Jobs
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review import respect, review_states, unmatched
@@ -39,7 +40,7 @@ from rightsize.render.plan import FileText, plan_texts, prepared, proposal_docum
 from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import write_conclusions
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
@@ -145,8 +146,7 @@ def propose_plan(
         )
         short = _short_log(inputs, analysis) if of_rbac else None
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
-        is_usual = has_default_options(options) and not options.standby
-        if is_usual:
+        if _is_stored(options):
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
         # The following steps need no single use, which is most of the memory that was read.
@@ -179,7 +179,7 @@ def propose_plan(
         step("storing the answers")
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         found = _store_plan(store, plan, jobs, answer_rows(steps, names))
-        if is_usual:
+        if _is_stored(options):
             keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
@@ -229,7 +229,12 @@ def _with_questions(
     return replace(plan, generated_from={**plan.generated_from, "window": window}, advice=tuple(advice)), questions
 
 
-def _store_plan(store: Store, plan: Plan, jobs: Jobs, steps: pl.DataFrame) -> JobTables:
+def _is_stored(options: PlanOptions) -> bool:
+    """Return whether the analysis of a plan with these options is the one that is stored."""
+    return has_default_options(options) and not options.standby
+
+
+def _store_plan(store: Store, plan: Plan, jobs: Jobs, steps: Iterator[pl.DataFrame]) -> JobTables:
     """Write the answer tables of a plan, its steps and its jobs; return the jobs."""
     store.write_answer("proposals", answer_parts(plan))
     store.write_answer("next_steps", steps)
