@@ -10,6 +10,7 @@ from typing import Any, Literal, Self, overload
 
 import polars as pl
 
+from rightsize.analyze.inputs import schema_of
 from rightsize.api import frames
 from rightsize.api.plan import Plan
 from rightsize.api.results import (
@@ -335,13 +336,15 @@ class ReadStore:
         asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
         with explained():
             found = jobs.find_jobs(self._path, asked)
-        tables = found.tables
-        named = tables.holders.with_columns(
+        job_rows, operations, holders = (
+            pl.DataFrame(rows, schema=schema_of(name), orient="row") for name, rows in found.tables.items()
+        )
+        named = holders.with_columns(
             name=pl.col("principal_id").replace_strict(
                 found.names, default=pl.col("principal_id"), return_dtype=pl.String
             )
         )
-        return JobsAnswer(tables.jobs, tables.operations, named)
+        return JobsAnswer(job_rows, operations, named)
 
     def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
         """Return the changes of a plan, the one to make first at the top.

@@ -25,7 +25,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from rightsize.mining.bitsets import bits_of
+from rightsize.mining.bitsets import bits_of, mask_of, without
+
+_DENSE = 16
+"""A relation is dense if at least one in this number of its pairs is there: then it is turned digit by digit."""
 
 
 def union_at(sets: Sequence[int], members: int) -> int:
@@ -43,13 +46,17 @@ def _common(sets: Sequence[int], members: int, whole: int) -> int:
     return whole
 
 
-def _transpose(relation: Sequence[int], width: int) -> list[int]:
+def transpose(relation: Sequence[int], width: int) -> list[int]:
     """Return for each member the positions of the sets that have it."""
-    inverse = [0] * width
+    if sum(map(int.bit_count, relation)) * _DENSE > len(relation) * width:
+        # The digits of all sets in a row: those of one member are as far apart as a set is long.
+        digits = "".join(format(members, f"0{width}b") for members in relation)
+        return [int(digits[width - 1 - member :: width][::-1], 2) for member in range(width)]
+    inverse: list[list[int]] = [[] for _ in range(width)]
     for index, members in enumerate(relation):
         for member in bits_of(members):
-            inverse[member] |= 1 << index
-    return inverse
+            inverse[member].append(index)
+    return [mask_of(holders) for holders in inverse]
 
 
 def count_in(digits: list[int], members: int, place: int = 0) -> None:
@@ -91,7 +98,7 @@ class PairGraph:
     @classmethod
     def of_rows(cls, rows: list[int], column_count: int) -> PairGraph:
         """Build the graph from the columns of each row."""
-        return cls(rows, _transpose(rows, column_count))
+        return cls(rows, transpose(rows, column_count))
 
     def columns_of_all(self, rows: int) -> int:
         """Return the columns that all of the rows have."""
@@ -109,10 +116,15 @@ def _contained_in(sets: list[int], holders: list[int], deadline: float) -> list[
     After the deadline only the set itself is returned.
     """
     supersets: list[int] = []
-    for members in sets:
+    for index, members in enumerate(sets):
         if time.monotonic() > deadline:
-            return [*supersets, *(1 << index for index in range(len(supersets), len(sets)))]
-        supersets.append(_common(holders, members, (1 << len(sets)) - 1))
+            return [*supersets, *(1 << other for other in range(index, len(sets)))]
+        itself, around = 1 << index, (1 << len(sets)) - 1
+        for member in bits_of(members):
+            around &= holders[member]
+            if around == itself:
+                break
+        supersets.append(around)
     return supersets
 
 
@@ -122,42 +134,41 @@ def least_edges(graph: PairGraph, deadline: float = math.inf) -> tuple[list[int]
     After the deadline, a time of `time.monotonic`, further edges count as dominated by none.
     """
     row_supersets = _contained_in(graph.rows, graph.columns, deadline)
-    row_subsets = _transpose(row_supersets, len(row_supersets))
+    row_subsets = transpose(row_supersets, len(row_supersets))
     column_supersets = _contained_in(graph.columns, graph.rows, deadline)
-    column_subsets = _transpose(column_supersets, len(column_supersets))
+    smaller = [members ^ 1 << column for column, members in enumerate(transpose(column_supersets, len(graph.columns)))]
+    over_others = mask_of(column for column, members in enumerate(smaller) if members)
     least: list[int] = []
     for row, columns in enumerate(graph.rows):
         if time.monotonic() > deadline:
             return [*least, *graph.rows[len(least) :]], row_supersets
-        below = union_at(graph.rows, row_subsets[row] & ~(1 << row))
-        kept = 0
-        for column in bits_of(columns):
-            smaller = column_subsets[column]
-            if not (below & smaller or columns & smaller & ~(1 << column)):
-                kept |= 1 << column
+        below = union_at(graph.rows, row_subsets[row] ^ 1 << row)
+        kept = without(columns, below)
+        for column in bits_of(kept & over_others):
+            if (below | columns) & smaller[column]:
+                kept ^= 1 << column
         least.append(kept)
     return least, row_supersets
 
 
-def reduce_graph(graph: PairGraph, deadline: float = math.inf) -> tuple[list[Biclique], list[tuple[int, int]]]:
-    """Return bicliques that are all part of some minimum cover, and the remaining kernel edges (row, column).
+def reduce_graph(graph: PairGraph, deadline: float = math.inf) -> tuple[list[Biclique], list[int]]:
+    """Return bicliques that are all part of some minimum cover, and for each row the columns of its kernel edges.
 
     After the deadline, a time of `time.monotonic`, nothing more is reduced.
     """
     open_columns, row_supersets = least_edges(graph, deadline)
     forced = []
-    for row in range(len(graph.rows)):
+    for row, around in enumerate(row_supersets):
         if time.monotonic() > deadline:
             break
         for column in bits_of(open_columns[row]):
             is_open = open_columns[row] >> column & 1
-            if is_open and not graph.columns[column] & ~row_supersets[row]:
+            if is_open and graph.columns[column] & around == graph.columns[column]:
                 biclique = graph.close(graph.columns[column])
                 forced.append(biclique)
                 for covered in bits_of(biclique.rows):
-                    open_columns[covered] &= ~biclique.columns
-    kernel = [(row, column) for row, columns in enumerate(open_columns) for column in bits_of(columns)]
-    return forced, kernel
+                    open_columns[covered] = without(open_columns[covered], biclique.columns)
+    return forced, open_columns
 
 
 def maximal_bicliques(graph: PairGraph) -> Iterator[Biclique]:

@@ -33,9 +33,10 @@ from rightsize.mining.biclique_kernel import (
     kernel_graph,
     maximal_bicliques,
     reduce_graph,
+    transpose,
     union_at,
 )
-from rightsize.mining.bitsets import bits_of, mask_of
+from rightsize.mining.bitsets import bits_of, mask_of, without
 from rightsize.mining.clique_cover import fewest_cliques, part_of_time
 from rightsize.mining.cliques import reduce_vertices, spread_sample, without_spare
 from rightsize.model.progress import step, through
@@ -60,30 +61,30 @@ class Allowance:
 
 
 def known_cover(
-    graph: PairGraph, forced: Sequence[Biclique], kernel: Iterable[tuple[int, int]], deadline: float
+    graph: PairGraph, forced: Sequence[Biclique], open_: Sequence[int], bound: int, deadline: float
 ) -> list[Biclique]:
     """Return the smallest cover of the graph that a known construction gives: at most one role a row or a column.
 
     Args:
         graph: The users and permissions.
         forced: Bicliques of some smallest cover.
-        kernel: The edges (row, column) whose cover, with the forced bicliques, is one of the graph.
+        open_: For each row the columns whose cover, with the forced bicliques, is one of the graph.
+        bound: The size of cover at which no other is tried.
         deadline: The monotonic time at which only the covers found so far count.
     """
     flipped = PairGraph(graph.columns, graph.rows)
-    by_row, by_column = _by_side(graph, kernel)
-    rows = [*forced, *(graph.close(1 << row) for row, open_ in enumerate(by_row) if open_)]
-    columns = [*forced, *(_flip(flipped.close(1 << column)) for column, open_ in enumerate(by_column) if open_)]
-    covers = [rows, columns] if time.monotonic() < deadline else []
-    covers.append([Biclique(1 << row, members) for row, members in enumerate(graph.rows)])
-    covers.append([Biclique(members, 1 << column) for column, members in enumerate(graph.columns)])
+    by_column = transpose(open_, len(graph.columns))
+    covers = [
+        [Biclique(1 << row, members) for row, members in enumerate(graph.rows)],
+        [Biclique(members, 1 << column) for column, members in enumerate(graph.columns)],
+    ]
     allowance = Allowance(deadline, VISITS)
     pool: dict[Biclique, None] = {}
     for table, wanted, base in (
-        (graph, by_row, forced),
-        (flipped, by_column, forced),
-        (graph, graph.rows, ()),
         (flipped, flipped.rows, ()),
+        (graph, graph.rows, ()),
+        (flipped, by_column, forced),
+        (graph, open_, forced),
     ):
         found = _concept_cover(table, wanted, allowance)
         if found is None:
@@ -91,30 +92,26 @@ def known_cover(
         found = found if table is graph else [_flip(one) for one in found]
         pool.update(dict.fromkeys(found))
         covers.append([*base, *found])
+        if len(covers[-1]) <= bound:
+            return covers[-1]
     if pool:
-        covers.append([*forced, *_chosen_from(pool, by_row)])
-    covers.sort(key=len)
-    return bicliques_without_spare(covers[0], len(graph.rows)) if time.monotonic() < deadline else covers[0]
+        covers.append([*forced, *_chosen_from(pool, open_)])
+    if time.monotonic() < deadline:
+        covers.append([*forced, *(graph.close(1 << row) for row, columns in enumerate(open_) if columns)])
+    if time.monotonic() < deadline:
+        covers.append([*forced, *(_flip(flipped.close(1 << one)) for one, rows in enumerate(by_column) if rows)])
+    best = min(covers, key=len)
+    return bicliques_without_spare(best, len(graph.rows)) if time.monotonic() < deadline else best
 
 
-def independent_edges(graph: PairGraph, kernel: Sequence[tuple[int, int]], deadline: float) -> int:
+def independent_edges(graph: PairGraph, open_: Sequence[int], deadline: float) -> int:
     """Return a number of kernel edges of which no biclique has two: as many bicliques are needed at least.
 
     No two of them are in one row, so each row with few columns adds an edge, of its column with the fewest rows; the
     same is tried with columns in the place of rows. After the deadline no more are added to the first.
     """
-    by_row, by_column = _by_side(graph, kernel)
-    of_columns = _independent(PairGraph(graph.columns, graph.rows), by_column, deadline)
-    return max(of_columns, _independent(graph, by_row, deadline), 1 if kernel else 0)
-
-
-def _by_side(graph: PairGraph, kernel: Iterable[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """Return for each row its columns, and for each column its rows, in edges of the kernel."""
-    by_row, by_column = [0] * len(graph.rows), [0] * len(graph.columns)
-    for row, column in kernel:
-        by_row[row] |= 1 << column
-        by_column[column] |= 1 << row
-    return by_row, by_column
+    of_columns = _independent(PairGraph(graph.columns, graph.rows), transpose(open_, len(graph.columns)), deadline)
+    return max(of_columns, _independent(graph, list(open_), deadline), 1 if any(open_) else 0)
 
 
 def _independent(graph: PairGraph, open_: list[int], deadline: float) -> int:
@@ -128,7 +125,7 @@ def _independent(graph: PairGraph, open_: list[int], deadline: float) -> int:
         count += 1
         column = min(bits_of(open_[row]), key=around.__getitem__)
         for other in bits_of(graph.columns[column]):
-            open_[other] &= ~graph.rows[row]
+            open_[other] = without(open_[other], graph.rows[row])
     return count
 
 
@@ -175,7 +172,7 @@ def _concept_cover(graph: PairGraph, wanted: Sequence[int], allowance: Allowance
             return None
         cover.append(found)
         for other in bits_of(found.rows):
-            fewer = left[other] & ~found.columns
+            fewer = without(left[other], found.columns)
             if fewer != left[other]:
                 left[other] = fewer
                 if fewer:
@@ -208,7 +205,7 @@ def _best_concept(graph: PairGraph, left: Sequence[int], row: int, allowance: Al
         if further is None:
             break
         rows, columns = further.rows, further.columns
-        tried = spread_sample(left[row] & ~columns, CANDIDATES)
+        tried = spread_sample(without(left[row], columns), CANDIDATES)
         if gained > most:
             best, most = further, gained
     return best
@@ -233,7 +230,7 @@ def _chosen_from(pool: Iterable[Biclique], wanted: Sequence[int]) -> list[Bicliq
         elif now:
             chosen.append(one)
             for row in bits_of(rows):
-                left[row] &= ~columns
+                left[row] = without(left[row], columns)
     return chosen
 
 
@@ -275,14 +272,15 @@ def minimum_cover(rows: Sequence[int], column_count: int, *, solver_seconds: flo
     deadline = time.monotonic() + solver_seconds
     step("reducing users and permissions")
     graph, row_groups, column_groups = _distinct(rows, column_count)
-    forced, kernel = reduce_graph(graph, part_of_time(REDUCING_SHARE, deadline))
+    forced, open_ = reduce_graph(graph, part_of_time(REDUCING_SHARE, deadline))
     step("covering by known constructions")
     chosen: Sequence[Biclique] = forced
     bound = len(forced)
-    if kernel:
-        chosen = known_cover(graph, forced, kernel, part_of_time(KNOWN_SHARE, deadline))
-        bound += independent_edges(graph, kernel, part_of_time(REDUCING_SHARE, deadline))
-    if bound < len(chosen) and len(kernel) <= KERNEL_EDGES:
+    if any(open_):
+        bound += independent_edges(graph, open_, part_of_time(REDUCING_SHARE, deadline))
+        chosen = known_cover(graph, forced, open_, bound, part_of_time(KNOWN_SHARE, deadline))
+    if bound < len(chosen) and sum(map(int.bit_count, open_)) <= KERNEL_EDGES:
+        kernel = [(row, column) for row, columns in enumerate(open_) for column in bits_of(columns)]
         chosen, searched = _search(graph, forced, kernel, chosen, deadline)
         bound = max(bound, searched)
     roles = [Biclique(_expand(c.rows, row_groups), _expand(c.columns, column_groups)) for c in chosen]
@@ -374,11 +372,11 @@ def _distinct(rows: Sequence[int], column_count: int) -> tuple[PairGraph, list[i
         if members:
             column_groups[members] = column_groups.get(members, 0) | 1 << index
     columns = list(column_groups)
-    merged = [0] * len(distinct)
-    for index, members in enumerate(columns):
-        for row in bits_of(members):
-            merged[row] |= 1 << index
-    return PairGraph(merged, columns), list(row_groups.values()), list(column_groups.values())
+    return (
+        PairGraph(transpose(columns, len(distinct)), columns),
+        list(row_groups.values()),
+        list(column_groups.values()),
+    )
 
 
 def _expand(members: int, groups: list[int]) -> int:

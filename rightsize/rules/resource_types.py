@@ -22,7 +22,7 @@ import polars as pl
 
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.matching import first_match, folded, matching_pairs
+from rightsize.rules.matching import first_match, matching_pairs
 from rightsize.rules.tables import Row, rows_of
 
 _TYPE = r"^([^/]+/[^/]+)/"
@@ -126,9 +126,11 @@ def _writes_of(rules: str, checked: str) -> tuple[str, ...]:
 
 @cache
 def _is_never_called(operation: str) -> bool:
-    rows = [row for row in rows_of("observability") if row["plane"] == "control"]
-    index = first_match(folded(pl.Series([operation])), [row["pattern"] for row in rows]).item()
-    return index is not None and rows[index]["reason"] == _LINKED_CHECK
+    # One name at a time, as above.
+    name = fold(operation)
+    rows = (row for row in rows_of("observability") if row["plane"] == "control")
+    reasons = (row["reason"] for row in rows if parse_pattern(row["pattern"]).matches(name))
+    return next(reasons, None) == _LINKED_CHECK
 
 
 _ID = "id"

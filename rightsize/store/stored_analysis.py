@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-_FORM = 1
+_FORM = 2
 """The form of the tables; it is raised when they change between two releases."""
 _NAME = "stored_analysis"
 _ANSWERS = "answers_of"
@@ -129,6 +129,12 @@ def store_analysis(
         for name, content in parts:
             connection.execute("INSERT INTO analysed.frames VALUES (?, ?)", [name, content])
         set_meta(connection, _NAME, json.dumps(key))
+
+
+def store_beside(store: Store, tables: Iterable[AnalysisTable]) -> None:
+    """Replace some tables of the stored analysis, which were computed from it."""
+    with store.transaction(changes_content=False) as connection:
+        lay_out(connection, tables)
 
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:

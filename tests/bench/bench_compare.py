@@ -2,8 +2,9 @@
 
 Tools of others run in a virtual environment of their own, whose interpreter `RIGHTSIZE_BENCH_PYTHON` names:
 `python3 -m venv rivals && rivals/bin/pip install trailscraper pandas arcet`. Where it is not set, they are left out.
-`python -m tests.bench --markdown compare` prints a table to paste. RIGHTSIZE_BENCH_SHORT=1 takes a quarter of the
-records, for when minutes count.
+`python -m tests.bench --markdown compare` prints a table to paste. RIGHTSIZE_BENCH_RECORDS has the sizes, as
+`20000,200000,1000000`; RIGHTSIZE_BENCH_SHORT=1 takes a quarter of the records, for when minutes count. Processor time
+is that of a process and its children, also where other programs share the machine.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -24,8 +26,9 @@ import duckdb
 
 SLOW = True
 _SHORT = bool(os.environ.get("RIGHTSIZE_BENCH_SHORT"))
-RECORDS = int(os.environ.get("RIGHTSIZE_BENCH_RECORDS", "50000" if _SHORT else "200000"))
-HEADS = ("way", "a second", "peak memory", "time against the limit")
+SIZES = [int(size) for size in os.environ.get("RIGHTSIZE_BENCH_RECORDS", "50000" if _SHORT else "200000").split(",")]
+HEADS = ("way", "processor", "peak memory", "a second", "processor and time against the limit")
+_PARTS = {"stage": "reading", "merge": "merging", "rest": "imports, opening, closing"}
 RUNS = int(os.environ.get("RIGHTSIZE_BENCH_RUNS", "3"))
 _RIVALS = Path(__file__).parent / "rivals"
 _OTHERS = os.environ.get("RIGHTSIZE_BENCH_PYTHON", "")
@@ -33,17 +36,20 @@ _OTHERS = os.environ.get("RIGHTSIZE_BENCH_PYTHON", "")
 
 @dataclass
 class Contender:
-    """A way to do the job, as a command; what its runs took."""
+    """A way to do the job, as a command; what its runs took. Of one with `parts` they are measured, too."""
 
     name: str
     command: Sequence[str]
+    parts: bool = False
     seconds: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     megabytes: list[float] = field(default_factory=list)
 
     def run(self, scratch: Path) -> None:
         """Run it once, with two threads at most where it listens to that."""
         command = [word.format(scratch=scratch, run=len(self.seconds)) for word in self.command]
         start = time.perf_counter()
+        before = _of_children()
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             said = process.stderr.read() if process.stderr else ""
             _, status, used = os.wait4(process.pid, 0)
@@ -51,47 +57,70 @@ class Contender:
         if process.returncode != 0:
             raise RuntimeError(f"{self.name} failed: {said[-500:]}")
         self.seconds.append(time.perf_counter() - start)
+        self.cpu.append(_of_children() - before)
         self.megabytes.append(used.ru_maxrss / 1024)
 
 
 def run() -> Iterator[tuple[str, ...]]:
     """Run all contenders in turn, several rounds, and yield medians as HEADS says; the machine first."""
-    yield f"the machine: {os.cpu_count()} cores, {RECORDS:,} records of 2 KB, median of {RUNS}", "", "", ""
+    yield f"the machine: {os.cpu_count()} cores, records of 2 KB, median of {RUNS}", "", "", "", ""
+    for size in SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            yield from _one_size(Path(folder), size)
     with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        _written("write_activity", scratch / "activity.jsonl.gz")
-        contenders = list(_contenders(scratch))
-        for _ in range(RUNS):
-            for contender in contenders:
-                contender.run(scratch)
-        base = statistics.median(contenders[0].seconds)
+        yield from _effective_permissions(Path(folder))
+
+
+def _one_size(scratch: Path, records: int) -> Iterator[tuple[str, ...]]:
+    yield f"{records:,} records", "", "", "", ""
+    _written("write_activity", scratch / "activity.jsonl.gz", records)
+    contenders = list(_contenders(scratch, records))
+    for _ in range(RUNS):
         for contender in contenders:
-            median = statistics.median(contender.seconds)
-            memory = statistics.median(contender.megabytes)
-            yield contender.name, f"{RECORDS / median:,.0f} events", f"{memory:,.0f} MB", f"{median / base:.1f} x"
-        yield from _effective_permissions(scratch)
+            contender.run(scratch)
+    limit = contenders[0]
+    for contender in contenders:
+        cpu, seconds, memory = map(statistics.median, (contender.cpu, contender.seconds, contender.megabytes))
+        ratios = f"{cpu / statistics.median(limit.cpu):.1f} x, {seconds / statistics.median(limit.seconds):.1f} x"
+        yield contender.name, f"{cpu:.2f} s", f"{memory:,.0f} MB", f"{records / seconds:,.0f} events", ratios
+        if contender.parts:
+            yield from _by_part(scratch)
 
 
-def _contenders(scratch: Path) -> Iterator[Contender]:
+def _by_part(scratch: Path) -> Iterator[tuple[str, ...]]:
+    """Yield the processor time of the parts of a load, of one run of its own."""
+    words = (str(_RIVALS / "our_parts.py"), str(scratch / "activity.jsonl.gz"), str(scratch / "parts.duckdb"))
+    said = subprocess.run([sys.executable, *words], check=True, capture_output=True, text=True).stdout
+    for part, cpu in json.loads(said).items():
+        yield f"  of it {_PARTS[part]}", f"{cpu:.2f} s", "", "", ""
+
+
+def _of_children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _contenders(scratch: Path, records: int) -> Iterator[Contender]:
     path = str(scratch / "activity.jsonl.gz")
     yield Contender(
         "DuckDB, bare projection and group-by (the limit)", [sys.executable, str(_RIVALS / "bare_duckdb.py"), path]
     )
     load = [sys.executable, "-m", "rightsize", "load", path, "--db", "{scratch}/{run}.duckdb", "-q"]
-    yield Contender("rightsize load: events, use, coverage, in a store", load)
+    yield Contender("rightsize load: events, use, coverage, in a store", load, parts=True)
     yield Contender("plain Python, a loop over lines", [sys.executable, str(_RIVALS / "plain_python.py"), path])
+    yield Contender("polars, a lazy scan", [sys.executable, str(_RIVALS / "with_polars.py"), path])
     if _OTHERS:
         yield Contender("pandas", [_OTHERS, str(_RIVALS / "with_pandas.py"), path])
-        _written("write_cloudtrail", scratch / "trail")
+        _written("write_cloudtrail", scratch / "trail", records)
         trailscraper = Path(_OTHERS).parent / "trailscraper"
         script = f"{trailscraper} select --log-dir {scratch}/trail --from 2020-01-01 | {trailscraper} generate"
         yield Contender("trailscraper, as many CloudTrail records", ["sh", "-c", script])
 
 
-def _written(function: str, path: Path) -> None:
+def _written(function: str, path: Path, records: int) -> None:
     """Let another process make a file: a child's peak of memory would begin with what this one has held."""
     call = f"import sys; from pathlib import Path; from {__name__} import {function}; "
-    subprocess.run([sys.executable, "-c", call + f"{function}(Path(sys.argv[1]), {RECORDS})", str(path)], check=True)
+    subprocess.run([sys.executable, "-c", call + f"{function}(Path(sys.argv[1]), {records})", str(path)], check=True)
 
 
 def write_activity(path: Path, records: int) -> None:
@@ -155,14 +184,14 @@ def _effective_permissions(scratch: Path) -> Iterator[tuple[str, ...]]:
     with open_store(scratch / "tenant.duckdb", read_only=True) as store:
         taken = []
         for _ in range(RUNS):
-            start = time.perf_counter()
+            start = time.process_time()
             (held,) = store.connection.execute(_HELD).fetchall()[0]
-            taken.append(time.perf_counter() - start)
+            taken.append(time.process_time() - start)
         ours = statistics.median(taken)
         tenant = _as_tenant(store.connection)
     count = len(tenant["principals"])
     name = f"rightsize: all operations that {count} identities hold, {held:,}"
-    yield name, f"{count / ours:,.0f} identities", "", "1.0 x"
+    yield name, f"{ours:.2f} s", "", f"{count / ours:,.0f} identities", "1.0 x"
     if not _OTHERS:
         return
     (scratch / "tenant.json").write_text(json.dumps(tenant), encoding="utf-8")
@@ -174,7 +203,8 @@ def _effective_permissions(scratch: Path) -> Iterator[tuple[str, ...]]:
     )
     found = json.loads(answer.stdout)
     name = f"arcet: the same, its sources in memory, {found['held']:,}"
-    yield name, f"{count / found['seconds']:,.0f} identities", "", f"{found['seconds'] / ours:,.0f} x"
+    took = found["seconds"]
+    yield name, f"{took:.2f} s", "", f"{count / took:,.0f} identities", f"{took / ours:,.0f} x"
 
 
 _HOLDERS = """

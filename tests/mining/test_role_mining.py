@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rightsize.mining import role_mining
 from rightsize.mining.bitsets import bits_of
 from rightsize.mining.role_mining import Cover, minimum_cover
+from tests.bench.bench_mining import planted_table
 from tests.examples import MANY, SOME
 
 MATRICES = st.integers(1, 6).flatmap(
@@ -106,6 +107,37 @@ def test_planted_roles_are_found_with_and_without_a_search(kernel_edges: int, mo
     cover = minimum_cover(rows, 200)
     assert _gives_exactly(cover, rows)
     assert (len(cover.roles), cover.lower_bound) == (60, 60)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_more_roles_than_planted_are_found(seed: int) -> None:
+    """Whatever is planted, a cover of the whole table finds it without a search of its kernel."""
+    rows = _planted(200, 150, 30, seed)
+    cover = minimum_cover(rows, 150)
+    assert _gives_exactly(cover, rows)
+    assert cover.lower_bound <= len(cover.roles) <= 30
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("users", "permissions", "of_role", "of_user"),
+    [
+        (5_000, 5_000, (20, 200), (1, 15)),
+        (3_000, 2_000, (2, 80), (5, 30)),
+        (2_000, 3_000, (10, 40), (2, 30)),
+        (2_000, 2_000, (2, 150), (2, 14)),
+    ],
+)
+def test_250_planted_roles_of_thousands_are_found(
+    users: int, permissions: int, of_role: tuple[int, int], of_user: tuple[int, int]
+) -> None:
+    """Also where a user has a third of all permissions, and each permission is in many roles."""
+    rows = planted_table(users, permissions, 250, of_role, of_user)
+    begun = time.process_time()
+    cover = minimum_cover(rows, permissions, solver_seconds=600)
+    assert time.process_time() - begun < 60
+    assert _gives_exactly(cover, rows)
+    assert len(cover.roles) <= 250
 
 
 @SOME

@@ -29,6 +29,7 @@ READERS: tuple[tuple[str, ...], ...] = (
     ("reach", "Mei Lin", "--picture", "{out}/reach.svg"),
     ("report", "--plan", "{demo}", "--out", "{out}/plan.html", "-o", "json"),
     ("check", "unused-assignments", "unexplained-use", "-o", "json"),
+    ("jobs", "-o", "json"),
     ("can", "Mei Lin", "Microsoft.Compute/virtualMachines/write", "--at", "/subscriptions/{subscription}"),
     ("who-can", "Microsoft.Compute/virtualMachines/write", "--at", "/subscriptions/{subscription}", "-o", "json"),
 )
@@ -224,11 +225,12 @@ def test_a_reader_beside_a_writer_is_told_that_the_store_is_in_use(small: Path) 
         assert stored_analysis(store, WindowOptions()) is not None
 
 
-def test_explain_reads_a_stored_analysis_without_frames(small: Path) -> None:
+def test_readers_of_a_stored_analysis_need_no_frames(small: Path, demo: Path) -> None:
     """Frames and the analysis take longer to import than the answer takes."""
     program = (
         "import sys\nfrom rightsize.cli.main import run\n"
         f"code = run(['explain', 'ann', '--db', {str(small)!r}, '-o', 'json'])\n"
+        f"code = code or run(['jobs', '--db', {str(demo / STORE)!r}, '-o', 'json'])\n"
         "sys.exit(code or 9 * ('polars' in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, check=False).returncode == 0

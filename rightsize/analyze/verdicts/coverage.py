@@ -92,6 +92,12 @@ def control_gaps(inputs: Inputs, window: Window, tenant: Tenant) -> pl.DataFrame
     return logs.join(missing, left_on="node", right_on="place").select("place", "day").unique().sort("place", "day")
 
 
+def days_of_use(inputs: Inputs, window: Window | None = None) -> pl.DataFrame:
+    """Return the rows of coverage of the logs that show use, in a window where one is given."""
+    logs = inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
+    return logs if window is None else logs.filter(window.holds("day"))
+
+
 def covered_share(inputs: Inputs, window: Window, tenant: Tenant) -> float:
     """Return the share of (subscription, day) pairs of the window that the Activity Log covers, 0 to 1."""
     log = CoveredDays(inputs, window, tenant)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import duckdb
@@ -261,7 +262,9 @@ class DirectoryShape:
         _classify_pages(con, relation)
 
 
+@lru_cache(maxsize=1)
 def _source_of(look: Look, context: Context) -> str | None:
+    """Return the shape of a record; each shape of the directory asks in turn."""
     own = look.outer.get("@odata.context")
     said = context.odata_context or (own if isinstance(own, str) else "")
     page = classify_page(said, context.place)

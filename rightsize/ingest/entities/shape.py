@@ -17,7 +17,7 @@ from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import fold, fold_key
 from rightsize.store.sql import named, quoted
 
 
@@ -62,7 +62,7 @@ class Shape(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """A view of a record: its members and those of its `properties`, by folded key, and its folded `type`."""
 
@@ -109,7 +109,7 @@ def fold_keys(members: Mapping[str, Any]) -> dict[str, Any]:
     """Return an object by folded keys; of keys that differ only in capitals, the first with a value counts."""
     found: dict[str, Any] = {}
     for key, value in members.items():
-        folded = fold(str(key))
+        folded = fold_key(str(key))
         if found.get(folded) is None:
             found[folded] = value
     return found

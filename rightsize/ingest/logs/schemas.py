@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import fold, fold_key
 from rightsize.rules.log_source import Spellings, Stage
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
@@ -169,14 +169,18 @@ _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
 
+def _named(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {fold_key(str(key)).partition(" [")[0]: value for key, value in record.items()}
+
+
 def is_judgement(record: Mapping[str, Any]) -> bool:
     """Return whether a record in the envelope of a log is an application of app governance, which a shape reads."""
-    return {fold(str(key)).partition(" [")[0] for key in record} >= {"oauthappid", "permissions"}
+    return _named(record).keys() >= {"oauthappid", "permissions"}
 
 
 def is_signal(record: Mapping[str, Any]) -> bool:
     """Return whether a record in the envelope of a log is an alert, incident or risk, which a signal shape reads."""
-    named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
+    named = _named(record)
     table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
     if table in SIGNAL_TABLES or category in SIGNAL_CATEGORIES:
         return True
@@ -204,7 +208,7 @@ class Family:
         """Return whether a record has this envelope, in any capitalisation of its keys."""
         if is_signal(record) or is_judgement(record) or record.keys() >= POWERSHELL_EVENT or record.keys() >= REDUCED:
             return False
-        named = {fold(str(key)).partition(" [")[0]: value for key, value in record.items()}
+        named = _named(record)
         keys = named.keys()
         # An exported table may lack the time at which it received a row.
         table = fold(str(named.get("type") or ""))

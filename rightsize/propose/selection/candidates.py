@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rightsize.analyze.columns import ROOT, ScopeTree
-from rightsize.mining.bitsets import union
+from rightsize.mining.bitsets import union, without
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
@@ -136,7 +136,9 @@ class CandidateIndex:
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
     _atoms_of: dict[Folded, int] = field(default_factory=dict)
-    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[_Sized, ...]] = field(default_factory=dict)
+    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[tuple[_Sized, int], ...]] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
@@ -193,14 +195,13 @@ class CandidateIndex:
             is_exact: Whether a role may grant nothing beyond the needed operations.
         """
         most = needed.bit_count() if is_exact else self.atoms.width
-        for size, kind, role in self._within(ceiling, custom):
+        for (size, kind, role), atoms in self._within(ceiling, custom):
             if size > most:
                 # Built-in roles come last, and by size.
                 return
-            atoms = self.atoms_of(role)
             if not atoms & wanted:
                 continue
-            spare = role.granted & ~needed
+            spare = without(role.granted, needed)
             if not (is_exact and spare) and not spare & self.never_spare:
                 yield Existing(kind, role, atoms, spare)
 
@@ -208,8 +209,11 @@ class CandidateIndex:
         """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[_Sized, ...]:
-        """Return the roles that grant no operation beyond a ceiling; many needs have the same, so it is cached."""
+    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[tuple[_Sized, int], ...]:
+        """Return the roles that grant no operation beyond a ceiling, with their atoms.
+
+        Many needs have the same, so it is cached.
+        """
         key = ceiling, custom
         if key not in self._inside:
             roles = self.book.roles
@@ -219,5 +223,6 @@ class CandidateIndex:
                 *((0, "custom", roles[id_]) for id_ in custom if id_ not in ceiling),
                 *(one for one in self._builtin if one[2].role_definition_id not in ceiling),
             ]
-            self._inside[key] = tuple(one for one in candidates if not one[2].granted & ~granted)
+            inside = (one for one in candidates if one[2].granted & granted == one[2].granted)
+            self._inside[key] = tuple((one, self.atoms_of(one[2])) for one in inside)
         return self._inside[key]

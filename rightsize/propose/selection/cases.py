@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import takewhile
 
 from rightsize.analyze.columns import ROOT
-from rightsize.mining.bitsets import bits_of, mask_of, union
+from rightsize.mining.bitsets import bits_of, mask_of, union, without
 from rightsize.mining.programs import covers, smallest_cover
 from rightsize.model.options import MAX
 from rightsize.propose.core.operation_sets import Interner
@@ -248,9 +248,9 @@ def _unwritable(key: CaseKey, candidates: CandidateIndex) -> int:
     return candidates.atoms.of_need(Need(mask_of(bits), tuple(parts)))
 
 
-@dataclass(frozen=True, slots=True, order=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NewContent:
-    """The content of a new role.
+    """The content of a new role, which is one object for all that take it; their order is that of their atoms.
 
     Attributes:
         atoms: The operations and patterns, as atoms.
@@ -263,12 +263,16 @@ class NewContent:
     """
 
     atoms: int
-    granted: int = field(compare=False)
-    operations: int = field(compare=False)
-    is_add_on: bool = field(compare=False)
-    is_adopted: bool = field(compare=False)
-    has_use: bool = field(compare=False)
-    job: str = field(compare=False)
+    granted: int
+    operations: int
+    is_add_on: bool
+    is_adopted: bool
+    has_use: bool
+    job: str
+
+    def __lt__(self, other: NewContent) -> bool:
+        """Return whether it comes before another content."""
+        return self.atoms < other.atoms
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +306,7 @@ class Fallbacks:
     terms: Terms
     stays: Stays
     _found: dict[tuple[Case, int], tuple[Existing, ...]] = field(default_factory=dict)
+    _stay: dict[Case, Grant] = field(default_factory=dict)
 
     def grant(self, case: Case, new: tuple[NewContent, ...], *, is_whole: bool) -> Grant:
         """Return how a case is granted by some new roles and the existing roles beside them.
@@ -311,17 +316,17 @@ class Fallbacks:
             new: The new roles that are made for it.
             is_whole: Whether these are all that it wants: else existing roles may grant more than it needs.
         """
-        left = case.atoms & ~union(one.granted for one in new)
+        left = without(case.atoms, union(one.granted for one in new))
         columns = [one.atoms for one in case.existing]
         cover = smallest_cover(left, columns, max(0, case.most_roles - len(new)))
         if cover is not None:
             return self._priced(case, new, tuple(case.existing[number] for number in cover))
-        if is_whole and len(new) < case.most_roles and not left & ~union(columns):
+        if is_whole and len(new) < case.most_roles and not without(left, union(columns)):
             # Too many existing roles beside the new ones: one with more than is needed grants the rest.
             new = new[: case.most_roles - 1]
         roles = self.existing(case, left) or self.existing(case, case.atoms)
         granted = union(one.atoms for one in roles)
-        useful = tuple(one for one in new if one.granted & case.atoms & ~granted)
+        useful = tuple(one for one in new if without(one.granted & case.atoms, granted))
         if len(useful) + len(roles) > case.most_roles:
             useful, roles = (), self.existing(case, case.atoms)
         return self._priced(case, useful, roles) if roles else self._kept(case)
@@ -339,8 +344,8 @@ class Fallbacks:
     def _search(self, case: Case, atoms: int) -> tuple[Existing, ...]:
         key, found = case.key, []
         for one in self.candidates.fitting(key.asked.ceiling, key.custom, atoms, case.needed):
-            left = atoms & ~one.atoms
-            beside = next((other for other in case.existing if not left & ~other.atoms), None) if left else None
+            left = without(atoms, one.atoms)
+            beside = next((other for other in case.existing if left & other.atoms == left), None) if left else None
             stays = one.kind == "own" and one.role.role_definition_id in key.held
             if (left and beside is None) or stays or one.role.granted & key.foreign:
                 continue
@@ -356,10 +361,16 @@ class Fallbacks:
         return Grant(new, existing, *self._price(case, granted))
 
     def _kept(self, case: Case) -> Grant:
+        if case not in self._stay:
+            self._stay[case] = self._price_kept(case)
+        return self._stay[case]
+
+    def _price_kept(self, case: Case) -> Grant:
         price, live = self._price(case, union(self.terms.book.roles[id_].granted for id_ in case.key.asked.ceiling))
         stays = [self.stays[unit] for unit in case.units]
         return Grant((), (), max(price, sum(one for one, _ in stays)), max(live, sum(one for _, one in stays)))
 
     def _price(self, case: Case, granted: int) -> tuple[int, int]:
-        spare = granted & ~case.needed
-        return case.rate * self.terms.live(spare, case.latent), case.exposure * self.terms.weigh(spare & ~case.latent)
+        spare = without(granted, case.needed)
+        live = self.terms.weigh(without(spare, case.latent))
+        return case.rate * self.terms.live(spare, case.latent), case.exposure * live

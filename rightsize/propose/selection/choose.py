@@ -119,6 +119,7 @@ class _Choice:
         cases: The cases that new roles may serve, each with the contents that it would take.
         fallbacks: The existing roles for what no new role grants.
         terms: What roles are chosen from.
+        _others: For each case, the best grant without each of the new roles that it takes.
     """
 
     cases: Sequence[WantedBy]
@@ -128,7 +129,7 @@ class _Choice:
     _grants: list[Grant] = field(default_factory=list)
     _of_role: dict[NewContent, list[int]] = field(default_factory=lambda: defaultdict(list))
     _taken: Counter[NewContent] = field(default_factory=Counter)
-    _saved: dict[int, dict[NewContent, tuple[int, int]]] = field(default_factory=dict)
+    _others: dict[int, dict[NewContent, Grant]] = field(default_factory=dict)
     _sums: dict[NewContent, tuple[int, int]] = field(default_factory=lambda: defaultdict(lambda: (0, 0)))
     _beside: Counter[NewContent] = field(default_factory=Counter)
     _excess: int = 0
@@ -240,7 +241,7 @@ class _Choice:
             near.update(self._grants[number].new)
             self._count(number, -1)
             if role in self._grants[number].new:
-                self._grants[number] = self._grant(number)
+                self._grants[number] = self._others[number][role]
             self._count(number, 1)
             near.update(self._grants[number].new)
         return near - {role}
@@ -251,23 +252,19 @@ class _Choice:
         self._excess += times * grant.live
         self._assignments += times * len(self.cases[number][0].units) * (len(grant.existing) + len(grant.new))
         if times > 0:
-            self._saved[number] = {one: self._saves_in(number, one) for one in grant.new}
-        for one, (live, price) in self._saved[number].items():
+            self._others[number] = {one: self._grant(number, without=one) for one in grant.new}
+        for one, other in self._others[number].items():
+            live, price = self._sums[one]
+            self._sums[one] = live + times * (other.live - grant.live), price + times * (other.price - grant.price)
             self._taken[one] += times
             self._beside[one] += times * (len(grant.new) > 1)
-            self._sums[one] = self._sums[one][0] + times * live, self._sums[one][1] + times * price
             if not self._taken[one]:
                 del self._taken[one]
-
-    def _saves_in(self, number: int, one: NewContent) -> tuple[int, int]:
-        """Return the live excess, and the price, that a role saves in a case against the best roles without it."""
-        grant, other = self._grants[number], self._grant(number, without=one)
-        return other.live - grant.live, other.price - grant.price
 
     def _grant(self, number: int, without: NewContent | None = None) -> Grant:
         """Return how a case is granted by the roles that are made, without one more of them."""
         case, wanted = self.cases[number]
-        new = tuple(one for one in wanted if one not in self._left_out and one != without)
+        new = tuple(one for one in wanted if one not in self._left_out and one is not without)
         return self.fallbacks.grant(case, new, is_whole=len(new) == len(wanted))
 
     def _point(self) -> dict[str, Any]:

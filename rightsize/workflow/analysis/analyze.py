@@ -36,6 +36,7 @@ from rightsize.workflow.analysis.keep_analysis import (
     has_default_options,
     judge_planes,
     keep_analysis,
+    keep_jobs,
     tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers
@@ -88,6 +89,7 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         scores = judged_scores(analysis) if by == "principal" else None
         if has_default_options(asked):
             keep_analysis(store, inputs, analysis, judged_findings, planes, scores)
+            keep_jobs(store, inputs, analysis)
     return AnalysisResult(
         window=analysis.window,
         rows=_by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -21,6 +21,7 @@ from rightsize.analyze.principals import callings
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
+from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.verdicts.resource_logs import SETTING_WRITES
 from rightsize.analyze.verdicts.usage import named_use
@@ -30,6 +31,7 @@ from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
 from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps, TableOf
 from rightsize.planes.vaults.tables import WRITES as POLICY_WRITES
+from rightsize.propose.assembly.purposes import JOB_TABLES, JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.store.stored_analysis import (
@@ -40,6 +42,7 @@ from rightsize.store.stored_analysis import (
     in_memory,
     is_current,
     store_analysis,
+    store_beside,
     stored_analysis,
 )
 from rightsize.workflow.analysis.behaviour import held_use, with_holds
@@ -176,11 +179,28 @@ def keep_analysis(
     `scores` are those that `judged_scores` returns, where the caller has them already.
     """
     step("storing the analysis")
-    tables = deque(_tables(store, inputs, analysis, findings, planes, scores))
+    # Of the jobs, which are found later, none may stay that an earlier analysis had.
+    tables = deque([*_tables(store, inputs, analysis, findings, planes, scores), *_tables_of_jobs({})])
     parts = write_parts(analysis, findings, planes)
     # Each table is dropped when it is written.
     written = (tables.popleft() for _ in range(len(tables)))
     store_analysis(store, written, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+
+
+def keep_jobs(store: Store, inputs: Inputs, analysis: Analysis, found: JobTables | None = None) -> None:
+    """Store the tables of jobs beside the stored analysis; none where a plan lacks what it needs to find them.
+
+    `found` are the tables, where the caller has them already.
+    """
+    if not (inputs.operations.is_empty() or days_of_use(inputs, analysis.window).is_empty()):
+        found = job_tables(read_jobs(inputs, analysis), {}) if found is None else found
+        store_beside(store, _tables_of_jobs(found.named()))
+
+
+def _tables_of_jobs(found: Mapping[str, pl.DataFrame]) -> Iterator[AnalysisTable]:
+    for name in JOB_TABLES:
+        rows = found.get(name, pl.DataFrame(schema=schema_of(name)))
+        yield AnalysisTable(name, rows.with_row_index("n"), ("n",))
 
 
 def renew_analysis(store: Store) -> None:
@@ -191,7 +211,9 @@ def renew_analysis(store: Store) -> None:
     """
     if not is_current(store):
         inputs = Inputs.read(with_holds(store))
-        keep_analysis(store, inputs, *_judge(store, inputs, USUAL))
+        judged = _judge(store, inputs, USUAL)
+        keep_analysis(store, inputs, *judged)
+        keep_jobs(store, inputs, judged[0])
 
 
 def whole_analysis(

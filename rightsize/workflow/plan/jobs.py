@@ -2,56 +2,62 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import polars as pl
-
-from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import UsageError
 from rightsize.model.options import USUAL, WindowOptions
-from rightsize.model.tables.answers import DONE_BY
-from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
+from rightsize.model.tables.answers import DONE_BY, JOB_TABLES
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.store.stored_analysis import Analysed, stored_analysis
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac
-from rightsize.workflow.names import read_names
-from rightsize.workflow.plan.propose import require_catalogue, require_coverage
+
+# A stored analysis has the jobs, and its readers need no frames.
+if TYPE_CHECKING:
+    from rightsize.analyze.inputs import Inputs
+    from rightsize.analyze.verdicts.judge import Analysis
+    from rightsize.propose.assembly.purposes import JobTables
 
 _SHOWN = 12
+_Rows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobsResult:
     """The result of `jobs`.
 
     Attributes:
+        tables: The rows of the tables `jobs`, `job_operations` and `job_holders`, in the order of `JobTables`.
         names: Display names of principals, by id.
     """
 
-    tables: JobTables
+    tables: Mapping[str, _Rows]
     names: Mapping[str, str]
 
-    def rows(self) -> list[dict[str, Any]]:
+    def rows(self) -> _Rows:
         """Return one row a job: its holders and operations, and how many of these all, most and few of them do."""
-        operations, holders = (
-            frame.rows_by_key("job", named=True) for frame in (self.tables.operations, self.tables.holders)
-        )
         return [
             {
                 **{name: row[name] for name in ("job", "name", "role")},
-                "holders": [one["principal_id"] for one in holders[row["job"]]],
-                "operations": list(dict.fromkeys(one["operation"] for one in operations[row["job"]])),
-                **_counts(operations[row["job"]]),
-                "alone": sum(bool(one["alone_operations"]) for one in holders[row["job"]]),
+                "holders": [one["principal_id"] for one in self._holders[row["job"]]],
+                "operations": list(dict.fromkeys(one["operation"] for one in self._operations[row["job"]])),
+                **_counts(self._operations[row["job"]]),
+                "alone": sum(bool(one["alone_operations"]) for one in self._holders[row["job"]]),
             }
-            for row in self.tables.jobs.iter_rows(named=True)
+            for row in self.tables["jobs"]
         ]
+
+    @cached_property
+    def _operations(self) -> dict[str, _Rows]:
+        return _by_job(self.tables["job_operations"])
+
+    @cached_property
+    def _holders(self) -> dict[str, _Rows]:
+        return _by_job(self.tables["job_holders"])
 
     def one(self, asked: str) -> dict[str, Any]:
         """Return one job by its key, its name or a part of the name: its row, with operations and holders in detail.
@@ -61,10 +67,10 @@ class JobsResult:
         """
         job = self._find(asked)
         row = next(one for one in self.rows() if one["job"] == job)
-        return row | {"uses": self._uses(job), "members": self._members(job)}
+        return row | {"uses": self._operations[job], "members": self._members(job)}
 
     def _find(self, asked: str) -> str:
-        named = list(self.tables.jobs.select("job", "name").iter_rows())
+        named = [(row["job"], row["name"]) for row in self.tables["jobs"]]
         wanted = asked.strip().casefold()
         for fits in (str.__eq__, str.startswith, str.__contains__):
             found = [key for key, name in named if wanted and (key == wanted or fits(name.casefold(), wanted))]
@@ -75,17 +81,14 @@ class JobsResult:
         known = f"one of {_some(named, [key for key, _ in named])}" if named else "no two principals share a job here"
         raise UsageError(f"no job has the name `{asked}`", hint=known)
 
-    def _uses(self, job: str) -> list[dict[str, Any]]:
-        return self.tables.operations.rows_by_key("job", named=True)[job]
-
-    def _members(self, job: str) -> list[dict[str, Any]]:
+    def _members(self, job: str) -> _Rows:
         return [
             {
                 "principal_id": row["principal_id"],
                 "name": self.names.get(row["principal_id"], row["principal_id"]),
                 **row,
             }
-            for row in self.tables.holders.rows_by_key("job", named=True)[job]
+            for row in self._holders[job]
         ]
 
 
@@ -99,17 +102,51 @@ def find_jobs(db: Path, asked: WindowOptions = USUAL, *, note: Callable[[str], N
     """
     with open_store(db, read_only=True) as store:
         require_content(store)
-        inputs = Inputs.read(with_holds(store))
-        require_catalogue(inputs)
-        analysis = analysis_of_rbac(store, inputs, asked, note)
-        require_coverage(inputs, analysis.window)
-        return JobsResult(tables_of(store, inputs, analysis), read_names(store, inputs)[0])
+        stored = stored_analysis(store, asked)
+        return (_read(store, stored) if stored is not None else None) or _infer(store, asked, note)
+
+
+def _read(store: Store, stored: Analysed) -> JobsResult | None:
+    """Return the jobs of the stored analysis; None where it has none, which has a reason to be found out."""
+    names = [one.name for one in JOB_TABLES]
+    tables = {name: stored.rows(f"SELECT * EXCLUDE (n) FROM analysed.{name} ORDER BY n") for name in names}
+    if not tables["jobs"]:
+        return None
+    roles = dict(store.connection.execute("SELECT job, role FROM jobs").fetchall())
+    tables["jobs"] = [row | {"role": roles.get(row["job"])} for row in tables["jobs"]]
+    holders = "SELECT DISTINCT id, name FROM analysed.names SEMI JOIN analysed.job_holders ON principal_id = id"
+    return JobsResult(tables, dict(stored.tuples(holders)))
+
+
+def _infer(store: Store, asked: WindowOptions, note: Callable[[str], None]) -> JobsResult:
+    from rightsize.analyze.inputs import Inputs  # noqa: PLC0415
+    from rightsize.workflow.analysis.behaviour import with_holds  # noqa: PLC0415
+    from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac  # noqa: PLC0415
+    from rightsize.workflow.names import read_names  # noqa: PLC0415
+    from rightsize.workflow.plan.propose import require_catalogue, require_coverage  # noqa: PLC0415
+
+    inputs = Inputs.read(with_holds(store))
+    require_catalogue(inputs)
+    analysis = analysis_of_rbac(store, inputs, asked, note)
+    require_coverage(inputs, analysis.window)
+    tables = {name: frame.to_dicts() for name, frame in tables_of(store, inputs, analysis).named().items()}
+    return JobsResult(tables, read_names(store, inputs)[0])
 
 
 def tables_of(store: Store, inputs: Inputs, analysis: Analysis) -> JobTables:
     """Return the jobs of an analysis, with the roles that the last plan of the store makes for them."""
-    roles = store.table("jobs").filter(pl.col("role").is_not_null())
-    return job_tables(read_jobs(inputs, analysis), dict(roles.select("job", "role").iter_rows()))
+    from rightsize.propose.assembly.purposes import job_tables, read_jobs  # noqa: PLC0415
+
+    roles = store.connection.execute("SELECT job, role FROM jobs WHERE role IS NOT NULL").fetchall()
+    return job_tables(read_jobs(inputs, analysis), dict(roles))
+
+
+def _by_job(rows: _Rows) -> dict[str, _Rows]:
+    """Return rows by their job, without it."""
+    found: dict[str, _Rows] = defaultdict(list)
+    for row in rows:
+        found[row["job"]].append({name: value for name, value in row.items() if name != "job"})
+    return found
 
 
 def _counts(operations: list[dict[str, Any]]) -> dict[str, int]:

@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.analyze.principals import resolve_known
+from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import Form, ReviewDecision
@@ -24,9 +25,10 @@ from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
 from rightsize.model.progress import counted, step
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.assembly.purposes import job_tables, roles_of_jobs
+from rightsize.propose.assembly.purposes import JobTables, job_tables, roles_of_jobs
 from rightsize.propose.core.options import SEPARATE_LAYERS, Exclusion, PlanOptions, read_exclusions
 from rightsize.propose.drafts.reading import with_needed_calls
+from rightsize.propose.jobs import Jobs
 from rightsize.propose.pipeline import plan_from_basis, read_basis
 from rightsize.propose.selection.layer_separation import as_measured
 from rightsize.propose.verify.review import respect, review_states, unmatched
@@ -38,7 +40,7 @@ from rightsize.render.plan import FileText, plan_texts, prepared, proposal_docum
 from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import write_conclusions
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
@@ -49,6 +51,7 @@ from rightsize.workflow.analysis.keep_analysis import (
     has_rbac,
     judge_planes,
     keep_analysis,
+    keep_jobs,
     tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
@@ -143,7 +146,7 @@ def propose_plan(
         )
         short = _short_log(inputs, analysis) if of_rbac else None
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
-        if has_default_options(options) and not options.standby:
+        if _is_stored(options):
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
         # The following steps need no single use, which is most of the memory that was read.
@@ -175,10 +178,9 @@ def propose_plan(
         plan = replace(plan, uses=None)
         step("storing the answers")
         write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
-        store.write_answer("proposals", answer_parts(plan))
-        store.write_answer("next_steps", answer_rows(steps, names))
-        for name, frame in job_tables(jobs, roles_of_jobs(plan)).named().items():
-            store.write_answer(name, frame)
+        found = _store_plan(store, plan, jobs, answer_rows(steps, names))
+        if _is_stored(options):
+            keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
         keep_reach(store, inputs, analysis, plan)
         lacks = listings_of(store).every()
@@ -227,6 +229,21 @@ def _with_questions(
     return replace(plan, generated_from={**plan.generated_from, "window": window}, advice=tuple(advice)), questions
 
 
+def _is_stored(options: PlanOptions) -> bool:
+    """Return whether the analysis of a plan with these options is the one that is stored."""
+    return has_default_options(options) and not options.standby
+
+
+def _store_plan(store: Store, plan: Plan, jobs: Jobs, steps: Iterator[pl.DataFrame]) -> JobTables:
+    """Write the answer tables of a plan, its steps and its jobs; return the jobs."""
+    store.write_answer("proposals", answer_parts(plan))
+    store.write_answer("next_steps", steps)
+    found = job_tables(jobs, roles_of_jobs(plan))
+    for name, frame in found.named().items():
+        store.write_answer(name, frame)
+    return found
+
+
 def answer_parts(plan: Plan) -> Iterator[pl.DataFrame]:
     """Yield the rows of the table `proposals`, some thousands at a time."""
     # In the plan's order, in which its uses are stored: any other order would read a page of uses for each proposal.
@@ -269,18 +286,17 @@ def require_coverage(inputs: Inputs, window: Window) -> None:
     Raises:
         EvidenceError: No log of use covers any day of it.
     """
-    logs = _logs_of_use(inputs)
-    if not logs.filter(window.holds("day")).is_empty():
+    if not days_of_use(inputs, window).is_empty():
         return
     raise EvidenceError(
         f"no log of use covers any day of the window {window.first_day} to {window.last_day}",
-        hint=_what_is_covered(logs),
+        hint=_what_is_covered(days_of_use(inputs)),
     )
 
 
 def _has_use(inputs: Inputs) -> bool:
     """Return whether any use is loaded, or a log that would show it: orphans and duplicates need neither."""
-    return not (inputs.usage_days.is_empty() and _logs_of_use(inputs).is_empty())
+    return not (inputs.usage_days.is_empty() and days_of_use(inputs).is_empty())
 
 
 def _short_log(inputs: Inputs, analysis: Analysis) -> ShortLog | None:
@@ -289,13 +305,9 @@ def _short_log(inputs: Inputs, analysis: Analysis) -> ShortLog | None:
     Raises:
         EvidenceError: Logs of use are loaded, and none covers a day of the window.
     """
-    if not _logs_of_use(inputs).is_empty():
+    if not days_of_use(inputs).is_empty():
         require_coverage(inputs, analysis.window)
     return short_log(inputs, analysis.window, analysis.verdicts)
-
-
-def _logs_of_use(inputs: Inputs) -> pl.DataFrame:
-    return inputs.coverage.filter((pl.col("state") != "missing") & (pl.col("source") != "sign_in_log"))
 
 
 def _what_is_covered(logs: pl.DataFrame) -> str:

@@ -59,9 +59,9 @@ class InMemory:
 with open(sys.argv[1], encoding="utf-8") as file:
     tenant = json.load(file)
 source = InMemory(tenant)
-start = time.perf_counter()
+start = time.process_time()
 held = sum(
     len({(permission.action, permission.scope) for permission in resolve(who, "all", source).permissions})
     for who in tenant["principals"]
 )
-print(json.dumps({"held": held, "seconds": time.perf_counter() - start}))
+print(json.dumps({"held": held, "seconds": time.process_time() - start}))
