@@ -12,7 +12,7 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 # A path of a private name as text, which `monkeypatch.setattr` takes.
 PATH_OF_PRIVATE = re.compile(r"rightsize(\.\w+)*\._[a-zA-Z]\w*")
-# Whatever takes a private name looks like this, and so do other things: only a text with it is parsed, which takes long.
+# Whatever takes a private name looks like this, and so do other things: to parse takes long, and only these are parsed.
 MAY_TAKE = re.compile(
     r"""(?mx) (?<!\bself)(?<!\bcls)\.\s*_[a-zA-Z] | ["']_[a-zA-Z] | ^\s*(?:from|import)\b.*\b_[a-zA-Z]
     | ^\s+_[a-zA-Z]\w*(?:\ as\ \w+)?,?\s*(?:\#.*)?$"""
