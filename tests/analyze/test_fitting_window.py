@@ -138,6 +138,7 @@ def test_a_log_that_decides_is_not_short(tiny: Tiny, covered: int) -> None:
     assert short_log(inputs, choose_window(inputs), _NO_VERDICTS) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("covered", [1, 5, 20, 29])
 def test_a_short_log_decides_on_the_day_on_which_its_window_is_chosen(tiny: Tiny, covered: int) -> None:
     """If each further day is covered, the first preview and the first whole window come on the days that it says."""

@@ -69,6 +69,7 @@ def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys() -> Non
     assert "by nobody that the log names" in found["sentence"][0]
 
 
+@pytest.mark.slow
 def test_the_hours_of_a_day_say_when_it_could_be_told() -> None:
     """What came at eleven does not tell the day at nine, and what the pass of that hour sees is what the day says."""
     life = Life().works(ANN).did(ANN, KEYS, hour=9).did(ANN, RUN, hour=11, network="203.0.113.0/24")

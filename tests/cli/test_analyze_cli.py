@@ -32,6 +32,7 @@ def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[Any, st
     return json.loads(out), err
 
 
+@pytest.mark.slow
 def test_a_row_speaks_of_a_principal_on_a_plane(store: FakeStore, capsys: pytest.CaptureFixture[str]) -> None:
     rows, err = answer(capsys)
     assert [(row["principal_id"], row["plane"]) for row in rows] == [("p", "control"), ("p", "data")]

@@ -180,6 +180,7 @@ def test_a_batch_is_answered_in_order(db: Path, capsys: pytest.CaptureFixture[st
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == rows
 
 
+@pytest.mark.slow
 def test_exit_code_is_0_unless_asked_for(db: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """`--exit-code` makes a gate of it."""
     question = ("can", ANN, "a/b", "--at", SCOPE, "--plane", "control")

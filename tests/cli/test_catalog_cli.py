@@ -38,6 +38,7 @@ def _status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_status_counts_planes_and_roles(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
     names = ("roles.json", "providers.json", "table.json")
     assert run(["catalog", "import", *(str(files / name) for name in names)]) == 0

@@ -87,6 +87,7 @@ def test_what_defender_would_take_away_from_who_uses_it_comes_first(
     assert "4 rows of 5 judgements by other tools" in err
 
 
+@pytest.mark.slow
 def test_a_store_without_judgements_says_what_to_load(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     user = {"id": "bbbbbbbb-0000-4000-8000-000000000002", "userPrincipalName": "a@b.c", "displayName": "Ann"}
     (tmp_path / "users.json").write_text(json.dumps({"value": [user]}), encoding="utf-8")

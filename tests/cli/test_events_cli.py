@@ -28,6 +28,7 @@ def log(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_json_lines_are_events_with_the_contracts_columns(log: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Data is on stdout, one event a line; stderr tells what was read and rejected."""
     assert run(["events", str(log), "-o", "jsonl"]) == ExitCode.OK

@@ -33,6 +33,7 @@ def _load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, documents: dict[str, 
     return run(["load", str(folder), *options])
 
 
+@pytest.mark.slow
 def test_a_refused_log_is_said_by_the_assignments_that_it_leaves_undecided(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -208,6 +208,7 @@ def test_no_wave_needs_an_earlier_one(demo_folder: Path, store: Path, waves: tup
     assert chosen and not check_plan(store, part, needs).denied
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_first_format_and_one_without_changes_are_answered(ask: Ask, tmp_path: Path) -> None:
     none = tmp_path / "none.duckdb"
     code, out, _ = ask("next", OLD, "--db", none, "-o", "json")

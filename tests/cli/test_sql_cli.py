@@ -35,6 +35,7 @@ def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[dict[str,
     return document
 
 
+@pytest.mark.slow
 def test_json_is_a_list_of_row_objects(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Other programs read rows as objects, with the types of their columns."""
     assert _json(capsys, "sql", "FROM analysed.t WHERE a >= $n::INT ORDER BY a", "-p", "n=3") == [

@@ -8,7 +8,7 @@ from rightsize.cli.reference_pages import REFERENCE_PAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = "python3 -m venv .venv && .venv/bin/pip install . && .venv/bin/rightsize demo"
-TEST = 'python3 -m venv .venv && .venv/bin/pip install -e ".[test]" && .venv/bin/pytest'
+TEST = 'python3 -m venv .venv && .venv/bin/pip install --no-compile -e ".[test]" && .venv/bin/pytest'
 
 
 def test_the_readme_has_both_commands() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT, blocks
-from tests.docs.session import Done, run_blocks, run_shell
+from tests.docs.session import Done, run_blocks, run_here
 
 MadeOnce = Callable[[str, Callable[[Path], None]], Path]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
@@ -27,13 +27,13 @@ def tutorial(made_once: MadeOnce, demo_folder: Path) -> Path:
     """
 
     def copied(folder: Path) -> None:
-        follow(folder, {DEMO: f"cp -r '{demo_folder}' tenant"})
+        follow(folder, {DEMO: f"cp -r '{demo_folder}' tenant"}, run_here)
 
     return made_once("tutorial", copied)
 
 
-def follow(folder: Path, instead: Mapping[str, str]) -> None:
+def follow(folder: Path, instead: Mapping[str, str], run: Callable[..., list[Done]]) -> None:
     """Follow the tutorial in a folder, and keep what each command gave."""
     shown = [block for block in blocks(TUTORIAL) if block.is_run]
-    done: list[Done] = [one for _, _, one in run_blocks(shown, partial(run_shell, folder=folder, home=folder), instead)]
+    done = [one for _, _, one in run_blocks(shown, partial(run, folder=folder, home=folder), instead)]
     (folder / "done").write_bytes(pickle.dumps(done))

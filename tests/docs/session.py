@@ -77,12 +77,17 @@ def run_shell(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
 
 
 def run_here(commands: Iterable[str], folder: Path, home: Path) -> list[Done]:
-    """Run commands one after the other: those of `rightsize` alone in this process, all others in bash."""
+    """Run commands one after the other: those of `rightsize` alone in this process, all others in bash.
+
+    A command that ends with `cd FOLDER` moves those after it.
+    """
     done = []
     with mock.patch.dict(os.environ, environment(home)), contextlib.chdir(folder):
         for command in commands:
             words = _alone(command)
-            done.append(_run(words, command) if words else run_shell([command], folder, home)[0])
+            done.append(_run(words, command) if words else run_shell([command], Path.cwd(), home)[0])
+            if entered := re.search(r"&& cd (\S+)$", command):
+                os.chdir(entered[1])
     return done
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.docs.blocks import Block, Step, blocks
 from tests.docs.conftest import DEMO, TUTORIAL, follow
-from tests.docs.session import Done, differences, write_quotes
+from tests.docs.session import Done, differences, run_shell, write_quotes
 from tests.golden_files import WRITES
 
 pytestmark = pytest.mark.slow
@@ -38,8 +38,8 @@ def test_each_command_prints_what_the_page_quotes(tutorial: Path) -> None:
 
 @pytest.mark.nightly
 def test_it_begins_with_an_empty_folder(tmp_path: Path) -> None:
-    """Nothing is prepared: also the demo's tenant is made by the command that the page shows."""
-    follow(tmp_path, {})
+    """Nothing is prepared: also the demo's tenant is made by the command that the page shows; and all is one shell."""
+    follow(tmp_path, {}, run_shell)
     assert _wrong(tmp_path) == []
 
 

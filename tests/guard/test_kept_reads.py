@@ -34,6 +34,7 @@ def reads_of(found: Containment) -> set[str]:
     return {name for role in roles for name in strings(found.plan, role) if name.endswith("/read")}
 
 
+@pytest.mark.slow
 def test_without_the_option_no_read_stays_and_the_price_of_the_option_is_known() -> None:
     """The machine itself can be read with it, and the disk beside it cannot."""
     found = contained(*deployer(), "ServicePrincipal").found

@@ -42,6 +42,7 @@ def tenant_of(kind: str = "User") -> tuple[SmallTenant, str]:
     return tenant, who
 
 
+@pytest.mark.slow
 def test_when_no_token_is_left_only_what_was_left_behind_leads_on() -> None:
     """The machine on which it ran a command acts on as its identity, and the keys of the account work on."""
     reach = contained(*tenant_of()).reach

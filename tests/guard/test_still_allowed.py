@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.guard.contained import contained
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
 
@@ -10,6 +12,7 @@ RESTART = "Microsoft.Compute/virtualMachines/restart/action"
 ACCOUNT = f"{SUB}/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/a"
 
 
+@pytest.mark.slow
 def test_a_need_that_the_attacker_used_as_well_stays_and_says_so() -> None:
     tenant = SmallTenant()
     who = tenant.principal(1)
@@ -23,6 +26,7 @@ def test_a_need_that_the_attacker_used_as_well_stays_and_says_so() -> None:
     assert found.allowed[0].last == "2026-01-13"
 
 
+@pytest.mark.slow
 def test_what_a_group_holds_is_named_as_such() -> None:
     tenant = SmallTenant()
     who = tenant.principal(1)

@@ -132,6 +132,7 @@ LOOP = (
 TURNS = [loaded("Contributor", SUBSCRIPTION, SUBSCRIPTION, guid(name), CONTRIBUTOR, holder=guid(name)) for name in "ab"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agree", [True, False])
 def test_a_loop_is_edited_where_all_its_turns_agree(agree: bool) -> None:
     changed = TURNS if agree else TURNS[:1]

@@ -204,6 +204,7 @@ def test_each_part_of_an_expression_keeps_its_place_and_reads_alone_as_it_does_w
     """Over 300 drawn expressions: the text of a part is what stands there, and brackets around it change nothing."""
     draw = random.Random(7)  # noqa: S311  drawn expressions are no secret
     head = "var x = " if language == BICEP else "_ = "
+    alone: dict[str, object] = {}
     for _ in range(300):
         text = written(draw, language, 4)
         code = f"{head}{text}\n"
@@ -212,4 +213,6 @@ def test_each_part_of_an_expression_keeps_its_place_and_reads_alone_as_it_does_w
         for node in nodes(whole):
             if node.end and node.kind not in ("item", "value"):
                 assert code[node.start : node.end] == node.text
-                assert plain(read(language, f"({node.text})")) == ["same", plain(node)], text
+                if node.text not in alone:
+                    alone[node.text] = plain(read(language, f"({node.text})"))
+                assert alone[node.text] == ["same", plain(node)], text

@@ -137,6 +137,7 @@ def test_powershell_without_details_has_the_permission(tmp_path: Path) -> None:
     assert _told([found], OF_PERSON) == _told([said], OF_PERSON)
 
 
+@pytest.mark.slow
 def test_times_and_ids_that_excel_changed_are_rejected_with_their_form(tmp_path: Path) -> None:
     rows = [portal_row(call) for call in (*CALLS[:6], CALLS[2])]
     rows[6][2] = "Bem-sucedido"

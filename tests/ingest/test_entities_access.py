@@ -41,6 +41,7 @@ def _changed(record: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return record | {"properties": properties}
 
 
+@pytest.mark.slow
 def test_flat_and_nested_assignments_give_the_same_grant(tmp_path: Path) -> None:
     nested = arm("roleAssignments", guid(1), GRANT)
     for document in ([FLAT_ASSIGNMENT], {"value": [nested]}):

@@ -494,6 +494,7 @@ def test_projected_rows_of_resource_graph_are_resources(loaded: Loaded, tmp_path
     assert loaded.load(folder).problems == {"resource_graph": None}
 
 
+@pytest.mark.slow
 def test_staging_without_a_store_reads_manifests_too(tmp_path: Path) -> None:
     con = duckdb.connect()
     create_staging(con)

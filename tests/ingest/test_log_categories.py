@@ -46,6 +46,7 @@ def coverage_of(folder: Path, *records: dict[str, Any]) -> set[tuple[str, str]]:
         return set(store.table("coverage").select("source", "category").rows())
 
 
+@pytest.mark.slow
 def test_sign_ins_of_microsofts_applications_cover_no_other_log(tmp_path: Path) -> None:
     """They counted as the directory audit log, which comes from the same resource."""
     assert coverage_of(tmp_path, OF_MICROSOFT) == {("sign_in_log", "microsoft_service_principal")}

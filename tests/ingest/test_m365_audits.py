@@ -40,6 +40,7 @@ def audit(**more: Any) -> dict[str, Any]:
     return record | more
 
 
+@pytest.mark.slow
 def test_what_an_application_did_as_itself_is_its_use_of_an_api(tmp_path: Path) -> None:
     (event,) = events_of_records(tmp_path, audit())
     assert (event["plane"], event["source"], event["operation"]) == (

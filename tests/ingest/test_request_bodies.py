@@ -74,6 +74,7 @@ def test_bodies_are_found_under_their_other_names(spelling: str, as_text: bool, 
     assert staged(path) == [(fold(ASSIGNMENT), READER, "User", None)]
 
 
+@pytest.mark.slow
 def test_only_a_request_names_the_type_that_a_condition_looks_at(tmp_path: Path) -> None:
     """The answer says when the assignment was made, and its type whether anybody asked for it or not."""
     answer = {"properties": {"roleDefinitionId": f"/x/{READER}", "principalType": "User", "createdOn": "2026-01-01"}}

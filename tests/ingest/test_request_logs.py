@@ -104,6 +104,7 @@ def test_every_shape_of_a_record_is_the_same_call(source: str, tmp_path: Path) -
     assert len(events_of(*(path for path in tmp_path.rglob("*") if path.is_file()))) == 1
 
 
+@pytest.mark.slow
 def test_a_secret_that_was_read_is_use_of_its_data_action_at_the_secret(tmp_path: Path) -> None:
     """Roles may be assigned at a single secret, so that is where it counts."""
     (event,) = events_of_records(tmp_path, vault_row(AppliedAssignmentId=ASSIGNMENT, IsRbacAuthorized=True))

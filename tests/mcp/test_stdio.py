@@ -65,6 +65,7 @@ def test_stdout_is_the_protocol_and_the_page_quotes_the_session(demo_folder: Pat
     assert said == quoted(PAGE.read_text(encoding="utf-8")), "python -m tests.mcp.transcript DEMO writes it"
 
 
+@pytest.mark.slow
 def test_without_the_extra_the_error_names_it(tmp_path: Path) -> None:
     """Nothing is written to stdout, and the exit code is that of usage."""
     done = subprocess.run(

@@ -39,6 +39,7 @@ def programs(draw: st.DrawFn) -> tuple[Rows, list[float], list[list[int]]]:
     return rows, costs, matrix
 
 
+@pytest.mark.slow
 @MANY
 @given(programs())
 def test_the_outcome_is_what_trying_everything_finds(case: tuple[Rows, list[float], list[list[int]]]) -> None:

@@ -37,6 +37,7 @@ def declare(store: Store, scope: str, first: int, last: int, source: str = "acti
     merge(store, [Declaration(source, scope, day(first), day(last))])
 
 
+@pytest.mark.slow
 def test_two_silent_days_pass_as_quiet_where_the_span_is_dense(store: Store) -> None:
     """Nine of ten days of the span have rows."""
     load(store, calls(*(on(number) for number in range(1, 21) if number not in (5, 6))))

@@ -18,6 +18,7 @@ DEPLOYER, REMEDIATOR = guid(100), guid(101)
 _COLUMNS = ("principal_id", "operation", "scope", "succeeded", "failed", "started", "denied")
 
 
+@pytest.mark.slow
 def test_the_steps_of_a_deployment_are_use_at_their_own_places(store: Store) -> None:
     """Nested in another group, failed or without an end, they are the deployer's, as what it wrote itself."""
     load(

@@ -63,6 +63,7 @@ def assert_read_as_rbac_reads(store: Store) -> None:
         assert (subscription, group, resource_type) == (read.subscription_id, read.resource_group, read.resource_type)
 
 
+@pytest.mark.slow
 def test_scopes_are_read_as_rbac_reads_them(store: Store) -> None:
     """Kind, parent, subscription, group and type of nested, extension, provider-level and odd ids."""
     load(store, calls(*(record(scope=scope, correlation_id=scope) for scope in LISTED_IDS)))

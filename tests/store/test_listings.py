@@ -36,6 +36,7 @@ def held(store: Store) -> list[tuple[Any, ...]]:
     return rows_of(store, "role_assignments", "role_assignment_id", "state")
 
 
+@pytest.mark.slow
 def test_what_the_next_complete_listing_lacks_is_granted_no_more(store: Store) -> None:
     collect(store, ONE, 1, 2)
     collect(store, TWO, 1)

@@ -86,6 +86,7 @@ def test_ids_that_differ_in_case_only_are_one_call(store: Store) -> None:
     assert rows_of(store, "events", "outcome") == [("succeeded",)]
 
 
+@pytest.mark.slow
 def test_denied_calls_are_no_use_and_outcomes_that_say_nothing_are_not_in_the_usage(store: Store) -> None:
     """A refusal is counted as denied; `other` is an event only."""
     load(store, calls(record("denied"), record("other", correlation_id="c2"), record("failed", correlation_id="c3")))

@@ -145,12 +145,14 @@ def test_a_new_owner_is_told_with_who_did_it_and_what_follows(begun: Watch, tmp_
     assert (later.taken.files if later.taken else None, later.concluded.changes, again) == (0, 0, [])
 
 
-def test_a_file_that_is_cut_is_set_aside_told_once_and_taken_when_it_is_whole(begun: Watch, tmp_path: Path) -> None:
+def test_a_file_that_is_cut_is_set_aside_told_once_and_taken_when_it_is_whole(tmp_path: Path) -> None:
     """A damaged archive holds up no other file; when its writer is done it is loaded like any other."""
-    db, folder = tmp_path / "w.duckdb", tmp_path / "in"
-    shutil.copy(begun.store, db)
-    begun.stream.write(folder / "a.jsonl", START, START + STEP)
-    begun.stream.write(tmp_path / "b.jsonl", START + STEP, START + 2 * STEP)
+    db, folder, stream = tmp_path / "w.duckdb", tmp_path / "in", Stream.of(generate())
+    folder.mkdir()
+    listing(folder / "listing.json")
+    assert run_pass(db, [folder], WatchSettings(), Outlets(lambda _: None)).concluded.is_first
+    stream.write(folder / "a.jsonl", START, START + STEP)
+    stream.write(tmp_path / "b.jsonl", START + STEP, START + 2 * STEP)
     packed = gzip.compress((tmp_path / "b.jsonl").read_bytes(), mtime=0)
     (folder / "b.jsonl.gz").write_bytes(packed[: len(packed) // 2])
     told: list[Any] = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.workflow.suite.judge import after_plan
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, SmallTenant, proposal_for
 
 
+@pytest.mark.slow
 def test_a_plan_leaves_the_assignments_that_it_keeps() -> None:
     """The last owner stays, and an idle contributor goes."""
     tenant = SmallTenant()

@@ -22,8 +22,8 @@ from tests.tenants.fake_store import FakeStore
 APP = 7
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[str]]:
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     """The questions of a plan without any log, by principal."""
     tenant = SmallTenant()
     tenant.covered = ()
@@ -40,9 +40,11 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, list[str
         {"object_id": [guid(APP), guid(APP + 1)], "owner_id": [guid(1), guid(2)], "app_id": [None, None]},
         schema_overrides={"app_id": pl.String},
     )
-    monkeypatch.setattr("rightsize.workflow.plan.propose.open_store", lambda *_, **__: store)
-    monkeypatch.setattr("rightsize.workflow.plan.propose.digest_content", lambda _: "f" * 64)
-    result = propose_plan(Path("none"), PlanOptions(as_of=dt.date(2026, 4, 1)), tmp_path / "plan")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("rightsize.workflow.plan.propose.open_store", lambda *_, **__: store)
+        patched.setattr("rightsize.workflow.plan.propose.digest_content", lambda _: "f" * 64)
+        options, out = PlanOptions(as_of=dt.date(2026, 4, 1)), tmp_path_factory.mktemp("asked") / "plan"
+        result = propose_plan(Path("none"), options, out)
     found: dict[str, list[str]] = {}
     for one in result.questions:
         found.setdefault(one.subject, []).append(one.text)

@@ -23,6 +23,7 @@ def test_a_role_that_was_not_used_goes_and_what_everybody_may_read_does_not_hold
     assert (proposal.kind, proposal.assignments) == ("remove", ())
 
 
+@pytest.mark.slow
 def test_a_role_that_gives_the_tenant_away_says_so_over_the_whole_directory_only(world: World) -> None:
     world.holds("ada", GLOBAL).role("apps", f"{D}applications/credentials/update").holds("bob", "apps")
     world.holds("ada", "groups").holds("ada", "apps", scope="/app-1")

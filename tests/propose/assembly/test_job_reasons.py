@@ -28,6 +28,7 @@ def _shared_job() -> SmallTenant:
     return tenant
 
 
+@pytest.mark.slow
 def test_what_others_with_the_same_job_used_names_them() -> None:
     """The first two keep their assignments, so that only their work speaks for the action."""
     plan = _shared_job().plan(exclude=(guid(1), guid(2)), role_worth=0)

@@ -252,6 +252,7 @@ def test_an_outside_subject_has_the_power_of_its_principal() -> None:
     assert describe_undo(first).startswith("trust/")
 
 
+@pytest.mark.slow
 def test_assigning_any_role_above_subscriptions_gives_the_tenant_away_unless_a_condition_limits_it() -> None:
     below = "/providers/Microsoft.Management/managementGroups/below"
     tenant = SmallTenant()

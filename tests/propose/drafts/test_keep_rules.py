@@ -376,6 +376,7 @@ def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
     assert proposal_for(tenant.plan(unobservable="drop"), above).reason.startswith("last owner")
 
 
+@pytest.mark.slow
 def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
     """The active owner stays, although the eligible one comes first by id."""
     tenant = SmallTenant()

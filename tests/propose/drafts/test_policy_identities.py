@@ -60,6 +60,7 @@ def _said(tenant: SmallTenant, *assignments: str) -> list[tuple[str, str]]:
     return [(found.kind, found.reason) for found in (proposal_for(plan, one) for one in assignments)]
 
 
+@pytest.mark.slow
 def test_what_a_policy_needs_stays_and_what_none_needs_is_judged() -> None:
     """Nothing was used: the one is for a day that may come, the other for nothing."""
     tenant, _, (needed, spare) = _tenant(VM_CONTRIBUTOR, READER)

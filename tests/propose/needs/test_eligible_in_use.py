@@ -54,6 +54,7 @@ def _made(proposal: Proposal) -> list[tuple[str, str]]:
     return sorted((one.scope, one.state) for one in proposal.assignments)
 
 
+@pytest.mark.slow
 def test_what_was_done_in_activations_stays_eligible_where_it_was_done() -> None:
     """The group, since nobody is made eligible at a machine in the portal; and the rules of today's role go along."""
     tenant, person, assignment = _tenant()

@@ -50,6 +50,7 @@ def _given(plan: Any, assignment: str) -> dict[str, list[tuple[str, list[str]]]]
     return given
 
 
+@pytest.mark.slow
 def test_what_one_of_many_does_becomes_theirs() -> None:
     tenant, members, group, assignment = _team(8)
     for member in members:

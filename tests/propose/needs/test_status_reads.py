@@ -60,6 +60,7 @@ def test_who_writes_machines_reads_the_status_of_it_and_of_nothing_else(reads: s
     assert not {DISKS, NETWORK} & granted
 
 
+@pytest.mark.slow
 def test_the_status_is_read_at_the_group_of_a_machine_that_is_started_alone() -> None:
     """Its address does not name the machine, and a grant at the machine would not reach it."""
     tenant = _tenant()

@@ -38,6 +38,7 @@ def _kept(plan: Plan) -> set[str]:
     return {one.role for one in proposal_for(plan, guid(101)).assignments}
 
 
+@pytest.mark.slow
 def test_a_dark_pipeline_keeps_its_push_through_acr_push() -> None:
     """And its owner is asked."""
     plan = _tenant(REGISTRY).plan()

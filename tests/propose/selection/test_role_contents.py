@@ -45,6 +45,7 @@ def _contents(plan: Plan, number: int) -> set[frozenset[str]]:
     return {frozenset(strings(plan, one.role)) for one in given if one.role in made}
 
 
+@pytest.mark.slow
 def test_an_add_on_goes_to_who_used_it_and_to_nobody_else() -> None:
     """Two of five read keys: both share one role for it, and all five share the role of the job."""
     plan = _plan(JOB, JOB, JOB, [*JOB, KEYS], [*JOB, KEYS])

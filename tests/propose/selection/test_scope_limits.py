@@ -28,6 +28,7 @@ def _limit(number: int) -> AzureLimits:
     return AzureLimits(assignments_per_subscription=number, headroom=0)
 
 
+@pytest.mark.slow
 def test_with_room_the_narrowest_places_win() -> None:
     tenant, assignment = _tenant()
     plan = tenant.plan(_limit(1 + GROUPS), roles="max", **LEAN)
