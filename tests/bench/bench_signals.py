@@ -23,12 +23,12 @@ from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.habits import PLACES
 from rightsize.workflow.analysis.behaviour import (
-    behaviour_inputs,
     behaviour_of_days,
     find_behaviour,
     held_use,
     with_holds,
 )
+from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs
 from rightsize.workflow.data.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
