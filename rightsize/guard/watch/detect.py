@@ -221,6 +221,8 @@ def report_behaviour(
             news that it had not: the verdict on a principal follows from its news, and from those before them.
     """
     asked = {day for day in days if horizon(newest) <= day <= newest}
+    if not is_next:
+        found.news = found.news.clear()
     if not asked:
         return
     news = read_news(context.store, asked) if len(asked) <= _FEW else None
