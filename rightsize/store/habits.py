@@ -370,13 +370,16 @@ NEWS = f"""
         FROM today AS t SEMI JOIN sought USING (operation_key) JOIN named AS n USING (scope_key)
         LEFT JOIN been AS b USING (principal_id, "group") LEFT JOIN habits AS h USING (principal_id)
         WHERE coalesce(b.last <= $last - $silent, true)
+    ), widely AS MATERIALIZED (
+        SELECT principal_id FROM today JOIN sought USING (operation_key)
+        WHERE risk IN (SELECT unnest($wide)) GROUP BY principal_id HAVING count(DISTINCT scope_key) >= $least
     ), spread AS (
         SELECT *, max(resources) OVER (PARTITION BY principal_id, risk ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING
             AND 1 PRECEDING) AS most
         FROM (
             SELECT principal_id, risk, day, count(DISTINCT resource) AS resources
             FROM (FROM today UNION ALL FROM past) JOIN sought USING (operation_key) JOIN named USING (scope_key)
-            WHERE risk IN (SELECT unnest($wide)) GROUP BY ALL
+            SEMI JOIN widely USING (principal_id) WHERE risk IN (SELECT unnest($wide)) GROUP BY ALL
         )
     ), places AS MATERIALIZED (
         SELECT DISTINCT * REPLACE (day = $last AS day) FROM ({PLACES})
