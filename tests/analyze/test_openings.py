@@ -62,7 +62,7 @@ def test_a_rare_role_from_a_sleeping_grant_is_told_with_something_beside_it(to: 
 def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys(
     habit: int, is_known: bool, is_told: bool
 ) -> None:
-    """Of several, of who lists them least; a habit of listing explains nobody from a network that no one comes from."""
+    """Of who did last; a habit of listing explains nobody from a network that no one comes from."""
     life = Life().works(ANN).works(BOB)
     at = dt.datetime.combine(DAY, dt.time(16))
     row = {"resource": ACCOUNT, "day": DAY, "first_seen": at, "last_seen": at, "silent": 60, "is_known": is_known}

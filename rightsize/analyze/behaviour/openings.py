@@ -168,9 +168,9 @@ def find_targets(ways: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Return days on which an account was read by key or SAS after a month without, soon after its keys were listed.
 
-    The log of such a request names no principal. So the fact is told of whoever listed the keys, which is not said to
-    have read; of several, of who lists them on the fewest days. A habit of listing explains no reader whom nobody of
-    the tenant is: it counts only where the network is known.
+    The log of such a request names no principal. So the fact is told of who listed the keys last before the reading
+    began, which is not said to have read. A habit of listing explains no reader from a network of nobody: it counts
+    only where the network is known.
 
     Args:
         ways: As `read_ways`.
@@ -188,7 +188,7 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
             (pl.col("last_seen") > pl.col("time"))
             & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
         )
-        .sort("times", "time", "actor_id", descending=[False, True, False])
+        .sort(pl.col("time") > pl.col("first_seen"), "time", "actor_id", descending=[False, True, False])
         .unique(["resource", "day"], keep="first", maintain_order=True)
         .with_columns(principal_id="actor_id", what=pl.col("resource").str.split("/").list.last())
     )  # fmt: skip
