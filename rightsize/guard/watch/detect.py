@@ -53,6 +53,8 @@ FAILED = "source_failed"
 NEWS = "news"
 """The kind of known items that say what news of the newest day a pass has judged."""
 
+_JUDGED = "all"
+"""The name of the item that says that the newest day was judged with all that it had."""
 _FEW = 7
 """The most days of which the news are read first; of more, somebody always has some."""
 _KEY = ["kind", "name"]
@@ -221,17 +223,20 @@ def report_behaviour(
             news that it had not: the verdict on a principal follows from its news, and from those before them.
     """
     asked = {day for day in days if horizon(newest) <= day <= newest}
-    if not is_next:
-        found.news = found.news.clear()
-    if not asked:
-        return
+    # A day before that was judged with all that it has needs no second look.
+    before = found.news.filter(pl.col("name") == _JUDGED)["day"] if is_next else ()
+    asked -= set(before) - {newest}
     news = read_news(context.store, asked) if len(asked) <= _FEW else None
+    fresh = found.news.clear()
     if news is not None:
         fresh = news.filter(pl.col("day") == newest)
         fresh = fresh.select(kind=pl.lit(NEWS), name="principal_id", value="digest", day="day")
         if is_next and fresh.join(found.news, on=fresh.columns, how="anti").is_empty():
-            asked = asked - {newest}
-        found.news = fresh
+            asked -= {newest}
+    judged = pl.DataFrame([(NEWS, _JUDGED, "", newest)] * (newest in asked), schema=pl.Schema(SEEN), orient="row")
+    found.news = pl.concat([fresh, judged])
+    if not asked:
+        return
     known = found.known(context.store, "behaviour")
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
     rows = behaviour_of_days(context.store, asked, news, _told(known))
