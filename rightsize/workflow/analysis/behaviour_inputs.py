@@ -65,7 +65,7 @@ _ROLE_OPERATIONS = """
 _ACTIVE = active_days(f"SELECT * FROM ({USAGE_BY_DAY}) WHERE {IS_ASKED}", LEAST_DAYS)
 _LOGGED = logged_days(f"SELECT * FROM ({PLACES}) WHERE {IS_ASKED}")
 _COUNT, _TIME, _TEXT = pl.Int64(), pl.Datetime("us"), pl.String()
-_DAY = {"principal_id": _TEXT, "day": pl.Date()}
+_DAY: Mapping[str, pl.DataType] = {"principal_id": _TEXT, "day": pl.Date()}
 _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
     "logged": {**_DAY, "is_sign_in": pl.Boolean(), "networks": _COUNT, "applications": _COUNT, "carriers": _COUNT,
               "countries": _COUNT},
@@ -179,7 +179,7 @@ def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
         "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
     }  # fmt: skip
     parts = [store.frame(NEWS, {**asked, "first": history_of(day), "last": day}) for day in sorted(days)]
-    schema = {"principal_id": pl.String, "day": pl.Date, "families": pl.List(pl.String), "digest": pl.String}
+    schema: Mapping[str, pl.DataType] = {**_DAY, "families": pl.List(pl.String()), "digest": _TEXT}
     return pl.concat([pl.DataFrame(schema=schema), *parts])
 
 
