@@ -28,6 +28,7 @@ from rightsize.guard.requests import (
     read_agent_group,
     write_options,
 )
+from rightsize.guard.still_allowed import BeyondRoles, find_beyond_roles
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
@@ -74,6 +75,7 @@ class ContainResult:
         names: Display names of those whom `agents` names, by id.
         containment: The containment.
         options: Requests that people may send in addition.
+        beyond: The suspect operations that no role of Azure allows, with the requests that end them.
         left: What they left behind in the suspect time.
         reach: What an attacker reaches from it before and after, and what still leads on without its sign-in.
         suspect: Number of its calls in quarantine; where it has none, of the suspect and held calls of its days.
@@ -90,6 +92,7 @@ class ContainResult:
     names: Mapping[str, str]
     containment: Containment
     options: tuple[Option, ...]
+    beyond: tuple[BeyondRoles, ...]
     left: LeftBehind
     reach: ReachAfter
     suspect: int
@@ -143,6 +146,7 @@ class ContainResult:
                 | {"role": found.plan.names.get(one.role, one.role), "holder": self.names.get(one.holder, one.holder)}
                 for one in found.allowed
             ],
+            "beyond_roles": [asdict(one) for one in self.beyond],
             "calls_not_kept": found.forgone.to_dicts(),
             "agents": self._agents(),
             "options": [asdict(one) for one in self.options],
@@ -262,6 +266,8 @@ def contain_principal(
         facts = read_facts(inputs, store.table)
         reach = reach_after(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         left = find_left_behind(store, agents.members, names)
+        asked = {option.name for option in options}
+        beyond = find_beyond_roles(inputs.usage_days, held("graph_usage_days"), agents.members, asked)
         suspect_calls, first_suspect = _suspect_calls(agents.members, store, suspect_days)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
@@ -272,6 +278,7 @@ def contain_principal(
         names,
         found,
         options,
+        beyond,
         left,
         reach,
         suspect_calls,

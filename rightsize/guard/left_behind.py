@@ -29,6 +29,8 @@ def suspect_calls(store: Store, principals: Sequence[str]) -> pl.DataFrame:
     These are the calls in quarantine, and the other calls within a window of suspicion of the principals themselves;
     `suspect` tells them apart. Columns: `event_key, time, source, plane, operation, scope, outcome, principal_id, ip,
     suspect, role, holder`, and those of `changed_objects`, with `properties` as a list of `name, old, new`.
+
+    An activated membership of a group has no event, but a record of Privileged Identity Management.
     """
     return store.frame(
         f"""
@@ -49,7 +51,14 @@ def suspect_calls(store: Store, principals: Sequence[str]) -> pl.DataFrame:
             AND (e.outcome IN ('succeeded', 'started') OR c.event_key IS NOT NULL)
             AND (h.event_key IS NOT NULL OR EXISTS (
                 SELECT 1 FROM windows AS w WHERE e.time BETWEEN w.start_on AND w.end_on))
-        ORDER BY e.time, e.event_key""",
+        UNION ALL BY NAME
+        SELECT 'pim ' || record_id AS event_key, time, 'entra_audit_log' AS source, 'pim' AS plane,
+            'activation of a group' AS operation, '/' AS scope, 'succeeded' AS outcome, principal_id, true AS suspect,
+            'activation of a group' AS activity, principal_id AS object_id, group_id AS other_id
+        FROM main.pim_records AS r
+        WHERE group_id IS NOT NULL AND step IN ('requested', 'activated') AND list_contains($who, principal_id)
+            AND EXISTS (SELECT 1 FROM windows AS w WHERE r.time BETWEEN w.start_on AND w.end_on)
+        ORDER BY time, event_key""",
         {"who": list(principals)},
     )
 

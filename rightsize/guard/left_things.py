@@ -127,7 +127,7 @@ def _id_of(resource_type: str) -> str:
 
 def _of_directory(calls: pl.DataFrame) -> pl.DataFrame:
     """Return the calls to the directory that leave something; each new key of an application is a row of its own."""
-    rules = _rules("directory", "graph").select("pattern", "property", "kind")
+    rules = _rules("directory", "graph", "pim").select("pattern", "property", "kind")
     named = pl.col("properties").list.eval(folded(pl.element().struct.field("name")))
     found = (
         calls.drop_nulls("activity")

@@ -80,6 +80,65 @@ class _Grant:
     stays: bool
 
 
+_BLOCK = ("block_sign_in", "revoke_sessions")
+_ENDS = {
+    "graph": ("remove_permission", "remove_inherited_permission", "remove_consent", "remove_inherited_consent"),
+    "directory": ("remove_directory_role", "end_activation", "end_eligibility", "leave_group"),
+}
+"""By plane the requests beside a plan that take away what allows its operations."""
+
+
+@dataclass(frozen=True, slots=True)
+class BeyondRoles:
+    """A suspect operation that no role of Azure allows, so that no plan of roles takes it away.
+
+    Attributes:
+        operation: The action of the directory, or the request to Microsoft Graph.
+        plane: `graph` or `directory`.
+        calls: How often it was suspect.
+        times: How often it was used outside the suspect time.
+        ended_by: The names of the requests beside the plan that end it; none where no request is known, since nothing
+            blocks a managed identity and no loaded listing has its permissions.
+    """
+
+    operation: str
+    plane: str
+    calls: int
+    times: int
+    ended_by: tuple[str, ...]
+
+
+def find_beyond_roles(
+    usage: pl.DataFrame, graph: pl.DataFrame, principals: Collection[str], requests: Collection[str]
+) -> tuple[BeyondRoles, ...]:
+    """Return the suspect operations of principals in the directory and in Microsoft Graph, with what ends each.
+
+    Args:
+        usage: `usage_days`.
+        graph: `graph_usage_days`.
+        principals: The folded ids of the contained principals.
+        requests: The names of the requests beside the plan.
+    """
+    columns = ("principal_id", "operation", "plane", "succeeded", "failed", "started", "suspect")
+    named = pl.concat([
+        usage.filter(pl.col("plane") == "directory").select(columns),
+        graph.with_columns(plane=pl.lit("graph")).select(columns),
+    ], how="vertical_relaxed")  # fmt: skip
+    use = pl.sum_horizontal("succeeded", "failed", "started")
+    counted = (
+        named.filter(folded(pl.col("principal_id")).is_in(list(principals)))
+        .group_by("plane", "operation")
+        .agg(calls=pl.col("suspect").sum(), times=(use - pl.col("suspect")).sum())
+        .filter(pl.col("calls") > 0)
+        .sort("plane", "operation")
+    )
+    return tuple(
+        BeyondRoles(operation, plane, calls, times,
+                    tuple(name for name in (*_ENDS[plane], *_BLOCK) if name in requests))
+        for plane, operation, calls, times in counted.iter_rows()
+    )  # fmt: skip
+
+
 def find_still_allowed(
     inputs: Inputs, today: TodaysAccess, tenant: Tenant, principals: Collection[str], plan: Plan, left: Collection[Key]
 ) -> tuple[StillAllowed, ...]:

@@ -15,7 +15,7 @@ from rightsize.model.progress import counted
 from rightsize.render.escape import for_markdown, for_terminal
 from rightsize.render.request_scripts import Part, powershell_script_of_parts, shell_script_of_parts
 from rightsize.render.rows import ascii_line
-from rightsize.render.sentences import short_scope, why_allowed
+from rightsize.render.sentences import short_scope, what_ends, why_allowed
 
 STEPS = {
     "today": "today",
@@ -336,6 +336,7 @@ def write_page(document: Mapping[str, Any], plan: Plan) -> str:
         named = ", ".join(for_markdown(plan.names.get(group, group)) for group in document["groups"])
         lines += ["", f"It also has access through the groups {named}, which no plan changes."]
     lines += _still_allowed(document["still_allowed"], plan)
+    lines += _beyond_roles(document["beyond_roles"])
     lines += _not_kept(document["calls_not_kept"], plan)
     lines += reads_lines(document["unlogged_reads"])
     lines += reach_lines(document)
@@ -364,31 +365,36 @@ def _stays(title: str, document: Mapping[str, Any], plan: Plan, *, by_request: b
 
 
 def _still_allowed(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
-    """Return the section about suspect operations that some access still allows; at most ten of them."""
-    if not calls:
-        return []
+    """Return the section about suspect operations that some access still allows."""
     lines = [
         f"- {for_markdown(one['operation'])} by {_place({**one, 'scope': one['at']}, plan)}: "
         f"{for_markdown(why_allowed(one))}"
-        for one in calls[:_CALLS_SHOWN]
+        for one in calls
     ]
-    more = len(calls) - len(lines)
-    lines += [f"- and {more} more, in `containment.json`"] if more else []
-    return ["", "## What the suspect calls used and is still allowed", "", *lines]
+    return ["", "## What the suspect calls used and is still allowed", "", *_first(lines)] if lines else []
+
+
+def _beyond_roles(calls: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the section about suspect operations that no role of Azure allows."""
+    lines = [f"- {for_markdown(one['operation'])}: {for_markdown(what_ends(one))}" for one in calls]
+    title = "## What the suspect calls used in the directory and in Microsoft Graph"
+    return ["", title, "", "No plan of roles ends this; only requests do.", "", *_first(lines)] if lines else []
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """Return the first ten lines, and how many more there are."""
+    more = len(lines) - _CALLS_SHOWN
+    return [*lines[:_CALLS_SHOWN], *([f"- and {more} more, in `containment.json`"] if more > 0 else [])]
 
 
 def _not_kept(calls: Sequence[Mapping[str, Any]], plan: Plan) -> list[str]:
-    """Return the section about earlier calls that only suspect assignments allow today; at most ten of them."""
-    if not calls:
-        return []
+    """Return the section about earlier calls that only suspect assignments allow today."""
     lines = [
         f"- {for_markdown(one['operation'])} at {for_markdown(short_scope(one['scope'], plan.names))}, last at "
         f"{one['last_seen']:%Y-%m-%d %H:%M:%S} UTC"
-        for one in calls[:_CALLS_SHOWN]
+        for one in calls
     ]
-    more = len(calls) - len(lines)
-    lines += [f"- and {more} more, in `containment.json`"] if more else []
-    return ["", "## Earlier work that is not kept", "", _EARLIER, "", *lines]
+    return ["", "## Earlier work that is not kept", "", _EARLIER, "", *_first(lines)] if lines else []
 
 
 def _place(one: Mapping[str, Any], plan: Plan) -> str:

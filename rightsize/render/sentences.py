@@ -234,6 +234,17 @@ _WHY_ALLOWED = {
 }
 
 
+def what_ends(one: Mapping[str, Any]) -> str:
+    """Return what ends an operation that no role of Azure allows, as one clause."""
+    used = f"; it was also used {one['times']} times outside the suspect time" if one["times"] else ""
+    if one["ended_by"]:
+        return f"ended by {', '.join(one['ended_by'])}{used}"
+    return (
+        "no request ends it: nothing blocks a managed identity, and no loaded listing has its permissions; load them, "
+        f"or remove the identity from its resources{used}"
+    )
+
+
 def why_allowed(one: Mapping[str, Any]) -> str:
     """Return why a suspect operation is still allowed, as one clause."""
     return _WHY_ALLOWED[one["why"]].format(times=one["times"], last=one["last"], holder=one["holder"])

@@ -114,7 +114,14 @@ def linked_pairs(checked: pl.Series, writes: pl.Series) -> pl.DataFrame:
 
 @cache
 def _callable_rows() -> tuple[Row, ...]:
-    return tuple(row for row in rows_of("linked_checks") if not _is_never_called(row["checked"]))
+    checks = rows_of("linked_checks")
+    rules = [row for row in rows_of("observability") if row["plane"] == "control"]
+    names = folded(pl.Series([row["checked"] for row in checks]))
+    # All names at once: a frame for each of hundreds of names costs far more than the matching.
+    found = first_match(names, [row["pattern"] for row in rules])
+    return tuple(
+        row for row, rule in zip(checks, found, strict=True) if rule is None or rules[rule]["reason"] != _LINKED_CHECK
+    )
 
 
 @cache
@@ -122,15 +129,6 @@ def _writes_of(rules: str, checked: str) -> tuple[str, ...]:
     # One name at a time: building a frame for each of hundreds of patterns costs far more than the matching.
     name = fold(checked)
     return tuple(row["write"] for row in rows_of(rules) if parse_pattern(row["checked"]).matches(name))
-
-
-@cache
-def _is_never_called(operation: str) -> bool:
-    # One name at a time, as above.
-    name = fold(operation)
-    rows = (row for row in rows_of("observability") if row["plane"] == "control")
-    reasons = (row["reason"] for row in rows if parse_pattern(row["pattern"]).matches(name))
-    return next(reasons, None) == _LINKED_CHECK
 
 
 _ID = "id"

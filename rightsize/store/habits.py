@@ -132,6 +132,9 @@ def first_places(places: str) -> str:
     return f"SELECT * EXCLUDE (day), min(day) AS day FROM ({places}) GROUP BY ALL"
 
 
+IS_ASKED = "($who::VARCHAR[] IS NULL OR principal_id IN (SELECT unnest($who::VARCHAR[])))"
+"""A condition on principals: all of them, or those in `$who`."""
+
 _SOUGHT = """
     SELECT operation_key, risk FROM base.operation_names
     JOIN (SELECT unnest($sought::VARCHAR[]) AS folded, unnest($risks::VARCHAR[]) AS risk) USING (folded)"""
@@ -153,6 +156,7 @@ WOKEN = f"""
         WHERE u.day BETWEEN $since AND $last AND {_CALLS} > 0
     ), calls AS MATERIALIZED (
         SELECT p.principal_id, s.* EXCLUDE (actor_key) FROM sought AS s JOIN ({_PEOPLE}) AS p USING (actor_key)
+        WHERE {IS_ASKED}
     ), used AS MATERIALIZED (
         SELECT DISTINCT principal_id, day, one, many, is_subscription FROM (
             SELECT actor_key, day, one, many, is_subscription FROM base.usage_days JOIN spots USING (scope_key)
@@ -177,6 +181,8 @@ WOKEN = f"""
     JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS n USING (scope_key)"""
 """SQL for calls from `$since` on of what attackers seek where a principal had made none for `$silent` days or ever.
 
+The principals are those of `IS_ASKED`.
+
 Columns: `principal_id, day, place` (a folded resource group, a subscription, or nothing for all scopes), `gap` in days,
 null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.
 """
@@ -186,11 +192,17 @@ BREADTH = f"""
         SELECT scope_key, min(scope_key) OVER (PARTITION BY resource) AS resource FROM (
             SELECT scope_key, {_RESOURCE_OF} AS resource FROM base.scope_names
         )
+    ), spread AS (
+        SELECT DISTINCT risk FROM (
+            SELECT risk FROM base.usage_days JOIN ({_SOUGHT}) USING (operation_key) JOIN ({_PEOPLE}) USING (actor_key)
+            WHERE day BETWEEN $since AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide)) AND {IS_ASKED}
+            GROUP BY principal_id, risk, day HAVING count(DISTINCT scope_key) >= $least
+        )
     ), calls AS MATERIALIZED (
         SELECT DISTINCT p.principal_id, c.risk, c.day, c.resource FROM (
             SELECT DISTINCT actor_key, risk, day, resource
             FROM base.usage_days JOIN ({_SOUGHT}) USING (operation_key) JOIN named USING (scope_key)
-            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (SELECT unnest($wide))
+            WHERE day BETWEEN $first AND $last AND {_CALLS} > 0 AND risk IN (FROM spread)
         ) AS c JOIN ({_PEOPLE}) AS p USING (actor_key)
     ), counted AS (
         SELECT c.*, CASE WHEN k.principal_type = 'User' THEN 'person' ELSE 'workload' END AS "of" FROM (
@@ -236,6 +248,8 @@ BREADTH = f"""
         coalesce(m.made, 0) AS made
     FROM wide AS w LEFT JOIN kinds AS k USING ("of", risk, day) LEFT JOIN made AS m USING (principal_id, risk, day)"""
 """SQL for days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
+
+Classes that no principal of `IS_ASKED` used on so many scopes from `$since` on are left out.
 
 Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
 `$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `PREPARED` has it; the
@@ -317,4 +331,99 @@ GRAPH_FIRST = f"""
 """SQL for the first request of each kind to Microsoft Graph by the principals in `$acting`.
 
 Columns: `principal_id, day, first_seen, operation, name`, and how many days with requests came `before`.
+"""
+
+_ITEMS = """unnest([
+        CASE WHEN is_sign_in THEN NULL ELSE 'network ' || network END, CASE WHEN is_sign_in THEN 'any ' || network END,
+        CASE WHEN is_sign_in THEN 'carrier ' || coalesce(network_number::VARCHAR, network) END,
+        CASE WHEN is_sign_in THEN 'country ' || country END,
+        CASE WHEN is_sign_in THEN NULL ELSE 'client ' || app_id END])"""
+
+NEWS = f"""
+    WITH people AS MATERIALIZED ({_PEOPLE}), sought AS MATERIALIZED ({_SOUGHT}), today AS MATERIALIZED (
+        SELECT p.principal_id, u.* EXCLUDE (actor_key), {_CALLS} AS calls
+        FROM base.usage_days AS u JOIN people AS p USING (actor_key) WHERE day = $last AND {_CALLS} > 0
+    ), past AS MATERIALIZED (
+        SELECT p.principal_id, u.* EXCLUDE (actor_key), {_CALLS} AS calls
+        FROM base.usage_days AS u JOIN people AS p USING (actor_key) SEMI JOIN today USING (principal_id)
+        WHERE day >= $first AND day < $last AND {_CALLS} > 0
+    ), named AS MATERIALIZED (
+        SELECT scope_key, folded, {_GROUP_OF} AS "group", {_RESOURCE_OF} AS resource FROM base.scope_names
+        SEMI JOIN (SELECT scope_key FROM today UNION SELECT scope_key FROM past) USING (scope_key)
+    ), been AS MATERIALIZED (
+        SELECT principal_id, "group", max(day) AS last FROM past JOIN named USING (scope_key) GROUP BY ALL
+    ), days AS (
+        SELECT principal_id, day, hour(min(first_seen)) AS early, hour(max(last_seen)) AS late, sum(calls) AS calls
+        FROM (FROM today UNION ALL FROM past) GROUP BY ALL
+    ), habits AS MATERIALIZED (
+        SELECT principal_id, count(*) AS before, min(day) AS start, max(day) AS last, min(early) AS early,
+            max(late) AS late, max(calls) AS most
+        FROM days WHERE day < $last GROUP BY ALL
+    ), grants AS (
+        SELECT coalesce(c.member_id, a.principal_id) AS principal_id, lower(rtrim(a.scope, '/')) AS scope,
+            a.scope = '/' OR contains(lower(a.scope), '/managementgroups/') AS above
+        FROM base.role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+        WHERE a.state <> 'activated' AND coalesce(coalesce(a.created_on, a.start_on)::DATE <= $last - $old, true)
+    ), silent AS (
+        SELECT t.principal_id, t.operation_key, n.folded, n."group",
+            coalesce(h.last <= $last - $silent, true) AS everywhere
+        FROM today AS t SEMI JOIN sought USING (operation_key) JOIN named AS n USING (scope_key)
+        LEFT JOIN been AS b USING (principal_id, "group") LEFT JOIN habits AS h USING (principal_id)
+        WHERE coalesce(b.last <= $last - $silent, true)
+    ), widely AS MATERIALIZED (
+        SELECT principal_id FROM today JOIN sought USING (operation_key)
+        WHERE risk IN (SELECT unnest($wide)) GROUP BY principal_id HAVING count(DISTINCT scope_key) >= $least
+    ), spread AS (
+        SELECT *, max(resources) OVER (PARTITION BY principal_id, risk ORDER BY day ROWS BETWEEN UNBOUNDED PRECEDING
+            AND 1 PRECEDING) AS most
+        FROM (
+            SELECT principal_id, risk, day, count(DISTINCT resource) AS resources
+            FROM (FROM today UNION ALL FROM past) JOIN sought USING (operation_key) JOIN named USING (scope_key)
+            SEMI JOIN widely USING (principal_id) WHERE risk IN (SELECT unnest($wide)) GROUP BY ALL
+        )
+    ), places AS MATERIALIZED (
+        SELECT DISTINCT * REPLACE (day = $last AS day) FROM ({PLACES})
+    ), news AS (
+        SELECT principal_id, 'operation' AS family, true AS enough, operation_key::VARCHAR AS item
+        FROM today ANTI JOIN past USING (principal_id, operation_key)
+        UNION SELECT principal_id, 'what', false, plane FROM today ANTI JOIN past USING (principal_id, plane)
+        UNION SELECT principal_id, 'what', false, "group" FROM today JOIN named USING (scope_key)
+            ANTI JOIN been USING (principal_id, "group")
+        UNION SELECT principal_id, 'wakes', true, operation_key || ' ' || "group" FROM silent JOIN grants AS g
+            USING (principal_id) WHERE CASE WHEN above THEN everywhere ELSE starts_with(folded || '/', scope || '/') END
+        UNION SELECT principal_id, 'breadth', true, risk || ' ' || resources FROM spread
+            WHERE day = $last AND resources >= $least AND resources >= 2 * coalesce(most, 0)
+        UNION SELECT principal_id, 'much', false, d.calls::VARCHAR FROM days AS d JOIN habits AS h USING (principal_id)
+            WHERE day = $last AND d.calls >= 30 AND d.calls >= 4 * h.most
+        UNION SELECT principal_id, 'when', false, d.early || ' ' || d.late
+            FROM days AS d LEFT JOIN habits AS h USING (principal_id)
+            WHERE day = $last AND coalesce(h.early - d.early >= 2 OR d.late - h.late >= 2 OR h.before < $settled
+                OR $last < h.start + $burn_in::INTEGER OR $last - h.last >= $silent, true)
+        UNION SELECT principal_id, 'where', false, item FROM (
+            SELECT principal_id, {_ITEMS} AS item FROM places WHERE day
+            EXCEPT SELECT principal_id, {_ITEMS} FROM places WHERE NOT day
+        ) WHERE item IS NOT NULL
+        UNION SELECT principal_id, 'whom', false, '' FROM today JOIN base.operation_names USING (operation_key)
+            WHERE folded IN (SELECT unnest($opening))
+        UNION SELECT principal_id, 'activation', true, time::VARCHAR FROM (
+            SELECT principal_id, requested_on AS time FROM schedule_requests WHERE request_type = 'selfactivate'
+            UNION ALL SELECT principal_id, time FROM pim_records WHERE step = 'requested'
+        ) WHERE time::DATE = $last
+        UNION SELECT principal_id, 'graph', true, operation_key::VARCHAR FROM (FROM base.graph_days WHERE day = $last)
+            ANTI JOIN (FROM base.graph_days WHERE day >= $first AND day < $last) USING (principal_id, operation_key)
+        UNION SELECT '', 'keys', true, resource || max(last_seen) FROM base.access_days
+            WHERE access IN ('key', 'sas') AND day = $last AND resource NOT IN (
+                SELECT resource FROM base.access_days
+                WHERE access IN ('key', 'sas') AND day > $last - $silent AND day < $last)
+            GROUP BY resource
+    )
+    SELECT principal_id, $last::DATE AS day, list_sort(list(DISTINCT family)) AS families,
+        md5(string_agg(family || item, ',' ORDER BY family, item)) AS digest
+    FROM news WHERE principal_id IS NOT NULL
+    GROUP BY principal_id HAVING bool_or(enough) OR count(DISTINCT family) > 1"""
+"""SQL for the principals whose day `$last` has anything that can make it unusual, with a digest of that: no finding is
+without a first use of an operation, silence that ends, many resources, an activation, or two other kinds of news.
+
+Whatever a fact of behaviour is about has to be in here; who opened a way is one of two kinds of news. The principal is
+empty for storage that was read with keys by nobody that the log names.
 """

@@ -58,15 +58,22 @@ def test_a_rare_role_from_a_sleeping_grant_is_told_with_something_beside_it(to: 
     assert (ANN in told(replace(life.inputs(), ways=ways, role_operations=OWNER))) == is_told
 
 
-def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys() -> None:
-    life = Life().works(ANN)
+@pytest.mark.parametrize(("habit", "is_known", "is_told"), [(0, False, True), (40, False, True), (40, True, False)])
+def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys(
+    habit: int, is_known: bool, is_told: bool
+) -> None:
+    """Of who did last; a habit of listing explains nobody from a network that no one comes from."""
+    life = Life().works(ANN).works(BOB)
     at = dt.datetime.combine(DAY, dt.time(16))
-    row = {"resource": ACCOUNT, "day": DAY, "first_seen": at, "last_seen": at, "silent": 60, "is_known": False}
-    ways = read_ways(opened(ANN, LISTED, ACCOUNT), NO_ONE)
-    inputs = replace(life.inputs(), ways=ways, keyed=pl.DataFrame([row], schema=KEYED))
+    row = {"resource": ACCOUNT, "day": DAY, "first_seen": at, "last_seen": at, "silent": 60, "is_known": is_known}
+    calls = [opened(ANN, LISTED, ACCOUNT)]
+    for who, days in ((ANN, habit), (BOB, 2 * habit)):
+        before = [pl.col("time") - pl.duration(days=ago) for ago in range(1, days + 1)]
+        calls += [opened(who, LISTED, ACCOUNT).with_columns(time=time) for time in before]
+    inputs = replace(life.inputs(), ways=read_ways(pl.concat(calls), NO_ONE), keyed=pl.DataFrame([row], schema=KEYED))
     found = judge_behaviour(read_behaviour(inputs), {})
-    assert found["principal_id"].to_list() == [ANN]
-    assert "by nobody that the log names" in found["sentence"][0]
+    assert found["principal_id"].to_list() == [ANN] * is_told
+    assert all("by nobody that the log names" in sentence for sentence in found["sentence"])
 
 
 @pytest.mark.slow

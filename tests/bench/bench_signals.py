@@ -6,6 +6,7 @@ import datetime as dt
 import math
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,12 +24,12 @@ from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.habits import PLACES
 from rightsize.workflow.analysis.behaviour import (
-    behaviour_inputs,
     behaviour_of_days,
     find_behaviour,
     held_use,
     with_holds,
 )
+from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs, read_news
 from rightsize.workflow.data.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
@@ -41,6 +42,8 @@ SLOW = True
 QUIET_SEEDS, ATTACK_SEEDS = tuple(range(501, 509)), (241,)
 """Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 221."""
 FOREIGN = "192.0.2.0/24"
+SECONDS: list[float] = []
+"""The processor time of the behaviour of each pass."""
 _MONTH = 30.0
 
 Call = Mapping[str, Any]
@@ -57,6 +60,8 @@ def run() -> Iterator[Row]:
             yield from case_rows(root, seed, surfaces.SURFACES, "attack")
             yield from case_rows(root, seed, planted.LOOK_ALIKES, "look-alike")
             yield from case_rows(root, seed, surfaces.SURFACES_ALIKE, "look-alike")
+        ordered = sorted(SECONDS)
+        yield "behaviour of a pass, CPU", f"{ordered[len(ordered) // 2]:.2f} s", f"median of {len(ordered)}"
         attacked = root / "attacked"
         truth = write_exports(generate(TenantSpec(attacks=ATTACKS)), attacked / "exports")
         load_paths(attacked / "r.duckdb", [attacked / "exports"])
@@ -167,7 +172,7 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
     _begin(base, db, case)
     begun = case.calls["time"].min()
     ends = {dt.datetime.combine(day, dt.time()) + dt.timedelta(days=1) for day in case.calls["time"].dt.date()}
-    hours = {time.replace(minute=0, second=0) + dt.timedelta(hours=1) for time in case.calls["time"]}
+    hours = {at.replace(minute=0, second=0) + dt.timedelta(hours=1) for at in case.calls["time"]}
     since, later, kinds = moment(START, 0), case.later, set[str]()
     told: dict[bool, list[tuple[dt.datetime, str, dt.datetime]]] = {True: [], False: []}
     others = set[str]()
@@ -176,7 +181,9 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
         later = {} if step > begun else later
         with open_store(db, read_only=False) as store:
             load_frames(store, frames, f"step {step}")
-            found = behaviour_of_days(store, {(step - dt.timedelta(seconds=1)).date()})
+            day, began = {(step - dt.timedelta(seconds=1)).date()}, time.process_time()
+            found = behaviour_of_days(store, day, read_news(store, day))
+            SECONDS.append(time.process_time() - began)
         since = step
         mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)))
         if mine.height:
@@ -231,7 +238,7 @@ def _told(steps: Sequence[tuple[dt.datetime, str, dt.datetime]], case: Case) -> 
     severities = [severity for _, severity, _ in steps]
     risen = [severities[0], *(["high"] if "high" in severities and severities[0] != "high" else [])]
     minutes = (first - case.calls["time"].min()) / dt.timedelta(minutes=1)
-    calls, by_hour = (case.calls.filter(pl.col("time") < time).height for time in (first, min(hour, first)))
+    calls, by_hour = (case.calls.filter(pl.col("time") < at).height for at in (first, min(hour, first)))
     return Told(calls, minutes, tuple(risen), by_hour)
 
 

@@ -17,7 +17,7 @@ from rightsize.model.errors import UsageError
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.analysis.behaviour import behaviour_inputs
+from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs
 from rightsize.workflow.data.load import load_paths
 from tests.bench.bench_signals import all_rows, first_told
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
+from rightsize.guard.still_allowed import find_beyond_roles
+from rightsize.render.sentences import what_ends
 from tests.guard.contained import contained
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
 
@@ -36,3 +39,14 @@ def test_what_a_group_holds_is_named_as_such() -> None:
     tenant.use(who, RESTART, VM, days=1, start=60, succeeded=1, suspect=1)
     found = contained(tenant, who).found
     assert [(one.operation, one.why, one.holder) for one in found.allowed] == [(RESTART, "group", group)]
+
+
+def test_requests_to_graph_say_what_ends_them_or_why_nothing_does() -> None:
+    row = {"principal_id": "A", "operation": "GET /users", "succeeded": 3, "failed": 0, "started": 0, "suspect": 2}
+    graph = pl.DataFrame([row, row | {"operation": "GET /groups", "suspect": 0}])
+    usage = graph.with_columns(plane=pl.lit("control"))
+    (found,) = find_beyond_roles(usage, graph, ["a"], ["remove_permission", "block_sign_in", "leave_group"])
+    assert (found.operation, found.calls, found.times) == ("GET /users", 2, 1)
+    assert found.ended_by == ("remove_permission", "block_sign_in")
+    (left,) = find_beyond_roles(usage, graph, ["a"], [])
+    assert "nothing blocks a managed identity" in what_ends({"ended_by": left.ended_by, "times": left.times})

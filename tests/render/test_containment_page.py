@@ -31,6 +31,7 @@ def page(calls: int = 1, **more: Any) -> str:
     document = {
         "name": HOSTILE, "suspect_calls": 2, "first_suspect": None, "changes": [], "stays": stays, "groups": [HOSTILE],
         "calls_not_kept": [{"operation": HOSTILE, "scope": HOSTILE, "last_seen": TIME}] * calls,
+        "beyond_roles": [{"operation": HOSTILE, "ended_by": [HOSTILE], "times": 1}],
         "still_allowed": [{"operation": HOSTILE, "scope": HOSTILE, "role": HOSTILE, "at": HOSTILE, "holder": HOSTILE,
                            "why": why, "times": 3, "last": "2026-03-01"} for why in ("needed", "group")],
         "agents": None, "options": [], "reach": {"today": COUNTS, "while_tokens_last": COUNTS, "and_options": COUNTS},

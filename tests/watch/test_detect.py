@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import datetime as dt
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from rightsize.guard.watch import conclude as watching
+from rightsize.guard.watch import detect
 from rightsize.guard.watch.conclude import WatchSettings, conclude
-from rightsize.store.connection import open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
+from rightsize.workflow.analysis.behaviour import behaviour_of_days
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 pytestmark = pytest.mark.slow
 
 ROLE, HOLDER, ADMIN = guid(50), guid(100), guid(101)
 HOLDERS = (HOLDER, guid(102))
+KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 PIM = "01fc33a7-78ba-4d2f-a4b7-768e336e890e"
 AUTHORIZATION = f"{GROUP}/providers/Microsoft.Authorization"
 ASSIGN = "Microsoft.Authorization/roleAssignments/write"
@@ -274,7 +279,7 @@ def working_days(first: dt.date, count: int) -> list[dict[str, Any]]:
 
 
 def odd_day(text: str) -> File:
-    operations = ("Microsoft.Storage/storageAccounts/listKeys/action", "Microsoft.Web/sites/config/list/action",
+    operations = (KEYS, "Microsoft.Web/sites/config/list/action",
                   "Microsoft.Sql/servers/firewallRules/write", "Microsoft.KeyVault/vaults/delete")  # fmt: skip
     return calls(
         *(
@@ -321,6 +326,28 @@ def test_behaviour_that_becomes_severer_is_told_as_an_update_once(used_to_work: 
     assert [row["severity"] for row in (*told, *update)] == ["medium", "high"]
     assert update[0]["text"].startswith("update, now high: ")
     assert used_to_work.passes(day("2026-02-12")) == []
+
+
+@pytest.mark.nightly
+def test_a_day_is_judged_again_for_new_news_and_for_new_listings(
+    used_to_work: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of what the last pass has seen is no reason to judge the newest day again."""
+    judged: list[int] = []
+
+    def counting(store: Store, days: Collection[dt.date], *more: Any) -> pl.DataFrame:
+        judged.append(len(days))
+        return behaviour_of_days(store, days, *more)
+
+    monkeypatch.setattr(detect, "behaviour_of_days", counting)
+    first = record(time="2026-02-11T22:05:00", operation=KEYS, correlation_id="first", ip="192.0.2.66")
+    again = record(time="2026-02-11T22:25:00", operation=KEYS, correlation_id="again", ip="192.0.2.66")
+    other = record(time="2026-02-11T22:35:00", operation="Microsoft.Web/sites/delete", correlation_id="other")
+    for loaded in (first, again, other):
+        used_to_work.passes(calls(loaded))
+    assert judged == [1, 1]
+    used_to_work.passes(listed("active", time="2025-01-01T00:00:00"), calls(record(time="2026-02-11T22:45:00")))
+    assert judged[2:] == [2]
 
 
 @pytest.mark.nightly

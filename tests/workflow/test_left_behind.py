@@ -197,7 +197,7 @@ def _examples() -> tuple[dict[str, list[dict[str, Any]]], set[str]]:
     services = {"pim": "PIM", "conditional": "Conditional Access", "named location": "Conditional Access",
                 "security info": "Authentication Methods", "invite": "Invited Users"}  # fmt: skip
     found: dict[str, list[dict[str, Any]]] = {"activity": [], "audit": [], "graph": []}
-    rows = [row for row in rows_of("left_behind") if row["plane"] != "data"]
+    rows = [row for row in rows_of("left_behind") if row["plane"] not in ("data", "pim")]
     for number, row in enumerate(rows):
         named, time = row["operation"], at(number)
         if row["plane"] == "control":
@@ -278,8 +278,10 @@ def test_every_rule_is_in_a_catalogue(shared_data: Path) -> None:
         name = row["operation"].lower()
         if row["plane"] == "directory":
             assert {name, row["gone"].lower()} - {""} <= activities, name
-        elif row["plane"] == "graph":
+        elif row["plane"] == "graph" and "agentidentityblueprint" not in name:  # the map has no agents
             assert name.partition(" ")[2].removesuffix("/$ref") in paths, name
+        elif row["plane"] in ("graph", "pim"):
+            continue
         elif "*" in name:
             pattern = re.compile(re.escape(name).replace(r"\*", ".*"))
             assert any(map(pattern.fullmatch, known)), name
@@ -332,6 +334,26 @@ def in_the_directory() -> list[dict[str, Any]]:
         audit(MALLORY, "Set federation settings on domain", at(9), target("Domain", "", "x.example")),
         audit(MALLORY, "Remove member from group", at(10), target("User", FRIEND), target("Group", guid("g"))),
     ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_inheritance_of_agents_and_an_activated_group_are_listed(left: Callable[..., dict[str, Any]]) -> None:
+    """A changed entry is taken out by its address; of a new one and of a request to PIM the log does not say which."""
+    blueprint, api, group = guid("blueprint"), guid("api"), guid("group")
+    place = f"/applications/{blueprint}/microsoft.graph.agentIdentityBlueprint/inheritablePermissions"
+    asked = "/identityGovernance/privilegedAccess/group/eligibilityScheduleRequests"
+    record = audit(MALLORY, "Add member to role requested (PIM activation)", at(4), target("User", MALLORY),
+                   target("Group", group, "Owners"), category="GroupManagement", service="PIM")  # fmt: skip
+    graph = [graph_request(MALLORY, "PATCH", f"{place}/{api}", at(1)), graph_request(MALLORY, "POST", place, at(2)),
+             graph_request(MALLORY, "POST", asked, at(3))]  # fmt: skip
+    found = left({"graph": graph, "audit": [record]})["things"]
+    said = {(one["kind"], len(one["requests"]), bool(one["by_hand"])) for one in found}
+    assert said == {("agent_inheritance", 1, True), ("agent_inheritance", 0, True), ("group_eligibility", 0, True),
+                    ("group_activation", 1, True)}  # fmt: skip
+    (changed,) = (one for one in found if one["kind"] == "agent_inheritance" and one["requests"])
+    assert [step["method"] + step["url"][32:] for step in changed["requests"]] == [f"DELETE{place}/{api}"]
+    (active,) = (one for one in found if one["kind"] == "group_activation")
+    assert active["requests"][0]["body"]["groupId"] == group
 
 
 @pytest.mark.nightly

@@ -158,8 +158,11 @@ def judge_behaviour(behaviour: Behaviour, names: dict[str, str]) -> pl.DataFrame
 
 
 def reported_days(behaviour: Behaviour) -> pl.DataFrame:
-    """Return `principal_id, day` of the rows of `judge_behaviour`, without counting how often such a score occurs."""
-    return would_report(score_days(behaviour)).select("principal_id", "day")
+    """Return `principal_id, day, value`: the rows of `judge_behaviour` with their severity.
+
+    How often such a score occurs is not counted.
+    """
+    return would_report(score_days(behaviour)).select("principal_id", "day", value=severities())
 
 
 def would_report(scores: pl.DataFrame) -> pl.DataFrame:

@@ -168,8 +168,9 @@ def find_targets(ways: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
 def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFrame, list[pl.DataFrame]]:
     """Return days on which an account was read by key or SAS after a month without, soon after its keys were listed.
 
-    The log of such a request names no principal. So the fact is told of whoever listed the keys, which is not said to
-    have read.
+    The log of such a request names no principal. So the fact is told of who listed the keys last before the reading
+    began, which is not said to have read. A habit of listing explains no reader from a network of nobody: it counts
+    only where the network is known.
 
     Args:
         ways: As `read_ways`.
@@ -180,17 +181,19 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
         `principal_id, day, first_seen, last_seen` of these days, and the facts.
     """
     listed = ways.filter(pl.col("way") == KEYS).select("actor_id", "group", "time", "days")
-    before = listed.group_by("actor_id", "group").agg(times=pl.col("time").dt.date().n_unique())
+    listed = listed.with_columns(times=pl.col("time").dt.date().n_unique().over("actor_id", "group"))
     used = (
         keyed.join(listed, left_on="resource", right_on="group")
         .filter(
             (pl.col("last_seen") > pl.col("time"))
             & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
         )
-        .join(before, left_on=["actor_id", "resource"], right_on=["actor_id", "group"])
+        .sort(pl.col("time") > pl.col("first_seen"), "time", "actor_id", descending=[False, True, False])
+        .unique(["resource", "day"], keep="first", maintain_order=True)
         .with_columns(principal_id="actor_id", what=pl.col("resource").str.split("/").list.last())
     )  # fmt: skip
-    bits = log2(1 + pl.col("silent")) + 1.0 - _HABIT * log2(pl.col("times"))
+    habit = pl.when("is_known").then(_HABIT * log2(pl.col("times"))).otherwise(0.0)
+    bits = log2(1 + pl.col("silent")) + 1.0 - habit
     return used.select("principal_id", "day", "first_seen", "last_seen").unique(
         ["principal_id", "day"], keep="first"
     ), [

@@ -238,7 +238,7 @@ def _summed(steps: pl.DataFrame) -> pl.DataFrame:
 
 SILENT = 30
 """The least days without a call at the scope of a grant."""
-_OLD = 90
+OLD = 90
 """The least days of a grant's age."""
 _ELSEWHERE = 0.7
 """Weight of the silence of one grant while its holder is active elsewhere, as people are who take up other work."""
@@ -277,7 +277,7 @@ def find_wakings(
         .join(starts, on="plane")
         .join(held, on=["principal_id", "place"])
         .with_columns(age=(pl.col("day") - pl.col("created_on").dt.date()).dt.total_days(), silent=silent)
-        .filter((pl.col("above") | under) & (pl.col("age") >= _OLD) & (pl.col("silent") >= SILENT))
+        .filter((pl.col("above") | under) & (pl.col("age") >= OLD) & (pl.col("silent") >= SILENT))
     )
     allowed = used.join(role_operations, on=["role", "name"], how="semi")
     unknown = used.join(role_operations, on="role", how="anti")

@@ -179,11 +179,15 @@ def _tell(
         role, scope = found.places[key]
         ends = "; a request ends it" if key in found.by_request else ""
         say(f"{role} at {sentences.short_scope(scope, found.plan.names)} ({key[1]}) stays: {why}{ends}")
-    allowed = document["still_allowed"]
-    for one in allowed[:_SHOWN]:
-        say(f"still allowed: {one['operation']} by {one['role']}: {sentences.why_allowed(one)}")
+    allowed = [
+        f"still allowed: {one['operation']} by {one['role']}: {sentences.why_allowed(one)}"
+        for one in document["still_allowed"]
+    ]
+    allowed += [f"beyond roles: {one['operation']}: {sentences.what_ends(one)}" for one in document["beyond_roles"]]
+    for line in allowed[:_SHOWN]:
+        say(line)
     if len(allowed) > _SHOWN:
-        say(f"{len(allowed) - _SHOWN} more suspect operations are still allowed, each with its reason on the page")
+        say(f"{len(allowed) - _SHOWN} more suspect operations have their reason on the page")
     if result.options:
         say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:

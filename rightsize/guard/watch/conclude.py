@@ -27,6 +27,7 @@ from rightsize.collect.runs import find_runs
 from rightsize.guard.watch.changes import Origin, no_changes, note_change
 from rightsize.guard.watch.detect import (
     FAILED,
+    NEWS,
     Found,
     ReportContext,
     drifted_roles,
@@ -244,7 +245,7 @@ def conclude(
     if until is not None and until > limit.date():
         until = newest
     is_first = until is None
-    found = Found(read_seen(store, (*LISTED, *CONCLUDED)))
+    found = Found(read_seen(store, (*LISTED, *CONCLUDED)), read_seen(store, (NEWS,)))
     for one in unread:
         day = until or newest
         text = f"the file {one.path} was not loaded: {one.reason}"
@@ -261,8 +262,8 @@ def conclude(
         store,
         Pass(
             as_of=as_of,
-            seen=pl.concat([found.seen, failing]),
-            kinds=(*LISTED, *CONCLUDED, FAILED),
+            seen=pl.concat([found.seen, found.news, failing]),
+            kinds=(*LISTED, *CONCLUDED, NEWS, FAILED),
             reported=found.reported,
             changes=changes,
             touched=touched,
@@ -318,7 +319,8 @@ def _conclude_all(
     report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
     # The first pass marks all that it finds as reported.
-    report_behaviour(context, ended | set(touched.days), newest, found)
+    is_next = not touched.tables and {newest}.issuperset(touched.days)
+    report_behaviour(context, ended | set(touched.days), newest, found, is_next=is_next)
     if not days:
         return
     yesterday = days[0] - dt.timedelta(days=1)

@@ -41,6 +41,7 @@ from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
+from rightsize.workflow.analysis.behaviour_inputs import read_news
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan.rollout import PLAN
 from rightsize.workflow.plan_folder import open_plan_folder
@@ -49,6 +50,13 @@ from rightsize.workflow.signatures import ANYBODY, Signers
 FAILED = "source_failed"
 """The kind of change about a source that a collection could not read, until it can."""
 
+NEWS = "news"
+"""The kind of known items that say what news of the newest day a pass has judged."""
+
+_JUDGED = "all"
+"""The name of the item that says that the newest day was judged with all that it had."""
+_FEW = 7
+"""The most days of which the news are read first; of more, somebody always has some."""
 _KEY = ["kind", "name"]
 _ECHO = "microsoft.authorization/roleassignments/write"
 # A log that ends this long before a listing cannot show who removed a grant that the listing lacks.
@@ -61,11 +69,13 @@ class Found:
 
     Attributes:
         seen: The known state, as `store.watching.SEEN`.
+        news: The news of the newest day, as `SEEN`.
         reported: Further reports of this pass, as `SEEN`.
         changes: The changes, as the table `watch_changes`, without numbers.
     """
 
     seen: pl.DataFrame
+    news: pl.DataFrame
     reported: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
     changes: list[pl.DataFrame] = field(default_factory=list)
 
@@ -195,7 +205,9 @@ def _report_gone(context: ReportContext, gone: pl.DataFrame, as_of: dt.date, fou
     found.changes.append(gone_changes(gone, as_of, context.names))
 
 
-def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: dt.date, found: Found) -> None:
+def report_behaviour(
+    context: ReportContext, days: Collection[dt.date], newest: dt.date, found: Found, *, is_next: bool = False
+) -> None:
     """Add the changes about unusual behaviour, once for each principal and day, and once more if it became severer.
 
     The newest day is judged by what has come until now. What a day shows only grows with its calls, so its end confirms
@@ -206,14 +218,29 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
         context: The inputs of reports.
         days: The days that are now complete, the newest day, and earlier days with late records.
         newest: The newest day of the logs, which is not complete.
-        found: Gets the changes.
+        found: Gets the changes, and the news of the newest day.
+        is_next: Whether only records of the newest day came since the last pass. It is then judged only if it has any
+            news that it had not: the verdict on a principal follows from its news, and from those before them.
     """
     asked = {day for day in days if horizon(newest) <= day <= newest}
+    # A day before that was judged with all that it has needs no second look.
+    before = found.news.filter(pl.col("name") == _JUDGED)["day"] if is_next else ()
+    asked -= set(before) - {newest}
+    news = read_news(context.store, asked) if len(asked) <= _FEW else None
+    fresh = found.news.clear()
+    if news is not None:
+        fresh = news.filter(pl.col("day") == newest)
+        fresh = fresh.select(kind=pl.lit(NEWS), name="principal_id", value="digest", day="day")
+        if is_next and fresh.join(found.news, on=fresh.columns, how="anti").is_empty():
+            asked -= {newest}
+    judged = pl.DataFrame([(NEWS, _JUDGED, "", newest)] * (newest in asked), schema=pl.Schema(SEEN), orient="row")
+    found.news = pl.concat([fresh, judged])
     if not asked:
         return
-    name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
-    rows = behaviour_of_days(context.store, asked).with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     known = found.known(context.store, "behaviour")
+    name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
+    rows = behaviour_of_days(context.store, asked, news, _told(known))
+    rows = rows.with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     at_first = pl.when(pl.col("high_on") > pl.col("told_on")).then(pl.lit("medium")).otherwise("value")
     fresh = rows.join(known, on=_KEY, how="anti").with_columns(value=at_first)
     told = pl.concat([known.select(*_KEY, "value"), fresh.select(*_KEY, "value")])
@@ -229,6 +256,15 @@ def report_behaviour(context: ReportContext, days: Collection[dt.date], newest: 
         fresh = fresh.with_columns(value=pl.lit(""))
     marks = pl.concat([fresh.select(list(SEEN)), severer.select(list(SEEN))])
     found.reported = pl.concat([found.reported, marks])
+
+
+def _told(known: pl.DataFrame) -> pl.DataFrame:
+    """Return `principal_id, day, value`: of which principal and day was told, as which severity or a higher one."""
+    parts = pl.col("name").str.split("|")
+    told = known.select(principal_id=parts.list.first(), day=parts.list.get(1).str.to_date(), value="value")
+    # What stood before the first pass has no severity: it is not told as any.
+    whole = told.filter(pl.col("value") != "medium")
+    return pl.concat([told, *(whole.with_columns(value=pl.lit(value)) for value in ("medium", "high"))]).unique()
 
 
 def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found) -> None:

@@ -44,7 +44,7 @@ def find_contents(cases: Sequence[Case], atoms: Atoms, terms: Terms) -> list[Wan
     changing = (
         1 << atoms.width + number for number, part in enumerate(atoms.parts) if not all(map(is_read, part.patterns))
     )
-    maker = _Maker(atoms, terms.jobs.work, terms.demands.companions, union(changing))
+    maker = _Maker(atoms, terms.jobs.work, terms.demands.companions, union(changing), terms.never_spare)
     maker.pool(cases)
     maker.adopt(terms.options.previous, cases)
     maker.reduce(cases)
@@ -79,6 +79,8 @@ class _Maker:
     companions: Callable[[int, int], int]
     changing: int
     """The patterns that do more than read."""
+    never_spare: int
+    """The operations that no role may grant beyond the need of a place, though its holder needs them at another."""
     _brought: dict[_PartKey, int] = field(default_factory=lambda: defaultdict(int))
     _adopted: dict[int, int] = field(default_factory=dict)
     _reduced: dict[_PartKey, int] = field(default_factory=dict)
@@ -182,10 +184,11 @@ class _Maker:
         add_on_of = {word: self._add_ons(those, worked[word]) for word, those in users.items()}
         for case, split in zip(cases, splits, strict=True):
             add_ons = sorted({add_on_of[_part_of(case)][bit] for bit in bits_of(split.risky)})
+            add_ons = [one & split.risky if self._brings_never(case, one) else one for one in add_ons]
             by_own: dict[tuple[int, int], list[GrantUnit]] = defaultdict(list)
             for unit in case.units:
                 whole = own[unit.principal_id, unit.state] if split.rest else 0
-                rest = split.rest if whole & ~case.within else whole
+                rest = split.rest if whole & ~case.within or self._brings_never(case, whole) else whole
                 used = self.work.used_by(unit.principal_id)
                 # Work of the holder may have to stand beside a rest that nobody used: then holders differ by it.
                 by_own[rest, 0 if not rest or self._has_use(rest, used) else used & case.within].append(unit)
@@ -230,6 +233,10 @@ class _Maker:
         self._with_work.update(one for one in (*add_ons, *own) if self._has_use(one, used))
         return (*jobs, *add_ons, *own)
 
+    def _brings_never(self, case: Case, atoms: int) -> bool:
+        """Return whether a role would bring along what no role may."""
+        return bool(atoms & ~case.atoms & self.never_spare)
+
     def _has_use(self, atoms: int, used: int) -> bool:
         """Return whether something in a role was used.
 
@@ -269,7 +276,7 @@ class _Maker:
             return _Split(rest=left) if left >> self.atoms.width else _Split(risky=left)
         jobs: list[int] = []
         free = union(columns)
-        offered = self.offered(case)
+        offered = [one for one in self.offered(case) if not self._brings_never(case, one)]
         while hard := left & ~free:
             useful = [
                 (-(one & hard & self.work.changes).bit_count(), -(one & hard).bit_count(), number)

@@ -115,6 +115,8 @@ def respell(con: duckdb.DuckDBPyConnection, *, catalogue_changed: bool) -> None:
 
 
 def _respell_scopes(con: duckdb.DuckDBPyConnection) -> None:
+    if not con.execute("SELECT 1 FROM base.scope_names WHERE stale LIMIT 1").fetchall():
+        return
     fixed = ", ".join(f"('{path}')" for path in _FIXED)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE type_spellings AS

@@ -7,17 +7,15 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
 
 import polars as pl
 
-from rightsize.analyze.agents import AGENT_TABLES, agent_identities
-from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.decisions import read_decisions
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, read_behaviour, sought_among
+from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import (
     FINDINGS_SCHEMA,
@@ -28,164 +26,28 @@ from rightsize.analyze.behaviour.judge import (
     severities,
     with_held,
 )
-from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways, who_acts
-from rightsize.analyze.behaviour.signals import SILENT
-from rightsize.analyze.columns import folded
-from rightsize.analyze.graph_tables import GraphTables
+from rightsize.analyze.behaviour.openings import held_openings
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.model.progress import step
-from rightsize.rules.attacks import breadth_classes, escalation_rules, hold_days
+from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.habits import (
-    BREADTH,
-    FIRST_ROWS,
-    GRAPH_FIRST,
-    KEYED,
-    OPENED,
-    PLACES,
-    PREPARED,
-    USAGE_BY_DAY,
-    WOKEN,
-    active_days,
-    first_places,
-    logged_days,
-)
 from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
+from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, behaviour_inputs, history_of, ways_opened
 from rightsize.workflow.text_files import read_bytes
 
-_HISTORY_DAYS = 180
-# Days of history in which earlier grants, the habit of giving them, and runs are looked for.
-_STEPS_DAYS = 43
-# A request of PIM and the record of the audit log about it are one activation, of a role or of a group's membership.
-_ACTIVATIONS = """
-    SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
-        SELECT principal_id, lower(CASE WHEN plane = 'group' THEN string_split(scope, '/')[-1] ELSE role_definition_id
-            END) AS role, requested_on AS time, justified FROM schedule_requests WHERE request_type = 'selfactivate'
-        UNION ALL
-        SELECT principal_id, lower(coalesce(group_id, role_definition_id)), time, justified FROM pim_records
-        WHERE step = 'requested'
-    ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
-    GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
-# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
-# a role before it existed: a hire in an old group did not.
-_GRANTS = """
-    SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
-        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
-        greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
-    FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
-    LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
-    LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
-        AS d ON d.id = lower(a.role_definition_id)
-    WHERE a.state <> 'activated'"""
-_ROLE_OPERATIONS = """
-    SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
-    WHERE (NOT conditional OR conditional IS NULL)
-        AND lower(role_definition_id) IN (SELECT lower(role_definition_id) FROM role_assignments)"""
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
     WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
-_ALL = {"first": dt.date.min, "last": dt.date.max}
 _OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
 _FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
 """What was found in each open store, with the revision of its content."""
-
-
-def behaviour_inputs(
-    store: Store, span: Mapping[str, dt.date] | None = None, only: Collection[dt.date] | None = None
-) -> BehaviourInputs:
-    """Read the tables from which behaviour is judged.
-
-    Args:
-        store: The store.
-        span: The `first` and the `last` day of it; all days for None.
-        only: The days that are judged; all of the span for None.
-    """
-    span = span or _ALL
-    principals = store.table("principals")
-    operations = store.table("operations").select("operation", "risk")
-    code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
-    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
-    lately = {
-        "always": folded(steps["operation"]).unique().sort().to_list(),
-        "lately": min(only) - dt.timedelta(days=_STEPS_DAYS) if only else span["first"],
-    }
-    monitoring = store.table("operation_layers").filter(
-        (pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass")
-    )
-    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
-    sought = sought_among(classes_of(names, operations, monitoring))
-    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
-    counted = sought.select("name", risk=pl.coalesce(breadth_classes(sought["name"]), "risk"))
-    wide = {"risks": counted["risk"].to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST,
-            "fresh": signals.FRESH}  # fmt: skip
-    ways = _ways(store, principals, names, span)
-    acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
-    return BehaviourInputs(
-        days=store.frame(FIRST_ROWS, {**span, **lately}),
-        active=_of_days(store, active_days(USAGE_BY_DAY, LEAST_DAYS), span, only),
-        places=store.frame(first_places(PLACES), span),
-        logged=_of_days(store, logged_days(PLACES), span, only),
-        ways=ways,
-        graph=_of_days(store, GRAPH_FIRST, {**span, "acting": acting}, only),
-        keyed=_of_days(store, KEYED, {**span, "silent": SILENT}, only),
-        activations=store.frame(_ACTIVATIONS, span),
-        principals=principals,
-        operations=operations,
-        monitoring=monitoring,
-        machines=_machines(store.table("resource_identities"), principals),
-        code=code,
-        grants=store.frame(_GRANTS).with_columns(
-            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
-        ),
-        role_operations=store.frame(_ROLE_OPERATIONS),
-        woken=_of_days(store, WOKEN, {**asked, "silent": SILENT, "since": min(only) if only else span["first"]}, only),
-        breadth=_of_days(store, BREADTH, {**asked, **wide}, only),
-        prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
-    )
-
-
-def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[dt.date] | None) -> pl.DataFrame:
-    if only is None:
-        return store.frame(text, span)
-    return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
-
-
-def _ways(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
-    """Return the ways that calls opened to somebody, with who can act through each."""
-    calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
-    asked = who_acts(calls["name"].unique())
-    pair = {"principal_id": pl.String}
-    acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
-    if "identity" in asked:
-        attached = store.table("resource_identities").drop_nulls("principal_id")
-        at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
-        found = pl.concat(at).filter(pl.col("scope") != "").unique()
-        acting = replace(acting, identities=found)
-    if asked & {"application", "agents"}:
-        named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
-        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
-        known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
-        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
-        acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
-    if "agents" in asked and store.has_rows("agent_blueprints"):
-        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
-        agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
-        acting = replace(acting, agents=agents.unique())
-    return read_ways(calls, acting)
-
-
-def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
-    """Return `scope, principal_id` of machines, from attached identities and the names of managed identities."""
-    listed = attached.filter(pl.col("kind") != "self").select("scope", "principal_id").drop_nulls("principal_id")
-    named = principals.select(scope="alternative_names", principal_id="principal_id").explode("scope")
-    return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
 
 
 def find_behaviour(store: Store) -> pl.DataFrame:
@@ -207,26 +69,39 @@ def find_behaviour(store: Store) -> pl.DataFrame:
     return found
 
 
-def behaviour_of_days(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
-    """Return the unusual days among some days, judged by a history of `_HISTORY_DAYS` and a month before them.
+def behaviour_of_days(
+    store: Store, days: Collection[dt.date], news: pl.DataFrame | None = None, told: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return the unusual days among some days, judged by a history of 180 days and more.
 
     The history begins at the start of a month, so that the verdict on a day is independent of the other days asked for.
     Each has the hours `told_on` and `high_on` of `judge_hours`.
+
+    Args:
+        store: The store.
+        days: The days.
+        news: Rows of `read_news` of these days, to judge nobody else; everybody for None.
+        told: `principal_id, day, value`: known findings with their severity, left out unless they got severer.
     """
     by_start: dict[dt.date, list[dt.date]] = {}
     for day in sorted(days):
-        by_start.setdefault((day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1), []).append(day)
+        by_start.setdefault(history_of(day), []).append(day)
     times = dict.fromkeys(("told_on", "high_on"), pl.Datetime("us"))
     parts = [pl.DataFrame(schema={**FINDINGS_SCHEMA, **times})]
-    roles = _role_names(store)
     for first, some in by_start.items():
         span = {"first": first, "last": some[-1]}
+        mine = None if news is None else news.filter(pl.col("day").is_in(some))
+        if mine is not None and mine.is_empty():
+            continue
+        found = reported_days(read_behaviour(behaviour_inputs(store, span, some, mine)))
+        if told is not None:
+            found = found.join(told, on=found.columns, how="anti")
         # The frequency of such days is computed over all days before; few days are worth that cost.
-        if reported_days(read_behaviour(behaviour_inputs(store, span, some))).height:
+        if found.height:
             inputs = behaviour_inputs(store, span)
             behaviour = read_behaviour(inputs)
-            found = judge_behaviour(behaviour, _names_of(inputs, roles)).filter(pl.col("day").is_in(some))
-            parts.append(judge_hours(behaviour, found))
+            judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(store)))
+            parts.append(judge_hours(behaviour, judged.join(found, on=["principal_id", "day"], how="semi")))
     return pl.concat(parts, how="diagonal")
 
 
@@ -256,8 +131,8 @@ def _held_openings(store: Store, behaviour: pl.DataFrame, newest: dt.date) -> pl
         return pl.DataFrame()
     principals = store.table("principals")
     names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
-    first = recent["day"].dt.offset_by(f"-{_STEPS_DAYS}d").min()
-    ways = _ways(store, principals, names, {"first": first, "last": newest})
+    first = recent["day"].dt.offset_by(f"-{STEPS_DAYS}d").min()
+    ways = ways_opened(store, principals, names, {"first": first, "last": newest})
     return held_openings(ways, recent, principals.filter(pl.col("listed")).select("principal_id"))
 
 

@@ -1,0 +1,225 @@
+"""Read from the store what behaviour is judged from: of all principals and days, or of those that have any news."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+
+from rightsize.analyze.agents import AGENT_TABLES, agent_identities
+from rightsize.analyze.behaviour import signals
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, sought_among
+from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways, who_acts
+from rightsize.analyze.columns import folded
+from rightsize.analyze.graph_tables import GraphTables
+from rightsize.rules.attacks import breadth_classes, escalation_rules
+from rightsize.store.connection import Store
+from rightsize.store.habits import (
+    BREADTH,
+    FIRST_ROWS,
+    GRAPH_FIRST,
+    IS_ASKED,
+    KEYED,
+    NEWS,
+    OPENED,
+    PLACES,
+    PREPARED,
+    USAGE_BY_DAY,
+    WOKEN,
+    active_days,
+    first_places,
+    logged_days,
+)
+
+_HISTORY_DAYS = 180
+# Days of history in which earlier grants, the habit of giving them, and runs are looked for.
+STEPS_DAYS = 43
+# A request of PIM and the record of the audit log about it are one activation, of a role or of a group's membership.
+_ACTIVATIONS = """
+    SELECT principal_id, role, min(time) AS time, bool_or(justified) AS justified FROM (
+        SELECT principal_id, lower(CASE WHEN plane = 'group' THEN string_split(scope, '/')[-1] ELSE role_definition_id
+            END) AS role, requested_on AS time, justified FROM schedule_requests WHERE request_type = 'selfactivate'
+        UNION ALL
+        SELECT principal_id, lower(coalesce(group_id, role_definition_id)), time, justified FROM pim_records
+        WHERE step = 'requested'
+    ) WHERE principal_id IS NOT NULL AND time::DATE BETWEEN $first AND $last
+    GROUP BY principal_id, role, time_bucket(INTERVAL '10 minutes', time)"""
+# A role is held by name or through a group, as the newest listing has it. An eligible role counts as held. Nobody held
+# a role before it existed: a hire in an old group did not.
+_GRANTS = """
+    SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
+        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
+    FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
+    LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
+    LEFT JOIN (SELECT lower(role_definition_id) AS id, min(role_name) AS role_name FROM role_definitions GROUP BY ALL)
+        AS d ON d.id = lower(a.role_definition_id)
+    WHERE a.state <> 'activated'"""
+_ROLE_OPERATIONS = """
+    SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
+    WHERE (NOT conditional OR conditional IS NULL)
+        AND lower(role_definition_id) IN (SELECT lower(role_definition_id) FROM role_assignments)"""
+_ACTIVE = active_days(f"SELECT * FROM ({USAGE_BY_DAY}) WHERE {IS_ASKED}", LEAST_DAYS)
+_LOGGED = logged_days(f"SELECT * FROM ({PLACES}) WHERE {IS_ASKED}")
+_COUNT, _TIME, _TEXT = pl.Int64(), pl.Datetime("us"), pl.String()
+_DAY: Mapping[str, pl.DataType] = {"principal_id": _TEXT, "day": pl.Date()}
+_EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
+    "logged": {**_DAY, "is_sign_in": pl.Boolean(), "networks": _COUNT, "applications": _COUNT, "carriers": _COUNT,
+              "countries": _COUNT},
+    "graph": {**_DAY, "first_seen": _TIME, "operation": _TEXT, "name": _TEXT, "before": _COUNT},
+    "keyed": {"resource": _TEXT, "day": pl.Date(), "first_seen": _TIME, "last_seen": _TIME, "silent": _COUNT,
+             "is_known": pl.Boolean()},
+    "woken": {**_DAY, "gap": _COUNT, "place": _TEXT, "operation": _TEXT, "name": _TEXT, "scope": _TEXT, "risk": _TEXT,
+              "plane": _TEXT, "first_seen": _TIME},
+    "breadth": {**_DAY, "of": _TEXT, "risk": _TEXT, "resources": _COUNT, "days": _COUNT, "total": _COUNT,
+                "most": _COUNT, "kind_days": _COUNT, "kind_total": _COUNT, "made": _COUNT},
+}  # fmt: skip
+"""The tables of which nobody has any news, by their names in `BehaviourInputs`."""
+_ALL = {"first": dt.date.min, "last": dt.date.max}
+
+
+def behaviour_inputs(
+    store: Store,
+    span: Mapping[str, dt.date] | None = None,
+    only: Collection[dt.date] | None = None,
+    news: pl.DataFrame | None = None,
+) -> BehaviourInputs:
+    """Read the tables from which behaviour is judged.
+
+    Args:
+        store: The store.
+        span: The `first` and the `last` day of it; all days for None.
+        only: The days that are judged; all of the span for None.
+        news: Rows of `read_news` of these days: nobody else is judged, and what they have no news of is not read. None
+            for everybody.
+    """
+    span = span or _ALL
+    principals = store.table("principals")
+    operations = store.table("operations").select("operation", "risk")
+    code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
+    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
+    lately = {
+        "always": folded(steps["operation"]).unique().sort().to_list(),
+        "lately": min(only) - dt.timedelta(days=STEPS_DAYS) if only else span["first"],
+    }
+    monitoring, names = _monitoring(store), _names(store)
+    sought = sought_among(classes_of(names, operations, monitoring))
+    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    # The fact that keys were used is told of who listed them, whatever news that principal has.
+    if news is not None and "keys" in news["families"].explode():
+        news = None
+    who = None if news is None else news["principal_id"].unique().sort().to_list()
+    some = {"since": min(only) if only else span["first"], "who": who}
+    families = None if news is None else set(news["families"].explode())
+    # The hours of everybody are the measure of who has no history.
+    working = None if families and "when" in families else who
+
+    def read(name: str, family: str, text: str, more: Mapping[str, Any]) -> pl.DataFrame:
+        """Return the rows of a query of some days, none where nobody has such news."""
+        if families is not None and family not in families:
+            return pl.DataFrame(schema=_EMPTY[name])
+        return _of_days(store, text, {**span, **more}, only)
+
+    ways = ways_opened(store, principals, names, span)
+    acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
+    return BehaviourInputs(
+        days=store.frame(FIRST_ROWS, {**span, **lately}),
+        active=_of_days(store, _ACTIVE, {**span, "who": working}, only),
+        places=store.frame(first_places(PLACES), span),
+        logged=_of_days(
+            store, logged_days(f"SELECT * FROM ({PLACES}) WHERE {IS_ASKED}"), {**span, "who": some["who"]}, only
+        ),
+        ways=ways,
+        graph=read("graph", "graph", GRAPH_FIRST, {"acting": acting}),
+        keyed=read("keyed", "keys", KEYED, {"silent": signals.SILENT}),
+        activations=store.frame(_ACTIVATIONS, span),
+        principals=principals,
+        operations=operations,
+        monitoring=monitoring,
+        machines=_machines(store.table("resource_identities"), principals),
+        code=code,
+        grants=store.frame(_GRANTS).with_columns(
+            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
+        ),
+        role_operations=store.frame(_ROLE_OPERATIONS),
+        woken=read("woken", "wakes", WOKEN, {**asked, **some, "silent": signals.SILENT}),
+        breadth=read("breadth", "breadth", BREADTH, {**asked, **some, **_widely(sought), "fresh": signals.FRESH}),
+        prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
+    )
+
+
+def _monitoring(store: Store) -> pl.DataFrame:
+    layers = store.table("operation_layers")
+    return layers.filter((pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass"))
+
+
+def _names(store: Store) -> pl.Series:
+    return store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+
+
+def _widely(sought: pl.DataFrame) -> dict[str, Any]:
+    """Return the classes of which many resources a day are counted, as parameters of queries."""
+    counted = pl.select(pl.coalesce(breadth_classes(sought["name"]), sought["risk"])).to_series()
+    return {"risks": counted.to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST}
+
+
+def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
+    """Return `principal_id, day, families, digest`: who has anything that can make a day unusual, and of which kinds.
+
+    A day without any is no finding, and one with the same digest as before shows what it showed then. The principal is
+    empty for requests that name nobody.
+    """
+    names = _names(store)
+    sought = sought_among(classes_of(names, store.table("operations").select("operation", "risk"), _monitoring(store)))
+    asked = {
+        "sought": sought["name"].to_list(), "opening": opening_among(names).to_list(), "silent": signals.SILENT,
+        "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
+    }  # fmt: skip
+    parts = [store.frame(NEWS, {**asked, "first": history_of(day), "last": day}) for day in sorted(days)]
+    schema: Mapping[str, pl.DataType] = {**_DAY, "families": pl.List(pl.String()), "digest": _TEXT}
+    return pl.concat([pl.DataFrame(schema=schema), *parts])
+
+
+def history_of(day: dt.date) -> dt.date:
+    """Return the first day of the history by which a watch judges a day: the start of a month."""
+    return (day - dt.timedelta(days=_HISTORY_DAYS)).replace(day=1)
+
+
+def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[dt.date] | None) -> pl.DataFrame:
+    if only is None:
+        return store.frame(text, span)
+    return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
+
+
+def ways_opened(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
+    """Return the ways that calls opened to somebody, with who can act through each."""
+    calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
+    asked = who_acts(calls["name"].unique())
+    pair = {"principal_id": pl.String}
+    acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
+    if "identity" in asked:
+        attached = store.table("resource_identities").drop_nulls("principal_id")
+        at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
+        found = pl.concat(at).filter(pl.col("scope") != "").unique()
+        acting = replace(acting, identities=found)
+    if asked & {"application", "agents"}:
+        named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
+        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+        known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
+        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+        acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
+    if "agents" in asked and store.has_rows("agent_blueprints"):
+        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+        agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
+        acting = replace(acting, agents=agents.unique())
+    return read_ways(calls, acting)
+
+
+def _machines(attached: pl.DataFrame, principals: pl.DataFrame) -> pl.DataFrame:
+    """Return `scope, principal_id` of machines, from attached identities and the names of managed identities."""
+    listed = attached.filter(pl.col("kind") != "self").select("scope", "principal_id").drop_nulls("principal_id")
+    named = principals.select(scope="alternative_names", principal_id="principal_id").explode("scope")
+    return pl.concat([listed, named.filter(pl.col("scope").str.starts_with("/subscriptions/"))])
