@@ -22,7 +22,7 @@ import polars as pl
 
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.matching import first_match, matching_pairs
+from rightsize.rules.matching import first_match, folded, matching_pairs
 from rightsize.rules.tables import Row, rows_of
 
 _TYPE = r"^([^/]+/[^/]+)/"
