@@ -75,6 +75,7 @@ class Counted:
     reading depends on: what is cut never changes the event that `load` makes of the row.
 
     Attributes:
+        steps: Steps of the query that come first, such as a filter, and values that several columns read.
         request: The id of a request.
         parts: What tells apart the calls within a request.
         code: The HTTP status of a row, as text.
@@ -82,6 +83,7 @@ class Counted:
         columns: By the name of a column of the answer, its value.
     """
 
+    steps: tuple[str, ...] = ()
     request: str
     parts: tuple[str, ...]
     code: str

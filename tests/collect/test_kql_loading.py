@@ -23,7 +23,7 @@ from rightsize.store.merging.loads import merge
 from rightsize.store.merging.staging import create_staging
 from rightsize.workflow.data.load import load_paths
 from tests.collect.kql_twins import Row, export, insert, reduced_by_kql, workspace
-from tests.collect.odd_requests import cluster_row, graph_row, object_row, vault_row
+from tests.collect.odd_requests import cluster_row, diagnostics_row, graph_row, object_row, vault_row
 from tests.collect.odd_rows import Maker, activity_row
 from tests.examples import FEWEST
 from tests.loopback.log_tables import COLUMNS, ensure_tables
@@ -114,6 +114,7 @@ def test_reduced_logs_make_the_same_store(loaded: Path) -> None:
         ("AZKVAuditLogs", vault_row),
         ("AKSAudit", cluster_row),
         ("MicrosoftGraphActivityLogs", graph_row),
+        ("AzureDiagnostics", diagnostics_row),
     ],
 )
 def test_odd_logs_make_the_same_store_reduced_and_beside_it(table: str, make: Maker, tmp_path: Path) -> None:

@@ -112,7 +112,8 @@ class Monitor:
         con = self._content.cursor()
         try:
             first, end = read_timespan(str(timespan), self.now) if timespan else (None, None)
-            for table in COLUMNS:
+            tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'logs'").fetchall()
+            for (table,) in tables:
                 bounds = (
                     f" WHERE TimeGenerated >= TIMESTAMP '{first}' AND TimeGenerated <= TIMESTAMP '{end}'"
                     if first
