@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,16 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.data.load_spark import load_on_spark
 from tests.collect.kql_twins import export, insert, workspace
-from tests.collect.odd_requests import cluster_row, graph_row, object_row, vault_row
+from tests.collect.odd_requests import (
+    cluster_row,
+    diagnostics_row,
+    graph_row,
+    object_row,
+    sign_in_row,
+    vault_row,
+)
 from tests.collect.odd_rows import Maker, activity_row
+from tests.collect.test_kql_reductions import SIGN_INS
 from tests.ingest.spark.cluster import QUICK
 
 pytestmark = pytest.mark.external
@@ -33,9 +42,14 @@ MAKERS: dict[str, Maker] = {
     "StorageBlobLogs": object_row,
     "AZKVAuditLogs": vault_row,
     "AKSAudit": cluster_row,
+    "AzureDiagnostics": diagnostics_row,
     "MicrosoftGraphActivityLogs": graph_row,
+    **{table: partial(sign_in_row, table=table) for table in SIGN_INS},
 }
-SAME = ("usage_days", "graph_usage_days", "request_access", "unmapped_operations", "unknown_operations", "coverage")
+SAME = (
+    "usage_days", "graph_usage_days", "token_permissions", "sign_ins", "principal_aliases", "request_access",
+    "unmapped_operations", "unknown_operations", "coverage",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +95,7 @@ def test_a_table_of_the_catalog_gives_the_store_that_duckdb_makes(
     load_on_spark(tmp_path / "spark.duckdb", [], "local[2]", tables=[f"spark_catalog.logs.{table}"])
     load_paths(tmp_path / "here.duckdb", [spark[1] / f"{table}.jsonl"])
     found, expected = content_of(tmp_path / "spark.duckdb"), content_of(tmp_path / "here.duckdb")
-    assert len(expected["usage_days"]) > 20
+    assert len(expected["sign_ins" if table in SIGN_INS else "usage_days"]) > 20
     assert found == expected
 
 

@@ -217,15 +217,17 @@ def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
 ) -> None:
     """Files that a later version took out are not; values of partitions come from its log; results land in a folder.
 
-    Calls on role assignments come whole, to the microsecond.
+    Rows that a deletion vector deletes are not read. Calls on role assignments come whole, to the microsecond.
     """
     deltalake = pytest.importorskip("deltalake", reason="needs the extra `spark`")
+    from tests.ingest.spark.test_deletion_vectors import delete_rows  # noqa: PLC0415  it needs `deltalake`, too
 
-    table = tmp_path / "AzureActivity"
+    table = tmp_path / "Azure Activity"
     deltalake.write_deltalake(table, _rows(range(50, 90)))
     deltalake.write_deltalake(
-        table, _rows(range(40)), mode="overwrite", partition_by=["CategoryValue"], schema_mode="overwrite"
+        table, _rows(range(50)), mode="overwrite", partition_by=["CategoryValue"], schema_mode="overwrite"
     )
+    delete_rows(table, list(range(40, 50)))
     (tmp_path / "results").mkdir()
     load_on_spark(tmp_path / "spark.duckdb", [str(table)], cluster.url, results=str(tmp_path / "results"))
     _rows(range(40)).write_parquet(tmp_path / "plain.parquet")
