@@ -54,7 +54,7 @@ def _own_words_only() -> Iterator[None]:
 
 @contextmanager
 def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
-    """Open a session, and stop it at the end unless it was already active.
+    """Open a session, and stop it at the end. One that was already active, as in a notebook, stays as it was.
 
     Args:
         url: A master (`local[*]`, `spark://…`, `yarn`, `k8s://…`), or `sc://HOST:PORT` for Spark Connect.
@@ -88,7 +88,9 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
             for name, value in ({**(_LOCAL if url.startswith("local") else {}), **settings}).items():
                 builder = builder.config(name, value)
             session = builder.getOrCreate()
-            session.sparkContext.setLogLevel("ERROR")
+            if own:
+                session.sparkContext.setLogLevel("ERROR")
+        before = {name: session.conf.get(name, None) for name in _MEANING}
         for name, value in _MEANING.items():
             session.conf.set(name, value)
         if connect:
@@ -104,6 +106,9 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     finally:
         if own:
             session.stop()
+        else:
+            for name, said in before.items():
+                session.conf.set(name, said) if said is not None else session.conf.unset(name)
 
 
 def _knock(url: str) -> None:

@@ -17,6 +17,7 @@ if shutil.which("java") is None:
 
 from pyspark.sql import SparkSession
 
+from rightsize.cli.main import run
 from rightsize.ingest.spark import reduce
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
@@ -99,11 +100,15 @@ def test_a_table_of_the_catalog_gives_the_store_that_duckdb_makes(
     assert found == expected
 
 
-def test_a_condition_on_the_day_leaves_partitions_out(spark: tuple[SparkSession, Path], tmp_path: Path) -> None:
-    table = "logs.AZKVAuditLogs"
-    report = load_on_spark(tmp_path / "s.duckdb", [], "local[2]", tables=[table], where="day = DATE '2026-09-08'")
-    (pruned,) = [note for note in report.notes if "partitions" in note]
-    assert "PartitionFilters: [isnotnull(day" in pruned
+def test_a_notebook_loads_some_days_by_its_own_session(
+    spark: tuple[SparkSession, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Partitions of other days are left out, which is said, and the session stays as it was."""
+    spark[0].conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    words = ["--engine", "spark", "--table", "logs.AZKVAuditLogs", "--where", "day = DATE '2026-09-08'"]
+    assert run(["load", *words, "--db", str(tmp_path / "s.duckdb")]) == 0
+    assert "PartitionFilters: [isnotnull(day" in " ".join(capsys.readouterr().err.split())
+    assert spark[0].conf.get("spark.sql.session.timeZone") == "Europe/Berlin"
     with open_store(tmp_path / "s.duckdb", read_only=True) as store:
         assert {str(day) for (day,) in store.table("usage_days").select("day").rows()} == {"2026-09-08"}
 
