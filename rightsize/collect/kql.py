@@ -132,7 +132,7 @@ _MARGINS = {"AzureActivity": dt.timedelta(days=1)}
 """The time around a slice in which the other rows of its calls are looked for; an hour if it is not here."""
 
 LATENESS_OF_RULES = dt.timedelta(days=2)
-"""A rule runs after its bin of at most a day, and tries again; the time of its rows is that of the run, or of the bin."""
+"""A rule runs after its bin of a day at most, and tries again; its rows have the time of the run, or of the bin."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,7 @@ def diagnostics_row(choose: Choose) -> dict[str, Any]:
         [
             (_vault_cells, "AuditEvent", f"{at}MICROSOFT.KEYVAULT/VAULTS/KV"),
             (_statement_cells, "AuditEvent", f"{at}MICROSOFT.KEYVAULT/MANAGEDHSMS/HSM"),
-            (_cluster_cells, choose(["kube-audit", "kube-audit-admin"]), f"{at}MICROSOFT.CONTAINERSERVICE/MANAGEDCLUSTERS/AKS"),
+            (_cluster_cells, choose(["kube-audit", "kube-audit-admin"]), _CLUSTER.upper()),
             (_message_cells, "RuntimeAuditLogs", f"{at}MICROSOFT.EVENTHUB/NAMESPACES/HUBS/EVENTHUBS/A"),
             (_item_cells, "DataPlaneRequests", f"{at}MICROSOFT.DOCUMENTDB/DATABASEACCOUNTS/C"),
             (_statement_cells, "SQLSecurityAuditEvents", f"{at}MICROSOFT.SQL/SERVERS/S/DATABASES/D"),
@@ -151,14 +151,18 @@ def diagnostics_row(choose: Choose) -> dict[str, Any]:
 
 def _vault_cells(choose: Choose) -> dict[str, Any]:
     row = vault_row(choose)
-    claim = choose(["identity_claim_oid_g", "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g"])
+    claim = choose(["oid", "http_schemas_microsoft_com_identity_claims_objectidentifier"])
     cells = {name: row[name] for name in ("OperationName", "ResultType", "ResultSignature")}
     # A workspace without room for more columns keeps the rest by its plain name.
     more = {"requestUri": row["RequestUri"], "isRbacAuthorized": choose([True, False, None])}
     kept = choose(
         [{"AdditionalFields": more}, {"requestUri_s": row["RequestUri"], "isAccessPolicyMatch_b": choose([True, None])}]
     )
-    ids = {claim: choose(_IDS), "identity_claim_appid_g": choose(_IDS), "identity_claim_upn_s": choose([None, "a@b.c"])}
+    ids = {
+        f"identity_claim_{claim}_g": choose(_IDS),
+        "identity_claim_appid_g": choose(_IDS),
+        "identity_claim_upn_s": choose([None, "a@b.c"]),
+    }
     return cells | kept | ids | {"httpStatusCode_d": row["HttpStatusCode"]}
 
 

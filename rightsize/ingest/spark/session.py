@@ -90,12 +90,7 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
             session = builder.getOrCreate()
             if own:
                 session.sparkContext.setLogLevel("ERROR")
-        before = {name: session.conf.get(name, None) for name in _MEANING}
-        for name, value in _MEANING.items():
-            session.conf.set(name, value)
-        if connect:
-            for name, value in settings.items():
-                session.conf.set(name, value)
+        before = _set(session, {**_MEANING, **(settings if connect else {})})
     except (PySparkException, OSError, RuntimeError) as error:
         raise ServiceError(
             f"cannot reach Spark at `{url}`: {str(error).splitlines()[0][:200]}",
@@ -107,8 +102,18 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
         if own:
             session.stop()
         else:
-            for name, said in before.items():
-                session.conf.set(name, said) if said is not None else session.conf.unset(name)
+            _set(session, before)
+
+
+def _set(session: SparkSession, settings: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set settings of a session, and return what they were; None stands for one that is not set."""
+    before = {name: session.conf.get(name, None) for name in settings}
+    for name, value in settings.items():
+        if value is None:
+            session.conf.unset(name)
+        else:
+            session.conf.set(name, value)
+    return before
 
 
 def _knock(url: str) -> None:
@@ -201,7 +206,7 @@ def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> lis
 
 
 def delta_files(address: str) -> tuple[tuple[str, ...], str, pl.DataFrame | None]:
-    """Return the data files of the newest version of a Delta table, its address, and the rows that it deletes in them.
+    """Return the data files of a Delta table's newest version, its address, and the rows that it deletes in them.
 
     Raises:
         InputError: Its log cannot be read, or the files name columns otherwise than the table.
@@ -224,7 +229,7 @@ def delta_files(address: str) -> tuple[tuple[str, ...], str, pl.DataFrame | None
             f"the files of `{address}` name columns otherwise than the table",
             hint="name it by `--table`, so that Spark reads it",
         )
-    deleted = pl.concat(vectors) if vectors else pl.DataFrame(schema={"filepath": pl.String, _KEPT: pl.List(pl.Boolean)})
+    deleted = pl.concat([pl.DataFrame(schema={"filepath": pl.String, _KEPT: pl.List(pl.Boolean)}), *vectors])
     deleted = deleted.with_columns(row=pl.int_ranges(pl.col(_KEPT).list.len())).explode(_KEPT, "row")
     deleted = deleted.filter(~pl.col(_KEPT)).select(file="filepath", row="row")
     named = tuple(f"file://{unquote(file)}" if file.startswith("/") else file for file in files)

@@ -16,7 +16,7 @@ def _cell(name: str, kinds: str, *more: str) -> str:
     """Return KQL for a property as text, by its types in names of columns; empty if there is none."""
     columns = [f"{name}_{kind}" for kind in kinds.split()] + list(more)
     cells = [f'tostring(column_ifexists("{column}", ""))' for column in columns]
-    return f"coalesce({', '.join(cells)}, tostring(more.{name}), \"\")"
+    return f'coalesce({", ".join(cells)}, tostring(more.{name}), "")'
 
 
 _CLAIM = "identity_claim_http_schemas"
@@ -51,8 +51,15 @@ DIAGNOSTICS = Counted(
     parts=('extract(@"^([^?#]*)", 1, uri)', "path", "OperationName", "tostring(event.verb)"),
     code=f'coalesce(tostring(event.responseStatus.code), extract(@"^([0-9]+)", 1, {_cell("httpStatusCode", "d s")}), '
     f"{_cell('statusCode', 's d')})",
-    who=("identity_claim_oid_g", "identity_claim_upn_s", "identity_claim_appid_g", "AadPrincipalId", "AuthKey",
-         "ServerPrincipalName", "ClusterUser"),
+    who=(
+        "identity_claim_oid_g",
+        "identity_claim_upn_s",
+        "identity_claim_appid_g",
+        "AadPrincipalId",
+        "AuthKey",
+        "ServerPrincipalName",
+        "ClusterUser",
+    ),
     columns={
         "Category": "Category",
         "OperationName": "OperationName",
