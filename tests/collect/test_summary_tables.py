@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ from rightsize.collect.kql import COUNTED, summary_table
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from tests.collect.collecting import Collect, row_of
-from tests.collect.kql_twins import EVER, insert, reduction_sql, workspace
+from tests.collect.kql_twins import EVER, export, insert, reduction_sql, workspace
 from tests.collect.odd_requests import graph_row, object_row, sign_in_row, vault_row
-from tests.collect.odd_rows import Maker, activity_row
+from tests.collect.odd_rows import GUIDS, Maker, activity_row
 from tests.loopback.log_tables import ensure_tables
 from tests.loopback.server import Loopback
 
@@ -50,30 +50,13 @@ def run_rule(con: duckdb.DuckDBPyConnection, table: str) -> str:
     for (start,) in begun:
         within = f"TimeGenerated >= TIMESTAMP '{start}' AND TimeGenerated < TIMESTAMP '{start + size}'"
         con.execute(f"CREATE OR REPLACE TEMP VIEW {table} AS FROM logs.all_rows WHERE {within}")
-        frame = con.execute(f"SELECT *, {_ADDED.format(start + size + HOUR, name, start)} FROM ({sql})")
-        made.append(frame.to_arrow_table())
+        rows = f"SELECT *, {_ADDED.format(start + size + HOUR, name, start)} FROM ({sql})"
+        made.append(con.sql(rows).to_arrow_table())
     con.register("made_rows", pa.concat_tables(made))
     con.execute(f"CREATE TABLE logs.{name} AS FROM made_rows")
     for relation in (f"VIEW {table}", "TABLE logs.all_rows", "VIEW made_rows"):
         con.execute(f"DROP {relation}")
     return name
-
-
-@pytest.fixture
-def served(loopback: Loopback) -> Iterator[Callable[[duckdb.DuckDBPyConnection, str], None]]:
-    """Have the service answer from a table of a rule, too."""
-    ensure_tables(loopback.content)
-    names, cursor = [], loopback.content.cursor()
-
-    def serve(con: duckdb.DuckDBPyConnection, name: str) -> None:
-        cursor.register("kept_rows", con.sql(f"FROM logs.{name}").to_arrow_table())
-        cursor.execute(f"CREATE TABLE logs.{name} AS FROM kept_rows")
-        cursor.unregister("kept_rows")
-        names.append(name)
-
-    yield serve
-    for name in names:
-        cursor.execute(f"DROP TABLE logs.{name}")
 
 
 def rows_of(con: duckdb.DuckDBPyConnection, name: str, path: Path) -> Path:
@@ -87,30 +70,82 @@ def content_of(path: Path) -> dict[str, list[tuple[Any, ...]]]:
         return {name: sorted(store.table(name).rows(), key=repr) for name in names}
 
 
-@pytest.mark.parametrize("form", PLACES)
-def test_rows_of_rules_load_as_what_their_queries_returned(
-    served: Callable[[duckdb.DuckDBPyConnection, str], None], loopback: Loopback, collect: Collect, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch, form: str,
-) -> None:  # fmt: skip
-    """Throttled, cut off, in answers too small for an hour; and a bin that was run again adds nothing."""
-    con, choose = workspace(), random.Random(3).choice  # noqa: S311  no secret
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> tuple[duckdb.DuckDBPyConnection, list[str], Path]:
+    """The tables of rules, with each bin twice; and the store of what the rules' queries returned."""
+    con, choose, folder = workspace(), random.Random(3).choice, tmp_path_factory.mktemp("ruled")  # noqa: S311  no secret
     names = []
     for table, make in MAKERS.items():
         insert(con, table, [make(choose) for _ in range(400)])
-        names.append(run_rule(con, table))
-        rows_of(con, names[-1], tmp_path / f"{table}.jsonl")
+        names.append(name := run_rule(con, table))
+        rows_of(con, name, folder / f"{table}.jsonl")
         again = "SELECT * REPLACE (TimeGenerated + INTERVAL 3 HOUR AS TimeGenerated)"
-        con.execute(f"INSERT INTO logs.{names[-1]} {again} FROM logs.{names[-1]}")
-        served(con, names[-1])
-    load_paths(tmp_path / "here.duckdb", sorted(tmp_path.glob("*.jsonl")))
+        con.execute(f"INSERT INTO logs.{name} {again} FROM logs.{name}")
+    load_paths(folder / "here.duckdb", sorted(folder.glob("*.jsonl")))
+    return con, names, folder / "here.duckdb"
+
+
+@pytest.fixture
+def served(loopback: Loopback, ruled: tuple[duckdb.DuckDBPyConnection, list[str], Path]) -> Iterator[list[str]]:
+    """The names of the tables of rules, which the service answers from, too."""
+    ensure_tables(loopback.content)
+    con, names, _ = ruled
+    cursor = loopback.content.cursor()
+    for name in names:
+        cursor.register("kept_rows", con.sql(f"FROM logs.{name}").to_arrow_table())
+        cursor.execute(f"CREATE TABLE logs.{name} AS FROM kept_rows")
+        cursor.unregister("kept_rows")
+    yield names
+    for name in names:
+        cursor.execute(f"DROP TABLE logs.{name}")
+
+
+@pytest.mark.parametrize("form", PLACES)
+def test_rows_of_rules_load_as_what_their_queries_returned(
+    served: list[str], ruled: tuple[duckdb.DuckDBPyConnection, list[str], Path], loopback: Loopback, collect: Collect,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str,
+) -> None:  # fmt: skip
+    """Throttled, cut off, in answers too small for an hour; a table that no rule has filled is `gone`."""
     monkeypatch.setattr(loopback.monitor, "record_limit", 100)
     for kind in ("throttle", "cut", "503"):
         loopback.faults.add(kind, "/query$", times=2)
-    report = collect(workspaces=[form.format(loopback.content.workspace_id, loopback.url)], sources=names, days=30)
-    rows = [row_of(report, name) for name in names]
+    absent = summary_table("AKSAudit")
+    place = form.format(loopback.content.workspace_id, loopback.url)
+    report = collect(workspaces=[place], sources=[*served, absent], days=30)
+    rows = [row_of(report, name) for name in served]
     assert {row.state for row in rows} == {"complete"}
     assert min(row.pages for row in rows) > 2
+    assert row_of(report, f"{absent}_counts").state == "gone"
     load_paths(tmp_path / "there.duckdb", [report.folder])
-    found, expected = content_of(tmp_path / "there.duckdb"), content_of(tmp_path / "here.duckdb")
+    found, expected = content_of(tmp_path / "there.duckdb"), content_of(ruled[2])
     assert all(len(expected[name]) > 50 for name in ("usage_days", "sign_ins", "graph_usage_days"))
     assert found == expected
+
+
+def test_a_call_over_the_edge_of_a_bin_is_two(tmp_path: Path) -> None:
+    """Its first row counts as started, and its last lacks the assignment that only the first names."""
+    con = workspace()
+    row = {
+        "OperationNameValue": "MICROSOFT.COMPUTE/DISKS/WRITE",
+        "_ResourceId": "/subscriptions/s/resourcegroups/g/providers/microsoft.compute/disks/d",
+        "CategoryValue": "Administrative",
+        "Caller": GUIDS[0],
+        "CorrelationId": "c",
+        "TimeGenerated": dt.datetime(2026, 9, 7, 23, 59, 55),
+        "ActivityStatusValue": "Start",
+        "Authorization_d": {"evidence": {"roleAssignmentId": GUIDS[1]}},
+    }
+    ended = {"TimeGenerated": dt.datetime(2026, 9, 8, 0, 0, 5), "ActivityStatusValue": "Success", "Authorization_d": {}}
+    insert(con, "AzureActivity", [row, row | ended])
+    export(con, "AzureActivity", tmp_path / "whole.jsonl")
+    rows_of(con, run_rule(con, "AzureActivity"), tmp_path / "kept.jsonl")
+    found = {}
+    for name in ("whole", "kept"):
+        load_paths(tmp_path / f"{name}.duckdb", [tmp_path / f"{name}.jsonl"])
+        with open_store(tmp_path / f"{name}.duckdb", read_only=True) as store:
+            asked = "SELECT day::VARCHAR, role_assignment_id, succeeded, started FROM usage_days ORDER BY ALL"
+            found[name] = store.frame(asked).rows()
+    assert found == {
+        "whole": [("2026-09-07", GUIDS[1].lower(), 1, 0)],
+        "kept": [("2026-09-07", GUIDS[1].lower(), 0, 1), ("2026-09-08", None, 1, 0)],
+    }
