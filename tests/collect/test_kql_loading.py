@@ -127,7 +127,8 @@ def test_odd_logs_make_the_same_store_reduced_and_beside_it(table: str, make: Ma
     reduced = write_rows(tmp_path / "reduced.jsonl", reduced_by_kql(con, table))
     load_paths(tmp_path / "whole.duckdb", [whole])
     (report,) = load_paths(tmp_path / "reduced.duckdb", [reduced]).rows
-    assert report.new + report.rejected == report.read
+    # A row of AzureDiagnostics can be of a managed HSM, which is not read.
+    assert report.new + report.rejected + report.unused_record == report.read
     expected = content_of(tmp_path / "whole.duckdb")
     assert len(expected["usage_days"]) > 50
     assert content_of(tmp_path / "reduced.duckdb") == expected
