@@ -109,17 +109,19 @@ def sign_in_row(choose: Choose, *, table: str = "SigninLogs") -> dict[str, Any]:
     happened = _time(choose)
     who = "User" if table in ("SigninLogs", "AADNonInteractiveUserSignInLogs") else "ServicePrincipal"
     name = "UserPrincipalName" if who == "User" else "ServicePrincipalName"
+    # A workspace has an empty text in place of none.
+    ids = [one for one in _IDS if one is not None]
     return {
         "TimeGenerated": happened + dt.timedelta(minutes=choose([0, 1, 90])),
         "CreatedDateTime": choose([happened, happened, None]),
-        "Id": choose([None, "", f"{choose('iI')}{choose(range(10**9))}"]),
-        f"{who}Id": choose(_IDS),
-        name: choose([None, "", "Anna@Example.org", "anna@example.org", "ÅSA@example.org"]),
-        "AppId": choose(_IDS),
-        "ResourceIdentity": choose(_IDS),
-        "ResourceDisplayName": choose([None, "", "Azure Key Vault", "Microsoft Graph"]),
+        "Id": choose(["", f"{choose('iI')}{choose(range(10**9))}"]),
+        f"{who}Id": choose(ids),
+        name: choose(["", "Anna@Example.org", "anna@example.org", "ÅSA@example.org"]),
+        "AppId": choose(ids),
+        "ResourceIdentity": choose(ids),
+        "ResourceDisplayName": choose(["", "Azure Key Vault", "Microsoft Graph"]),
         "IsInteractive": choose([True, False, None]),
-        "ResultType": choose(["0", " 0 ", "50126", "50076", "Success", "", None]),
+        "ResultType": choose(["0", " 0 ", "50126", "50076", "Success", ""]),
         "Type": table,
     }
 
