@@ -298,7 +298,8 @@ def _open_table(session: SparkSession, part: Part) -> DataFrame:
             columns = rows.columns
         if part.where:
             rows = rows.where(part.where)
-            columns = rows.columns
+            # Spark Connect takes any condition, and resolves it when it is asked about the plan.
+            rows.isLocal()
     except PySparkException as error:
         raise InputError(f"Spark cannot read the table `{part.path}`: {str(error).splitlines()[0][:300]}") from error
     if not columns:
