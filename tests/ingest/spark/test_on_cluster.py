@@ -317,7 +317,7 @@ def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:
         load_on_spark(store, [str(tmp_path / "other.jsonl")], cluster.url)
     with spark_session(cluster.url) as session:
         session.sql("CREATE TABLE told AS SELECT current_timestamp() AS TimeGenerated, 1 AS a, 2 AS b")
-    with pytest.raises(InputError, match="the table `told`: .*`dya` cannot be resolved"):
+    with pytest.raises(InputError, match=r"the table `told`: .*`dya` cannot be resolved"):
         load_on_spark(store, [], cluster.url, tables=["told"], where="dya > 3")
     with pytest.raises(ServiceError, match="cannot reach Spark"):
         load_on_spark(store, [str(tmp_path)], "sc://127.0.0.1:1")
