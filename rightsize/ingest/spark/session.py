@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -81,6 +82,8 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     own = connect or SparkSession.getActiveSession() is None
     try:
         if connect:
+            # It would print each error of the server with its stack.
+            logging.getLogger("SQLQueryContextLogger").disabled = True
             _knock(url)
             session = SparkSession.builder.remote(url).create()
         else:
