@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,6 +72,8 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
 
 @contextmanager
 def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
+    # Rows come as Arrow tables; nothing here uses pandas.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     try:
         from pyspark.errors import PySparkException  # noqa: PLC0415
         from pyspark.sql import SparkSession  # noqa: PLC0415
