@@ -207,7 +207,9 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
     try:
         return str(duckdb_kql.query(con, _with_known_columns(text)).sql_query())
     except (duckdb_kql.KqlError, duckdb.Error) as error:
-        inner = {"code": "SemanticError", "message": str(error)[:500]}
+        # Kusto's number of an unknown name.
+        code = "SEM0100" if isinstance(error, duckdb.CatalogException) else "SemanticError"
+        inner = {"code": code, "message": str(error)[:500]}
         document = {
             "code": "BadArgumentError",
             "message": "The request had some invalid properties",
