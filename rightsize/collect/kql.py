@@ -85,7 +85,9 @@ def summary_text(table: str) -> str:
     They are those of the reduction, each once: a bin that was run again has its rows twice, and the later run may have
     more of them.
     """
-    keys, counts, is_use = _USE, _OUTCOMES, ", is_use = other == 0"
+    keys: tuple[str, ...] = _USE
+    counts: tuple[str, ...] = _OUTCOMES
+    is_use = ", is_use = other == 0"
     if table in COUNTED:
         keys, counts, is_use = (*COUNTED[table].columns, "log_table", "received"), ("records",), ""
     elif table in _SIGN_INS:

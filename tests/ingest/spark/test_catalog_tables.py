@@ -26,7 +26,6 @@ from rightsize.workflow.data.load_spark import load_on_spark
 from tests.collect.kql_twins import export, insert, workspace
 from tests.collect.odd_requests import (
     cluster_row,
-    diagnostics_row,
     graph_row,
     object_row,
     sign_in_row,
@@ -43,7 +42,6 @@ MAKERS: dict[str, Maker] = {
     "StorageBlobLogs": object_row,
     "AZKVAuditLogs": vault_row,
     "AKSAudit": cluster_row,
-    "AzureDiagnostics": diagnostics_row,
     "MicrosoftGraphActivityLogs": graph_row,
     **{table: partial(sign_in_row, table=table) for table in SIGN_INS},
 }
