@@ -148,7 +148,8 @@ def diagnostics_row(choose: Choose) -> dict[str, Any]:
         "_ResourceId": place.lower(),
         "Type": "AzureDiagnostics",
     }
-    return row | make(choose)
+    made: dict[str, Any] = make(choose)
+    return row | made
 
 
 def _vault_cells(choose: Choose) -> dict[str, Any]:
@@ -165,7 +166,8 @@ def _vault_cells(choose: Choose) -> dict[str, Any]:
         "identity_claim_appid_g": choose(_IDS),
         "identity_claim_upn_s": choose([None, "a@b.c"]),
     }
-    return cells | kept | ids | {"httpStatusCode_d": row["HttpStatusCode"]}
+    more_cells: dict[str, Any] = kept | ids
+    return cells | more_cells | {"httpStatusCode_d": row["HttpStatusCode"]}
 
 
 def _cluster_cells(choose: Choose) -> dict[str, Any]:
