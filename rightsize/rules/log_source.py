@@ -79,7 +79,7 @@ class Counted:
         request: The id of a request.
         parts: What tells apart the calls within a request.
         code: The HTTP status of a row, as text.
-        who: The columns of the answer that name the principal.
+        who: The columns of the answer that name the principal, the first that is not empty.
         columns: By the name of a column of the answer, its value.
     """
 

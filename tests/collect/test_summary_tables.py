@@ -105,8 +105,8 @@ def test_rows_of_rules_load_as_what_their_queries_returned(
     served: list[str], ruled: tuple[duckdb.DuckDBPyConnection, list[str], Path], loopback: Loopback, collect: Collect,
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str,
 ) -> None:  # fmt: skip
-    """Throttled, cut off, in answers too small for an hour; a table that no rule has filled is `gone`."""
-    monkeypatch.setattr(loopback.monitor, "record_limit", 100)
+    """Throttled, cut off, in answers of an hour at most; a table that no rule has filled is `gone`."""
+    monkeypatch.setattr(loopback.monitor, "record_limit", 150)
     for kind in ("throttle", "cut", "503"):
         loopback.faults.add(kind, "/query$", times=2)
     absent = summary_table("AKSAudit")
