@@ -100,7 +100,8 @@ def summary_text(table: str) -> str:
 def principal_of(table: str) -> str:
     """Return KQL for the text that names the principal of a row of an answer: rows of one must stay in one answer."""
     counted = COUNTED.get(table)
-    return f"tolower(coalesce({', '.join(counted.who if counted else ('principal_id', 'principal_name', 'app_id'))}))"
+    who = counted.who if counted else ("principal_id", "principal_name", "app_id")
+    return f'tolower(coalesce({", ".join(who)}, ""))'
 
 
 def _spellings(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
