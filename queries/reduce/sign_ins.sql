@@ -68,6 +68,9 @@ SELECT
         WHEN time_utc IS NULL THEN 'its time cannot be read'
         WHEN time_utc < TIMESTAMP '2010-01-01 00:00:00' OR time_utc >= TIMESTAMP '2050-01-01 00:00:00'
             THEN 'its time is before 2010 or after 2049'
-        WHEN coalesce(principal_key, principal_name) IS NULL THEN 'it names nobody who signed in'
+        WHEN principal_name IS NULL AND NOT coalesce(
+            principal_key LIKE '________-____-____-____-____________'
+            AND translate(principal_key, '0123456789abcdef', '') = '----', FALSE
+        ) THEN 'it names nobody who signed in'
     END AS problem
 FROM told

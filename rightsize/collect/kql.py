@@ -17,7 +17,7 @@ from typing import Any
 from rightsize.model.errors import InternalError
 from rightsize.rbac.text import fold
 from rightsize.rules.log_source import Counted
-from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.log_sources import LOG_SOURCES, diagnostics
 from rightsize.rules.tables import rows_of
 from rightsize.store.queries import queries_folder
 
@@ -28,7 +28,8 @@ _SIGN_INS = {
     "AADManagedIdentitySignInLogs": ('"managed_identity"', "ServicePrincipal"),
 }
 COUNTED: Mapping[str, Counted] = {
-    table: log.counted for log in LOG_SOURCES if log.counted is not None for table in log.collected
+    **{table: log.counted for log in LOG_SOURCES if log.counted is not None for table in log.collected},
+    diagnostics.TABLE: diagnostics.DIAGNOSTICS,
 }
 """The tables whose equal rows are counted, and how."""
 
@@ -68,10 +69,39 @@ def summary_table(table: str) -> str:
     return f"Rightsize{table}_CL"
 
 
+_USE = (
+    "log", "category", "plane", "principal_id", "principal_name", "principal_type", "app_id", "operation", "scope",
+    "role_assignment_id", "access", "day", "received",
+)  # fmt: skip
+_OUTCOMES = ("succeeded", "failed", "started", "denied", "other")
+_SIGN_IN = (
+    "sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "day", "received",
+)  # fmt: skip
+
+
+def summary_text(table: str) -> str:
+    """Return the query for the rows that a summary rule kept of a table.
+
+    They are those of the reduction, each once: a bin that was run again has its rows twice, and the later run may have
+    more of them.
+    """
+    keys: tuple[str, ...] = _USE
+    counts: tuple[str, ...] = _OUTCOMES
+    is_use = ", is_use = other == 0"
+    if table in COUNTED:
+        keys, counts, is_use = (*COUNTED[table].columns, "log_table", "received"), ("records",), ""
+    elif table in _SIGN_INS:
+        keys, counts, is_use = _SIGN_IN, ("succeeded", "failed"), ""
+    greatest = ", ".join(f"{name} = max({name})" for name in (*counts, "last_seen"))
+    lines = [summary_table(table), f"| summarize {greatest}, first_seen = min(first_seen) by {', '.join(keys)}{is_use}"]
+    return "\n".join([*lines, "| project-away is_use"] if is_use else lines)
+
+
 def principal_of(table: str) -> str:
-    """Return KQL for the text that names the principal of a row of an answer."""
+    """Return KQL for the text that names the principal of a row of an answer: rows of one must stay in one answer."""
     counted = COUNTED.get(table)
-    return f"strcat({', '.join(counted.who if counted else ('principal_id', 'principal_name', 'app_id'))})"
+    who = counted.who if counted else ("principal_id", "principal_name", "app_id")
+    return f'tolower(coalesce({", ".join(who)}, ""))'
 
 
 def _spellings(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
@@ -104,6 +134,9 @@ _SHORTEST = dt.timedelta(milliseconds=1)
 _MARGINS = {"AzureActivity": dt.timedelta(days=1)}
 """The time around a slice in which the other rows of its calls are looked for; an hour if it is not here."""
 
+LATENESS_OF_RULES = dt.timedelta(days=2)
+"""A rule runs after its bin of a day at most, and tries again; its rows have the time of the run, or of the bin."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -135,11 +168,13 @@ class Asked:
         table: The table.
         reduced: Whether its reduction is asked for, not its rows.
         counted: Whether only the number of rows of each hour is asked for.
+        by_rule: Whether a summary rule has reduced it, into a table of its own.
     """
 
     table: str
     reduced: bool
     counted: bool = False
+    by_rule: bool = False
 
     def text(self, span: Span, *, is_within: bool) -> str:
         """Return the query for a span; its first line says the span.
@@ -150,10 +185,13 @@ class Asked:
         """
         first, last = self.reach(span)
         lines = [f"// {exact(span.first)} to {exact(span.last)}, part {span.part} of {span.parts}"]
-        body = reduction_text(self.table) if self.reduced else f"{self.table}\n"
+        read = summary_table(self.table) if self.by_rule else self.table
+        body = f"{read}\n"
+        if self.reduced:
+            body = summary_text(self.table) if self.by_rule else reduction_text(self.table)
         if is_within:
             within = f"| where TimeGenerated >= datetime({exact(first)}) and TimeGenerated < datetime({exact(last)})"
-            body = re.sub(rf"^{self.table}$", f"{self.table}\n{within}", body, count=1, flags=re.MULTILINE)
+            body = re.sub(rf"^{read}$", f"{read}\n{within}", body, count=1, flags=re.MULTILINE)
         lines.append(body.rstrip("\n"))
         if self.reduced:
             bound = f"| where received >= datetime({exact(span.first)}) and received < datetime({exact(span.last)})"
@@ -170,6 +208,8 @@ class Asked:
     def reach(self, span: Span) -> tuple[dt.datetime, dt.datetime]:
         """Return the time whose records the query reads: a call may have rows before and after its slice."""
         margin = _MARGINS.get(self.table, dt.timedelta(hours=1)) if self.reduced else dt.timedelta(0)
+        if self.by_rule:
+            margin = LATENESS_OF_RULES
         return span.first - margin, span.last + margin
 
     def smaller(self, span: Span) -> tuple[Span, ...]:

@@ -75,13 +75,15 @@ class Counted:
     reading depends on: what is cut never changes the event that `load` makes of the row.
 
     Attributes:
+        steps: Steps of the query that come first, such as a filter, and values that several columns read.
         request: The id of a request.
         parts: What tells apart the calls within a request.
         code: The HTTP status of a row, as text.
-        who: The columns of the answer that name the principal.
+        who: The columns of the answer that name the principal, the first that is not empty.
         columns: By the name of a column of the answer, its value.
     """
 
+    steps: tuple[str, ...] = ()
     request: str
     parts: tuple[str, ...]
     code: str

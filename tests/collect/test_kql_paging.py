@@ -102,11 +102,12 @@ def test_throttling_and_faults_lose_no_row(
 
 
 @pytest.mark.nightly
+@pytest.mark.parametrize("form", PLACES)
 def test_fewer_rows_than_were_counted_are_not_all(
-    loopback: Loopback, collect: Collect, filled: list[str], monkeypatch: pytest.MonkeyPatch
+    loopback: Loopback, collect: Collect, filled: list[str], monkeypatch: pytest.MonkeyPatch, form: str
 ) -> None:
     """Rows only arrive: what is missing was lost on its way, and the same command asks again."""
-    run, answer = {"days": 3, "raw": True, "workspaces": [loopback.content.workspace_id]}, loopback.monitor.run
+    run, answer = {"days": 3, "raw": True, "workspaces": [place_of(loopback, form)]}, loopback.monitor.run
 
     def losing(con: Any, text: str, limit: int) -> bytes:
         document = json.loads(answer(con, text, limit))

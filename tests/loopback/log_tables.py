@@ -67,6 +67,18 @@ _REGISTRY = (
     "UserAgent string, SourceSystem string, Type string, _ResourceId string"
 )
 COLUMNS = {
+    # Of its hundreds of columns those of the logs that are read; a workspace has only those that a record had.
+    "AzureDiagnostics": (
+        "TimeGenerated datetime, TenantId string, AdditionalFields dynamic, ActivityId_g string, "
+        "ActivityName_s string, AuthId_s string, AuthKey_s string, AuthType_s string, CallerIPAddress string, "
+        "Category string, CorrelationId string, OperationName string, ResourceId string, ResultSignature string, "
+        "ResultType string, Status_s string, aadPrincipalId_g string, action_name_s string, "
+        "appliedAssignmentId_g string, authTokenType_s string, httpStatusCode_d real, "
+        "identity_claim_appid_g string, identity_claim_oid_g string, identity_claim_upn_s string, "
+        "identity_claim_http_schemas_microsoft_com_identity_claims_objectidentifier_g string, "
+        "isAccessPolicyMatch_b bool, isRbacAuthorized_b bool, log_s string, requestUri_s string, "
+        "server_principal_name_s string, statusCode_s string, SourceSystem string, Type string, _ResourceId string"
+    ),
     "AzureActivity": (
         "TimeGenerated datetime, TenantId string, ActivityStatus string, ActivityStatusValue string, "
         "ActivitySubstatus string, ActivitySubstatusValue string, Authorization string, Authorization_d dynamic, "

@@ -112,7 +112,8 @@ class Monitor:
         con = self._content.cursor()
         try:
             first, end = read_timespan(str(timespan), self.now) if timespan else (None, None)
-            for table in COLUMNS:
+            tables = con.execute("SELECT table_name FROM duckdb_tables() WHERE schema_name = 'logs'").fetchall()
+            for (table,) in tables:
                 bounds = (
                     f" WHERE TimeGenerated >= TIMESTAMP '{first}' AND TimeGenerated <= TIMESTAMP '{end}'"
                     if first
@@ -206,7 +207,9 @@ def translate(con: duckdb.DuckDBPyConnection, text: str) -> str:
     try:
         return str(duckdb_kql.query(con, _with_known_columns(text)).sql_query())
     except (duckdb_kql.KqlError, duckdb.Error) as error:
-        inner = {"code": "SemanticError", "message": str(error)[:500]}
+        # Kusto's number of an unknown name.
+        code = "SEM0100" if isinstance(error, duckdb.CatalogException) else "SemanticError"
+        inner = {"code": code, "message": str(error)[:500]}
         document = {
             "code": "BadArgumentError",
             "message": "The request had some invalid properties",

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.azure.wire import Service, WireRequest
-from rightsize.collect.kql import REDUCED_TABLES, Asked, Span, span_of, summary_table, timespan
+from rightsize.collect.kql import LATENESS_OF_RULES, REDUCED_TABLES, Asked, Span, span_of, summary_table, timespan
 from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Split, Units, instant, read_tables, slices
 from rightsize.model.errors import UsageError
 from rightsize.rules.log_sources import LOG_SOURCES
@@ -110,7 +110,7 @@ def _counts(asked: Asked) -> Units:
 
 def _window(known: Known, asked: Asked, place: Place) -> tuple[dt.datetime, dt.datetime]:
     name, until = source_name(asked), known.question.until
-    since = known.since(name, f"{place.name}/{name}", _LATENESS)
+    since = known.since(name, f"{place.name}/{name}", LATENESS_OF_RULES if asked.by_rule else _LATENESS)
     return since, until.replace(minute=0, second=0, microsecond=0) if asked.reduced else until
 
 
@@ -162,17 +162,21 @@ def _split(asked: Asked) -> Split:
 
 def source_name(asked: Asked) -> str:
     """Return the name of the source of rows."""
+    if asked.by_rule:
+        return summary_table(asked.table)
     return f"reduced_{asked.table}" if asked.reduced else asked.table
 
 
 def _sources() -> Iterator[Source]:
     reduced = [Asked(table, reduced=True) for table in REDUCED_TABLES]
-    for asked in (*reduced, *(Asked(table, reduced=False) for table in (*TABLES, *SUMMARY_TABLES))):
+    by_rules = [replace(asked, by_rule=True) for asked in reduced]
+    for asked in (*reduced, *(Asked(table, reduced=False) for table in TABLES), *by_rules):
         name = source_name(asked)
         # One action reads all custom tables (Microsoft Learn: manage access to Log Analytics workspaces).
-        table = "Tables.Custom" if asked.table.endswith("_CL") else asked.table
+        table = "Tables.Custom" if asked.by_rule else asked.table
         right = Right(f"{_QUERY}/{table}/read", "Log Analytics Reader", also=_ALSO)
-        what = f"use in {asked.table}, reduced where it is" if asked.reduced else f"rows of {asked.table}"
+        how = "reduced by a summary rule" if asked.by_rule else "reduced where it is"
+        what = f"use in {asked.table}, {how}" if asked.reduced else f"rows of {asked.table}"
         counts = replace(asked, counted=True)
         yield Source(
             f"{name}_counts", "logs", f"{what}: number by hour", right, _counts(asked), form=read_tables,

@@ -16,9 +16,12 @@ from rightsize.ingest.files.readers import select_record_fields
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.logs.schemas import FAMILIES
 from rightsize.rbac.text import fold
-from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.log_sources import LOG_SOURCES, diagnostics
 
-_LOGS = {fold(table): log for log in LOG_SOURCES if log.counted is not None for table in log.collected}
+# Rows of AzureDiagnostics are of any log of requests; each of them takes its own.
+_LOGS = {fold(table): (log,) for log in LOG_SOURCES if log.counted is not None for table in log.collected} | {
+    fold(diagnostics.TABLE): tuple(log for log in LOG_SOURCES if log.records == "requests")
+}
 _OWN = frozenset({"log_table", "received", "first_seen", "last_seen", "records"})
 _KEYS = {**FAMILIES[1].spellings, "table_name": ("log_table",), "time": ("first_seen",)}
 _COUNTS = {"succeeded": 4, "failed": 3, "started": 1, "denied": 2, "other": 0}
@@ -58,7 +61,7 @@ class CountedShape:
         fields = select_record_fields(_KEYS, "(SELECT * FROM counted_rows WHERE problem IS NULL)")
         _reject(con, "SELECT file_no, line, problem FROM counted_rows")
         tables = con.execute("SELECT DISTINCT log_table FROM counted_rows WHERE problem IS NULL").fetchall()
-        for log in {_LOGS[table].name: _LOGS[table] for (table,) in sorted(tables)}.values():
+        for log in {log.name: log for (table,) in sorted(tables) for log in _LOGS[table]}.values():
             kind = kind_of(log.name)
             con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_raw AS {kind.project(log)(fields)}")
             normalise_rows(con, log.name)

@@ -91,7 +91,8 @@ _COMMON_PASCAL: dict[str, tuple[str, ...]] = {
     "authorization_json": ("Authorization_d", "Authorization"),
     "claims": ("Claims_d", "Claims"),
     "http_request": ("HTTPRequest",),
-    "properties": ("Properties_d", "Properties"),
+    # Of AzureDiagnostics, in a workspace that has no room for more of its columns.
+    "properties": ("Properties_d", "Properties", "AdditionalFields"),
     "status_code": ("StatusCode",),
     "status_text": ("StatusText",),
     "uri": ("Uri",),

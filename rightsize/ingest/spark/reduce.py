@@ -6,6 +6,8 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +52,7 @@ class SparkReduction:
         path: The path as the user named it.
         read: The number of records by log; records of no known log are under the empty word.
         refused: The number of unusable records, by log and reason.
-        examples: The first few unusable records, as (reason, text).
+        examples: The first few unusable records, as (log, reason, text).
         results: The landed rows, as (log, file or folder of Parquet), with the columns that `load` reads.
         whole: The whole records that landed, as (log, file or folder of JSON lines).
         unread: The number of files in a form that is not read here.
@@ -60,7 +62,7 @@ class SparkReduction:
     path: str
     read: Counter[str] = field(default_factory=Counter)
     refused: Counter[tuple[str, str]] = field(default_factory=Counter)
-    examples: list[tuple[str, str]] = field(default_factory=list)
+    examples: list[tuple[str, str, str]] = field(default_factory=list)
     results: list[tuple[str, Path]] = field(default_factory=list)
     whole: list[tuple[str, Path]] = field(default_factory=list)
     unread: int = 0
@@ -124,6 +126,7 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
             f"SELECT coalesce(damage, '{_NO_LOG}') AS problem, raw FROM recognised_records "
             "WHERE log IS NULL OR damage IS NOT NULL",
             reduction,
+            "",
         )
     if (calls := landing.lines(landed, "whole", SOURCES["activity"])) is not None:
         reduction.whole.append(("activity", calls))
@@ -269,6 +272,7 @@ def _count_refused(session: SparkSession, log: str, reduction: SparkReduction) -
         "SELECT n.problem, f.raw FROM record_fields AS f JOIN "
         "(SELECT DISTINCT line, problem FROM normalised WHERE problem IS NOT NULL) AS n ON f.line = n.line",
         reduction,
+        log,
     )
     for problem, records in counts.items():
         reduction.refused[log, problem] += records
@@ -282,7 +286,7 @@ def _as_exported(session: SparkSession, reduced: str) -> DataFrame:
     )
 
 
-def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction) -> dict[str, int]:
+def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction, log: str) -> dict[str, int]:
     """Add the first distinct texts of each problem to the examples; return the number of rows by problem."""
     kept = session.sql(
         "SELECT problem, raw, records FROM (SELECT problem, raw, sum(copies) OVER (PARTITION BY problem) AS records, "
@@ -290,7 +294,7 @@ def _keep_examples(session: SparkSession, rows: str, reduction: SparkReduction) 
         f"FROM (SELECT problem, raw, count(*) AS copies FROM ({rows}) GROUP BY problem, raw)) "
         f"WHERE place <= {EXAMPLES}"
     ).collect()
-    reduction.examples += sorted((problem, raw) for problem, raw, _ in kept)
+    reduction.examples += [(log, problem, raw) for problem, raw, _ in kept]
     return {problem: records for problem, _, records in kept}
 
 
@@ -356,16 +360,23 @@ def _name_file(con: duckdb.DuckDBPyConnection, landed: Path, name: str) -> None:
 
 
 def _stage_refused(con: duckdb.DuckDBPyConnection, reductions: Sequence[SparkReduction]) -> None:
-    """Stage the examples of unusable records, for each path as a separate file."""
+    """Stage the examples of unusable records, for each path and log as a separate file."""
     (last,) = con.execute("SELECT coalesce(max(file_id), 0) FROM stage_files").fetchall()[0]
-    for number, found in enumerate(reductions, last + 1):
-        if not found.examples:
-            continue
-        rows = [(number, line, reason, raw) for line, (reason, raw) in enumerate(found.examples, 1)]
+    groups = [
+        (found.path, log, list(rows))
+        for found in reductions
+        for log, rows in groupby(sorted(found.examples), itemgetter(0))
+    ]
+    for number, (path, log, examples) in enumerate(groups, last + 1):
+        rows = [(number, line, reason, raw) for line, (_, reason, raw) in enumerate(examples, 1)]
         con.executemany("INSERT INTO stage_rejects (file_id, line, reason, raw) VALUES (?, ?, ?, ?)", rows)
         con.execute(
             "INSERT INTO stage_files (file_id, path, source, sha256, read, rejected) "
-            "SELECT $id, $path, 'refused', sha256(string_agg(reason || raw, chr(30) ORDER BY line)), count(*), "
+            "SELECT $id, $path, $source, sha256(string_agg(reason || raw, chr(30) ORDER BY line)), count(*), "
             "count(*) FROM stage_rejects WHERE file_id = $id",
-            {"id": number, "path": f"{found.path} (examples of what could not be used)"},
+            {
+                "id": number,
+                "path": f"{path} (examples of what could not be used)",
+                "source": SOURCES.get(log, "refused"),
+            },
         )

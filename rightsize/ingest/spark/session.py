@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import duckdb
+import polars as pl
+import pyarrow as pa
 
 from rightsize.model.errors import InputError, ServiceError, UsageError, install_extra
 
@@ -52,7 +56,7 @@ def _own_words_only() -> Iterator[None]:
 
 @contextmanager
 def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterator[SparkSession]:
-    """Open a session, and stop it at the end unless it was already active.
+    """Open a session, and stop it at the end. One that was already active, as in a notebook, stays as it was.
 
     Args:
         url: A master (`local[*]`, `spark://…`, `yarn`, `k8s://…`), or `sc://HOST:PORT` for Spark Connect.
@@ -68,6 +72,8 @@ def spark_session(url: str, settings: Mapping[str, str] | None = None) -> Iterat
 
 @contextmanager
 def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
+    # Rows come as Arrow tables; nothing here uses pandas.
+    warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
     try:
         from pyspark.errors import PySparkException  # noqa: PLC0415
         from pyspark.sql import SparkSession  # noqa: PLC0415
@@ -79,6 +85,8 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     own = connect or SparkSession.getActiveSession() is None
     try:
         if connect:
+            # It would print each error of the server with its stack.
+            logging.getLogger("SQLQueryContextLogger").disabled = True
             _knock(url)
             session = SparkSession.builder.remote(url).create()
         else:
@@ -86,12 +94,9 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
             for name, value in ({**(_LOCAL if url.startswith("local") else {}), **settings}).items():
                 builder = builder.config(name, value)
             session = builder.getOrCreate()
-            session.sparkContext.setLogLevel("ERROR")
-        for name, value in _MEANING.items():
-            session.conf.set(name, value)
-        if connect:
-            for name, value in settings.items():
-                session.conf.set(name, value)
+            if own:
+                session.sparkContext.setLogLevel("ERROR")
+        before = _set(session, {**_MEANING, **(settings if connect else {})})
     except (PySparkException, OSError, RuntimeError) as error:
         raise ServiceError(
             f"cannot reach Spark at `{url}`: {str(error).splitlines()[0][:200]}",
@@ -102,6 +107,19 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
     finally:
         if own:
             session.stop()
+        else:
+            _set(session, before)
+
+
+def _set(session: SparkSession, settings: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Set settings of a session, and return what they were; None stands for one that is not set."""
+    before = {name: session.conf.get(name, None) for name in settings}
+    for name, value in settings.items():
+        if value is None:
+            session.conf.unset(name)
+        else:
+            session.conf.set(name, value)
+    return before
 
 
 def _knock(url: str) -> None:
@@ -123,6 +141,7 @@ class Part:
         form: The format that Spark reads; `table` for a table of Spark's catalog.
         files: Their addresses, sorted. Of a table of the catalog only Spark knows them.
         base: The folder of a Delta table, whose file paths contain the values of its partitions.
+        deleted: Rows of these files that its deletion vectors delete, as (file, row); None if there are none.
         where: Spark SQL for the rows of a table to read; empty for all.
     """
 
@@ -130,6 +149,7 @@ class Part:
     form: str
     files: tuple[str, ...] = ()
     base: str = ""
+    deleted: pl.DataFrame | None = None
     where: str = ""
 
 
@@ -146,7 +166,7 @@ def find_parts(session: SparkSession, path: str) -> tuple[list[Part], int]:
     rest = [file for file in files if not any(file.startswith(f"{table}/") for table in tables)]
     parquet = tuple(file for file in rest if file.lower().endswith(".parquet"))
     lines = tuple(file for file in rest if _JSON.search(file))
-    parts = [Part(path, "delta", delta_files(table), table) for table in tables]
+    parts = [Part(path, "delta", *delta_files(table)) for table in tables]
     parts += [Part(path, "parquet", parquet)] if parquet else []
     parts += [Part(path, "text", lines)] if lines else []
     if not any(part.files for part in parts):
@@ -191,11 +211,11 @@ def _tables_above(session: SparkSession, path: str, files: Sequence[str]) -> lis
     return tables
 
 
-def delta_files(address: str) -> tuple[str, ...]:
-    """Return the data files of the newest version of a Delta table.
+def delta_files(address: str) -> tuple[tuple[str, ...], str, pl.DataFrame | None]:
+    """Return the data files of a Delta table's newest version, its address, and the rows that it deletes in them.
 
     Raises:
-        InputError: Its log cannot be read, or deletion vectors delete some of its rows, which the files do not show.
+        InputError: Its log cannot be read, or the files name columns otherwise than the table.
         UsageError: The package that reads it is not installed.
     """
     try:
@@ -205,18 +225,25 @@ def delta_files(address: str) -> tuple[str, ...]:
     local = unquote(address.removeprefix("file://").removeprefix("file:"))
     try:
         table = deltalake.DeltaTable(local)
-        has_deleted = "deletionVectors" in set(table.protocol().reader_features or ()) and any(
-            batch.num_rows for batch in table.deletion_vectors()
-        )
+        vectors = [pl.DataFrame(pa.record_batch(batch)) for batch in table.deletion_vectors()]
         files = tuple(sorted(table.file_uris()))
+        is_mapped = any(field.metadata.get(_PHYSICAL, field.name) != field.name for field in table.schema().fields)
     except Exception as error:
         raise InputError(f"cannot read `{address}` as a Delta table: {str(error).splitlines()[0][:200]}") from error
-    if has_deleted:
+    if is_mapped:
         raise InputError(
-            f"`{address}` has deletion vectors: its files still have deleted rows",
-            hint="name it by `--table`, so that Spark reads it, or run `REORG TABLE … APPLY (PURGE)`",
+            f"the files of `{address}` name columns otherwise than the table",
+            hint="name it by `--table`, so that Spark reads it",
         )
-    return tuple(f"file://{file}" if file.startswith("/") else file for file in files)
+    deleted = pl.concat([pl.DataFrame(schema={"filepath": pl.String, _KEPT: pl.List(pl.Boolean)}), *vectors])
+    deleted = deleted.with_columns(row=pl.int_ranges(pl.col(_KEPT).list.len())).explode(_KEPT, "row")
+    deleted = deleted.filter(~pl.col(_KEPT)).select(file="filepath", row="row")
+    named = tuple(f"file://{unquote(file)}" if file.startswith("/") else file for file in files)
+    return named, address, deleted if deleted.height else None
+
+
+_KEPT = "selection_vector"
+_PHYSICAL = "delta.columnMapping.physicalName"
 
 
 def open_part(session: SparkSession, part: Part) -> DataFrame:
@@ -233,7 +260,34 @@ def open_part(session: SparkSession, part: Part) -> DataFrame:
     reader = session.read.option("mergeSchema", "true")
     if part.base:
         reader = reader.option("basePath", part.base)
-    return reader.parquet(*files)
+    rows = reader.parquet(*files)
+    return rows if part.deleted is None else _without(session, rows, part.deleted)
+
+
+def _without(session: SparkSession, rows: DataFrame, deleted: pl.DataFrame) -> DataFrame:
+    """Return the rows of Parquet files but those that are deleted, which is said by their place in a file.
+
+    Raises:
+        InputError: Spark does not read one of the files under the name that the table has for it.
+    """
+    from pyspark.sql import functions  # noqa: PLC0415  there is a session, so there is Spark
+
+    # A file is named `file:/a%20b` in a row, `file:///a%20b` in a list, and by the table as it likes.
+    spelt = {unquote(file): file for file in (_SCHEME.sub("", file) for file in rows.inputFiles())}
+    files = {file: spelt.get(unquote(_SCHEME.sub("", file))) for file in deleted["file"].unique()}
+    if None in files.values():
+        raise InputError(
+            f"Spark does not know `{next(file for file in files if files[file] is None)}`, of which rows were deleted",
+            hint="name the table by `--table`, or run `REORG TABLE … APPLY (PURGE)`",
+        )
+    gone = session.createDataFrame(deleted.with_columns(pl.col("file").replace(files)).to_arrow())
+    placed = rows.select("*", "_metadata")
+    file = functions.regexp_replace(placed["_metadata.file_path"], _SCHEME.pattern, "")
+    here = (file == gone["file"]) & (placed["_metadata.row_index"] == gone["row"])
+    return placed.join(functions.broadcast(gone), here, "left_anti").drop("_metadata")
+
+
+_SCHEME = re.compile("^[A-Za-z0-9]+:/+")
 
 
 def _open_table(session: SparkSession, part: Part) -> DataFrame:
@@ -250,7 +304,8 @@ def _open_table(session: SparkSession, part: Part) -> DataFrame:
             columns = rows.columns
         if part.where:
             rows = rows.where(part.where)
-            columns = rows.columns
+            # Spark Connect takes any condition, and resolves it when it is asked about the plan.
+            rows.isLocal()
     except PySparkException as error:
         raise InputError(f"Spark cannot read the table `{part.path}`: {str(error).splitlines()[0][:300]}") from error
     if not columns:

@@ -108,7 +108,7 @@ GRAPH_ACTIVITY = LogSource(
         request="RequestId",
         parts=("RequestUri", "RequestMethod"),
         code="tostring(ResponseStatusCode)",
-        who=("AppId", "UserId", "ServicePrincipalId"),
+        who=("UserId", "ServicePrincipalId", "AppId"),
         columns={
             "AppId": "AppId",
             "UserId": "UserId",

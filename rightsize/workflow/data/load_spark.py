@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from rightsize.ingest.logs.record_kinds import USED_LOGS
 from rightsize.ingest.logs.schemas import SOURCES
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, reduce_table, stage_reductions
 from rightsize.ingest.spark.session import Landing, spark_session
@@ -77,6 +78,8 @@ def _notes(reductions: Sequence[SparkReduction]) -> list[str]:
         for log, records in sorted(found.read.items()):
             if log in REDUCED_LOGS:
                 notes.append(f"`{found.path}`: {records:,} records of {SOURCES[log]} reduced on Spark")
+            elif log and log not in USED_LOGS:
+                notes.append(f"`{found.path}`: {records:,} records of {SOURCES[log]} are not used")
             elif log:
                 notes.append(
                     f"`{found.path}`: {records:,} records of {SOURCES[log]} left where they are; "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,22 @@ if shutil.which("java") is None:
 
 from pyspark.sql import SparkSession
 
+from rightsize.cli.main import run
 from rightsize.ingest.spark import reduce
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.data.load_spark import load_on_spark
 from tests.collect.kql_twins import export, insert, workspace
-from tests.collect.odd_requests import cluster_row, graph_row, object_row, vault_row
+from tests.collect.odd_requests import (
+    cluster_row,
+    graph_row,
+    object_row,
+    sign_in_row,
+    vault_row,
+)
 from tests.collect.odd_rows import Maker, activity_row
+from tests.collect.test_kql_reductions import SIGN_INS
 from tests.ingest.spark.cluster import QUICK
 
 pytestmark = pytest.mark.external
@@ -34,8 +43,12 @@ MAKERS: dict[str, Maker] = {
     "AZKVAuditLogs": vault_row,
     "AKSAudit": cluster_row,
     "MicrosoftGraphActivityLogs": graph_row,
+    **{table: partial(sign_in_row, table=table) for table in SIGN_INS},
 }
-SAME = ("usage_days", "graph_usage_days", "request_access", "unmapped_operations", "unknown_operations", "coverage")
+SAME = (
+    "usage_days", "graph_usage_days", "token_permissions", "sign_ins", "principal_aliases", "request_access",
+    "unmapped_operations", "unknown_operations", "coverage",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +94,19 @@ def test_a_table_of_the_catalog_gives_the_store_that_duckdb_makes(
     load_on_spark(tmp_path / "spark.duckdb", [], "local[2]", tables=[f"spark_catalog.logs.{table}"])
     load_paths(tmp_path / "here.duckdb", [spark[1] / f"{table}.jsonl"])
     found, expected = content_of(tmp_path / "spark.duckdb"), content_of(tmp_path / "here.duckdb")
-    assert len(expected["usage_days"]) > 20
+    assert len(expected["sign_ins" if table in SIGN_INS else "usage_days"]) > 20
     assert found == expected
 
 
-def test_a_condition_on_the_day_leaves_partitions_out(spark: tuple[SparkSession, Path], tmp_path: Path) -> None:
-    table = "logs.AZKVAuditLogs"
-    report = load_on_spark(tmp_path / "s.duckdb", [], "local[2]", tables=[table], where="day = DATE '2026-09-08'")
-    (pruned,) = [note for note in report.notes if "partitions" in note]
-    assert "PartitionFilters: [isnotnull(day" in pruned
+def test_a_notebook_loads_some_days_by_its_own_session(
+    spark: tuple[SparkSession, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Partitions of other days are left out, which is said, and the session stays as it was."""
+    spark[0].conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    words = ["--engine", "spark", "--table", "logs.AZKVAuditLogs", "--where", "day = DATE '2026-09-08'"]
+    assert run(["load", *words, "--db", str(tmp_path / "s.duckdb")]) == 0
+    assert "PartitionFilters: [isnotnull(day" in " ".join(capsys.readouterr().err.split())
+    assert spark[0].conf.get("spark.sql.session.timeZone") == "Europe/Berlin"
     with open_store(tmp_path / "s.duckdb", read_only=True) as store:
         assert {str(day) for (day,) in store.table("usage_days").select("day").rows()} == {"2026-09-08"}
 

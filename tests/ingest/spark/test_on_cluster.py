@@ -217,15 +217,17 @@ def test_a_delta_table_is_read_by_the_files_of_its_newest_version(
 ) -> None:
     """Files that a later version took out are not; values of partitions come from its log; results land in a folder.
 
-    Calls on role assignments come whole, to the microsecond.
+    Rows that a deletion vector deletes are not read. Calls on role assignments come whole, to the microsecond.
     """
     deltalake = pytest.importorskip("deltalake", reason="needs the extra `spark`")
+    from tests.ingest.spark.test_deletion_vectors import delete_rows  # noqa: PLC0415  it needs `deltalake`, too
 
-    table = tmp_path / "AzureActivity"
+    table = tmp_path / "Azure Activity"
     deltalake.write_deltalake(table, _rows(range(50, 90)))
     deltalake.write_deltalake(
-        table, _rows(range(40)), mode="overwrite", partition_by=["CategoryValue"], schema_mode="overwrite"
+        table, _rows(range(50)), mode="overwrite", partition_by=["CategoryValue"], schema_mode="overwrite"
     )
+    delete_rows(table, list(range(40, 50)))
     (tmp_path / "results").mkdir()
     load_on_spark(tmp_path / "spark.duckdb", [str(table)], cluster.url, results=str(tmp_path / "results"))
     _rows(range(40)).write_parquet(tmp_path / "plain.parquet")
@@ -313,6 +315,10 @@ def test_what_is_not_there_is_said(cluster: Cluster, tmp_path: Path) -> None:
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
     with pytest.raises(InputError, match="none of the columns or keys of a known log"):
         load_on_spark(store, [str(tmp_path / "other.jsonl")], cluster.url)
+    with spark_session(cluster.url) as session:
+        session.sql("CREATE TABLE told AS SELECT current_timestamp() AS TimeGenerated, 1 AS a, 2 AS b")
+    with pytest.raises(InputError, match=r"the table `told`: .*`dya` cannot be resolved"):
+        load_on_spark(store, [], cluster.url, tables=["told"], where="dya > 3")
     with pytest.raises(ServiceError, match="cannot reach Spark"):
         load_on_spark(store, [str(tmp_path)], "sc://127.0.0.1:1")
     assert not store.exists()
