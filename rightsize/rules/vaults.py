@@ -17,6 +17,8 @@ from rightsize.rules.tables import rows_of
 VAULT = "microsoft.keyvault/vaults"
 ROLES, POLICIES = "roles", "policies"
 """The models of a vault: what decides about its data."""
+MODEL = "enableRbacAuthorization"
+"""The setting of a vault that says it: roles where it is true, else policies."""
 ALL = "all"
 PLURALS: Mapping[str, str] = {"key": "keys", "secret": "secrets", "certificate": "certificates", "storage": "storage"}
 """The kinds of permissions, and their names in an access policy."""
