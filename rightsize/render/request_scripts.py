@@ -117,7 +117,7 @@ def _compared_by_bash(step: Mapping[str, Any]) -> str:
 def _compared_by_powershell(step: Mapping[str, Any]) -> str:
     known = ", ".join(map(_single, sorted(step["policies"])))
     kinds = "; ".join(
-        f"foreach ($word in $one.permissions.{name}) {{ \"$who {kind} $word\".ToLowerInvariant() }}"
+        f'foreach ($word in $one.permissions.{name}) {{ "$who {kind} $word".ToLowerInvariant() }}'
         for kind, name in PLURALS.items()
     )
     read = f"$vault = ((Invoke-AzRestMethod -Method GET -Uri {_single(_address(step))}).Content | ConvertFrom-Json)"
