@@ -130,7 +130,7 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
 
 
 def _vaults_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
-    """Return the vaults, or the resources with their settings, in which roles decide where the plan switches a vault."""
+    """Return the vaults, or the resources with their settings, as they are when the plan has switched some to roles."""
     switched = pl.col("scope").is_in(sorted({one.evidence["vault"]["scope"] for one in _switching(plan)}))
     if "model" in frame.columns:
         return frame.with_columns(model=pl.when(switched).then(pl.lit(ROLES)).otherwise("model"))

@@ -15,8 +15,9 @@ def shell_script(steps: Sequence[Mapping[str, Any]]) -> str:
     """Return a script for Bash that sends requests with `az rest`; each has `method`, `url`, `body`.
 
     A request to Resource Manager has `version` too; a step with `wait_seconds` alone waits, and one with `policies`
-    ends the script where the key vault has other access policies. Steps with `after_token_shows` run only where TOKEN_SEEN says that somebody saw these permissions in a token; before, the
-    script ends with what to look for. Every value is quoted.
+    ends the script where the key vault has other access policies. Steps with `after_token_shows` run only where
+    TOKEN_SEEN says that somebody saw these permissions in a token; before, the script ends with what to look for. Every
+    value is quoted.
     """
     before, after = _halves(steps)
     lines = ["#!/usr/bin/env bash", "set -euo pipefail"]

@@ -237,7 +237,8 @@ class VaultTally:
         used: Requests that a log of a switched vault has, each principal, data action and place once.
         denied: Those that no role allows after the switch.
         beyond: Secret values, key operations and changes that a holder gets and no policy of it gives.
-        unused: Data actions among `CHANGES` that policies of switched vaults with a log allow and nobody used.
+        unused: Data actions among `CHANGES` that policies of switched vaults with a log allow and nobody used; without
+            idle policies that a pipeline may have written in the window.
         gone: Those of them that no role has.
         switched: The vaults that the plan switches.
     """
@@ -254,6 +255,7 @@ def judge(planted: PlantedVaults, part: PlanePart, roles: Mapping[str, BuiltIn])
     """Return the outcome of a plan."""
     waiting = {_name(one) for one in part.proposals if one.evidence["vault"]["waits"]}
     tally = VaultTally(switched=frozenset(map(_name, part.proposals)) - waiting)
+    fresh = {one.principal_ids[0] for one in part.proposals if one.evidence["vault"]["word"] == "young"}
     held = _held(part.proposals, roles)
     for use in planted.uses:
         if use.vault in tally.switched and use.vault != DARK:
@@ -268,7 +270,7 @@ def judge(planted: PlantedVaults, part: PlanePart, roles: Mapping[str, BuiltIn])
         for action, permission in CHANGES.items():
             if _has(mine, action) and (is_void or not policy.allows(*permission)):
                 tally.beyond.append(f"{policy.holder} {action} {policy.vault}")
-        if policy.vault in tally.switched - {DARK} and not is_void:
+        if policy.vault in tally.switched - {DARK} and not is_void and policy.holder not in fresh:
             actions = {action for action, permission in CHANGES.items() if policy.allows(*permission)}
             actions -= _used(planted, policy)
             tally.unused += len(actions)

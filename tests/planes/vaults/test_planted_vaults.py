@@ -17,7 +17,7 @@ from rightsize.planes.vaults.tables import VaultTables, vault_window
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
-from tests.planes.vaults.planted_vaults import ASKED, VAULTS, PlantedVaults, judge, roles_of
+from tests.planes.vaults.planted_vaults import ASKED, PIPED, VAULTS, PlantedVaults, judge, roles_of
 
 pytestmark = pytest.mark.nightly
 
@@ -45,6 +45,8 @@ def test_the_aims_hold(seed: int, tmp_path: Path) -> None:
     assert words == {"", "unused", "orphan", "no_log", "on_behalf", "young"}
     assert any(one.text.startswith("pipeline wrote the vault kv-piped") for one in part.advice)
     assert {one.evidence["vault"]["foreign_policies"] for one in part.proposals} == {1}
+    fresh = [one for one in part.proposals if one.evidence["vault"]["word"] == "young"]
+    assert {one.evidence["scope"].rpartition("/")[2] for one in fresh} == {PIPED}
 
 
 def _check(planted: PlantedVaults, folder: Path, roles: Mapping[str, BuiltIn]) -> PlanePart:

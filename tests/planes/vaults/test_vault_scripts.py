@@ -59,7 +59,7 @@ def test_other_policies_stop_it_before_anything_is_made(scripts: dict[str, str],
 
 
 def test_a_refusal_ends_the_script_of_powershell(scripts: dict[str, str]) -> None:
-    """`Invoke-AzRestMethod` goes on after a refusal, so that a role that could not be made would not stop the switch."""
+    """`Invoke-AzRestMethod` goes on after a refusal: a role that could not be made would not stop the switch."""
     lines = [line for line in scripts[".ps1"].splitlines() if "Invoke-AzRestMethod" in line]
     assert sum(line.startswith("$vault = ") for line in lines) == 2
     assert all("$answer.StatusCode -ge 400" in line for line in lines if not line.startswith("$vault = "))
