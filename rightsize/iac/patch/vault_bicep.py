@@ -22,7 +22,7 @@ from rightsize.iac.patch.bicep_assignments import (
 from rightsize.iac.patch.bicep_patch import decorated_start, role_file, second_bicep_reader, texts_in
 from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
 from rightsize.iac.patch.terraform_patch import Patch
-from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS
+from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY
 from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
@@ -141,6 +141,8 @@ def _offer(
     for one in {one.grant.role: one for one in wanted if one.is_new}.values():
         if role_file(site.path, one) not in code.files:
             add.append(Edit(role_file(site.path, one), 0, 0, role_files[one.grant.role]))
+    if not add and model is None:
+        return SAID_ALREADY
     return Offer(tuple(changes), tuple(add), (*add, *([model] if model else [])))
 
 

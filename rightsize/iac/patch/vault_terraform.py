@@ -33,10 +33,11 @@ from rightsize.rules.vaults import MODEL
 
 _NEW, _OLD = "rbac_authorization_enabled", "enable_rbac_authorization"
 """The setting in azurerm; the first since 4.42, the second in all versions before 5 (registry.terraform.io)."""
-AMBIGUOUS, OTHERS, SEVERAL = (
+AMBIGUOUS, OTHERS, SEVERAL, SAID_ALREADY = (
     "it could be several resources",
     "the resource makes other vaults, too, which stay as they are",
     "the resource makes several vaults, whose holders differ",
+    "the code says already that roles decide, and nobody gets a role",
 )
 
 
@@ -147,6 +148,8 @@ def _offer(
         if one.grant.role not in blocks or path in subject.code.files:
             return f"the file `{path}` of a new role is there already, or the role cannot be written"
         add.append(Edit(path, 0, 0, blocks[one.grant.role]))
+    if not add and model is None:
+        return SAID_ALREADY
     return Offer(changes, tuple(add), (*add, *([model] if model else [])), block=(site.path, site.block.labels[-1]))
 
 

@@ -66,9 +66,11 @@ def _refused(one: Refused) -> Iterator[str]:
         for wanted in one.change.wanted:
             yield from _bicep(wanted) if is_bicep else _terraform(wanted)
         yield "```\n"
-        yield f"Once they are there, take out today's assignment `{one.change.old}`.\n"
-    else:
-        yield f"Take out today's assignment `{one.change.old}`.\n"
+    last = f"take out today's assignment `{one.change.old}`"
+    if one.change.vault:
+        vault = for_markdown(one.change.vault.rpartition("/")[2])
+        last = f"when all holders of {vault} have what is listed here, let roles decide in its code"
+    yield f"Once they are there, {last}.\n" if one.change.wanted else f"{last[0].upper()}{last[1:]}.\n"
 
 
 def _terraform(wanted: Wanted) -> Iterator[str]:
