@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from rightsize.iac.patch.grants import Change, Code, Grant, Wanted
 from rightsize.iac.patch.proof import Subject
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.patch.vault_bicep import patch_vault_resources
+from rightsize.iac.patch.vault_templates import patch_vault_templates
 from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.render.deploy.bicep import role_bicep
 from rightsize.render.deploy.terraform import role_terraform
@@ -209,3 +211,55 @@ def test_what_bicep_cannot_prove_is_left_with_its_reason() -> None:
         change(),
     )
     assert "    enableRbacAuthorization: true\n    enabledForTemplateDeployment: true\n" in absent[1][1]["main.bicep"]
+
+
+TEMPLATE: dict[str, Any] = {
+    "$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+    "parameters": {"name": {"type": "string", "defaultValue": "kv-none"}},
+    "resources": [
+        {
+            "type": "Microsoft.KeyVault/vaults",
+            "name": "[parameters('name')]",
+            "properties": {"enabledForDeployment": True, "enableRbacAuthorization": False, "accessPolicies": []},
+        }
+    ],
+}
+
+
+def arm(text: str, *changes: Change, name: str = "kv-app") -> tuple[Patch, list[dict[str, Any]]]:
+    """Return the patch of vaults in a template, and the template after each of the two phases."""
+    code = Code({"main.json": text.encode()})
+    deployment = {"properties": {"parameters": {"name": {"value": name}}}}
+    made = patch_vault_templates(code, {VAULT: list(changes)}, [deployment])
+    return made, [json.loads(one["main.json"]) for one in _phases(made, code)]
+
+
+@pytest.mark.parametrize("is_said", [True, False])
+def test_roles_come_into_a_template_and_then_the_model_of_its_vault(is_said: bool) -> None:
+    text = json.dumps(TEMPLATE, indent=2)
+    text = text if is_said else text.replace('        "enableRbacAuthorization": false,\n', "")
+    made, (added, final) = arm(text, change(item="/secrets/a"))
+    assert made.refused == made.missing == []
+    entry, vault_ = added["resources"]
+    assert (entry["scope"], entry["properties"]["roleDefinitionId"]) == (
+        "Microsoft.KeyVault/vaults/kv-app/secrets/a", role_id("Reader"),
+    )  # fmt: skip
+    assert vault_["properties"].get("enableRbacAuthorization") is (False if is_said else None)
+    assert final["resources"][0] == entry
+    assert final["resources"][1]["properties"] == TEMPLATE["resources"][0]["properties"] | {
+        "enableRbacAuthorization": True
+    }
+
+
+def test_what_a_template_cannot_prove_is_left_with_its_reason() -> None:
+    def patched(text: str, name: str = "kv-app") -> Patch:
+        return arm(text, change(), name=name)[0]
+
+    text = json.dumps(TEMPLATE)
+    assert why(patched(text.replace("false", "\"[parameters('roles')]\""))).startswith("`enableRbacAuthorization` is")
+    assert why(patched(text.replace('"resources": [', '"x": {"resources": []}, "resources": ['))) == (
+        "it has several lists of resources"
+    )
+    assert len(patched(text, "kv-other").missing) == 1
+    compiled = text.replace('"parameters"', '"metadata": {"_generator": {"name": "bicep"}}, "parameters"', 1)
+    assert len(patched(compiled).missing) == 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from rightsize.iac.patch.proof import Subject, second_reader
 from rightsize.iac.patch.repository import read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
 from rightsize.iac.patch.vault_bicep import patch_vault_resources
+from rightsize.iac.patch.vault_templates import patch_vault_templates
 from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_found
@@ -169,10 +170,13 @@ def _patched(code: Code, asked: Asked, sources: Sources, into: Path) -> Patch:
     subject = Subject(code, repository.bound, roles, definitions)
     deployments = [_json(read_bytes(path), str(path)) for path in sources.outputs]
     bicep = patch_bicep(code, changes, asked.loaded, roles, files, deployments, for_bicep)
-    blocks_of_vaults = patch_vault_blocks(repository, asked.vaults, subject, blocks, for_terraform, terraform.offers)
-    resources = patch_vault_resources(code, asked.vaults, roles, files, deployments, for_bicep, bicep.offers)
-    both = _of_two(changes, terraform, bicep)
-    of_vaults = _of_two([one for own in asked.vaults.values() for one in own], blocks_of_vaults, resources)
+    both = _of_several(changes, terraform, bicep)
+    of_vaults = _of_several(
+        [one for own in asked.vaults.values() for one in own],
+        patch_vault_blocks(repository, asked.vaults, subject, blocks, for_terraform, terraform.offers),
+        patch_vault_resources(code, asked.vaults, roles, files, deployments, for_bicep, bicep.offers),
+        patch_vault_templates(code, asked.vaults, deployments),
+    )
     return Patch(
         [*both.offers, *of_vaults.offers],
         [*both.refused, *of_vaults.refused],
@@ -181,23 +185,23 @@ def _patched(code: Code, asked: Asked, sources: Sources, into: Path) -> Patch:
     )
 
 
-def _of_two(changes: Sequence[Change], terraform: Patch, bicep: Patch) -> Patch:
-    """Return the patch of both languages; what both make is nobody's."""
-    missing = {change.old for change in terraform.missing} & {change.old for change in bicep.missing}
-    twice = {change.old for change in changes} - {one.old for one in (*terraform.missing, *bicep.missing)}
-    for patch in (terraform, bicep):
-        dropped = [offer for offer in patch.offers if any(change.old in twice for change in offer.changes)]
+def _of_several(changes: Sequence[Change], *patches: Patch) -> Patch:
+    """Return the patch of several languages; what two of them make is nobody's."""
+    ids = {change.old for change in changes}
+    made = Counter(old for patch in patches for old in ids - {one.old for one in patch.missing})
+    for patch in patches:
+        dropped = [offer for offer in patch.offers if any(made[change.old] > 1 for change in offer.changes)]
         patch.offers = [offer for offer in patch.offers if offer not in dropped]
         patch.refused += [
-            Refused(change, "Terraform and Bicep both make it", offer.both[0].path, 1)
+            Refused(change, "code of two languages makes it", offer.both[0].path, 1)
             for offer in dropped
             for change in offer.changes
         ]
     return Patch(
-        [*terraform.offers, *bicep.offers],
-        [*terraform.refused, *bicep.refused],
-        [change for change in changes if change.old in missing],
-        [*terraform.notes, *bicep.notes],
+        [offer for patch in patches for offer in patch.offers],
+        [one for patch in patches for one in patch.refused],
+        [change for change in changes if not made[change.old]],
+        [note for patch in patches for note in patch.notes],
     )
 
 
