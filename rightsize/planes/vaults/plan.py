@@ -247,7 +247,7 @@ def _evidence(one: _Planned, notes: _VaultNotes, holder_type: str | None) -> dic
             "holder_type": holder_type,
             "use": [_said(op, use) for uses in (case.used, case.earlier) for op, use in sorted(uses.items())],
             "doubts": {spellings()[op]: why for op, why in sorted(case.doubts.items())},
-            "adds": [spellings()[op] for op in sorted(one.operations - policy.operations)],
+            "adds": [spellings()[op] for op in sorted(one.operations - (policy.operations - policy.partial))],
             "adds_control": control,
             "roles": {scope: [role.name for role in found] for scope, found in sorted(one.roles.items())},
             "new_roles": [

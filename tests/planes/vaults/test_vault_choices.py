@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rightsize.model.plan import KEEP, MIGRATE_VAULT, REMOVE, REMOVE_ORPHAN
 from rightsize.planes.vaults.choose import RoleChooser, RoleNeed
+from rightsize.rbac.text import fold
 from rightsize.render.vault_requests import vault_files, vault_steps
-from rightsize.rules.vaults import is_metadata_read, operations_by_permission, spellings
+from rightsize.rules.vaults import in_part, is_metadata_read, operations_by_permission, spellings
 from tests.planes.vaults.vault_world import DAYS, GET, LIST, SET, VAULT, World, roles_of
 
 ALL = ["all"]
@@ -179,3 +180,14 @@ def test_chosen_roles_have_the_need_and_only_metadata_beyond_the_policy(
 
 def test_the_window_ends_with_the_log_of_the_vaults() -> None:
     assert World().holds("u", secrets=["get"]).analysis().window.last_day == dt.date(2026, 3, 31)
+
+
+def test_a_permission_may_allow_a_part_of_a_data_action() -> None:
+    """`get` shows a deleted secret and lists none: a role that lists adds that, and the page says so."""
+    assert in_part([("secret", "get")]) == {fold(f"Microsoft.KeyVault/vaults/{LIST}")}
+    assert in_part([("secret", "get"), ("secret", "list")]) == in_part([("secret", "all")]) == frozenset()
+    assert in_part([("certificate", "manageissuers")]) == frozenset()
+    found = World().holds("u", "User", secrets=["get"]).uses("u", GET).proposal("u")
+    assert found.evidence["vault"]["adds"] == [f"Microsoft.KeyVault/vaults/{LIST}"]
+    both = World().holds("u", "User", secrets=["get", "list"]).uses("u", GET).proposal("u")
+    assert both.evidence["vault"]["adds"] == []
