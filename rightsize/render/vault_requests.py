@@ -27,7 +27,7 @@ from rightsize.render.sentences import describe_chance
 VAULT_VERSION = "2026-02-01"
 _ARM = "https://management.azure.com"
 _ROLES_VERSION = "2022-04-01"
-_WAIT: Mapping[str, Any] = {"wait_seconds": 600}
+_WAIT: dict[str, Any] = {"wait_seconds": 600}
 """The wait until role assignments hold everywhere, up to ten minutes: Microsoft Learn, "Troubleshoot Azure RBAC"."""
 
 
@@ -79,7 +79,7 @@ def vault_steps(vault: str, proposals: Sequence[Proposal]) -> tuple[list[dict[st
             said = {"roleDefinitionId": role_path(given.scope, given.role), "principalId": given.principal_id}
             said |= {"principalType": kind} if kind else {}
             made.append({"method": "PUT", "url": url, "version": _ROLES_VERSION, "body": {"properties": said}})
-    same = {"policies": _held(proposals), "url": f"{_ARM}{vault}", "version": VAULT_VERSION}
+    same: dict[str, Any] = {"policies": _held(proposals), "url": f"{_ARM}{vault}", "version": VAULT_VERSION}
     reads = [{**one, "method": "GET", "body": None} for one in made]
     roles_first = [same, *makes, *made, _WAIT, *reads] if made else []
     there = [*roles_first, same, _model(vault, by_roles=True), _shown(vault)]

@@ -58,7 +58,7 @@ def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
     stored = {
         fold(row["role_definition_id"]): row["role_name"] for row in inputs.role_definitions.iter_rows(named=True)
     }
-    new = {id_: role.role_name for id_, role in definitions.items()}
+    new: dict[str, str] = {id_: role.role_name for id_, role in definitions.items()}
     titles: dict[str, str] = {id_: title for id_, title in {**stored, **new}.items() if title}
     called: dict[str, set[str]] = defaultdict(set)
     for id_, title in titles.items():
