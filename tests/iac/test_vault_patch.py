@@ -263,3 +263,14 @@ def test_what_a_template_cannot_prove_is_left_with_its_reason() -> None:
     assert len(patched(text, "kv-other").missing) == 1
     compiled = text.replace('"parameters"', '"metadata": {"_generator": {"name": "bicep"}}, "parameters"', 1)
     assert len(patched(compiled).missing) == 1
+
+
+@pytest.mark.parametrize("item", ["/secrets/a'b", "/secrets/${a}", "/secrets/[a]", "/other/a", "/secrets/a/b"])
+def test_names_of_outsiders_are_not_written_into_code(item: str) -> None:
+    """Secrets have names of letters, digits and dashes; whatever else a log says is no place for a role in code."""
+    reasons = {
+        why(terraform({"main.tf": TERRAFORM}, {"s": state(vault())}, change(item=item))[0]),
+        why(bicep({"main.bicep": BICEP.replace("name: name", "name: 'kv-app'")}, change(item=item))[0]),
+        why(arm(json.dumps(TEMPLATE), change(item=item))[0]),
+    }
+    assert reasons == {"a holder has no GUID, or a role is for no secret, key or certificate"}

@@ -22,7 +22,7 @@ from rightsize.iac.patch.bicep_assignments import (
 from rightsize.iac.patch.bicep_patch import decorated_start, role_file, second_bicep_reader, texts_in
 from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
 from rightsize.iac.patch.terraform_patch import Patch
-from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY
+from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
@@ -75,7 +75,7 @@ def patch_vault_resources(
             continue
         site = sites[0]
         offer: Offer | str = AMBIGUOUS if len(sites) > 1 else OTHERS if site.others else ""
-        offer = offer or _offer(site, changes, code, role_files, quote)
+        offer = offer or why_not_plain(scope, changes) or _offer(site, changes, code, role_files, quote)
         if isinstance(offer, Offer):
             offer = _refuted(site, scope, offer, code, roles) or offer
         if isinstance(offer, Offer) and overlap([edit for one in (*others, *made.offers, offer) for edit in one.both]):

@@ -15,7 +15,7 @@ from typing import Any
 from rightsize.iac.patch.bicep_assignments import values_in
 from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Refused
 from rightsize.iac.patch.terraform_patch import Patch
-from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY
+from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.rbac.assignments import assignment_id
@@ -117,7 +117,7 @@ def _offer(template: _Template, scope: str, changes: Sequence[Change]) -> Offer 
     kinds = sum(fold(str(one.get("type"))) == VAULT for one in template.document["resources"] if isinstance(one, dict))
     if kinds > 1 or "copy" in template.document["resources"][template.number]:
         return OTHERS
-    model = _model_edit(template)
+    model = why_not_plain(scope, changes) or _model_edit(template)
     if isinstance(model, str):
         return model
     entries = list(_assignments(scope, changes))

@@ -28,7 +28,7 @@ from rightsize.iac.patch.terraform_assignments import (
 from rightsize.iac.patch.terraform_edits import ROLE_FILE
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.rules.vaults import MODEL
 
 _NEW, _OLD = "rbac_authorization_enabled", "enable_rbac_authorization"
@@ -39,6 +39,17 @@ AMBIGUOUS, OTHERS, SEVERAL, SAID_ALREADY = (
     "the resource makes several vaults, whose holders differ",
     "the code says already that roles decide, and nobody gets a role",
 )
+
+
+_PLACE = re.compile(r"(?:/(?:secrets|keys|certificates)/[a-z0-9-]{1,127})?")
+
+
+def why_not_plain(scope: str, changes: Sequence[Change]) -> str | None:
+    """Return why holders or places of new assignments are not written into code, or None: names come from outside."""
+    for wanted in (one.grant for change in changes for one in change.wanted):
+        if not GUID_FORM.fullmatch(wanted.principal_id) or not _PLACE.fullmatch(wanted.scope[len(scope) :]):
+            return "a holder has no GUID, or a role is for no secret, key or certificate"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,8 @@ def _offer(
     if len(alike) > 1:
         return SEVERAL if all(one.scope in vaults for one in alike) else OTHERS
     changes = tuple(vaults[site.scope])
+    if why := why_not_plain(site.scope, changes):
+        return why
     model = _model_edit(site, subject.code.files[site.path])
     if isinstance(model, str):
         return model
