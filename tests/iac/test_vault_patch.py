@@ -132,7 +132,6 @@ def test_a_new_role_stands_in_a_file_of_its_own() -> None:
     ("more", "name"),
     [({}, "enable_rbac_authorization"), ({"rbac_authorization_enabled": None}, "rbac_authorization_enabled")],
 )
-@pytest.mark.slow
 def test_an_absent_setting_is_written_as_the_provider_of_the_state_calls_it(more: dict[str, Any], name: str) -> None:
     text = TERRAFORM.replace("  enable_rbac_authorization  = false # decides by policies\n", "")
     made, (_, final) = terraform({"main.tf": text}, {"s": state(vault(**more))}, change())
@@ -146,7 +145,6 @@ def test_an_absent_setting_is_written_as_the_provider_of_the_state_calls_it(more
      AZAPI.replace("body = {", "body = jsonencode({").replace("  }\n}", "  })\n}")],
     ids=["absent", "false", "jsonencode"],
 )  # fmt: skip
-@pytest.mark.slow
 def test_a_vault_of_azapi_has_its_model_in_the_body(text: str) -> None:
     made, (_, final) = terraform({"main.tf": text}, {"s": state(vault("azapi_resource"))}, change())
     assert made.refused == made.missing == []
@@ -154,7 +152,6 @@ def test_a_vault_of_azapi_has_its_model_in_the_body(text: str) -> None:
     assert "enabledForDeployment = true" in final["main.tf"]
 
 
-@pytest.mark.slow
 def test_what_terraform_cannot_prove_is_left_with_its_reason() -> None:
     def refused(text: str, *more: dict[str, Any]) -> str:
         made, _ = terraform({"main.tf": text}, {"s": state(vault(), *more)}, change())
@@ -193,7 +190,6 @@ def test_roles_come_beside_a_vault_of_bicep_and_then_its_model() -> None:
     assert made.notes == ["deploy `role-app-deployer.bicep` before `main.bicep`, which assigns the role by its id"]
 
 
-@pytest.mark.slow
 def test_what_bicep_cannot_prove_is_left_with_its_reason() -> None:
     def patched(text: str, *names: str) -> Patch:
         given = [{"properties": {"parameters": {"name": {"value": name}}}} for name in names]

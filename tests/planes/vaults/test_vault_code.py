@@ -72,7 +72,6 @@ def test_policies_that_a_template_leaves_out_go() -> None:
     ],
     ids=["arm", "terraform", "bicep"],
 )
-@pytest.mark.slow
 def test_a_switch_to_roles_tells_whom_it_lets_in_and_locks_out(code: Any) -> None:
     """Whoever has a role for what it used is not locked out, and who used nothing is not told."""
     world = World().holds("u", "User", secrets=["all"]).uses("u", GET).uses("u", SET)
