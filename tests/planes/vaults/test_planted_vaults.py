@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,23 @@ def test_the_aims_hold(seed: int, tmp_path: Path) -> None:
     assert {one.evidence["vault"]["foreign_policies"] for one in part.proposals} == {1}
     fresh = [one for one in part.proposals if one.evidence["vault"]["word"] == "young"]
     assert {one.evidence["scope"].rpartition("/")[2] for one in fresh} == {PIPED}
+
+
+def test_the_judge_sees_what_is_denied_and_what_is_new(tmp_path: Path) -> None:
+    """Without roles all use is denied; with administrators much is new, and hardly anything goes."""
+    planted, roles = PlantedVaults(0), roles_of()
+    part = _part(planted, tmp_path, roles)
+    bare = replace(part, proposals=tuple(replace(one, assignments=()) for one in part.proposals))
+    none = judge(planted, bare, roles)
+    assert (len(none.denied), none.beyond) == (none.used, [])
+    role = roles["Key Vault Administrator"].role_id
+    grown = [
+        replace(one, assignments=tuple(replace(given, role=role) for given in one.assignments))
+        for one in part.proposals
+    ]
+    all_ = judge(planted, replace(part, proposals=tuple(grown)), roles)
+    assert (all_.denied, bool(all_.beyond)) == ([], True)
+    assert all_.gone < 0.2 * all_.unused
 
 
 def _check(planted: PlantedVaults, folder: Path, roles: Mapping[str, BuiltIn]) -> PlanePart:
