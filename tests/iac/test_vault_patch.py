@@ -134,9 +134,10 @@ def test_a_new_role_stands_in_a_file_of_its_own() -> None:
 )
 def test_an_absent_setting_is_written_as_the_provider_of_the_state_calls_it(more: dict[str, Any], name: str) -> None:
     text = TERRAFORM.replace("  enable_rbac_authorization  = false # decides by policies\n", "")
+    text = text.replace("= true\n", "= true # machines read it\n")
     made, (_, final) = terraform({"main.tf": text}, {"s": state(vault(**more))}, change())
     assert made.refused == []
-    assert f"  {name} = true\n" in final["main.tf"]
+    assert f"= true # machines read it\n\n  {name} = true\n" in final["main.tf"]
 
 
 @pytest.mark.parametrize(

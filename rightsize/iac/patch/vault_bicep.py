@@ -20,6 +20,7 @@ from rightsize.iac.patch.bicep_assignments import (
     word_in,
 )
 from rightsize.iac.patch.bicep_patch import decorated_start, role_file, second_bicep_reader, texts_in
+from rightsize.iac.patch.code_edits import end_of_line
 from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
@@ -188,7 +189,7 @@ def _model_edit(path: str, statement: Statement, code: bytes) -> Edit | str | No
         if node.kind != "value" or not isinstance(node.parts[0], bool):
             return f"`{MODEL}` is `{node.text}`, and what else uses that is not known: set it there"
         return None if node.parts[0] else Edit(path, node.start, node.end, "true")
-    opening = code.index(b"{", properties.start) + 1
+    opening = end_of_line(code, code.index(b"{", properties.start) + 1)
     line = code.rfind(b"\n", 0, properties.start) + 1
     indent = " " * (len(code[line:]) - len(code[line:].lstrip(b" ")) + 2)
     if b"\n" not in code[properties.start : properties.end]:

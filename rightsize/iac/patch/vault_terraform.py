@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from rightsize.iac.expressions import Node
 from rightsize.iac.hcl_syntax import Block
+from rightsize.iac.patch.code_edits import end_of_line
 from rightsize.iac.patch.grants import Change, Edit, Offer, Quote, Refused, Wanted, overlap
 from rightsize.iac.patch.proof import RefutedError, Subject, read_instances, second_reading, statements
 from rightsize.iac.patch.repository import Bound, Repository
@@ -203,7 +204,8 @@ def _model_edit(site: _Site, code: bytes) -> Edit | str | None:
         return _literal_edit(site.path, known[0], block.attributes[known[0]])
     name = _NEW if _NEW in site.held.values else _OLD
     last = max((end for _, end in block.spans.values()), default=code.index(b"{", block.start) + 1)
-    return Edit(site.path, last, last, f"\n\n  {name} = true")
+    place = end_of_line(code, last)
+    return Edit(site.path, place, place, f"\n\n  {name} = true")
 
 
 def _literal_edit(path: str, name: str, node: Node) -> Edit | str | None:
@@ -220,7 +222,7 @@ def _body_edit(site: _Site, code: bytes) -> Edit | str | None:
     for key, value in properties.parts[0]:
         if _key(key) == MODEL:
             return _literal_edit(site.path, MODEL, value)
-    opening = code.index(b"{", properties.start) + 1
+    opening = end_of_line(code, code.index(b"{", properties.start) + 1)
     line = code.rfind(b"\n", 0, properties.start) + 1
     indent = " " * (len(code[line : properties.start]) - len(code[line : properties.start].lstrip()) + 2)
     is_inline = b"\n" not in code[properties.start : properties.end]
