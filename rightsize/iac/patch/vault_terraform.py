@@ -33,7 +33,7 @@ from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.rules.vaults import MODEL
 
 _NEW, _OLD = "rbac_authorization_enabled", "enable_rbac_authorization"
-"""The setting in azurerm; the first since 4.42, the second in all versions before 5 (registry.terraform.io)."""
+"""The setting in azurerm: the second is deprecated for the first, and gone in version 5 (registry.terraform.io)."""
 AMBIGUOUS, OTHERS, SEVERAL, SAID_ALREADY = (
     "it could be several resources",
     "the resource makes other vaults, too, which stay as they are",
