@@ -64,7 +64,10 @@ def vault_notes(store: Store, changes: Sequence[Change]) -> list[str]:
             found += _switched(store, vault, names)
         elif written.model is False and vault is not None and vault.by_roles:
             found.append(f"{vault.name}: the code switches it back to access policies, and no data role decides there")
-        if written.policies is not None and not (written.model or (written.model is None and vault and vault.by_roles)):
+        by_roles = written.model or (written.model is None and vault is not None and vault.by_roles)
+        if written.policies and by_roles:
+            found.append(f"{written.name}: roles decide there, so the access policies of the code give nothing")
+        elif written.policies is not None and not by_roles:
             found += _policies(written, vault, names)
     return list(dict.fromkeys(found))
 

@@ -93,6 +93,13 @@ def test_a_switch_to_roles_tells_whom_it_lets_in_and_locks_out(code: Any) -> Non
     )
 
 
+def test_policies_in_code_give_nothing_where_roles_decide() -> None:
+    entry = {"objectId": "u", "permissions": {"secrets": ["get"]}}
+    assert _notes(World(), _template(enableRbacAuthorization=True, accessPolicies=[entry])) == [
+        "kv: roles decide there, so the access policies of the code give nothing"
+    ]
+
+
 def test_without_a_log_any_holder_may_be_locked_out() -> None:
     world = World().holds("u", "User", secrets=["all"])
     world.covered = []
