@@ -18,7 +18,7 @@ from rightsize.planes.vaults.judge import analyse_vaults
 from rightsize.planes.vaults.tables import VaultTables, vault_window
 from rightsize.planes.vaults.woken import at_vault, data_assignments, is_allowed
 from rightsize.rbac.text import fold
-from rightsize.rules.vaults import MODEL, PLURALS, VAULT, is_metadata_read, operations_by_permission
+from rightsize.rules.vaults import ALL, MODEL, PLURALS, VAULT, is_metadata_read, operations_by_permission
 from rightsize.store.connection import Store
 from rightsize.workflow.names import read_names
 
@@ -76,8 +76,8 @@ def _policies(written: _Written, vault: Vault | None, names: Mapping[str, str]) 
     today = {(one.principal_id, one.app_id): one for one in vault.policies} if vault is not None else {}
     for (who, app), words in sorted((written.policies or {}).items()):
         known = today.get((who, app))
-        has = known.operations if known is not None else frozenset()
-        new = sorted(word for word in words if not operations_by_permission().get(word, frozenset({""})) <= has)
+        held = frozenset(known.permissions) if known is not None else frozenset()
+        new = sorted(one for one in words if not held & {one, (one[0], ALL)})
         if new:
             called = "a holder that the code does not name" if "{" in who or not who else names.get(who, who)
             through = f" through application {app}" if app else ""

@@ -44,6 +44,11 @@ def test_a_policy_in_code_is_judged_by_what_it_adds() -> None:
     ]
     same = _template("/accessPolicies", "kv/add", accessPolicies=[entry | {"permissions": {"secrets": ["LIST"]}}])
     assert _notes(world, same) == []
+    lists = World().holds("u", "User", secrets=["get"])
+    same = _template(
+        "/accessPolicies", "kv/add", accessPolicies=[entry | {"permissions": {"secrets": ["get", "list"]}}]
+    )
+    assert _notes(lists, same) == ["kv: the code gives u more by its access policy: secrets list"]
     stranger = _plan(
         "azurerm_key_vault_access_policy", key_vault_id=f"{SUBSCRIPTION}/resourceGroups/rg/providers/"
         "Microsoft.KeyVault/vaults/kv", object_id="other", secret_permissions=["All"],
