@@ -112,7 +112,7 @@ def why(made: Patch) -> str:
 def test_roles_come_beside_a_vault_of_terraform_and_then_its_model() -> None:
     """Policies, switches and comments stay; at a secret the scope says so."""
     made, (added, final) = terraform({"main.tf": TERRAFORM}, {"s": state(vault())}, change(), change(item="/secrets/a"))
-    assert made.refused == made.missing == []
+    assert not made.refused and not made.missing
     assert added["main.tf"].startswith(TERRAFORM.rstrip("\n"))
     assert "scope                = azurerm_key_vault.app.id" in added["main.tf"]
     assert 'scope                = "${azurerm_key_vault.app.id}/secrets/a"' in added["main.tf"]
@@ -148,7 +148,7 @@ def test_an_absent_setting_is_written_as_the_provider_of_the_state_calls_it(more
 )  # fmt: skip
 def test_a_vault_of_azapi_has_its_model_in_the_body(text: str) -> None:
     made, (_, final) = terraform({"main.tf": text}, {"s": state(vault("azapi_resource"))}, change())
-    assert made.refused == made.missing == []
+    assert not made.refused and not made.missing
     assert "enableRbacAuthorization = true" in final["main.tf"]
     assert "enabledForDeployment = true" in final["main.tf"]
 
@@ -172,7 +172,7 @@ def test_what_terraform_cannot_prove_is_left_with_its_reason() -> None:
     made, _ = terraform({"main.tf": each}, {"s": two}, change())
     assert why(made) == "the resource makes other vaults, too, which stay as they are"
     made, _ = terraform({"main.tf": TERRAFORM}, {"s": state(vault())}, change(scope=f"{KV}9"))
-    assert len(made.missing) == 1 and made.offers == made.refused == []
+    assert len(made.missing) == 1 and not made.offers and not made.refused
 
 
 def test_roles_come_beside_a_vault_of_bicep_and_then_its_model() -> None:
@@ -181,7 +181,7 @@ def test_roles_come_beside_a_vault_of_bicep_and_then_its_model() -> None:
     made, (added, final) = bicep(
         {"main.bicep": BICEP}, change("App Deployer", "/secrets/a"), change(), deployments=[deployment]
     )
-    assert made.refused == made.missing == []
+    assert not made.refused and not made.missing
     assert added["main.bicep"].startswith(BICEP.rstrip("\n"))
     assert "scope: kvSecretsA\n" in added["main.bicep"] and "parent: kv\n" in added["main.bicep"]
     assert final["main.bicep"] == added["main.bicep"].replace(
@@ -236,7 +236,7 @@ def test_roles_come_into_a_template_and_then_the_model_of_its_vault(is_said: boo
     text = json.dumps(TEMPLATE, indent=2)
     text = text if is_said else text.replace('        "enableRbacAuthorization": false,\n', "")
     made, (added, final) = arm(text, change(item="/secrets/a"))
-    assert made.refused == made.missing == []
+    assert not made.refused and not made.missing
     entry, vault_ = added["resources"]
     assert (entry["scope"], entry["properties"]["roleDefinitionId"]) == (
         "Microsoft.KeyVault/vaults/kv-app/secrets/a", role_id("Reader"),

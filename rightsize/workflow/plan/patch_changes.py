@@ -55,7 +55,7 @@ def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
     with open_store(db, read_only=True) as store:
         inputs = Inputs.of(**{name: store.table(name) for name in ("role_definitions", "role_assignments")})
         spellings = spellings_in(store, [place.scope for one in plan.all_proposals for place in one.assignments])
-    stored = {
+    stored: dict[str, str | None] = {
         fold(row["role_definition_id"]): row["role_name"] for row in inputs.role_definitions.iter_rows(named=True)
     }
     new: dict[str, str] = {id_: role.role_name for id_, role in definitions.items()}
