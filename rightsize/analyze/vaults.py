@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.access_answers import PLAIN
-from rightsize.rules.vaults import PLURALS, POLICIES, ROLES, VAULT, operations_by_permission
+from rightsize.rules.vaults import PLURALS, POLICIES, ROLES, VAULT, in_part, operations_by_permission
 
 _RESOURCE = re.compile(rf"/subscriptions/([^/]+)/resourcegroups/[^/]+/providers/{VAULT}/([^/]+)")
 SETTINGS = "key vault settings"
@@ -35,6 +35,7 @@ class VaultPolicy:
         permissions: `(kind, permission)`, sorted.
         operations: The folded data actions that it allows, whole or in part.
         unknown: The permissions that no rule knows.
+        partial: Those of the data actions that it allows in part: `get` alone lists no secret.
     """
 
     vault: str
@@ -43,6 +44,7 @@ class VaultPolicy:
     permissions: tuple[tuple[str, str], ...]
     operations: frozenset[str]
     unknown: tuple[tuple[str, str], ...] = ()
+    partial: frozenset[str] = frozenset()
 
     @property
     def grant(self) -> str:
@@ -149,4 +151,4 @@ def _policies(rows: pl.DataFrame) -> Iterable[VaultPolicy]:
         permissions = tuple((word["kind"], word["permission"]) for word in words)
         operations = frozenset().union(*(allowed.get(one, frozenset()) for one in permissions))
         unknown = tuple(one for one in permissions if one not in allowed)
-        yield VaultPolicy(scope, principal, app, permissions, operations, unknown)
+        yield VaultPolicy(scope, principal, app, permissions, operations, unknown, in_part(permissions))

@@ -52,6 +52,7 @@ class DeploymentStore(ReadStore):
         self._require()
         with explained():
             found = workflow.read_needs(paths_of(files), at=at, parameters=path_of(parameters))
+            workflow.judge_vaults(self._path, found)
             if by is not None:
                 workflow.answer_needs(self._path, found, by)
         for note in (*found.not_known, *found.notes):

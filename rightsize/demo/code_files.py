@@ -1,7 +1,7 @@
 """Write the code that a team of the demo's tenant would have: Terraform with its states, Bicep, and CODEOWNERS.
 
 It stands beside the exports, where no load reads it, and makes the assignments that those list: of one subscription in
-single blocks, of another by a map, and of a third in Bicep.
+single blocks, of another by a map, and of a third in Bicep. A key vault with access policies is in Terraform, too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.demo.tenant import Principal, SampleGrant, SampleTenant
+from rightsize.demo.vault_files import LEGACY, vault_id, vault_properties
 
 _OWNERS = """# Who reviews which code.
 *                    @alder-valley/cloud
@@ -31,6 +32,8 @@ def write_code(tenant: SampleTenant, folder: Path) -> None:
         code = _Terraform(tenant, scopes[name])
         text = code.single() if slug == "portal" else code.by_map()
         files[f"terraform/{slug}/main.tf"] = text
+        if slug == "portal":
+            files[f"terraform/{slug}/vaults.tf"] = code.vault(vault_id(tenant, LEGACY))
         files[f"terraform/{slug}/terraform.tfstate"] = json.dumps(code.state(), indent=2) + "\n"
     files["bicep/operations.bicep"] = _bicep(tenant, scopes["Operations"])
     for path, text in files.items():
@@ -55,7 +58,7 @@ class _Terraform:
     """The configuration of one subscription and its state."""
 
     def __init__(self, tenant: SampleTenant, subscription: str) -> None:
-        self.subscription = subscription
+        self.tenant, self.subscription = tenant, subscription
         self.grants = _grants(tenant, subscription)
         self.resources = [_held("data", "azurerm_subscription", "this", {"id": subscription})]
         holders = {who.principal_id: who for _, who in self.grants}
@@ -122,6 +125,25 @@ class _Terraform:
             "  principal_id         = each.value.principal\n}\n"
         )
         return "\n".join([*self._head(), body, block])
+
+    def vault(self, scope: str) -> str:
+        """Return the block of a key vault with access policies, and note it in the state."""
+        policies = vault_properties(self.tenant)[scope]["accessPolicies"]
+        held = {"id": scope, "name": LEGACY, "enable_rbac_authorization": False, "rbac_authorization_enabled": False}
+        self.resources.append(_held("managed", "azurerm_key_vault", "legacy", held))
+        blocks = []
+        for one in policies:
+            given = one["permissions"].items()
+            lines = [f"    {kind.removesuffix('s')}_permissions = {json.dumps(words)}\n" for kind, words in given]
+            who = f"    tenant_id = var.tenant_id\n    object_id = {json.dumps(one['objectId'])}\n\n"
+            blocks.append(f"\n  access_policy {{\n{who}{''.join(lines)}  }}\n")
+        return (
+            'variable "tenant_id" {\n  type = string\n}\n\n'
+            f'resource "azurerm_key_vault" "legacy" {{\n  name                = "{LEGACY}"\n'
+            f'  resource_group_name = "{scope.split("/")[4]}"\n  location            = "westeurope"\n'
+            '  tenant_id           = var.tenant_id\n  sku_name            = "standard"\n\n'
+            "  enabled_for_deployment = true\n" + "".join(blocks) + "}\n"
+        )
 
     def _attributes(self, grant: SampleGrant) -> dict[str, Any]:
         return {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from rightsize.demo.writing import Folder
 
 LEGACY, OLD, SHARED = "kv-portal-legacy", "kv-records-old", "kv-imaging-shared"
 GONE = "a principal that was deleted"
-_OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
+OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _BESIDE = {LEGACY: "/vaults/kv-portal", OLD: "/vaults/kv-records", SHARED: "/factories/adf-imaging"}
 """The resource of the cast in whose resource group each vault lies."""
 LOGGED = (LEGACY, SHARED)
@@ -129,27 +129,34 @@ def _records(tenant: SampleTenant) -> Iterator[dict[str, Any]]:
         for ago in range(0, tenant.spec.days, use.every):
             second = below(80_000, tenant.spec.seed, "vault", number, ago)
             time = dt.datetime.combine(tenant.spec.day_ago(ago), dt.time()) + dt.timedelta(seconds=second)
-            yield _record(tenant, use, who, vault, time)
+            call = guid(tenant.spec.seed, use.vault, use.who, use.operation, use.item, time)
+            yield audit_record(vault, use.operation, use.item, _claim(tenant, who), time, call)
 
 
-def _record(tenant: SampleTenant, use: SampleVaultUse, who: Principal, vault: str, time: dt.datetime) -> dict[str, Any]:
-    claim = {_OBJECT_ID: who.principal_id, "appid": who.app_id or guid(tenant.spec.seed, "client", who.principal_id)}
-    if who.user_principal_name:
-        claim["upn"] = who.user_principal_name
+def _claim(tenant: SampleTenant, who: Principal) -> dict[str, str]:
+    claim = {OBJECT_ID: who.principal_id, "appid": who.app_id or guid(tenant.spec.seed, "client", who.principal_id)}
+    return claim | ({"upn": who.user_principal_name} if who.user_principal_name else {})
+
+
+def audit_record(
+    vault: str, operation: str, item: str, claim: Mapping[str, str], time: dt.datetime, call: str
+) -> dict[str, Any]:
+    """Return the record of a request that an access policy let through, as a diagnostic setting sends it."""
+    name = vault.rpartition("/")[2]
     return {
         "time": time.isoformat(timespec="microseconds") + "Z",
         "category": "AuditEvent",
-        "operationName": use.operation,
+        "operationName": operation,
         "operationVersion": "7.4",
         "resultType": "Success",
         "resultSignature": "OK",
-        "correlationId": guid(tenant.spec.seed, use.vault, use.who, use.operation, use.item, time),
+        "correlationId": call,
         "callerIpAddress": "20.61.4.17",
         "resourceId": vault.upper(),
         "durationMs": "12",
-        "identity": {"claim": claim},
+        "identity": {"claim": dict(claim)},
         "properties": {
-            "requestUri": f"https://{use.vault}.vault.azure.net/{use.item}?api-version=7.4",
+            "requestUri": f"https://{name}.vault.azure.net/{item}?api-version=7.4",
             "httpStatusCode": 200,
             "isRbacAuthorized": False,
             "isAccessPolicyMatch": True,

@@ -347,6 +347,7 @@ class Questions:
             limit = f"the limit is {_LARGEST_DEPLOYMENT:,}: ask a person to run `rightsize needs`"
             raise UsageError(f"the deployment has {len(content):,} bytes, and {limit}")
         found = deployments.read_needs_of(content, "deployment.bicep" if is_text else "deployment.json", at=at or "")
+        deployments.judge_vaults(self.db, found)
         if principal is not None:
             deployments.answer_needs(self.db, found, principal)
         total = counted(len(found.needs), "operation")

@@ -1,7 +1,12 @@
-"""Compute the assignments after a plan is carried out, in the form of today's, so that the same measures apply."""
+"""Compute the assignments after a plan is carried out, in the form of today's, so that the same measures apply.
+
+A vault that the plan switches is decided by roles afterwards: its policies grant nothing, and data roles that granted
+nothing there count.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +19,10 @@ from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan, Proposal
+from rightsize.model.role_forms import read_role_definitions
 from rightsize.planes.federated.tables import grant_of_credential
 from rightsize.rbac.scopes import parse_scope
+from rightsize.rules.vaults import MODEL, ROLES
 
 _TEXT = pl.String()
 _PATTERNS = {"role": _TEXT, "block": pl.Int64(), "kind": _TEXT, "pattern": _TEXT, "condition": _TEXT}
@@ -41,15 +48,31 @@ def _rows(proposals: Iterable[Proposal]) -> Iterator[tuple[str, str, str, str, s
 
 
 def holdings_after(plan: Plan, granted: Holdings, inputs: Inputs, tenant: Tenant) -> Holdings:
-    """Return the holdings after a plan; `granted` is the holdings of today."""
-    return Holdings(assigned_after(plan, tenant), pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
+    """Return the holdings after a plan, with the roles that replace access policies.
+
+    Args:
+        plan: The plan.
+        granted: The holdings of today.
+        inputs: The tables.
+        tenant: The assignments and operations of today.
+    """
+    in_vaults = pl.DataFrame(list(_rows(_switching(plan))), schema=ASSIGNED_SCHEMA, orient="row")
+    assigned = pl.concat([assigned_after(plan, tenant), in_vaults]).unique()
+    return Holdings(assigned, pl.concat([granted.grants, planned_grants(plan, inputs, tenant)]))
+
+
+def _switching(plan: Plan) -> list[Proposal]:
+    """Return the proposals for the policies of vaults that a plan switches to roles; a vault that waits stays."""
+    return [one for one in plan.all_proposals if one.plane == "vault" and not one.evidence["vault"]["waits"]]
 
 
 def planned_grants(plan: Plan, inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
     """Return `(role, name, plane, conditional)` for the roles, new or existing, that nothing assigns today."""
-    assigned = {one.role for proposal in plan.proposals for one in proposal.assignments}
+    in_vaults = _switching(plan)
+    assigned = {one.role for proposal in (*plan.proposals, *in_vaults) for one in proposal.assignments}
     wanted = assigned - set(tenant.assignments["role"])
-    new = [role.definition for role in plan.roles]
+    of_vaults = {role["name"]: role for one in in_vaults for role in one.evidence["vault"]["new_roles"]}
+    new = [*(role.definition for role in plan.roles), *read_role_definitions(list(of_vaults.values()))]
     table = inputs.role_permissions
     known = table.select(
         "block", "kind", "pattern", "condition", role=folded(table["role_definition_id"])
@@ -72,7 +95,7 @@ def _patterns(role: RoleDefinition) -> Iterator[tuple[str, int, str, str, str | 
 
 
 def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callable[[str], pl.DataFrame]:
-    """Return a function like `table_of` that gives the directory and Graph tables as they are after the plan.
+    """Return a function like `table_of` that gives the tables beyond Azure roles as they are after the plan.
 
     Where a proposal assigns a role or permission that is not loaded, today's assignment stays in the table. So no
     access looks smaller than it is.
@@ -90,6 +113,8 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
             return _inherited_after(frame, table_of("agent_blueprints"), plan)
         if name == "federated_credentials":
             return _trust_after(frame, plan)
+        if name in ("vaults", "resources"):
+            return _vaults_after(frame, plan)
         if name not in known:
             return frame
         plane, key, role, described = known[name]
@@ -102,6 +127,19 @@ def tables_after(plan: Plan, table_of: Callable[[str], pl.DataFrame]) -> Callabl
         return _replaced(frame, changed, key, role)
 
     return read
+
+
+def _vaults_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:
+    """Return the vaults, or the resources with their settings, as they are when the plan has switched some to roles."""
+    switched = pl.col("scope").is_in(sorted({one.evidence["vault"]["scope"] for one in _switching(plan)}))
+    if "model" in frame.columns:
+        return frame.with_columns(model=pl.when(switched).then(pl.lit(ROLES)).otherwise("model"))
+    settings = {
+        scope: json.dumps({**json.loads(text or "{}"), MODEL: True})
+        for scope, text in frame.filter(switched).select("scope", "settings").iter_rows()
+    }
+    after = pl.col("scope").replace_strict(settings, default=None, return_dtype=pl.String)
+    return frame.with_columns(settings=pl.coalesce(after, "settings"))
 
 
 def _delegated_after(frame: pl.DataFrame, plan: Plan) -> pl.DataFrame:

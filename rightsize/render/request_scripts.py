@@ -8,13 +8,16 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rightsize.rules.vaults import PLURALS
+
 
 def shell_script(steps: Sequence[Mapping[str, Any]]) -> str:
     """Return a script for Bash that sends requests with `az rest`; each has `method`, `url`, `body`.
 
-    A request to Resource Manager has `version` too; a step with `wait_seconds` alone waits. Steps with
-    `after_token_shows` run only where TOKEN_SEEN says that somebody saw these permissions in a token; before, the
-    script ends with what to look for. Every value is quoted.
+    A request to Resource Manager has `version` too; a step with `wait_seconds` alone waits, and one with `policies`
+    ends the script where the key vault has other access policies. Steps with `after_token_shows` run only where
+    TOKEN_SEEN says that somebody saw these permissions in a token; before, the script ends with what to look for. Every
+    value is quoted.
     """
     before, after = _halves(steps)
     lines = ["#!/usr/bin/env bash", "set -euo pipefail"]
@@ -31,8 +34,13 @@ def powershell_script(steps: Sequence[Mapping[str, Any]]) -> str:
     lines = ["$ErrorActionPreference = 'Stop'"]
     if before:
         asked = _single(f"stop: {_look_for(after[0])}, then set TOKEN_SEEN to yes and run this again")
-        lines += ["if ($env:TOKEN_SEEN -ne 'yes') {", *map(_of_cmdlets, before), f"throw {asked}", "}"]
-    return "\n".join([*lines, *map(_of_cmdlets, after)]) + "\n"
+        lines += ["if ($env:TOKEN_SEEN -ne 'yes') {", *map(_sent, before), f"throw {asked}", "}"]
+    return "\n".join([*lines, *map(_sent, after)]) + "\n"
+
+
+def _sent(step: Mapping[str, Any]) -> str:
+    """Return a step of PowerShell that ends the script where Azure refuses it."""
+    return _checked(step) if step.get("version") and "policies" not in step else _of_cmdlets(step)
 
 
 Part = tuple[str, Sequence[Mapping[str, Any]]]
@@ -82,7 +90,53 @@ def _look_for(step: Mapping[str, Any]) -> str:
     return f"get a new token as each agent and see that it has {', '.join(step['after_token_shows'])}"
 
 
+_QUERY = (
+    "[[[properties.tenantId || '']], properties.accessPolicies[].[tenantId || '', objectId, applicationId || '', "
+    + ", ".join(f"join(' ', permissions.{name} || `[]`)" for name in PLURALS.values())
+    + "]][]"
+)
+_LINES = (
+    'NR == 1 { own = $1; next } $2 != "" && ($1 == own || own == "" || $1 == "") { split("'
+    + " ".join(PLURALS)
+    + '", kind, " "); for (k = 1; k <= 4; k++) { n = split($(k + 3), word, " "); '
+    'for (i = 1; i <= n; i++) print $2 " " $3 " " kind[k] " " word[i] } }'
+)
+"""What `az` prints of the policies of a vault, and the program of awk that makes a line of each permission of it.
+
+Policies of another tenant than the vault's allow nothing, and are left out.
+"""
+_CHANGED = "stop: the access policies of the vault are not those of the plan: make the plan again"
+
+
+def _compared_by_bash(step: Mapping[str, Any]) -> str:
+    words = ["az", "rest", "--method", "get", "--url", _address(step), "--query", _QUERY, "--output", "tsv"]
+    read = f"{shlex.join(words)} | tr '[:upper:]' '[:lower:]' | awk -F '\t' {shlex.quote(_LINES)} | LC_ALL=C sort -u"
+    known = shlex.quote("\n".join(sorted(step["policies"])))
+    return f'held=$({read})\n[ "$held" = {known} ] || {{ echo {shlex.quote(_CHANGED)} >&2; exit 1; }}'
+
+
+def _compared_by_powershell(step: Mapping[str, Any]) -> str:
+    known = ", ".join(map(_single, sorted(step["policies"])))
+    kinds = "; ".join(
+        f'foreach ($word in $one.permissions.{name}) {{ "$who {kind} $word".ToLowerInvariant() }}'
+        for kind, name in PLURALS.items()
+    )
+    read = f"$vault = ((Invoke-AzRestMethod -Method GET -Uri {_single(_address(step))}).Content | ConvertFrom-Json)"
+    return "\n".join([
+        f"{read}.properties",
+        "$held = @(foreach ($one in $vault.accessPolicies) {",
+        "  if (!$vault.tenantId -or !$one.tenantId -or $one.tenantId -eq $vault.tenantId) {",
+        '    $who = "$($one.objectId) $($one.applicationId)"',
+        f"    {kinds}",
+        "  }",
+        "} ) | Sort-Object -Unique",
+        f"if (!$held -or (Compare-Object @({known}) @($held))) {{ throw {_single(_CHANGED)} }}",
+    ])  # fmt: skip
+
+
 def _of_az(step: Mapping[str, Any]) -> str:
+    if "policies" in step:
+        return _compared_by_bash(step)
     if "wait_seconds" in step:
         return f"sleep {int(step['wait_seconds'])}"
     words = ["az", "rest", "--method", step["method"].lower(), "--url", _address(step)]
@@ -94,6 +148,8 @@ def _of_az(step: Mapping[str, Any]) -> str:
 
 
 def _of_cmdlets(step: Mapping[str, Any]) -> str:
+    if "policies" in step:
+        return _compared_by_powershell(step)
     if "wait_seconds" in step:
         return f"Start-Sleep -Seconds {int(step['wait_seconds'])}"
     address, body = _single(_address(step)), None

@@ -3,6 +3,7 @@
 The roles come first; after a wait each assignment is read back; then the model is switched, by a PATCH that names
 nothing else, so that the policies, the network rules and the `enabledFor…` switches stay. The way back switches the
 model first, waits, and then deletes what was made. The policies are still there: Azure only ignores them meanwhile.
+Before anything is made and before each switch the policies are read: where they are not those of the plan, it stops.
 Source: Microsoft Learn, "Migrate from vault access policy to an Azure RBAC permission model"; REST reference of
 Microsoft.KeyVault vaults (Update), 2026-02-01, and of role assignments.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
+from rightsize.rbac.text import fold
 from rightsize.render.escape import for_markdown
 from rightsize.render.plane_requests import slug_of
 from rightsize.render.request_scripts import powershell_script, shell_script
@@ -25,7 +27,7 @@ from rightsize.render.sentences import describe_chance
 VAULT_VERSION = "2026-02-01"
 _ARM = "https://management.azure.com"
 _ROLES_VERSION = "2022-04-01"
-_WAIT: Mapping[str, Any] = {"wait_seconds": 600}
+_WAIT: dict[str, Any] = {"wait_seconds": 600}
 """The wait until role assignments hold everywhere, up to ten minutes: Microsoft Learn, "Troubleshoot Azure RBAC"."""
 
 
@@ -77,11 +79,22 @@ def vault_steps(vault: str, proposals: Sequence[Proposal]) -> tuple[list[dict[st
             said = {"roleDefinitionId": role_path(given.scope, given.role), "principalId": given.principal_id}
             said |= {"principalType": kind} if kind else {}
             made.append({"method": "PUT", "url": url, "version": _ROLES_VERSION, "body": {"properties": said}})
+    same: dict[str, Any] = {"policies": _held(proposals), "url": f"{_ARM}{vault}", "version": VAULT_VERSION}
     reads = [{**one, "method": "GET", "body": None} for one in made]
-    there = [*makes, *made, *([dict(_WAIT), *reads] if made else []), _model(vault, by_roles=True), _shown(vault)]
+    roles_first = [same, *makes, *made, _WAIT, *reads] if made else []
+    there = [*roles_first, same, _model(vault, by_roles=True), _shown(vault)]
     gone = [{**one, "method": "DELETE", "body": None} for one in made]
-    back = [_model(vault, by_roles=False), _shown(vault), *([dict(_WAIT), *gone] if made else [])]
+    back = [same, _model(vault, by_roles=False), _shown(vault), *([_WAIT, *gone] if made else [])]
     return there, back
+
+
+def _held(proposals: Sequence[Proposal]) -> list[str]:
+    """Return the policies that a plan knows, a line for each permission: holder, application or nothing, permission."""
+    return sorted(
+        fold(f"{one.principal_ids[0]} {one.evidence['vault']['app_id'] or ''} {permission}")
+        for one in proposals
+        for permission in one.evidence["vault"]["permissions"]
+    )
 
 
 def _model(vault: str, *, by_roles: bool) -> dict[str, Any]:

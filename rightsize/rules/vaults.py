@@ -8,7 +8,7 @@ whose `enableRbacAuthorization` is null continues to use access policies, only n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 
 from rightsize.rbac.text import fold
@@ -17,6 +17,8 @@ from rightsize.rules.tables import rows_of
 VAULT = "microsoft.keyvault/vaults"
 ROLES, POLICIES = "roles", "policies"
 """The models of a vault: what decides about its data."""
+MODEL = "enableRbacAuthorization"
+"""The setting of a vault that says it: roles where it is true, else policies."""
 ALL = "all"
 PLURALS: Mapping[str, str] = {"key": "keys", "secret": "secrets", "certificate": "certificates", "storage": "storage"}
 """The kinds of permissions, and their names in an access policy."""
@@ -30,6 +32,16 @@ def operations_by_permission() -> Mapping[tuple[str, str], frozenset[str]]:
         for permission in (row["permission"], ALL):
             found.setdefault((row["kind"], permission), set()).add(fold(row["operation"]))
     return {key: frozenset(operations) for key, operations in found.items()}
+
+
+def in_part(permissions: Collection[tuple[str, str]]) -> frozenset[str]:
+    """Return the folded data actions of which `(kind, permission)` allow a part only, all parts together included."""
+    rows = [(row, {(row["kind"], row["permission"]), (row["kind"], ALL)}) for row in rows_of("vault_permissions")]
+    known = set(permissions)
+    held = {fold(row["operation"]) for row, words in rows if words & known}
+    lacks = {fold(row["operation"]) for row, words in rows if row["extent"] == "part" and not words & known}
+    whole = {fold(row["operation"]) for row, words in rows if row["extent"] == "whole" and words & known}
+    return frozenset((held & lacks) - whole)
 
 
 @cache

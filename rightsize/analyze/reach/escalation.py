@@ -62,7 +62,8 @@ def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings
         link_directory(graph, facts, with_eligible=with_eligible)
     link_governed(graph, facts, with_eligible=with_eligible)
     link_trusted(graph, facts)
-    for holder, scope, what, certain in facts.policies.select("principal_id", "scope", "what", "certain").iter_rows():
+    gives = facts.policies.drop_nulls("rule").select("principal_id", "scope", "what", "certain")
+    for holder, scope, what, certain in gives.iter_rows():
         graph.link(f"h:{holder}", f"s:{scope}", what, certain=certain)
     assigned = holdings.assigned if with_eligible else holdings.assigned.filter(pl.col("state") == "active")
     _link_roles(graph, facts, tenant, inputs, Holdings(assigned, holdings.grants))

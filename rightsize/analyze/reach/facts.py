@@ -150,8 +150,8 @@ class Facts:
         issuers: `(scope, issuer)` of clusters that are such an issuer.
         principals: `(principal_id, type, privileged)`: the type may be Blueprint, AgentIdentity or AgentUser;
             privileged are holders of a role over the directory or over a restricted unit, and groups that may hold one.
-        policies: `(principal_id, scope, permission, rule, gains, certain, what)`: the data actions by which access
-            policies give the secrets of vaults that they decide.
+        policies: `(principal_id, scope, permission, rule, gains, certain, what)`: the data actions that access policies
+            give in vaults that they decide; `rule` is null for those that give no secrets.
     """
 
     resources: pl.DataFrame
@@ -247,11 +247,14 @@ def _policies(table_of: TableOf) -> pl.DataFrame:
     deciding = table_of("vaults").filter(pl.col("model") == POLICIES).select("scope")
     held = table_of("vault_policies").filter(~pl.col("is_foreign")).join(deciding, on="scope", how="semi")
     rules = escalation_rules("data").filter(pl.col("target") == VAULT)
-    rows = held.select("scope", "principal_id", "app_id", permission=folded(pl.col("operation"))).unique()
-    given = rows.join(rules.select("permission", "rule", "gains", "certain", "what"), on="permission")
+    rows = held.drop_nulls("operation").select(
+        "scope", "principal_id", "app_id", permission=folded(pl.col("operation"))
+    )
+    given = rows.join(rules.select("permission", "rule", "gains", "certain", "what"), on="permission", how="left")
     return given.select(
         "principal_id", "scope", "permission", "rule", "gains",
-        certain=pl.col("certain") & (pl.col("app_id") == ""), what=pl.col("what") + " by an access policy",
+        certain=pl.col("certain").fill_null(True) & (pl.col("app_id") == ""),
+        what=pl.col("what") + " by an access policy",
     ).sort("principal_id", "scope", "permission", "certain", descending=[False, False, False, True]).unique(
         ["principal_id", "scope", "permission"], keep="first", maintain_order=True
     )  # fmt: skip

@@ -265,7 +265,9 @@ def ways_beyond(facts: Facts, tenant: Tenant) -> pl.DataFrame:
     parts += [
         _of_parts(facts).with_columns(plane=pl.lit("directory")),
         delegated.rename({"client_id": "principal_id"}).with_columns(plane=pl.lit("delegated"), certain=pl.lit(False)),
-        facts.policies.with_columns(plane=pl.lit("vault"), state=pl.lit("active"), targets=pl.lit(1)),
+        facts.policies.drop_nulls("rule").with_columns(
+            plane=pl.lit("vault"), state=pl.lit("active"), targets=pl.lit(1)
+        ),
     ]
     columns = {"principal_id": pl.String, "rule": pl.String, "plane": pl.String, "permission": pl.String,
                "scope": pl.String, "state": pl.String, "gains": pl.String, "targets": pl.Int64, "certain": pl.Boolean,

@@ -110,7 +110,8 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     """Build the graph of one view, and close it."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
-    where = subscriptions_of(pl.Series(sorted(_places(graph)), dtype=pl.String), tenant.tree)
+    places = _places(graph) | set(facts.policies["scope"])
+    where = subscriptions_of(pl.Series(sorted(places), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
     own = _own(graph, frame, where, holdings.grants, tenant, facts)
     whole = dict(own)
@@ -304,6 +305,15 @@ def _own(
             node = graph.numbers.get(f"h:{principal}")
             if node is not None:
                 own[node] = own.get(node, 0) | bit
+    policies = facts.policies.select(
+        role=pl.format("{} {}", "principal_id", "scope"), name="permission", plane=pl.lit("data"),
+        conditional=~pl.col("certain"),
+    )  # fmt: skip
+    for policy, (firm, planes) in _roles(policies, tenant).items():
+        principal, _, scope = policy.partition(" ")
+        node = graph.numbers.get(f"h:{principal}")
+        if node is not None:
+            own[node] = own.get(node, 0) | at(scope, firm | planes)
     return own
 
 

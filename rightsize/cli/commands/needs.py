@@ -82,6 +82,7 @@ def needs(
         workflow.add_roles(common.db, found, role)
         _show_roles(found, output, out, every=common.every)
     else:
+        workflow.judge_vaults(common.db, found)
         if by is not None:
             workflow.answer_needs(common.db, found, by)
         _show(found, output, by, every=common.every)
@@ -113,7 +114,7 @@ def _show(found: workflow.DeploymentNeeds, output: NeedsFormat, by: str | None, 
             raise UsageError("`-o sarif` has what would be refused: name who deploys", hint="`--by PRINCIPAL`")
         write(needs_forms.write_sarif(found.missing, found.undecided))
     elif output is NeedsFormat.MARKDOWN:
-        write(needs_forms.write_comment(by, rows, found.missing, found.undecided, found.not_known))
+        write(needs_forms.write_comment(by, rows, found.missing, found.undecided, [*found.not_known, *found.notes]))
     elif output is NeedsFormat.TABLE and by is not None:
         show([*found.missing, *found.undecided], _ANSWERS, OutputFormat.TABLE, below="rule", every=every)
     else:

@@ -70,7 +70,7 @@ def patch_(
     )
     common.show(made.rows, COLUMNS[:-1] if common.is_table else COLUMNS)
     say(
-        f"{counted(made.count('patched'), 'assignment')} patched, {made.count('by hand')} by hand, "
+        f"{counted(made.count('patched'), 'change')} patched, {made.count('by hand')} by hand, "
         f"{made.count('no code')} without code; wrote {', '.join(made.files)} to {out}"
     )
     for note in made.notes:

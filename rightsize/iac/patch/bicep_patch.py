@@ -153,10 +153,10 @@ def _take_entry(entry: Entry, change: Change, is_ambiguous: bool, subject: _Subj
 def _entry_read_again(entry: Entry, offer: Offer, subject: _Subject) -> str | None:
     """Return why pycep does not read the edited call of a module, or None."""
     parser, key = second_bicep_reader(), f"module {entry.statement.name}"
-    others = {name: text for name, text in _texts(subject.code, entry.path).items() if name != key}
+    others = {name: text for name, text in texts_in(subject.code, entry.path).items() if name != key}
     try:
         for edits in (offer.add, offer.both):
-            texts = _texts(subject.code.edited(edits), entry.path)
+            texts = texts_in(subject.code.edited(edits), entry.path)
             parser.parse(text=texts.pop(key).decode() + "\n")
             if texts != others:
                 return "something else has changed"
@@ -177,7 +177,7 @@ def _collides(offers: Sequence[Offer], path: str, code: Code) -> bool:
 def _notes(offer: Offer, path: str) -> Iterator[str]:
     for wanted in {one.grant.role: one for change in offer.changes for one in change.wanted}.values():
         if wanted.is_new:
-            yield f"deploy `{_role_file(path, wanted)}` before `{path}`, which assigns the role by its id"
+            yield f"deploy `{role_file(path, wanted)}` before `{path}`, which assigns the role by its id"
 
 
 def _by_output(
@@ -252,9 +252,9 @@ def _offer(own: Sequence[tuple[BicepReader, Made]], wanted: Sequence[Change], su
         copies.append(_copy(code, start, statement, parts, reference, text, one))
         variables += [_beside(path, code, start, reference, variable)] if variable else []
     files = [
-        Edit(_role_file(path, one), 0, 0, subject.role_files[one.grant.role])
+        Edit(role_file(path, one), 0, 0, subject.role_files[one.grant.role])
         for one in changes[0].wanted
-        if one.is_new and _role_file(path, one) not in subject.code.files
+        if one.is_new and role_file(path, one) not in subject.code.files
     ]
     if copies:
         add = Edit(path, start, start, "\n\n".join([*copies, ""]))
@@ -266,7 +266,8 @@ def _offer(own: Sequence[tuple[BicepReader, Made]], wanted: Sequence[Change], su
     return why or offer
 
 
-def _role_file(path: str, wanted: Wanted) -> str:
+def role_file(path: str, wanted: Wanted) -> str:
+    """Return the path of the file of a new role, beside the file that assigns it."""
     return posixpath.join(posixpath.dirname(path), f"role-{wanted.word.replace('_', '-')}.bicep")
 
 
@@ -347,8 +348,8 @@ def _refuted(own: Sequence[tuple[BicepReader, Made]], offer: Offer, subject: _Su
     """Return why edits do not do what the plan says, or None: both phases are read back by both parsers."""
     path = own[0][1].path
     added, final = subject.code.edited(offer.add), subject.code.edited(offer.both)
-    old = _texts(subject.code, path)
-    new, last = _texts(added, path), _texts(final, path)
+    old = texts_in(subject.code, path)
+    new, last = texts_in(added, path), texts_in(final, path)
     name = own[0][1].statement.name
     came = set(new) - set(old)
     if any(new.get(one) != text for one, text in old.items()) or any(
@@ -390,7 +391,7 @@ def _granted(reader: BicepReader, statement: Statement, made: Made, roles: Roles
     return roles.role_of(role, by_name=False)
 
 
-def _texts(code: Code, path: str) -> dict[str, bytes]:
+def texts_in(code: Code, path: str) -> dict[str, bytes]:
     """Return the text of each declaration of a file."""
     content = code.files[path]
     return {f"{one.keyword} {one.name}": content[one.start : one.end] for one in read_bicep(plain(content).decode())}
@@ -399,8 +400,8 @@ def _texts(code: Code, path: str) -> dict[str, bytes]:
 def _second_reading(today: Code, added: Code, final: Code, path: str, name: str, came: set[str]) -> str | None:
     """Return how pycep reads an edit otherwise, or None: new resources are as today's but for name and role."""
     parser = second_bicep_reader()
-    before = _texts(today, path)[f"resource {name}"].decode()
-    texts = _texts(added, path)
+    before = texts_in(today, path)[f"resource {name}"].decode()
+    texts = texts_in(added, path)
     try:
         old = parser.parse(text=before + "\n")["resources"][name]
         for one in came:

@@ -143,3 +143,9 @@ def comment_above(code: bytes, line: int) -> int:
             break
         place = before
     return place
+
+
+def end_of_line(code: bytes, place: int) -> int:
+    """Return where what comes next on a new line is written: behind the spaces and the comment that follow a place."""
+    found = re.compile(rb"[ \t]*(?:(?:#|//)[^\r\n]*)?").match(code, place)
+    return found.end() if found is not None and found[0].strip() else place

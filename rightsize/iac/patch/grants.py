@@ -62,6 +62,8 @@ class Change:
         today: What it grants.
         wanted: What comes in its place; nothing where it is only removed.
         said: The change in words.
+        vault: For an access policy, the folded key vault, whose model changes once the new access is there; `old` is
+            the grant of the policy.
     """
 
     proposal: str
@@ -69,6 +71,7 @@ class Change:
     today: Grant
     wanted: tuple[Wanted, ...]
     said: str
+    vault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,11 +76,11 @@ def refutation(subject: Subject, offers: Sequence[Offer], only: Only = None, *, 
                 _follow(before, after, paths, subject, touched)
             second_reading(subject.code, added, final, paths)
         return _grants_refuted(subject, offers, added, final, only, touched, paths)
-    except (_RefutedError, InputError) as error:
+    except (RefutedError, InputError) as error:
         return str(error)
 
 
-class _RefutedError(Exception):
+class RefutedError(Exception):
     """An edit changes something that it must not."""
 
 
@@ -96,8 +96,8 @@ def _grants_refuted(
         if not (bound.folders & folders or paths & set(bound.environment.variables)):
             continue
         today = {address: one for address, one in bound.instances.items() if only is None or _is_of(one, only)}
-        then = _read(added, bound, subject, only, touched)
-        last = _read(final, bound, subject, only, touched)
+        then = read_instances(added, bound, subject, only, touched)
+        last = read_instances(final, bound, subject, only, touched)
         problem = next(_differences(today, then), None)
         if problem is not None:
             return f"with the new access added, {problem}"
@@ -122,12 +122,15 @@ def _told(came: Counter[Grant | None], wanted: Counter[Grant]) -> str:
     return f"{beyond} grant something else, {len([one for one in wanted if one not in came])} are missing"
 
 
-def _read(code: Code, bound: Bound, subject: Subject, only: Only, touched: Touched) -> dict[str, Instance]:
-    reader = Reader(code, bound.environment, subject.roles, bound.memory, only, touched)
+def read_instances(
+    code: Code, bound: Bound, subject: Subject, only: Only = None, touched: Touched | None = None
+) -> dict[str, Instance]:
+    """Return the assignments that edited code makes in an environment, by address; raise RefutedError for a twin."""
+    reader = Reader(code, bound.environment, subject.roles, bound.memory, only, touched or {})
     found: dict[str, Instance] = {}
     for one in reader.instances():
         if one.address in found:
-            raise _RefutedError(f"two blocks make `{one.address}`")
+            raise RefutedError(f"two blocks make `{one.address}`")
         found[one.address] = one
     return found
 
@@ -178,13 +181,13 @@ def _units(code: Code, folder: str) -> dict[str, _Unit]:
     found: dict[str, _Unit] = {}
     for path in code.names(folder):
         if path.endswith(".tf.json"):
-            raise _RefutedError(f"`{path}` is JSON, and may use what changes")
+            raise RefutedError(f"`{path}` is JSON, and may use what changes")
     for path in terraform_files(code, folder):
         own = code.kept.get(path)
         if own is None:
             own = code.kept[path] = _units_of(code, path)
         if twice := found.keys() & own.keys():
-            raise _RefutedError(f"two blocks are called `{min(twice)}`")
+            raise RefutedError(f"two blocks are called `{min(twice)}`")
         found |= own
     return found
 
@@ -201,14 +204,14 @@ def _units_of(code: Code, path: str) -> dict[str, _Unit]:
             spans = {".".join((*heads[block.kind], *block.labels)): (block.start, block.end)}
         for name, (start, end) in spans.items():
             if name in found:
-                raise _RefutedError(f"two blocks are called `{name}`")
+                raise RefutedError(f"two blocks are called `{name}`")
             text = content[start:end]
             found[name] = _Unit(path, block, text, frozenset(_names_in(text)))
     return found
 
 
 def _follow(before: Code, after: Code, paths: Collection[str], subject: Subject, touched: Touched) -> None:
-    """Note the assignments whose values may have changed; raise _RefutedError where something else may have."""
+    """Note the assignments whose values may have changed; raise RefutedError where something else may have."""
     variables: dict[str, set[str]] = {}
     for path in sorted(paths):
         if not path.endswith(".tf"):
@@ -236,7 +239,7 @@ class _Spread:
     touched: Touched
 
     def through(self, folder: str, given: set[str], depth: int = 0) -> None:
-        """Follow changed names through a folder; raise _RefutedError where something else uses one."""
+        """Follow changed names through a folder; raise RefutedError where something else uses one."""
         old, new = _units(self.before, folder), _units(self.after, folder)
         changed = {name for name in {*old, *new} if _content(old.get(name)) != _content(new.get(name))}
         for name in sorted(changed):
@@ -261,7 +264,7 @@ class _Spread:
         for unit in (old, new):
             lifecycles = [] if unit is None or kind not in KINDS else unit.block.inner("lifecycle")
             if any("prevent_destroy" in inner.attributes for inner in lifecycles):
-                raise _RefutedError(f"`{name}` must not be destroyed, says its `lifecycle`")
+                raise RefutedError(f"`{name}` must not be destroyed, says its `lifecycle`")
         if old is not None and new is not None and new.block.labels:
             self._touch(new, set())
         if kind in ("local", "var") or kind in KINDS:
@@ -272,7 +275,7 @@ class _Spread:
         if kind == "module":
             self._call_changed(name, old, new, folder)
             return
-        raise _RefutedError(f"`{name}` changes, too")
+        raise RefutedError(f"`{name}` changes, too")
 
     def _touch(self, unit: _Unit, names: Collection[str]) -> None:
         self.touched.setdefault((unit.path, unit.block.labels[-1]), set()).update(names)
@@ -283,7 +286,7 @@ class _Spread:
         if wanted is None or (made[0].permissions, made[0].assignable_scopes, made[0].role_name) != (
             wanted.permissions, wanted.assignable_scopes, wanted.role_name,
         ):  # fmt: skip
-            raise _RefutedError(f"`{name}` is not a role of the plan")
+            raise RefutedError(f"`{name}` is not a role of the plan")
 
     def _call_changed(self, name: str, old: _Unit | None, new: _Unit | None, folder: str) -> None:
         if old is not None and new is not None:
@@ -301,22 +304,22 @@ class _Spread:
         if not blocks or any(
             one.kind not in _SAFE_IN_MODULE and one.labels[:1] not in [(kind,) for kind in KINDS] for one in blocks
         ):
-            raise _RefutedError(f"`{name}` makes more than assignments")
+            raise RefutedError(f"`{name}` makes more than assignments")
 
     def _using(self, name: str, unit: _Unit, used: frozenset[str], folder: str, depth: int) -> bool:
-        """Return whether a block that uses a changed name changes by that; raise _RefutedError where it must not."""
+        """Return whether a block that uses a changed name changes by that; raise RefutedError where it must not."""
         if unit.block.kind == "locals":
             return True
         if unit.block.kind == "resource" and unit.block.labels[0] in KINDS:
             if not any(one.startswith(("local.", "var.")) for one in used):
-                raise _RefutedError(f"`{name}` refers to `{min(used)}`")
+                raise RefutedError(f"`{name}` refers to `{min(used)}`")
             self._touch(unit, used)
             return False
         if unit.block.kind == "module":
             names = {one for one, node in unit.block.attributes.items() if _names_in(node.text.encode()) & used}
             self._into(unit, names, folder, depth, min(used))
             return False
-        raise _RefutedError(f"`{name}` also uses `{min(used)}`")
+        raise RefutedError(f"`{name}` also uses `{min(used)}`")
 
     def _into(self, unit: _Unit, arguments: set[str], folder: str, depth: int, name: str) -> None:
         inner = called_folder(unit.block, folder)
@@ -329,7 +332,7 @@ class _Spread:
             or arguments & {"source", "for_each", "count", "providers", "version"}
             or depth > 20
         ):
-            raise _RefutedError(f"`module.{unit.block.labels[0]}` also uses `{name}`")
+            raise RefutedError(f"`module.{unit.block.labels[0]}` also uses `{name}`")
         _Spread(self.before, self.after, self.subject, self.touched).through(
             inner, {f"var.{one}" for one in arguments}, depth + 1
         )
@@ -347,14 +350,14 @@ def second_reading(today: Code, added: Code, final: Code, paths: Collection[str]
     """Read every changed statement by python-hcl2 as well, and compare it with our reading.
 
     Raises:
-        _RefutedError: It reads something else.
+        RefutedError: It reads something else.
         UsageError: It is not installed.
     """
     hcl2 = second_reader()
     for path in sorted(paths):
-        known = {text for text, _ in _statements(today, path)}
+        known = {text for text, _ in statements(today, path)}
         for code in (added, final):
-            for text, own in _statements(code, path):
+            for text, own in statements(code, path):
                 if text not in known:
                     known.add(text)
                     _compare(hcl2, text, own, path)
@@ -370,7 +373,8 @@ def second_reader() -> Any:
     return hcl2
 
 
-def _statements(code: Code, path: str) -> Iterator[tuple[bytes, Block]]:
+def statements(code: Code, path: str) -> Iterator[tuple[bytes, Block]]:
+    """Yield the text of each block and each attribute of a file, with how it is read."""
     if path not in code.files:
         return
     file, content = code.parsed(path), code.files[path]
@@ -385,9 +389,9 @@ def _compare(hcl2: Any, text: bytes, own: Block, path: str) -> None:
         read = hcl2.loads(text.decode() + "\n")
     except Exception as error:  # whatever a foreign parser raises means that it does not read it
         line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _RefutedError(f"python-hcl2 cannot read the edit of `{path}`: {line}") from None
+        raise RefutedError(f"python-hcl2 cannot read the edit of `{path}`: {line}") from None
     if _literals(read) != _literals(_as_hcl2(own)):
-        raise _RefutedError(f"python-hcl2 reads the edit of `{path}` in another way")
+        raise RefutedError(f"python-hcl2 reads the edit of `{path}` in another way")
 
 
 def _as_hcl2(block: Block) -> dict[str, Any]:

@@ -21,7 +21,9 @@ from rightsize.iac.patch.terraform_assignments import (
     Memory,
     Reader,
     called_folder,
+    is_vault,
     terraform_files,
+    vault_block,
 )
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
@@ -172,7 +174,7 @@ def _bind(
         except InputError as error:
             misfits.append(error.message)
             continue
-        misfits.append(_misfit(environment, made, roles, reader.opaque))
+        misfits.append(_misfit(environment, made, roles, reader.opaque, code))
         if misfits[-1] is None:
             fitting.append(Bound(environment, made, memory, set()))
     # Without files less is decided, so that more fits; the one file that fits says more.
@@ -180,11 +182,15 @@ def _bind(
     yield from with_files if len(with_files) == 1 else [one for one in fitting if not one.environment.variables]
 
 
-def _misfit(environment: Environment, made: Mapping[str, Instance], roles: Roles, opaque: set[str]) -> str | None:
+def _misfit(
+    environment: Environment, made: Mapping[str, Instance], roles: Roles, opaque: set[str], code: Code
+) -> str | None:
     """Return what differs between a state and the code with these values, or None where it fits."""
     held = {address: one for address, one in environment.state.items() if one.kind in KINDS}
     if not made:
-        return "the code makes no assignment"
+        vaults = [one for one in environment.state.values() if is_vault(one)]
+        if not vaults or not all(vault_block(code, environment.folder, one) for one in vaults):
+            return "the code makes no assignment"
     for address, one in held.items():
         if address not in made and not _is_within(one.module, opaque):
             return f"the code does not make `{address}`"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ from rightsize.iac.templates import Beside
 from rightsize.iac.terraform import DEEPEST, MOST_INSTANCES, Given, TerraformModule
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
+from rightsize.rules.vaults import VAULT
 
 ASSIGNMENT, ELIGIBLE = "azurerm_role_assignment", "azurerm_pim_eligible_role_assignment"
 KINDS = {ASSIGNMENT: "active", ELIGIBLE: "eligible"}
@@ -405,3 +407,29 @@ def _folder_of(call: Block, folder: str) -> str | None:
 
 
 called_folder = _folder_of
+
+
+def is_vault(held: Held) -> bool:
+    """Return whether a resource of a state is a key vault."""
+    kind = str(held.values.get("type", "")) if held.kind == "azapi_resource" else ""
+    return held.kind == "azurerm_key_vault" or fold(kind).startswith(f"{VAULT}@")
+
+
+def vault_block(code: Code, folder: str, held: Held) -> tuple[str, Block] | None:
+    """Return the file and the block that make a resource of a state; None where no file of the repository does.
+
+    A name that the block writes out has to be that of the state.
+    """
+    for name in re.findall(r"module\.([\w-]+)", held.module):
+        calls = [one for path in terraform_files(code, folder) for one in code.parsed(path).inner("module", name)]
+        inner = _folder_of(calls[0], folder) if len(calls) == 1 else None
+        if inner is None:
+            return None
+        folder = inner
+    for path in terraform_files(code, folder):
+        for block in code.parsed(path).inner("resource", held.kind):
+            node = block.attributes.get("name")
+            known = node.parts[0] if node is not None and node.kind == "value" else None
+            if block.labels[1:] == (held.name,) and (known is None or known == held.values.get("name")):
+                return path, block
+    return None

@@ -31,17 +31,16 @@ from rightsize.model.plan import (
     Proof,
     Proposal,
 )
-from rightsize.model.role_forms import permissions_from_json, to_arm
+from rightsize.model.role_forms import to_arm
 from rightsize.planes.vaults.choose import RoleChooser, RoleNeed, VaultRole
 from rightsize.planes.vaults.decide import EQUAL, QUESTIONS, Decider, PolicyDecision, equal, needed_of
 from rightsize.planes.vaults.judge import PolicyCase, PolicyUse, VaultAnalysis, weight_of
 from rightsize.planes.vaults.tables import VaultTables
+from rightsize.planes.vaults.woken import data_assignments, woken
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.permissions import is_granted, read_permissions
-from rightsize.rbac.scopes import lineage, parse_scope
 from rightsize.rbac.text import Folded, fold
 from rightsize.rules.vaults import is_metadata_read, spellings
 
@@ -94,7 +93,7 @@ def plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
         planned.append(_Planned(case, decision, roles))
     new = chooser.named()
     planned = [_Planned(one.case, one.decision, _named(one.roles, new)) for one in planned]
-    held = _data_assignments(tables)
+    held = data_assignments(tables)
     vaults = {
         scope: _VaultNotes(vault, planned, held, tables) for scope, vault in tables.vaults.items() if vault.by_policies
     }
@@ -141,7 +140,7 @@ class _VaultNotes:
         self.grants = [one.case.policy.grant for one in mine]
         self.waits = sorted({one.decision.word for one in mine if one.decision.is_open})
         self.no_log = any(one.decision.word == "no_log" for one in mine)
-        self.wakes = _woken(vault, held, tables)
+        self.wakes = woken(vault, held, tables)
         self.types = {who: _text(row.get("principal_type")) for who, row in tables.people.items()}
         rows = tables.writers.filter(pl.col("vault") == vault.scope)
         self.writers = sorted(rows["principal_id"].drop_nulls().unique())
@@ -160,37 +159,6 @@ class _VaultNotes:
 
 def _text(value: object) -> str | None:
     return str(value) if value else None
-
-
-def _data_assignments(tables: VaultTables) -> list[dict[str, Any]]:
-    """Return the assignments of roles with data actions of vaults beyond reads of metadata, with their `place`."""
-    roles = tables.roles.with_columns(role=folded(tables.roles["role_definition_id"]))
-    described = {row["role"]: row for row in roles.select("role", "role_name", "permissions").iter_rows(named=True)}
-    rows = tables.assignments.with_columns(
-        place=folded(tables.assignments["scope"]).str.strip_suffix("/"),
-        role=folded(tables.assignments["role_definition_id"]),
-    ).filter(pl.col("state") != "activated")
-    has: dict[str, frozenset[str]] = {}
-    for role in rows["role"].drop_nulls().unique():
-        blocks = read_permissions(permissions_from_json(described[role]["permissions"])) if role in described else None
-        read = blocks.of_plane("data") if blocks is not None else ()
-        has[role] = frozenset(one for one in spellings() if is_granted(read, one))
-    return [
-        {name: row[name] for name in ("role_assignment_id", "principal_id", "scope", "state", "place")}
-        | {"role": described[row["role"]]["role_name"] or row["role"], "operations": len(has[row["role"]])}
-        for row in rows.sort("role_assignment_id", "state").iter_rows(named=True)
-        if any(not is_metadata_read(one) for one in has.get(row["role"], ()))
-    ]
-
-
-def _woken(vault: Vault, held: Iterable[Mapping[str, Any]], tables: VaultTables) -> list[dict[str, Any]]:
-    """Return the role assignments whose data actions count in a vault only after its switch."""
-    above = {place.rstrip("/") for place in lineage(parse_scope(vault.scope), tables.tree)}
-    return [
-        {name: value for name, value in row.items() if name != "place"}
-        for row in held
-        if row["place"] in above or row["place"].startswith(f"{vault.scope}/")
-    ]
 
 
 def _proposal(one: _Planned, notes: _VaultNotes, bound: Estimate | None) -> Proposal:
@@ -279,7 +247,7 @@ def _evidence(one: _Planned, notes: _VaultNotes, holder_type: str | None) -> dic
             "holder_type": holder_type,
             "use": [_said(op, use) for uses in (case.used, case.earlier) for op, use in sorted(uses.items())],
             "doubts": {spellings()[op]: why for op, why in sorted(case.doubts.items())},
-            "adds": [spellings()[op] for op in sorted(one.operations - policy.operations)],
+            "adds": [spellings()[op] for op in sorted(one.operations - (policy.operations - policy.partial))],
             "adds_control": control,
             "roles": {scope: [role.name for role in found] for scope, found in sorted(one.roles.items())},
             "new_roles": [

@@ -59,13 +59,17 @@ def _refused(one: Refused) -> Iterator[str]:
     yield f"### {for_markdown(f'{one.path}:{one.line}')}\n"
     yield f"{for_markdown(one.change.said)}.\n"
     yield f"Not edited: {for_markdown(one.why)}.\n"
-    is_bicep = one.path.endswith((".bicep", ".bicepparam"))
+    is_bicep = one.path.endswith((".bicep", ".bicepparam", ".json"))
     if one.change.wanted:
         yield "Add first, with the holder and the place as today where no other is named:\n"
         yield "```bicep" if is_bicep else "```terraform"
         for wanted in one.change.wanted:
             yield from _bicep(wanted) if is_bicep else _terraform(wanted)
         yield "```\n"
+    if one.change.vault:
+        vault = for_markdown(one.change.vault.rpartition("/")[2])
+        yield f"Once all holders of {vault} have their roles, let roles decide in its code.\n"
+    elif one.change.wanted:
         yield f"Once they are there, take out today's assignment `{one.change.old}`.\n"
     else:
         yield f"Take out today's assignment `{one.change.old}`.\n"

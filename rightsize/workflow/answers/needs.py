@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.iac.deployed.deployments import Change
 from rightsize.iac.deployed.documents import read_deployment
 from rightsize.iac.deployed.needs import Need, needs_of, not_known
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
@@ -21,6 +22,7 @@ from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
 from rightsize.workflow.answers import access
 from rightsize.workflow.answers.needed_roles import NeededRole, choose_roles
+from rightsize.workflow.answers.vault_changes import is_about_vaults, vault_notes
 from rightsize.workflow.roles.sources import beside_file
 from rightsize.workflow.tenant_access import AccessQuestion
 from rightsize.workflow.text_files import read_bytes
@@ -41,6 +43,7 @@ class DeploymentNeeds:
         answers: For each need whether the principal may; None where no principal is asked about.
         roles: The smallest roles; None where none is asked for.
         notes: What a reader has to know beside the answers.
+        vaults: The key vaults and access policies that the files write.
     """
 
     needs: list[Need]
@@ -49,6 +52,7 @@ class DeploymentNeeds:
     answers: list[dict[str, Any]] | None = None
     roles: list[NeededRole] | None = None
     notes: list[str] = field(default_factory=list)
+    vaults: list[Change] = field(default_factory=list)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each need, with the answer where a principal is asked about."""
@@ -116,13 +120,23 @@ def _found(documents: Sequence[tuple[bytes, str, Beside]], at: str, values: byte
     place = parse_scope(at).text if at else ""
     needs: dict[tuple[str, str, str], tuple[Need, str]] = {}
     said: list[str] = []
+    vaults: list[Change] = []
     for content, name, beside in documents:
         deployment = read_deployment(content, name, beside, place, values)
         for need in needs_of(deployment):
             needs.setdefault((need.scope.lower(), need.operation.lower(), need.resource), (need, name))
         said += not_known(deployment)
+        vaults += filter(is_about_vaults, deployment.changes)
     found = [needs[key] for key in sorted(needs)]
-    return DeploymentNeeds([one for one, _ in found], [file for _, file in found], list(dict.fromkeys(said)))
+    unknown = list(dict.fromkeys(said))
+    return DeploymentNeeds([one for one, _ in found], [file for _, file in found], unknown, vaults=vaults)
+
+
+def judge_vaults(db: Path, found: DeploymentNeeds) -> None:
+    """Add what the files do to the access to key vaults, where a store is there to compare with."""
+    if found.vaults and db.exists():
+        with open_store(db, read_only=True) as store:
+            found.notes += vault_notes(store, found.vaults)
 
 
 def answer_needs(db: Path, found: DeploymentNeeds, principal: str) -> None:

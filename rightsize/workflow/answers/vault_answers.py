@@ -46,8 +46,9 @@ class VaultAnswers:
         for policy in _allowing(vault, operation):
             for state, chains in (("active", active), ("eligible", asleep)):
                 if policy.principal_id in chains:
-                    answer = "eligible" if state == "eligible" else "conditional" if policy.app_id else "yes"
-                    found.append((answer, _because(policy, chains[policy.principal_id], state)))
+                    because = _because(policy, operation, chains[policy.principal_id], state)
+                    answer = "eligible" if state == "eligible" else "conditional" if because["condition"] else "yes"
+                    found.append((answer, because))
         allowed = max((answer for answer, _ in found), key=STRENGTH.__getitem__, default="no")
         reasons = sorted((one for _, one in found), key=lambda one: (_ORDER[one["state"]], one["role_assignment_id"]))
         return {"allowed": allowed, "because": reasons, "denied_by": [], "depends_on_reading": False}
@@ -86,12 +87,15 @@ def _allowing(vault: Vault, operation: str) -> Iterator[VaultPolicy]:
     return (policy for policy in vault.policies if name in policy.operations)
 
 
-def _because(policy: VaultPolicy, via: Chain, state: str) -> dict[str, Any]:
+def _because(policy: VaultPolicy, operation: str, via: Chain, state: str) -> dict[str, Any]:
+    hedges = [f"the request comes through application {policy.app_id}"] if policy.app_id else []
+    if fold(operation) in policy.partial:
+        hedges.append(f"the policy allows a part of it: {policy.words}")
     return {
         "role_assignment_id": policy.grant,
         "role_name": f"access policy: {policy.words}",
         "scope": policy.vault,
         "via": list(via),
-        "condition": f"the request comes through application {policy.app_id}" if policy.app_id else None,
+        "condition": "; ".join(hedges) or None,
         "state": state,
     }

@@ -3,41 +3,36 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rightsize.analyze.inputs import Inputs
-from rightsize.iac.patch.bicep_assignments import Loaded
 from rightsize.iac.patch.bicep_patch import patch_bicep, second_bicep_reader
 from rightsize.iac.patch.code_owners import PLACES, owners_of
 from rightsize.iac.patch.diffs import unified
-from rightsize.iac.patch.grants import Change, Code, Grant, Offer, Refused, Roles, Wanted
-from rightsize.iac.patch.proof import second_reader
+from rightsize.iac.patch.grants import Change, Code, Offer, Refused
+from rightsize.iac.patch.proof import Subject, second_reader
 from rightsize.iac.patch.repository import read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
+from rightsize.iac.patch.vault_bicep import patch_vault_resources
+from rightsize.iac.patch.vault_templates import patch_vault_templates
+from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_found
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import PROPOSAL_KINDS, Plan, Proposal
+from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.propose.verify.review import plan_of
-from rightsize.rbac.assignments import role_path
-from rightsize.rbac.text import fold
 from rightsize.render.deploy.bicep import role_bicep
-from rightsize.render.deploy.code_names import snake
-from rightsize.render.deploy.contents import spelled
 from rightsize.render.deploy.issue import Open, issue_page
 from rightsize.render.deploy.terraform import role_terraform
 from rightsize.render.escape import for_bicep, for_terminal, for_terraform
-from rightsize.render.sentences import full_path
-from rightsize.store.connection import open_store
-from rightsize.workflow.names import names_in, spellings_in
 from rightsize.workflow.plan.branches import commit_branches
+from rightsize.workflow.plan.patch_changes import Asked, changes_of
 from rightsize.workflow.plan.review import accepted_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -121,7 +116,7 @@ def write_patch(
     read = plan_of(read_plan_folder(plan, signers))
     only = None if review is None else accepted_of(read, review, datetime.now(UTC).date())
     asked = changes_of(db, read, only)
-    made = _patched(code, asked, read, sources, into)
+    made = _patched(code, asked, sources, into)
     offers = made.offers
     added = code.edited(edit for offer in offers for edit in offer.add)
     final = code.edited(edit for offer in offers for edit in offer.both)
@@ -164,139 +159,60 @@ def read_code(into: Path) -> Code:
     return Code({name: read_found(into, name) for name in sorted(files)})
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """The changes of a plan, the roles that code may name, and every active assignment of the tenant."""
-
-    changes: list[Change]
-    roles: Roles
-    loaded: list[Loaded]
-
-
-def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
-    """Return what a plan changes about assignments of Azure roles."""
-    names: dict[str, str] = {fold(id_): name for id_, name in names_in(db, plan).items()}
-    with open_store(db, read_only=True) as store:
-        inputs = Inputs.of(**{name: store.table(name) for name in ("role_definitions", "role_assignments")})
-        spellings = spellings_in(store, [place.scope for one in plan.proposals for place in one.assignments])
-    stored = {
-        fold(row["role_definition_id"]): row["role_name"] for row in inputs.role_definitions.iter_rows(named=True)
-    }
-    new = {fold(role.definition.role_definition_id): role.definition.role_name for role in plan.roles}
-    titles: dict[str, str] = {id_: title for id_, title in {**stored, **new}.items() if title}
-    called: dict[str, set[str]] = defaultdict(set)
-    for id_, title in titles.items():
-        called[fold(title)].add(id_)
-    rows = list(inputs.role_assignments.iter_rows(named=True))
-    today = {(fold(row["role_assignment_id"]), row["state"]): _grant(row) for row in rows}
-    changes = []
-    for proposal in plan.proposals:
-        is_wanted = only is None or proposal.id in only
-        if is_wanted and proposal.is_of_rbac and PROPOSAL_KINDS[proposal.kind].changes:
-            old = today.get(proposal.assignment)
-            if old is not None:
-                wanted = tuple(
-                    _wanted(proposal, spellings, titles, new.keys() - stored.keys(), set(today.values()), old)
-                )
-                said = _said(proposal, old, wanted, titles, names)
-                changes.append(Change(proposal.id, proposal.assignment[0], old, wanted, said))
-    roles = Roles({title: next(iter(ids)) for title, ids in called.items() if len(ids) == 1})
-    loaded = [
-        Loaded(fold(row["role_assignment_id"]), _grant(row), row["scope"])
-        for row in rows
-        if row["state"] == "active" and row["scope"]
-    ]
-    return Asked(changes, roles, loaded)
-
-
-def _grant(row: Mapping[str, Any]) -> Grant:
-    scope = fold((row["scope"] or "").rstrip("/") or "/")
-    return Grant(
-        scope, fold(row["role_definition_id"]), fold(row["principal_id"]), row["condition"] or "", row["state"]
-    )
-
-
-def _wanted(
-    proposal: Proposal,
-    spellings: Mapping[str, str],
-    titles: Mapping[str, str],
-    new: Collection[str],
-    existing: set[Grant],
-    today: Grant,
-) -> Iterator[Wanted]:
-    """Yield the assignments that a proposal makes and the tenant does not have yet."""
-    for one in proposal.assignments:
-        scope, role = spelled(one.scope, spellings), fold(one.role)
-        place = fold(scope.rstrip("/") or "/")
-        grant = Grant(place, role, fold(one.principal_id), one.condition or "", one.state, one.end_on or "")
-        if grant not in existing:
-            title = titles.get(role, role)
-            word = snake(title) or f"role_{role[:8]}"
-            word = word if word[0].isalpha() else f"role_{word}"
-            several = sum(fold(other.role) == role for other in proposal.assignments) > 1
-            there = f"at_{snake(scope.rpartition('/')[2])[:24]}"
-            label = there if role == today.role else f"{word}_{there}" if several else word
-            yield Wanted(grant, scope, title, role_path(scope, role), role in new, word, label)
-
-
-def _said(
-    proposal: Proposal, today: Grant, wanted: Sequence[Wanted], titles: Mapping[str, str], names: Mapping[str, str]
-) -> str:
-    who = names.get(today.principal_id, today.principal_id)
-    now = f"{titles.get(today.role, today.role)} at {full_path(today.scope, names)}"
-    comes = [f"{one.role_name} at {full_path(one.scope, names)}" for one in wanted]
-    comes = [
-        f"eligible {text}" if one.grant.state == "eligible" else text for text, one in zip(comes, wanted, strict=True)
-    ]
-    if not proposal.assignments:
-        return f"{who}: {now} goes"
-    return f"{who}: {now} becomes {' and '.join(comes) or 'what is there already'}"
-
-
-def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path) -> Patch:
+def _patched(code: Code, asked: Asked, sources: Sources, into: Path) -> Patch:
     """Return the proved edits of both languages; a change that both make is nobody's."""
     changes, roles = asked.changes, asked.roles
-    blocks, files = _role_texts(plan)
-    definitions: dict[str, RoleDefinition] = {
-        fold(one.definition.role_definition_id): one.definition for one in plan.roles
-    }
-    definitions = {id_: role for id_, role in definitions.items() if id_ in blocks}
+    blocks, files = _role_texts(asked.definitions)
+    definitions = {id_: role for id_, role in asked.definitions.items() if id_ in blocks}
     states = {text: _state(text, into, code) for text in sources.states}
     repository = read_repository(code, states, roles)
     terraform = patch_terraform(repository, changes, roles, definitions, blocks, for_terraform)
+    subject = Subject(code, repository.bound, roles, definitions)
     deployments = [_json(read_bytes(path), str(path)) for path in sources.outputs]
     bicep = patch_bicep(code, changes, asked.loaded, roles, files, deployments, for_bicep)
-    missing = {change.old for change in terraform.missing} & {change.old for change in bicep.missing}
-    twice = {change.old for change in changes} - {one.old for one in (*terraform.missing, *bicep.missing)}
-    for patch in (terraform, bicep):
-        dropped = [offer for offer in patch.offers if any(change.old in twice for change in offer.changes)]
+    both = _of_several(changes, terraform, bicep)
+    of_vaults = _of_several(
+        [one for own in asked.vaults.values() for one in own],
+        patch_vault_blocks(repository, asked.vaults, subject, blocks, for_terraform, terraform.offers),
+        patch_vault_resources(code, asked.vaults, roles, files, deployments, for_bicep, bicep.offers),
+        patch_vault_templates(code, asked.vaults, deployments),
+    )
+    return Patch(
+        [*both.offers, *of_vaults.offers],
+        [*both.refused, *of_vaults.refused],
+        [*both.missing, *of_vaults.missing],
+        [*repository.loose, *both.notes, *of_vaults.notes],
+    )
+
+
+def _of_several(changes: Sequence[Change], *patches: Patch) -> Patch:
+    """Return the patch of several languages; what two of them make is nobody's."""
+    ids = {change.old for change in changes}
+    made = Counter(old for patch in patches for old in ids - {one.old for one in patch.missing})
+    for patch in patches:
+        dropped = [offer for offer in patch.offers if any(made[change.old] > 1 for change in offer.changes)]
         patch.offers = [offer for offer in patch.offers if offer not in dropped]
         patch.refused += [
-            Refused(change, "Terraform and Bicep both make it", offer.both[0].path, 1)
+            Refused(change, "code of two languages makes it", offer.both[0].path, 1)
             for offer in dropped
             for change in offer.changes
         ]
     return Patch(
-        [*terraform.offers, *bicep.offers],
-        [*terraform.refused, *bicep.refused],
-        [change for change in changes if change.old in missing],
-        [
-            *repository.loose,
-            *terraform.notes,
-            *bicep.notes,
-        ],
+        [offer for patch in patches for offer in patch.offers],
+        [one for patch in patches for one in patch.refused],
+        [change for change in changes if not made[change.old]],
+        [note for patch in patches for note in patch.notes],
     )
 
 
-def _role_texts(plan: Plan) -> tuple[dict[str, str], dict[str, str]]:
+def _role_texts(definitions: Mapping[str, RoleDefinition]) -> tuple[dict[str, str], dict[str, str]]:
     """Return each new role as Terraform and as Bicep, by its GUID; one with a condition within it only as Bicep."""
     blocks: dict[str, str] = {}
     files: dict[str, str] = {}
-    for one in plan.roles:
-        id_ = fold(one.definition.role_definition_id)
-        files[id_] = role_bicep(one.definition)
+    for id_, role in definitions.items():
+        files[id_] = role_bicep(role)
         with suppress(InputError):
-            blocks[id_] = role_terraform(one.definition)
+            blocks[id_] = role_terraform(role)
     return blocks, files
 
 
@@ -330,7 +246,8 @@ def _page(made: Patch, code: Code, sources: Sources) -> tuple[str, list[str]]:
         for offer in made.offers:
             if offer.both[0].path.endswith((".bicep", ".bicepparam")):
                 at = "providers/Microsoft.Authorization/roleAssignments"
-                deletes += [f"{change.today.scope.rstrip('/')}/{at}/{change.old}" for change in offer.changes]
+                own = [change for change in offer.changes if not change.vault]
+                deletes += [f"{change.today.scope.rstrip('/')}/{at}/{change.old}" for change in own]
     return issue_page(Open(by_owner, made.missing, sorted(deletes), made.notes)), made.notes
 
 
@@ -382,7 +299,7 @@ def _changed(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> dict[st
 
 def _message(phase: str, offer: Offer) -> str:
     said = [for_terminal(change.said) for change in offer.changes]
-    first = said[0] if len(said) == 1 else f"{len(said)} assignments, the first of {said[0]}"
+    first = said[0] if len(said) == 1 else f"{len(said)} changes, the first of {said[0]}"
     subject = f"access, {phase}: {first}"
     proposals = "".join(f"\nProposal: {change.proposal}" for change in offer.changes)
     return f"{subject[:100]}\n\n" + "\n".join(said) + f"\n{proposals}\n"

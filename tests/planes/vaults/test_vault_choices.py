@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,9 @@ from hypothesis import strategies as st
 
 from rightsize.model.plan import KEEP, MIGRATE_VAULT, REMOVE, REMOVE_ORPHAN
 from rightsize.planes.vaults.choose import RoleChooser, RoleNeed
+from rightsize.rbac.text import fold
 from rightsize.render.vault_requests import vault_files, vault_steps
-from rightsize.rules.vaults import is_metadata_read, operations_by_permission, spellings
+from rightsize.rules.vaults import in_part, is_metadata_read, operations_by_permission, spellings
 from tests.planes.vaults.vault_world import DAYS, GET, LIST, SET, VAULT, World, roles_of
 
 ALL = ["all"]
@@ -136,11 +138,14 @@ def test_the_switch_comes_after_the_roles_and_names_the_model_alone() -> None:
     world = World().holds("app", secrets=["get"]).holds("signer", "User", keys=["sign"])
     world.uses("app", GET).uses("signer", "keys/sign/action", "keys/k")
     there, back = vault_steps(VAULT, world.part().proposals)
-    methods = [one.get("method", "wait") for one in there]
-    assert methods == ["PUT", "PUT", "PUT", "wait", "GET", "GET", "PATCH", "GET"]
+    assert _words(there) == ["same", "PUT", "PUT", "PUT", "wait", "GET", "GET", "same", "PATCH", "GET"]
     assert there[-2]["body"] == {"properties": {"enableRbacAuthorization": True}}
-    assert [one.get("method", "wait") for one in back] == ["PATCH", "GET", "wait", "DELETE", "DELETE"]
-    assert {one["url"] for one in back[3:]} <= {one["url"] for one in there if one.get("method") == "PUT"}
+    assert _words(back) == ["same", "PATCH", "GET", "wait", "DELETE", "DELETE"]
+    assert {one["url"] for one in back[4:]} <= {one["url"] for one in there if one.get("method") == "PUT"}
+
+
+def _words(steps: list[dict[str, Any]]) -> list[str]:
+    return ["same" if "policies" in one else one.get("method", "wait") for one in steps]
 
 
 def test_assignments_above_are_named_as_what_the_switch_wakes() -> None:
@@ -175,3 +180,14 @@ def test_chosen_roles_have_the_need_and_only_metadata_beyond_the_policy(
 
 def test_the_window_ends_with_the_log_of_the_vaults() -> None:
     assert World().holds("u", secrets=["get"]).analysis().window.last_day == dt.date(2026, 3, 31)
+
+
+def test_a_permission_may_allow_a_part_of_a_data_action() -> None:
+    """`get` shows a deleted secret and lists none: a role that lists adds that, and the page says so."""
+    assert in_part([("secret", "get")]) == {fold(f"Microsoft.KeyVault/vaults/{LIST}")}
+    assert in_part([("secret", "get"), ("secret", "list")]) == in_part([("secret", "all")]) == frozenset()
+    assert in_part([("certificate", "manageissuers")]) == frozenset()
+    found = World().holds("u", "User", secrets=["get"]).uses("u", GET).proposal("u")
+    assert found.evidence["vault"]["adds"] == [f"Microsoft.KeyVault/vaults/{LIST}"]
+    both = World().holds("u", "User", secrets=["get", "list"]).uses("u", GET).proposal("u")
+    assert both.evidence["vault"]["adds"] == []
