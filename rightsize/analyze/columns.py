@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.rbac.text import Folded
-from rightsize.rules.matching import Text, folded
+from rightsize.rules.operations import Text, folded
 
 __all__ = ["GROUP", "folded", "place_of"]
 

@@ -22,7 +22,7 @@ from rightsize.model.progress import through
 from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
 from rightsize.rbac.text import OPERATION_FORM
-from rightsize.rules.matching import only_reads
+from rightsize.rules.operations import only_reads
 
 
 def is_unnamed(operation: pl.Expr) -> pl.Expr:

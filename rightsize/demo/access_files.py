@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
-from rightsize.demo.hashing import guid
 from rightsize.demo.tenant import Principal, SampleGrant, SampleScope, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 
 _AUTHORIZATION = "/providers/Microsoft.Authorization"
 _ASSIGNMENTS = f"{_AUTHORIZATION}/policyAssignments/"

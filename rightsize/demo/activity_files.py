@@ -15,10 +15,8 @@ import polars as pl
 
 from rightsize.demo.activity_shapes import RowTexts, Shapes, activity_rows, homes
 from rightsize.demo.activity_texts import write_texts
-from rightsize.demo.hashing import guid
-from rightsize.demo.spec import WINDOW_DAYS
-from rightsize.demo.tenant import SampleTenant
-from rightsize.demo.writing import Folder, gzip_chunks, joined, json_text, zip_bytes
+from rightsize.demo.tenant import WINDOW_DAYS, SampleTenant
+from rightsize.demo.writing import Folder, guid, gzip_chunks, joined, json_text, zip_bytes
 
 Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
 _OTHERS: tuple[Shape, ...] = ("event_hub", "portal", "lines")

@@ -15,10 +15,9 @@ import polars as pl
 from rightsize.demo.calls import INTERACTIVE, NON_INTERACTIVE
 from rightsize.demo.directory_roles import people_of, unit_id
 from rightsize.demo.graph_files import grant_id
-from rightsize.demo.hashing import guid
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, guid, json_text
 
 _GRAPH = "https://graph.microsoft.com/v1.0"
 _PAGE = 100

@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from rightsize.demo.catalogue import read_data
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, below, guid, json_text
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 EXCHANGE_APP_ID = "00000002-0000-0ff1-ce00-000000000000"

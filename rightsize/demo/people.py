@@ -13,9 +13,17 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from rightsize.demo.catalogue import Role, built_in_roles, read_data
-from rightsize.demo.hashing import below, guid
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo.tenant import (
+    Habit,
+    HabitKind,
+    Outcome,
+    Principal,
+    PrincipalKind,
+    SampleGrant,
+    SampleScope,
+    TenantSpec,
+)
+from rightsize.demo.writing import below, guid
 
 DOMAIN = "aldervalley.example"
 _GUEST_DOMAIN = "fjordby.example"

@@ -20,9 +20,8 @@ from rightsize.demo.calls import (
     client_of,
 )
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
-from rightsize.demo.hashing import guid, guids, number
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, Template, gzip_chunks, instant, joined, json_text
+from rightsize.demo.writing import Folder, Template, guid, guids, gzip_chunks, instant, joined, json_text, number
 
 _PAGE = 1000
 _SLICE = 20_000

@@ -14,7 +14,7 @@ from rightsize.model.plan import Plan, PlannedRole, Proposal
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import cell, write_markdown
 from rightsize.render.sentences import describe_chance, short_scope
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
 
 SERVICE_COLUMNS = ("service", "today", "stays", "by this role", "used")
 """The columns of the table by service: operations of today's role, those that stay, those of the new role, and used."""

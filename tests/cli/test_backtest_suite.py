@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.cli.suite_figures import SUITE_COLUMNS, main, show_suite, write_figures
-from rightsize.demo.hashing import guid
+from rightsize.demo.writing import guid
 from rightsize.workflow.suite.run import SuiteResult, run_suite
 
 PAGE = Path(__file__).parents[2] / "docs" / "backtest.md"

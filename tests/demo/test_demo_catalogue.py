@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.demo.catalogue import built_in_roles, operations, provider_operations
-from rightsize.demo.generator import generate
-from rightsize.demo.truth import is_of_data_plane
+from rightsize.demo.generator import generate, is_of_data_plane
 
 
 def test_operations_are_unique_whatever_their_case() -> None:

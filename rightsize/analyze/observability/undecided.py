@@ -36,7 +36,7 @@ from rightsize.analyze.window import Window, administrative
 from rightsize.rules.directory import weight_of as weight_of_action
 from rightsize.rules.graph import level_of
 from rightsize.rules.graph import weight_of as weight_of_permission
-from rightsize.rules.matching import only_reads
+from rightsize.rules.operations import only_reads
 from rightsize.rules.resource_types import decided_type
 from rightsize.rules.tables import risk_weights
 

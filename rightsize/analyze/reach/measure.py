@@ -25,8 +25,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.nouns import LAYERS
-from rightsize.rules.matching import only_reads
-from rightsize.rules.operations import LAYER_BITS
+from rightsize.rules.operations import LAYER_BITS, only_reads
 
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8

@@ -24,8 +24,7 @@ from rightsize.analyze.verdicts.coverage import CoveredDays
 from rightsize.analyze.verdicts.resource_logs import rules_of
 from rightsize.analyze.window import is_shown
 from rightsize.rbac.text import Folded
-from rightsize.rules.matching import only_reads
-from rightsize.rules.operations import classify, works_without_sign_in
+from rightsize.rules.operations import classify, only_reads, works_without_sign_in
 from rightsize.rules.resource_types import decided_type
 
 _BASE = ("role", "below", "groups", "top", "reads", "tickets", "data", "absent")

@@ -13,7 +13,6 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.activity_texts import authorization_failed, linked_authorization_failed
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.listings import activation_of, write_activations, write_inventories
 from rightsize.demo.suite.logs import write_resource_logs, write_sign_ins
 from rightsize.demo.suite.model import (
@@ -28,7 +27,7 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, below, guid
 from rightsize.model.errors import EvidenceError
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 

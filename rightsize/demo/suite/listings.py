@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import (
     FIRST_DAY,
     LAST_SEEN,
@@ -19,7 +18,7 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 from rightsize.rbac.text import fold
 
 _FREE = frozenset(

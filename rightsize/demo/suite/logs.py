@@ -27,7 +27,6 @@ from rightsize.demo.calls import (
     NON_INTERACTIVE,
     SERVICE_PRINCIPAL,
 )
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.sign_in_files import CATEGORIES, sign_in_record
 from rightsize.demo.suite.listings import activated_days
 from rightsize.demo.suite.model import (
@@ -39,7 +38,7 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder, joined, json_text
+from rightsize.demo.writing import Folder, below, guid, joined, json_text
 from rightsize.rbac.algebra import grants
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"

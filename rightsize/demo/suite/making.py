@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.jobs import (
     GROUP,
     SUBSCRIPTION,
@@ -38,6 +37,7 @@ from rightsize.demo.suite.model import (
     SuiteScope,
     is_owner_of,
 )
+from rightsize.demo.writing import below, guid
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane
 from rightsize.rbac.algebra import grants

@@ -33,7 +33,7 @@ from rightsize.model.options import WindowOptions
 from rightsize.rbac.expand import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, bound_kinds, bound_reach, logged_actions, weight_of
-from rightsize.rules.matching import matching_pairs
+from rightsize.rules.operations import matching_pairs
 
 AUDIT_LOG = "entra_audit_log"
 _PREFIX = "microsoft.directory/"

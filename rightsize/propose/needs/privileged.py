@@ -35,8 +35,7 @@ from rightsize.propose.needs.holders import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded, fold, is_read
-from rightsize.rules.matching import first_match, only_reads
-from rightsize.rules.operations import LAYER_BITS, split_off
+from rightsize.rules.operations import LAYER_BITS, first_match, only_reads, split_off
 from rightsize.rules.tables import rows_of
 
 FEW_DAYS = 30

@@ -15,6 +15,7 @@ from rightsize.rbac.text import fold
 from rightsize.render.deploy.code_names import CodeNames, Variable, code_names
 from rightsize.render.deploy.contents import (
     API,
+    TAKE_OUT,
     DeployContents,
     Made,
     RoleFormat,
@@ -22,9 +23,9 @@ from rightsize.render.deploy.contents import (
     by_target,
     home_of,
     outer_level,
+    take_out_page,
     target_of,
 )
-from rightsize.render.deploy.take_out import TAKE_OUT, take_out_page
 from rightsize.render.escape import for_bicep, for_terminal
 
 # Bicep requires an API version for an existing resource, but sends no request with it: only the id is used.

@@ -18,8 +18,7 @@ from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 from rightsize.rbac.text import fold
-from rightsize.render.report.figures import BASES
-from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
+from rightsize.render.report.figures import BASES, Sources, clean, name_of, summaries_of
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.sentences import bound_of
 from rightsize.rules.operations import EFFECTS

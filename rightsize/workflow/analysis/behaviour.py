@@ -52,8 +52,8 @@ from rightsize.store.habits import (
     first_places,
     logged_days,
 )
-from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY

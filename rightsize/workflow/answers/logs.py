@@ -29,8 +29,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs, judge_planes, tables_beside, whole_analysis
-from rightsize.workflow.answers.log_options import LogOption, LogPart, describe_options, spelt_scopes
-from rightsize.workflow.answers.log_volumes import Sources, Tariff
+from rightsize.workflow.answers.log_options import LogOption, LogPart, Sources, Tariff, describe_options, spelt_scopes
 from rightsize.workflow.text_files import read_bytes, write_text
 
 _UNLISTED = (

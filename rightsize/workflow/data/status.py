@@ -12,8 +12,7 @@ import polars as pl
 
 from rightsize.analyze.columns import folded, place_of, read_tree
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.lacks import Lack
-from rightsize.analyze.listings import Listings
+from rightsize.analyze.listings import Lack, Listings
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, open_groups
 from rightsize.analyze.window import (
     LONGEST_GAP,

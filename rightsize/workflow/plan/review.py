@@ -17,7 +17,7 @@ import polars as pl
 
 from rightsize.analyze.columns import folded
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.lacks import Lack
+from rightsize.analyze.listings import Lack
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.plan import Plan

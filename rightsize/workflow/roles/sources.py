@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rightsize.iac.documents import template_roles
 from rightsize.iac.templates import NOTHING_BESIDE, ROLE_TYPE, Beside, UnknownValueError
-from rightsize.iac.terraform import read_yaml, variables_of
+from rightsize.iac.terraform import read_yaml, template_roles, variables_of
 from rightsize.iac.terraform_state import TERRAFORM_TYPE
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import is_found, read_found

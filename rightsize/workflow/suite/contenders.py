@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.plan_evidence import read_tables
-from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
+from rightsize.demo.writing import guid
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, is_found, read_found
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
