@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.access_files import activations, write_access
-from rightsize.demo.activity_files import DAMAGED_CALLS, write_activity, write_damaged
+from rightsize.demo.activity_files import DAMAGED_CALLS, write_activity, write_damaged, write_sign_ins
 from rightsize.demo.activity_texts import HABIT_CODES
 from rightsize.demo.attacks import write_attacks
 from rightsize.demo.calls import BEGIN_ONLY, DONE, expand_habits, principals_without_arm_token, sign_in_rows
@@ -25,7 +25,6 @@ from rightsize.demo.graph_files import agent_truth, graph_truth, write_agent_use
 from rightsize.demo.inventory_files import logged_resources, write_inventories, write_inventory, write_storage
 from rightsize.demo.people import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.request_files import write_requests
-from rightsize.demo.sign_in_files import write_sign_ins
 from rightsize.demo.teams import fill
 from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant, TenantSpec
 from rightsize.demo.vault_files import write_vaults

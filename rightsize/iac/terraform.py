@@ -21,13 +21,15 @@ from rightsize.iac.functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
 from rightsize.iac.hcl_syntax import Block, read_expression, read_hcl, read_hcl_json, read_template
 from rightsize.iac.templates import (
     NOTHING_BESIDE,
+    TERRAFORM_TYPE,
     Beside,
     UnknownValueError,
     items_of_loop,
     make_role,
     roles_of_all_sides,
+    state_roles,
+    terraform_fields,
 )
-from rightsize.iac.terraform_state import TERRAFORM_TYPE, state_roles, terraform_fields
 from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json

@@ -11,7 +11,7 @@ import polars as pl
 
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.scores import score_assignments, score_principals
+from rightsize.analyze.planes import score_assignments, score_principals
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window

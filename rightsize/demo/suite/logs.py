@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.demo.activity_files import CATEGORIES, sign_in_record
 from rightsize.demo.calls import (
     ARM,
     AZURE_CLI,
@@ -27,7 +28,6 @@ from rightsize.demo.calls import (
     NON_INTERACTIVE,
     SERVICE_PRINCIPAL,
 )
-from rightsize.demo.sign_in_files import CATEGORIES, sign_in_record
 from rightsize.demo.suite.listings import activated_days
 from rightsize.demo.suite.model import (
     SEEN_DAYS,

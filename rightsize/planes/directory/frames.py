@@ -14,9 +14,15 @@ from rightsize.analyze.pim_findings import (
     is_permanent_of_people,
     said,
 )
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
+from rightsize.analyze.planes import (
+    ASSIGNMENTS_SCHEMA,
+    DENIED_SCHEMA,
+    PRINCIPALS_SCHEMA,
+    SCORE_COLUMNS,
+    counts_and_scores,
+    declared,
+)
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
-from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.usage import standing_hours
 from rightsize.analyze.window import Window

@@ -34,6 +34,7 @@ from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import read_given
 from rightsize.model.progress import step
 from rightsize.rules.attacks import breadth_classes, escalation_rules, hold_days
 from rightsize.store.connection import Store, open_store
@@ -57,7 +58,6 @@ from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
-from rightsize.workflow.text_files import read_bytes
 
 _HISTORY_DAYS = 180
 # Days of history in which earlier grants, the habit of giving them, and runs are looked for.
@@ -422,7 +422,7 @@ def decide_signals(db: Path, path: Path) -> int:
         raise InputError(
             f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
         )
-    decisions = read_decisions(read_bytes(path), cast(Form, form), str(path))
+    decisions = read_decisions(read_given(path), cast(Form, form), str(path))
     with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
         replace_decisions(con, [asdict(decision) for decision in decisions])
     return len(decisions)

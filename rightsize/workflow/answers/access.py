@@ -25,6 +25,7 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_json_lines
 from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH, Chain
 from rightsize.rbac.permissions import PLANES
@@ -36,7 +37,6 @@ from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.names import AskedNames
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
-from rightsize.workflow.text_files import read_json_lines
 
 _ROW = "SELECT * FROM vaults WHERE scope = $scope"
 _POLICIES = "SELECT * FROM vault_policies WHERE scope = $scope"

@@ -29,6 +29,7 @@ from rightsize.iac.deployed.needs import Need, needs_of, not_known
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.mining.programs import smallest_cover
 from rightsize.model.errors import UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import to_arm
 from rightsize.propose.core import role_catalog
@@ -45,7 +46,6 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.answers import access
 from rightsize.workflow.roles.sources import beside_file
 from rightsize.workflow.tenant_access import AccessQuestion
-from rightsize.workflow.text_files import read_bytes
 
 _NAMESPACE = uuid.UUID("5f0dcd53-8a3c-5d6c-9c1d-6a4f0a3f1d44")
 
@@ -267,8 +267,8 @@ def read_needs(files: Sequence[Path], *, at: str = "", parameters: Path | None =
     """
     if not files:
         raise UsageError("a file is needed", hint="`rightsize needs FILE…`")
-    values = read_bytes(parameters) if parameters is not None else None
-    return _found([(read_bytes(path), str(path), beside_file(path)) for path in files], at, values)
+    values = read_given(parameters) if parameters is not None else None
+    return _found([(read_given(path), str(path), beside_file(path)) for path in files], at, values)
 
 
 def read_needs_of(content: bytes, name: str, *, at: str = "") -> DeploymentNeeds:

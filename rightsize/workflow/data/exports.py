@@ -34,10 +34,10 @@ from rightsize.collect.listing import (
 )
 from rightsize.collect.sources import chosen_sources
 from rightsize.collect.sources.azure import OBSERVED_TYPES
+from rightsize.model import file_reading
 from rightsize.model.errors import InputError, UsageError
 from rightsize.rbac.text import fold
 from rightsize.render.exports.script import FetchRequest, Shell, export_script
-from rightsize.workflow import text_files
 
 _SUBSCRIPTION = "a0000000-0000-4000-8000-000000000001"
 _GROUP = "a0000000-0000-4000-8000-000000000002"
@@ -268,9 +268,9 @@ def write_summary_rules(folder: Path) -> list[Path]:
         raise InputError(f"cannot write into `{folder}`: {error.strerror}") from None
     found = [folder / f"{table}.kql" for table in REDUCED_TABLES]
     for table, path in zip(REDUCED_TABLES, found, strict=True):
-        text_files.write_text(path, reduction_text(table))
+        file_reading.write_text(path, reduction_text(table))
     template = folder / "summary-rules.json"
-    text_files.write_text(template, json.dumps(_template(), indent=2) + "\n")
+    file_reading.write_text(template, json.dumps(_template(), indent=2) + "\n")
     return [*found, template]
 
 

@@ -21,7 +21,7 @@ from rightsize.iac.patch.proof import second_reader
 from rightsize.iac.patch.repository import read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.file_reading import read_found
+from rightsize.model.file_reading import read_found, read_given, write_text
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, Proposal
 from rightsize.model.role_forms import load_relaxed_json
@@ -41,7 +41,6 @@ from rightsize.workflow.plan.branches import commit_branches
 from rightsize.workflow.plan.review import accepted_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
-from rightsize.workflow.text_files import read_bytes, write_text
 
 ADD, REMOVE, ISSUE = "add.patch", "remove.patch", "ISSUE.md"
 _ENDINGS = (".tf", ".tfvars", ".tfvars.json", ".bicep", ".bicepparam", ".json", ".yaml", ".yml", ".tftpl")
@@ -264,7 +263,7 @@ def _patched(code: Code, asked: Asked, plan: Plan, sources: Sources, into: Path)
     states = {text: _state(text, into, code) for text in sources.states}
     repository = read_repository(code, states, roles)
     terraform = patch_terraform(repository, changes, roles, definitions, blocks, for_terraform)
-    deployments = [_json(read_bytes(path), str(path)) for path in sources.outputs]
+    deployments = [_json(read_given(path), str(path)) for path in sources.outputs]
     bicep = patch_bicep(code, changes, asked.loaded, roles, files, deployments, for_bicep)
     missing = {change.old for change in terraform.missing} & {change.old for change in bicep.missing}
     twice = {change.old for change in changes} - {one.old for one in (*terraform.missing, *bicep.missing)}
@@ -311,14 +310,14 @@ def _state(text: str, into: Path, code: Code) -> tuple[object, str | None]:
     """Return a state and the folder that it belongs to: the one that is named, or the one of the code it stands in."""
     named, sign, rest = text.partition("=")
     if sign and (into / named).is_dir():
-        return _json(read_bytes(Path(rest)), rest), "" if named == "." else named.strip("/")
+        return _json(read_given(Path(rest)), rest), "" if named == "." else named.strip("/")
     path = Path(text)
     folder = None
     if path.resolve().is_relative_to(into.resolve()):
         folder = path.resolve().parent.relative_to(into.resolve()).as_posix()
         folder = "" if folder == "." else folder
         folder = folder if any(name.endswith(".tf") for name in code.names(folder)) else None
-    return _json(read_bytes(path), text), folder
+    return _json(read_given(path), text), folder
 
 
 def _page(made: Patch, code: Code, sources: Sources) -> tuple[str, list[str]]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from rightsize.demo.activity_files import CATEGORIES
 from rightsize.demo.calls import ARM
-from rightsize.demo.sign_in_files import CATEGORIES
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.jobs import jobs, rates
 from rightsize.demo.suite.logs import service_of
