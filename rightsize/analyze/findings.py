@@ -13,7 +13,7 @@ from rightsize.analyze.columns import containing, folded
 from rightsize.analyze.counting import unexplained_operations
 from rightsize.analyze.duplicates import find_duplicates
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.pim_findings import find_about_pim
+from rightsize.analyze.pim_findings import find_about_pim, said
 from rightsize.analyze.principals import classify_holders, is_named_for_emergencies
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
@@ -35,7 +35,6 @@ from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import privilege_patterns
 
-_COLUMNS = tuple(schema_of("findings"))
 _BY_KEY = ("key", "sas")
 _WHY_INERT = {
     "microsoft.keyvault/vaults": "which use access policies",
@@ -72,14 +71,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
 
 def _of_resources(resources: pl.Series, control: str, severity: str, reason: str) -> pl.DataFrame:
     rows = pl.DataFrame({"subject": resources.unique().sort()}, schema={"subject": pl.String})
-    return _named(rows.with_columns(reason=pl.lit(reason)), control, severity)
-
-
-def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
-    described = rows.with_columns(control=pl.lit(control), severity=pl.lit(severity))
-    if "principal_id" not in described.columns:
-        described = described.with_columns(principal_id=pl.lit(None, dtype=pl.String))
-    return described.select(_COLUMNS)
+    return said(rows, control, severity, reason, "subject")
 
 
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
@@ -109,10 +101,10 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
             "why",
         )
     )
-    rows = reasons.group_by(subject="role_assignment_id").agg(
-        principal_id=pl.col("principal_id").first(), reason=pl.col("text").unique().sort().str.join("; ")
+    rows = reasons.group_by("role_assignment_id").agg(
+        pl.col("principal_id").first(), reason=pl.col("text").unique().sort().str.join("; ")
     )
-    return _named(rows, "inert_data_actions", "low")
+    return said(rows, "inert_data_actions", "low", pl.col("reason"))
 
 
 def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
@@ -127,17 +119,17 @@ def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
         used, on="subject", how="left"
     )
     seen = pl.format("{} requests used them on {} days", "requests", "days")
-    described = rows.with_columns(
-        reason=pl.format(
-            "keys or local accounts bypass every role here, and {}",
-            pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen),
-        )
-    )
+    by_keys = pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen)
+    bypass = pl.format("keys or local accounts bypass every role here, and {}", by_keys)
     settled = facts.filter(pl.col("fact") == KEYS)["resource"].unique()
-    others = used.filter(~pl.col("subject").is_in(settled.implode())).with_columns(
-        reason=pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
+    others = used.filter(~pl.col("subject").is_in(settled.implode()))
+    text = pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
+    return pl.concat(
+        [
+            said(rows, "keys_allowed", "medium", bypass, "subject"),
+            said(others, "keys_used", "medium", text, "subject"),
+        ]
     )
-    return pl.concat([_named(described, "keys_allowed", "medium"), _named(others, "keys_used", "medium")])
 
 
 # Writes of roles, assignments and policies. Contributor has none: it may cancel requests and exempt from policies.
@@ -166,52 +158,37 @@ def _find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         find_inert_data_actions(inputs, analysis.tenant),
     ]
     return (
-        pl.concat([frame.select(_COLUMNS) for frame in found])
+        pl.concat(found)
         # An id may stand in several states; the finding is about the assignment.
         .unique(["control", "subject"], keep="first", maintain_order=True)
         .sort("control", "subject")
     )
 
 
-def _said(control: str, severity: str, reason: str | pl.Expr) -> dict[str, pl.Expr]:
-    text = pl.lit(reason) if isinstance(reason, str) else reason
-    return {"control": pl.lit(control), "severity": pl.lit(severity), "reason": text}
-
-
 def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     judged = analysis.tenant.assignments["role_assignment_id"]
-    holders = classify_holders(inputs, judged).rename({"role_assignment_id": "subject"})
-    orphans = holders.filter(pl.col("holder") == "orphan").with_columns(
-        **_said("orphaned_assignment", "medium", "its principal no longer exists")
-    )
+    holders = classify_holders(inputs, judged)
+    orphans = holders.filter(pl.col("holder") == "orphan")
     deleted = folded(inputs.principals.filter(pl.col("deleted_on").is_not_null())["principal_id"])
     reason = (
         pl.when(pl.col("principal_id").is_in(deleted.implode()))
         .then(pl.lit("its holder is among the deleted items, from which it can come back"))
         .otherwise(pl.lit("no loaded listing has its holder, and nothing proves it deleted"))
     )
-    unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
-        **_said("unresolved_principal", "low", reason)
+    unresolved = holders.filter(pl.col("holder") == "unresolved")
+    return pl.concat(
+        [
+            said(orphans, "orphaned_assignment", "medium", "its principal no longer exists"),
+            said(unresolved, "unresolved_principal", "low", reason),
+        ]
     )
-    return pl.concat([orphans, unresolved]).select(_COLUMNS)
 
 
 def _duplicates(analysis: Analysis) -> pl.DataFrame:
     holders = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id")
-    return (
-        find_duplicates(analysis.tenant)
-        .join(holders, on=["role_assignment_id", "state"])
-        .with_columns(
-            subject="role_assignment_id",
-            **_said(
-                "duplicate_assignment",
-                "low",
-                pl.format("assignment {} grants all of it", "contained_by"),
-            ),
-        )
-        .select(_COLUMNS)
-        .sort("subject")
-    )
+    found = find_duplicates(analysis.tenant).join(holders, on=["role_assignment_id", "state"])
+    text = pl.format("assignment {} grants all of it", "contained_by")
+    return said(found, "duplicate_assignment", "low", text).sort("subject")
 
 
 def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -229,7 +206,7 @@ def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         & pl.col("principal_id").is_in(reached.implode())
     )
     text = f"no sign-in from {analysis.window.first_day} to {analysis.window.last_day}, though every day is covered"
-    return quiet.with_columns(subject="principal_id", **_said("no_sign_in", "medium", text)).select(_COLUMNS)
+    return said(quiet, "no_sign_in", "medium", text, "principal_id")
 
 
 def _unexplained(analysis: Analysis) -> pl.DataFrame:
@@ -238,23 +215,11 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
     reasons = rows.with_columns(
         reasons=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default="")
     )
-    return (
-        reasons.group_by(subject="principal_id")
-        .agg(
-            principal_id=pl.col("principal_id").first(),
-            count=unexplained_operations(),
-            reasons=pl.col("reasons").unique().sort(),
-        )
-        .with_columns(
-            **_said(
-                "unexplained_use",
-                "medium",
-                pl.format("unexplained operations: {} ({})", "count", pl.col("reasons").list.join("; ")),
-            )
-        )
-        .select(_COLUMNS)
-        .sort("subject")
+    found = reasons.group_by("principal_id").agg(
+        count=unexplained_operations(), reasons=pl.col("reasons").unique().sort().str.join("; ")
     )
+    text = pl.format("unexplained operations: {} ({})", "count", "reasons")
+    return said(found, "unexplained_use", "medium", text, "principal_id").sort("subject")
 
 
 def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
@@ -279,24 +244,16 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         & pl.col("condition").is_null()
         & pl.col("role").is_in(roles.implode())
     )
-    said = _said(
-        "standing_privilege", "medium", "it can give anybody rights, permanently, without activation or condition"
-    )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
-    return permanent.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
+    text = "it can give anybody rights, permanently, without activation or condition"
+    return said(permanent, "standing_privilege", severity, text)
 
 
 def _emergency_access(inputs: Inputs) -> pl.DataFrame:
     is_user = (pl.col("principal_type") == "User").fill_null(False)
-    return (
-        inputs.principals.filter(is_user & is_named_for_emergencies())
-        .with_columns(
-            subject="principal_id",
-            **_said("emergency_access_account", "low", "it is named like an emergency access account: leave it alone"),
-        )
-        .select(_COLUMNS)
-        .sort("subject")
-    )
+    named = inputs.principals.filter(is_user & is_named_for_emergencies())
+    text = "it is named like an emergency access account: leave it alone"
+    return said(named, "emergency_access_account", "low", text, "principal_id").sort("subject")
 
 
 def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -318,5 +275,4 @@ def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     )
     reason = pl.coalesce(pl.when(holds).then(pl.lit(text)) for holds, text in cases)
     found = tenant.assignments.with_columns(reason=reason).filter(pl.col("reason").is_not_null())
-    said = _said("inert_assignment", "low", pl.col("reason"))
-    return found.with_columns(subject="role_assignment_id", **said).select(_COLUMNS)
+    return said(found, "inert_assignment", "low", pl.col("reason"))

@@ -32,11 +32,19 @@ def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     return pl.concat(found)
 
 
-def said(frame: pl.DataFrame, control: str, severity: str, reason: str | pl.Expr) -> pl.DataFrame:
-    """Return the rows of the table `findings` that a control says of assignments; a text is a reason for each."""
-    text = pl.lit(reason) if isinstance(reason, str) else reason
+def said(
+    frame: pl.DataFrame,
+    control: str,
+    severity: str | pl.Expr,
+    reason: str | pl.Expr,
+    subject: str = "role_assignment_id",
+) -> pl.DataFrame:
+    """Return the rows of the table `findings` that a control says of a column; a text is the reason of each row."""
+    texts = {"control": control, "severity": severity, "reason": reason}
+    if "principal_id" not in frame.columns:
+        frame = frame.with_columns(principal_id=pl.lit(None, dtype=pl.String))
     return frame.with_columns(
-        subject="role_assignment_id", control=pl.lit(control), severity=pl.lit(severity), reason=text
+        subject=subject, **{name: pl.lit(text) if isinstance(text, str) else text for name, text in texts.items()}
     ).select(_COLUMNS)
 
 

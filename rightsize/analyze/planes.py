@@ -300,7 +300,6 @@ DENIED_SCHEMA: dict[str, pl.DataType] = {
 """How fast the scores of a plane rise towards the mass that scores 100; as for Azure roles."""
 ANSWERS_OF_PLANES = ("credential_verdicts",)
 """The answer tables that one plane alone has."""
-_USE = ("operation", "plane", "scope", "events", "days", "first_seen", "last_seen")
 _KEY = ("role_assignment_id", "state", "principal_id", "plane", "scope", "verdict", "reason", "operation")
 
 

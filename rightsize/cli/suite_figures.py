@@ -25,43 +25,6 @@ if TYPE_CHECKING:
     from rightsize.workflow.suite.run import SuiteResult
 
 
-SUITE_COLUMNS = (
-    "plan",
-    "tenants",
-    "live_removed",
-    "latent_removed",
-    "live_changes_removed",
-    "latent_changes_removed",
-    "assignments",
-    "assignments_by_design",
-    "live_by_design",
-    "latent_by_design",
-    "recorded_calls",
-    "recorded_calls_denied",
-    "needs",
-    "needs_lost",
-    "late_lost",
-    "unruled",
-    "unruled_lost",
-    "principals",
-    "principals_broken",
-    "new_roles",
-    "add_ons",
-    "jobs",
-    "roles_per_job",
-    "job_holders",
-    "foreign",
-    "foreign_risky",
-    "foreign_per_holder",
-    "foreign_checks",
-    "misplaced",
-    "strings_median",
-    "strings_p90",
-    "strings_max",
-    "strings_explained",
-    "brier",
-    "brier_expected",
-)
 _OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
 _EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
 EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")

@@ -21,7 +21,6 @@ from rightsize.demo.writing import Folder, guid, json_text
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
-_SECRETS = ("db-password", "signing-key", "smtp-password")
 # Verb and kind of a request to the cluster, by the last segments of the data action.
 _VERBS = {"read": "list", "write": "patch", "delete": "delete"}
 

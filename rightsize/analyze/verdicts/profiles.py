@@ -34,12 +34,6 @@ _KEY = (*_BASE, "held")
 HELD_ROWS = 500_000
 # The same limit for linked checks, which depend on the writes of the holders; few holders cause many checks.
 LINKED_ROWS = 5_000_000
-_HOLDING = (
-    OutOfCoverage.QUARANTINED.value,
-    OutOfCoverage.UNEXPLAINED_USE.value,
-    OutOfCoverage.UNMAPPED_USE.value,
-    OutOfCoverage.UNNAMED_OPERATION.value,
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,9 +203,6 @@ def answer_rows(steps: NextSteps, names: Mapping[str, str]) -> Iterator[pl.DataF
         yield pl.DataFrame([{name: row[name] for name in schema} for row in written], schema=schema)
 
 
-REVIEW = Path("review.jsonl")
-
-
 @dataclass(slots=True)
 class Review:
     """A plan with the decisions on its proposals.
