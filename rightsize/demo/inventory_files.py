@@ -241,22 +241,17 @@ def _habit_texts(tenant: SampleTenant, habit: Habit, principals: Mapping[str, Pr
 
 
 def _authorization(habit: Habit, principals: Mapping[str, Principal]) -> dict[str, Any]:
-    entry: dict[str, Any] = {"action": habit.operation, "denyAssignmentId": "", "type": "RBAC"}
-    if habit.grant is None:
-        return entry | {
-            "principals": [],
-            "reason": "NoApplicablePolicy",
-            "result": "Denied",
-            "roleAssignmentId": "",
-            "roleDefinitionId": "",
-        }
-    holder = principals[habit.grant.principal_id]
-    return entry | {
-        "principals": [{"id": holder.principal_id, "type": holder.arm_type}],
-        "reason": "Policy",
-        "result": "Granted",
-        "roleAssignmentId": habit.grant.grant_id,
-        "roleDefinitionId": habit.grant.role.role_definition_id,
+    grant = habit.grant
+    holder = None if grant is None else principals[grant.principal_id]
+    return {
+        "action": habit.operation,
+        "denyAssignmentId": "",
+        "type": "RBAC",
+        "principals": [{"id": holder.principal_id, "type": holder.arm_type}] if holder else [],
+        "reason": "Policy" if grant else "NoApplicablePolicy",
+        "result": "Granted" if grant else "Denied",
+        "roleAssignmentId": grant.grant_id if grant else "",
+        "roleDefinitionId": grant.role.role_definition_id if grant else "",
     }
 
 

@@ -383,10 +383,7 @@ def _permission_rows(
             | {
                 "verdict": found.verdict.value,
                 "reason": found.reason,
-                "events": found.seen.events if found.seen else None,
-                "days": found.seen.days if found.seen else None,
-                "first_seen": found.seen.first_seen if found.seen else None,
-                "last_seen": found.seen.last_seen if found.seen else None,
+                **{name: getattr(found.seen, name, None) for name in ("events", "days", "first_seen", "last_seen")},
                 "level": level,
                 "privilege": privilege,
             }

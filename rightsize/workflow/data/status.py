@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -285,17 +285,9 @@ class StoreStatus:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON answer of `status`."""
-        return {
-            "sources": self.sources,
-            "contents": self.contents,
+        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        return said | {
             "window": None if self.window is None else self.window.as_json(),
-            "analysis": self.analysis,
-            "coverage": self.coverage,
-            "rejects": self.rejects,
-            "unknown_operations": self.unknown_operations,
-            "requests": self.requests,
-            "unmapped": self.unmapped,
-            "inventories": self.inventories,
             "listings": [one.row() for one in self.listings],
             "missing": [asdict(one) for one in self.missing],
         }
