@@ -42,8 +42,7 @@ from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, folded, schema_of
 from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.facts import Facts

@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.columns import REACH, folded
 from rightsize.analyze.counting import RANK, SETS_SCHEMA, Judgements, count_sets, look_up, read_judgements
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import REACH, folded, schema_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA, Analysis

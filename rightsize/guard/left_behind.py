@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import folded, place_of
 from rightsize.guard.left_listings import read_listings
 from rightsize.guard.left_requests import Left, write_things
 from rightsize.guard.left_things import THINGS, things_left, with_removals

@@ -14,8 +14,7 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.listings import Lack, Listings, in_order, parents_of
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.columns import REACH
+from rightsize.analyze.inputs import REACH
 from rightsize.analyze.planes import bucket_of, score_assignments, score_principals
 from rightsize.rules.tables import risk_weights
 from tests.analyze.tiny import CATALOGUE, RG, SUB, VM, Tiny

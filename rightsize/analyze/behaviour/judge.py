@@ -26,8 +26,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
 from rightsize.analyze.behaviour.signals import ALONE, GIVES
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import folded, place_of, schema_of
 from rightsize.rules.attacks import hold_days
 
 THRESHOLD = 13.0

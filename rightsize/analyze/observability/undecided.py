@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import REACH, ROOT, folded
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import REACH, ROOT, Inputs, folded, schema_of
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.tenant import Tenant

@@ -14,8 +14,7 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.columns import place_of
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, place_of, schema_of
 from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
 from rightsize.analyze.reach.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.reach.facts import Facts

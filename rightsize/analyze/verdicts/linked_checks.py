@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.profiles import LINKED_ROWS, Profiles, log_state, operation_facts

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.absence import Absences

@@ -13,8 +13,7 @@ import re
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, node_of, place_of
-from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.inputs import Inputs, containing, folded, node_of, once, place_of
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import named_use

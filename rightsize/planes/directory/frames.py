@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.pim_findings import (
+from rightsize.analyze.findings import (
     SELDOM_HOURS,
     activated_in,
     find_easy_activations,
@@ -14,6 +13,7 @@ from rightsize.analyze.pim_findings import (
     is_permanent_of_people,
     said,
 )
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.planes import (
     ASSIGNMENTS_SCHEMA,
     DENIED_SCHEMA,

@@ -13,8 +13,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import principal_ids
 from rightsize.analyze.tenant import members_of_groups, sleeping_memberships
 from rightsize.analyze.verdicts.activations import (

@@ -25,7 +25,6 @@ from rightsize.analyze.agents import (
     effective_permissions,
     inherited_access,
 )
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import (
     GRAPH_APP_ID,
     GraphTables,
@@ -36,6 +35,7 @@ from rightsize.analyze.graph_tables import (
     service_principals,
 )
 from rightsize.analyze.graph_tables import service_principals as listed_principals
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window

@@ -13,8 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reasons import BY_EXISTENCE, Choice, Unused, Verdict, sentence
 from rightsize.analyze.verdicts.existence import PROBLEMS
 from rightsize.analyze.verdicts.judge import Analysis

@@ -20,7 +20,7 @@ from typing import Literal, cast
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import LAYERS

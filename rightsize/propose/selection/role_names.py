@@ -19,8 +19,7 @@ from itertools import chain, count
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.model.nouns import RoleDefinition
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.role_patterns import AzureLimits

@@ -30,8 +30,8 @@ from rightsize.analyze.behaviour.judge import (
 )
 from rightsize.analyze.behaviour.openings import ROLE, Acting, held_openings, opening_among, read_ways, who_acts
 from rightsize.analyze.behaviour.signals import SILENT
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
+from rightsize.analyze.inputs import folded
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import read_given

@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import ROOT, Inputs, place_of
 from rightsize.analyze.observability.needs import part_of
 from rightsize.analyze.observability.promises import PartPromise, Promise
 from rightsize.analyze.observability.undecided import as_ranges, inner_gaps

@@ -21,8 +21,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import read_tree
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, read_tree
 from rightsize.iac.deployed.deployments import group_of, subscription_of
 from rightsize.iac.deployed.documents import read_deployment
 from rightsize.iac.deployed.needs import Need, needs_of, not_known

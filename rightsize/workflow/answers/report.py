@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.facts import read_facts

@@ -129,7 +129,7 @@ def _costs_of(store: Store, paths: Sequence[str]) -> list[str]:
 
 def _covered(store: Store) -> set[str]:
     """Return the folded scopes of which an Activity Log covers a day, by itself or by a declaration above."""
-    from rightsize.analyze.columns import place_of, read_tree  # noqa: PLC0415  frames, which a new store does not need
+    from rightsize.analyze.inputs import place_of, read_tree  # noqa: PLC0415  frames, which a new store does not need
     from rightsize.analyze.window import administrative, days_of_scopes  # noqa: PLC0415
 
     rows = administrative(store.table("coverage"))

@@ -15,8 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import folded, schema_of
 from rightsize.analyze.listings import Lack
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
