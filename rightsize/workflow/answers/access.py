@@ -4,15 +4,13 @@ The tables are read once and indexed, so thousands of questions cost little more
 
 Roles of the service decide about the data of some resources. They answer by what no listing of role assignments has.
 So a question about their data is `unknown` by roles, whatever roles grant. `rules/resource_settings.csv` has the
-settings that say so. Of a key vault the policies are loaded with it, and answer.
-
-Answer `can` and `who-can` about the data of a key vault by what decides there: roles, or its access policies.
+settings that say so. Of a key vault the policies are loaded with it, and answer (`vault_answers`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,12 +20,12 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.listings import Lack, sentence_of
 from rightsize.analyze.reasons import UnobservableReason
-from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
+from rightsize.analyze.vaults import Vault
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_json_lines
 from rightsize.model.progress import through
-from rightsize.rbac.access import STRENGTH, Chain
+from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import Scope, parse_scope
 from rightsize.rbac.text import fold
@@ -35,92 +33,9 @@ from rightsize.rules.operations import classify
 from rightsize.rules.vaults import VAULT
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
+from rightsize.workflow.answers.vault_answers import VaultAnswers, woken
 from rightsize.workflow.names import AskedNames
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
-
-_ROW = "SELECT * FROM vaults WHERE scope = $scope"
-_POLICIES = "SELECT * FROM vault_policies WHERE scope = $scope"
-_ORDER = {"active": 0, "eligible": 1}
-
-
-class VaultAnswers:
-    """The vaults that questions are about; each is read once."""
-
-    def __init__(self, store: Store, tenant: TenantAccess) -> None:
-        """Read nothing yet."""
-        self._store, self._tenant = store, tenant
-        self._vaults: dict[str, Vault] = {}
-
-    def beside_roles(self, scope: Scope) -> Vault | None:
-        """Return the vault that a scope is or lies in, unless roles are known to decide there; None elsewhere."""
-        place = vault_of(scope.key)
-        if place is None:
-            return None
-        if place not in self._vaults:
-            asked = {"scope": place}
-            found = read_vaults(self._store.frame(_ROW, asked), self._store.frame(_POLICIES, asked))
-            self._vaults[place] = found.get(place) or Vault(place, None, policies_known=False)
-        vault = self._vaults[place]
-        return None if vault.by_roles else vault
-
-    def decide(self, vault: Vault, operation: str, principal_id: str) -> dict[str, Any]:
-        """Return what the policies of a vault say of an operation and a principal, in the form of a row's answer."""
-        active = self._tenant.access.chains(principal_id)
-        asleep = self._tenant.access.sleeping_chains(principal_id)
-        found: list[tuple[str, dict[str, Any]]] = []
-        for policy in _allowing(vault, operation):
-            for state, chains in (("active", active), ("eligible", asleep)):
-                if policy.principal_id in chains:
-                    answer = "eligible" if state == "eligible" else "conditional" if policy.app_id else "yes"
-                    found.append((answer, _because(policy, chains[policy.principal_id], state)))
-        allowed = max((answer for answer, _ in found), key=STRENGTH.__getitem__, default="no")
-        reasons = sorted((one for _, one in found), key=lambda one: (_ORDER[one["state"]], one["role_assignment_id"]))
-        return {"allowed": allowed, "because": reasons, "denied_by": [], "depends_on_reading": False}
-
-    def holders(self, vault: Vault, operation: str) -> list[str]:
-        """Return everybody whom a policy of a vault allows an operation, with the members of groups, sorted."""
-        found: set[str] = set()
-        for policy in _allowing(vault, operation):
-            found |= {policy.principal_id} | self._tenant.access.below(policy.principal_id)
-        return sorted(found)
-
-    def lacks(self, vault: Vault, operation: str, principal_id: str | None = None) -> list[Lack]:
-        """Return the groups with such a policy whose members are not all loaded, unless a principal is in them."""
-        own = self._tenant.access.chains(principal_id) if principal_id else {}
-        return [
-            self._tenant.listings.of_group(policy.principal_id)
-            for policy in _allowing(vault, operation)
-            if policy.principal_id in self._tenant.open_groups and policy.principal_id not in own
-        ]
-
-
-def woken(vault: Vault, rows: Sequence[Mapping[str, Any]], operation: str) -> list[str]:
-    """Return the note that data roles allow nothing in a vault today, and whom the switch to roles would let in."""
-    names = sorted({str(row["name"] or row["principal_id"]) for row in rows if row["principal_id"]})
-    if not names:
-        return []
-    shown = ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
-    return [
-        f"roles allow nothing in `{vault.name}`, which uses access policies; "
-        f"after a switch to roles these could {operation.rpartition('/vaults/')[2]}: {shown}"
-    ]
-
-
-def _allowing(vault: Vault, operation: str) -> Iterator[VaultPolicy]:
-    name = fold(operation)
-    return (policy for policy in vault.policies if name in policy.operations)
-
-
-def _because(policy: VaultPolicy, via: Chain, state: str) -> dict[str, Any]:
-    return {
-        "role_assignment_id": policy.grant,
-        "role_name": f"access policy: {policy.words}",
-        "scope": policy.vault,
-        "via": list(via),
-        "condition": f"the request comes through application {policy.app_id}" if policy.app_id else None,
-        "state": state,
-    }
-
 
 _LISTED = "SELECT * FROM resources WHERE scope = $scope"
 _INSTEAD: Mapping[str, str] = {
