@@ -94,7 +94,7 @@ _OPEN_END = "2027-06-30T22:00:00Z"
 def write_access(tenant: SampleTenant, folder: Folder) -> None:
     """Write everything about access and scopes, and the catalogue."""
     _write_assignments(tenant, folder)
-    custom = [role_definition(role) for role in tenant.roles if role.is_custom]
+    custom = [role_definition(role) for role in tenant.roles if role.role_type == "CustomRole"]
     folder.write_json("access/custom-roles.json", custom, records=len(custom))
     denies = [deny_assignment(tenant)]
     folder.write_json("access/deny-assignments.json", {"value": denies}, records=len(denies))
@@ -359,7 +359,7 @@ def _expanded(tenant: SampleTenant, grant: SampleGrant, principal: Principal) ->
         "roleDefinition": {
             "id": _role_id(grant),
             "displayName": grant.role.role_name,
-            "type": "CustomRole" if grant.role.is_custom else "BuiltInRole",
+            "type": grant.role.role_type,
         },
         "principal": {
             "id": principal.principal_id,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from rightsize.demo.catalogue import Role, read_data
+from rightsize.demo.catalogue import read_data
 from rightsize.demo.people import DOMAIN, Cast
 from rightsize.demo.tenant import (
     MIN_PRINCIPALS,
@@ -30,6 +30,7 @@ from rightsize.demo.tenant import (
     TenantSpec,
 )
 from rightsize.demo.writing import below, guid
+from rightsize.model.nouns import RoleDefinition
 
 _SELDOM = "seldom"
 
@@ -215,7 +216,7 @@ class _Team:
     """One team: a group with the assignment, its people, a pipeline and an identity."""
 
     def __init__(
-        self, spec: TenantSpec, filling: Filling, roles: dict[str, Role], subscription: str, index: int
+        self, spec: TenantSpec, filling: Filling, roles: dict[str, RoleDefinition], subscription: str, index: int
     ) -> None:
         self._spec, self._filling, self._roles, self._index = spec, filling, roles, index
         wards = _names()[2]

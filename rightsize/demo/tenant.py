@@ -11,8 +11,8 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.demo.catalogue import Role
 from rightsize.model.errors import UsageError
+from rightsize.model.nouns import RoleDefinition
 
 WINDOW_DAYS = 90
 MIN_PRINCIPALS = 60
@@ -161,7 +161,7 @@ class SampleGrant:
 
     grant_id: str
     principal_id: str
-    role: Role
+    role: RoleDefinition
     scope: str
     created_on: dt.date
     condition: str | None = None
@@ -232,7 +232,7 @@ class SampleTenant:
     principals: tuple[Principal, ...]
     members: dict[str, tuple[str, ...]]
     scopes: tuple[SampleScope, ...]
-    roles: tuple[Role, ...]
+    roles: tuple[RoleDefinition, ...]
     grants: tuple[SampleGrant, ...]
     habits: tuple[Habit, ...]
     calls: pl.DataFrame

@@ -96,7 +96,7 @@ def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -
     grant = next(
         one
         for one in tenant.grants
-        if one.principal_id in holders and grants(one.role.blocks, need.operation, need.plane) == "yes"
+        if one.principal_id in holders and grants(one.role.permissions, need.operation, need.plane) == "yes"
     )
     if row["category"] == "AuditEvent":
         claim = {_OBJECT_ID: who.principal_id, "appid": guid("suite app", who.principal_id)}
@@ -110,7 +110,7 @@ def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -
         "reason": "Policy",
         "result": "Granted",
         "roleAssignmentId": grant.grant_id,
-        "roleDefinitionId": grant.role.role_id,
+        "roleDefinitionId": grant.role.role_definition_id,
         "type": "RBAC",
     }  # fmt: skip
     requester = {
