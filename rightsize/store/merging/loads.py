@@ -8,12 +8,12 @@ and shown in one spelling that does not depend on the order of loads.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import duckdb
 
+from rightsize.model.times import Declaration
 from rightsize.store.connection import Store
 from rightsize.store.merging.days import declare_window, derive_coverage, recompute_days
 from rightsize.store.merging.derive import (
@@ -218,17 +218,6 @@ class MergedFile:
     rejected: int
     unused_record: int = 0
     late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """A user's statement that a log is complete, for a scope and all below it, from the first to the last UTC day."""
-
-    source: str
-    scope: str
-    first: dt.date
-    last: dt.date
-    declared_by: str = "user"
 
 
 def merge(
