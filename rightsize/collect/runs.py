@@ -256,10 +256,9 @@ def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) ->
                 raise InputError(
                     f"`{path}` was changed after it was collected", hint="collect again into another folder"
                 )
+    day = dt.date.fromisoformat
     covers = tuple(
-        Declaration(
-            item["source"], item["scope"], *map(dt.date.fromisoformat, (item["first"], item["last"])), "manifest"
-        )
+        Declaration(item["source"], item["scope"], day(item["first"]), day(item["last"]), "manifest")
         for item in run.manifest.get("covers", [])
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})
