@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from rightsize.demo.people import read_cast
-from rightsize.demo.tenant import TenantSpec
+from rightsize.demo.spec import TenantSpec
 
 PIPELINE = "pipeline"
 """The folder beside the exports."""

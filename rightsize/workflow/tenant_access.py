@@ -15,7 +15,8 @@ from uuid import UUID
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded
-from rightsize.analyze.listings import Lack, Listings, in_order, parents_of
+from rightsize.analyze.lacks import Lack, in_order
+from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups
 from rightsize.model.access_answers import ROLE_ASSIGNMENTS

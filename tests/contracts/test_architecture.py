@@ -57,7 +57,7 @@ def _exists(dotted: str) -> bool:
 def test_every_module_that_a_page_names_exists() -> None:
     """A module, class or function that a page names by its package stands there."""
     named = {f"{page.name}: {name}": name for page in PAGES for name in _named(_NAME, page)}
-    assert "0066-a-no-rests-on-complete-listings.md: analyze.listings" in named
+    assert "0066-a-no-rests-on-complete-listings.md: analyze.lacks" in named
     assert [where for where, name in named.items() if not _exists(name)] == []
 
 

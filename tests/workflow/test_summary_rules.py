@@ -12,8 +12,8 @@ import pytest
 from rightsize.collect.kql import REDUCED_TABLES, reduction_text
 from rightsize.model.errors import InputError
 from rightsize.store.connection import open_store
-from rightsize.workflow.data.exports import write_summary_rules
 from rightsize.workflow.data.load import load_paths
+from rightsize.workflow.data.summary_rules import write_summary_rules
 from tests.collect.kql_twins import insert, reduced_by_kql, workspace
 from tests.collect.odd_requests import graph_row, object_row
 from tests.collect.odd_rows import Maker, activity_row

@@ -34,7 +34,7 @@ from rightsize.workflow.data import catalog as catalog_workflow
 from rightsize.workflow.data import collect as collect_workflow
 from rightsize.workflow.data import doctor as doctor_workflow
 from rightsize.workflow.data import exports as exports_workflow
-from rightsize.workflow.data.exports import write_summary_rules
+from rightsize.workflow.data.summary_rules import write_summary_rules
 
 COLLECT_COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _COLLECT_BRIEF = ("source", "state", "units", "pages", "rows")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
 from rightsize.rbac.access import STRENGTH, Chain
 from rightsize.rbac.scopes import Scope

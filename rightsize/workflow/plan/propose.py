@@ -13,7 +13,7 @@ from typing import Any, cast, get_args
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
