@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
+from rightsize.analyze.inputs import folded
 
 OWN, INHERITED, UNCERTAIN = "own", "inherited", "uncertain"
 """The words of `origin`: granted to the agent itself; inherited from the principal of its blueprint; held by that

@@ -17,8 +17,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import RBAC_PLANES, schema_of
+from rightsize.analyze.inputs import RBAC_PLANES, folded, place_of, schema_of
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.plan import AZURE_ROLES
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import containing
+from rightsize.analyze.inputs import containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.algebra import contains

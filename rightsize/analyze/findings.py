@@ -3,19 +3,19 @@
 Data actions on a vault with access policies, or on a cluster without Azure RBAC, have no effect until the setting
 changes. Then they take effect at once, perhaps years after anybody thought of them. Keys and local accounts bypass
 roles altogether.
+
+Find eligible assignments that nobody activates or that are easy to activate, and seldom used permanent access.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded
 from rightsize.analyze.counting import unexplained_operations
 from rightsize.analyze.duplicates import find_duplicates
-from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.pim_findings import find_about_pim
+from rightsize.analyze.inputs import Inputs, containing, folded, place_of, schema_of
 from rightsize.analyze.principals import classify_holders, is_named_for_emergencies
-from rightsize.analyze.reasons import Verdict, sentence
+from rightsize.analyze.reasons import Unused, Verdict, sentence
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals
 from rightsize.analyze.verdicts.judge import Analysis
@@ -31,11 +31,169 @@ from rightsize.analyze.verdicts.resource_logs import (
     setting_facts,
     with_answer,
 )
+from rightsize.analyze.verdicts.usage import duration, standing_hours, use_by_day
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import privilege_patterns
 
+SELDOM_HOURS = 8.0
+"""Permanent access used fewer hours a month than this, one working day, could be eligible."""
 _COLUMNS = tuple(schema_of("findings"))
+_PEOPLE = ("User", "Group")
+_CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
+
+
+def find_about_pim(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the rows of the table `findings` about eligible assignments, activations and seldom used access."""
+    found = [find_seldom_used(seldom_at_work(inputs, analysis, SELDOM_HOURS), "standing_seldom_used", pl.lit(""))]
+    if (analysis.tenant.assignments["state"] == "eligible").any():
+        found += [
+            _never_activated(analysis),
+            _changed_nothing(analysis),
+            find_without_reason(_of_eligibilities(analysis)),
+            find_easy_activations(_with_policies(inputs, analysis), pl.lit("it"), pl.lit(True)),
+        ]
+    return pl.concat(found)
+
+
+def said(
+    frame: pl.DataFrame,
+    control: str,
+    severity: str | pl.Expr,
+    reason: str | pl.Expr,
+    subject: str = "role_assignment_id",
+) -> pl.DataFrame:
+    """Return the rows of the table `findings` that a control says of a column; a text is the reason of each row."""
+    texts = {"control": control, "severity": severity, "reason": reason}
+    if "principal_id" not in frame.columns:
+        frame = frame.with_columns(principal_id=pl.lit(None, dtype=pl.String))
+    return frame.with_columns(
+        subject=subject, **{name: pl.lit(text) if isinstance(text, str) else text for name, text in texts.items()}
+    ).select(_COLUMNS)
+
+
+def activated_in(activations: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Return the activations that began in the window."""
+    return activations.filter((pl.col("start_on") >= window.start) & (pl.col("start_on") < window.end))
+
+
+def find_without_reason(activated: pl.DataFrame) -> pl.DataFrame:
+    """Return findings on the eligible assignments of activations, `justified` or not, for which no reason was given."""
+    counted = activated.group_by("role_assignment_id", "principal_id").agg(
+        bare=(~pl.col("justified")).sum(), times=pl.len()
+    )
+    text = pl.format("{} of {} activations gave no reason", "bare", "times")
+    return said(counted.filter(pl.col("bare") > 0), "activation_without_reason", "low", text)
+
+
+def find_easy_activations(eligible: pl.DataFrame, role: pl.Expr, worth_waiting: pl.Expr) -> pl.DataFrame:
+    """Return findings on eligible assignments whose activation needs no approval, and perhaps no reason either.
+
+    Args:
+        eligible: Assignments with `requires_approval` and `requires_justification` of their policy.
+        role: What the sentence calls the role.
+        worth_waiting: Whether a role is worth the wait for an approval.
+    """
+    rows = eligible.filter(~pl.col("requires_approval").fill_null(False))
+    bare = ~pl.col("requires_justification").fill_null(False)
+    silent = pl.format("activating {} needs neither a reason nor an approval", role)
+    alone = pl.format("activating {} needs no approval", role)
+    return pl.concat(
+        [
+            said(rows.filter(bare), "activation_asks_nothing", "medium", silent),
+            said(rows.filter(~bare & worth_waiting), "activation_without_approval", "low", alone),
+        ]
+    )
+
+
+def find_seldom_used(worked: pl.DataFrame, control: str, before: pl.Expr) -> pl.DataFrame:
+    """Return findings on permanent assignments that are used a few hours a month: they could be eligible.
+
+    Args:
+        worked: The assignments, with the columns of `usage.standing_hours`.
+        control: The control.
+        before: What stands before the sentence.
+    """
+    lengths = {hours: duration(hours) for hours in worked["hours_needed"].unique()}
+    text = pl.format(
+        "{}used {} hours a month, on {} days: if it were eligible, an activation of {} would cover 95 of 100 days",
+        before,
+        pl.col("hours_a_month").round(1),
+        "days",
+        pl.col("hours_needed").replace_strict(lengths, default="", return_dtype=pl.String),
+    )
+    return said(worked, control, "low", text)
+
+
+def is_permanent_of_people(inputs: Inputs) -> pl.Expr:
+    """Return whether an assignment is active without an end, and its holder a person or a group."""
+    people = described_principals(inputs).filter(pl.col("principal_type").is_in(list(_PEOPLE)))["principal_id"]
+    is_permanent = (pl.col("state") == "active") & pl.col("end_on").is_null()
+    return is_permanent & pl.col("principal_id").is_in(people.implode())
+
+
+def _never_activated(analysis: Analysis) -> pl.DataFrame:
+    asleep = analysis.verdicts.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)
+    rows = asleep.select("role_assignment_id", "principal_id").unique()
+    return said(rows, "never_activated", "low", sentence(Unused.NEVER_ACTIVATED.value))
+
+
+def _of_eligibilities(analysis: Analysis) -> pl.DataFrame:
+    """Return the activations of the window, each with the holder and id of the eligible assignment behind it."""
+    held = analysis.tenant.assignments.filter(pl.col("state") == "eligible").select(
+        "a", "role_assignment_id", "principal_id", eligibility_id="id"
+    )
+    inside = activated_in(analysis.activations, analysis.window)
+    return inside.drop("role_assignment_id", "principal_id").join(held, on="eligibility_id")
+
+
+def _changed_nothing(analysis: Analysis) -> pl.DataFrame:
+    """Return eligible assignments under whose activations no log shows a change; reads leave no trace."""
+    covered = analysis.covered.implode()
+    rows = (
+        _of_eligibilities(analysis)
+        .filter(pl.col("a").is_in(covered))
+        .group_by("role_assignment_id", "principal_id")
+        .agg(times=pl.len(), done=pl.col("operations").sum())
+        .filter(pl.col("done") == 0)
+    )
+    text = pl.format("activated {} times, and no log shows a change by it: a read-only role may be enough", "times")
+    return said(rows, "activated_only_to_read", "low", text)
+
+
+def _with_policies(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
+    """Return the eligible assignments whose conditions for activating are known, with these."""
+    table = inputs.role_management_policies.filter(pl.col("rules").is_not_null())
+    policies = table.select(
+        "requires_approval",
+        "requires_justification",
+        role=folded(table["role_definition_id"]),
+        place=place_of(table["scope"]),
+    ).drop_nulls(["role"])
+    return analysis.tenant.assignments.filter(pl.col("state") == "eligible").join(policies, on=["role", "place"])
+
+
+def seldom_at_work(inputs: Inputs, analysis: Analysis, below: float) -> pl.DataFrame:
+    """Return the permanent assignments of people and groups that are used fewer hours a month than `below`.
+
+    Columns: `a`, `role_assignment_id`, `state`, `principal_id`, and those of `usage.standing_hours`.
+    """
+    permanent = analysis.tenant.assignments.filter(is_permanent_of_people(inputs) & ~pl.col("twin")).select(
+        "a", "role_assignment_id", "state", "principal_id"
+    )
+    calls = analysis.usage.lazy().select("u", *_CALL)
+    credited = analysis.credited.lazy().join(permanent.lazy(), on="a", how="semi").join(calls, on="u")
+    by_day = (
+        use_by_day(inputs, analysis.window)
+        .filter(pl.col("clean") > 0)
+        .join(credited, on=list(_CALL), nulls_equal=True)
+        .select("a", "day", "first_seen", "last_seen")
+        .collect()
+    )
+    worked = standing_hours(by_day, analysis.window, "a").filter(pl.col("hours_a_month") < below)
+    return permanent.join(worked, on="a").sort("a")
+
+
 _BY_KEY = ("key", "sas")
 _WHY_INERT = {
     "microsoft.keyvault/vaults": "which use access policies",
@@ -72,14 +230,7 @@ def find_about_resources(inputs: Inputs, window: Window) -> list[pl.DataFrame]:
 
 def _of_resources(resources: pl.Series, control: str, severity: str, reason: str) -> pl.DataFrame:
     rows = pl.DataFrame({"subject": resources.unique().sort()}, schema={"subject": pl.String})
-    return _named(rows.with_columns(reason=pl.lit(reason)), control, severity)
-
-
-def _named(rows: pl.DataFrame, control: str, severity: str) -> pl.DataFrame:
-    described = rows.with_columns(control=pl.lit(control), severity=pl.lit(severity))
-    if "principal_id" not in described.columns:
-        described = described.with_columns(principal_id=pl.lit(None, dtype=pl.String))
-    return described.select(_COLUMNS)
+    return said(rows, control, severity, reason, "subject")
 
 
 def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
@@ -109,10 +260,10 @@ def find_inert_data_actions(inputs: Inputs, tenant: Tenant) -> pl.DataFrame:
             "why",
         )
     )
-    rows = reasons.group_by(subject="role_assignment_id").agg(
-        principal_id=pl.col("principal_id").first(), reason=pl.col("text").unique().sort().str.join("; ")
+    rows = reasons.group_by("role_assignment_id").agg(
+        pl.col("principal_id").first(), reason=pl.col("text").unique().sort().str.join("; ")
     )
-    return _named(rows, "inert_data_actions", "low")
+    return said(rows, "inert_data_actions", "low", pl.col("reason"))
 
 
 def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
@@ -127,17 +278,17 @@ def _keys(inputs: Inputs, window: Window, facts: pl.DataFrame) -> pl.DataFrame:
         used, on="subject", how="left"
     )
     seen = pl.format("{} requests used them on {} days", "requests", "days")
-    described = rows.with_columns(
-        reason=pl.format(
-            "keys or local accounts bypass every role here, and {}",
-            pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen),
-        )
-    )
+    by_keys = pl.when(pl.col("requests").is_null()).then(pl.lit("no log shows a request with them")).otherwise(seen)
+    bypass = pl.format("keys or local accounts bypass every role here, and {}", by_keys)
     settled = facts.filter(pl.col("fact") == KEYS)["resource"].unique()
-    others = used.filter(~pl.col("subject").is_in(settled.implode())).with_columns(
-        reason=pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
+    others = used.filter(~pl.col("subject").is_in(settled.implode()))
+    text = pl.format("requests by key bypass every role here: {} on {} days", "requests", "days")
+    return pl.concat(
+        [
+            said(rows, "keys_allowed", "medium", bypass, "subject"),
+            said(others, "keys_used", "medium", text, "subject"),
+        ]
     )
-    return pl.concat([_named(described, "keys_allowed", "medium"), _named(others, "keys_used", "medium")])
 
 
 # Writes of roles, assignments and policies. Contributor has none: it may cancel requests and exempt from policies.
@@ -166,52 +317,37 @@ def _find_about_holders(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         find_inert_data_actions(inputs, analysis.tenant),
     ]
     return (
-        pl.concat([frame.select(_COLUMNS) for frame in found])
+        pl.concat(found)
         # An id may stand in several states; the finding is about the assignment.
         .unique(["control", "subject"], keep="first", maintain_order=True)
         .sort("control", "subject")
     )
 
 
-def _said(control: str, severity: str, reason: str | pl.Expr) -> dict[str, pl.Expr]:
-    text = pl.lit(reason) if isinstance(reason, str) else reason
-    return {"control": pl.lit(control), "severity": pl.lit(severity), "reason": text}
-
-
 def _orphans(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     judged = analysis.tenant.assignments["role_assignment_id"]
-    holders = classify_holders(inputs, judged).rename({"role_assignment_id": "subject"})
-    orphans = holders.filter(pl.col("holder") == "orphan").with_columns(
-        **_said("orphaned_assignment", "medium", "its principal no longer exists")
-    )
+    holders = classify_holders(inputs, judged)
+    orphans = holders.filter(pl.col("holder") == "orphan")
     deleted = folded(inputs.principals.filter(pl.col("deleted_on").is_not_null())["principal_id"])
     reason = (
         pl.when(pl.col("principal_id").is_in(deleted.implode()))
         .then(pl.lit("its holder is among the deleted items, from which it can come back"))
         .otherwise(pl.lit("no loaded listing has its holder, and nothing proves it deleted"))
     )
-    unresolved = holders.filter(pl.col("holder") == "unresolved").with_columns(
-        **_said("unresolved_principal", "low", reason)
+    unresolved = holders.filter(pl.col("holder") == "unresolved")
+    return pl.concat(
+        [
+            said(orphans, "orphaned_assignment", "medium", "its principal no longer exists"),
+            said(unresolved, "unresolved_principal", "low", reason),
+        ]
     )
-    return pl.concat([orphans, unresolved]).select(_COLUMNS)
 
 
 def _duplicates(analysis: Analysis) -> pl.DataFrame:
     holders = analysis.tenant.assignments.select("role_assignment_id", "state", "principal_id")
-    return (
-        find_duplicates(analysis.tenant)
-        .join(holders, on=["role_assignment_id", "state"])
-        .with_columns(
-            subject="role_assignment_id",
-            **_said(
-                "duplicate_assignment",
-                "low",
-                pl.format("assignment {} grants all of it", "contained_by"),
-            ),
-        )
-        .select(_COLUMNS)
-        .sort("subject")
-    )
+    found = find_duplicates(analysis.tenant).join(holders, on=["role_assignment_id", "state"])
+    text = pl.format("assignment {} grants all of it", "contained_by")
+    return said(found, "duplicate_assignment", "low", text).sort("subject")
 
 
 def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -229,7 +365,7 @@ def _never_signed_in(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
         & pl.col("principal_id").is_in(reached.implode())
     )
     text = f"no sign-in from {analysis.window.first_day} to {analysis.window.last_day}, though every day is covered"
-    return quiet.with_columns(subject="principal_id", **_said("no_sign_in", "medium", text)).select(_COLUMNS)
+    return said(quiet, "no_sign_in", "medium", text, "principal_id")
 
 
 def _unexplained(analysis: Analysis) -> pl.DataFrame:
@@ -238,23 +374,11 @@ def _unexplained(analysis: Analysis) -> pl.DataFrame:
     reasons = rows.with_columns(
         reasons=pl.col("reason").replace_strict({word: sentence(word) for word in words}, default="")
     )
-    return (
-        reasons.group_by(subject="principal_id")
-        .agg(
-            principal_id=pl.col("principal_id").first(),
-            count=unexplained_operations(),
-            reasons=pl.col("reasons").unique().sort(),
-        )
-        .with_columns(
-            **_said(
-                "unexplained_use",
-                "medium",
-                pl.format("unexplained operations: {} ({})", "count", pl.col("reasons").list.join("; ")),
-            )
-        )
-        .select(_COLUMNS)
-        .sort("subject")
+    found = reasons.group_by("principal_id").agg(
+        count=unexplained_operations(), reasons=pl.col("reasons").unique().sort().str.join("; ")
     )
+    text = pl.format("unexplained operations: {} ({})", "count", "reasons")
+    return said(found, "unexplained_use", "medium", text, "principal_id").sort("subject")
 
 
 def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
@@ -279,24 +403,16 @@ def _standing_privilege(analysis: Analysis) -> pl.DataFrame:
         & pl.col("condition").is_null()
         & pl.col("role").is_in(roles.implode())
     )
-    said = _said(
-        "standing_privilege", "medium", "it can give anybody rights, permanently, without activation or condition"
-    )
     severity = pl.when(pl.col("level").is_in(_WIDE)).then(pl.lit("high")).otherwise(pl.lit("medium"))
-    return permanent.with_columns(subject="role_assignment_id", **(said | {"severity": severity})).select(_COLUMNS)
+    text = "it can give anybody rights, permanently, without activation or condition"
+    return said(permanent, "standing_privilege", severity, text)
 
 
 def _emergency_access(inputs: Inputs) -> pl.DataFrame:
     is_user = (pl.col("principal_type") == "User").fill_null(False)
-    return (
-        inputs.principals.filter(is_user & is_named_for_emergencies())
-        .with_columns(
-            subject="principal_id",
-            **_said("emergency_access_account", "low", "it is named like an emergency access account: leave it alone"),
-        )
-        .select(_COLUMNS)
-        .sort("subject")
-    )
+    named = inputs.principals.filter(is_user & is_named_for_emergencies())
+    text = "it is named like an emergency access account: leave it alone"
+    return said(named, "emergency_access_account", "low", text, "principal_id").sort("subject")
 
 
 def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
@@ -318,5 +434,4 @@ def _inert(inputs: Inputs, analysis: Analysis) -> pl.DataFrame:
     )
     reason = pl.coalesce(pl.when(holds).then(pl.lit(text)) for holds, text in cases)
     found = tenant.assignments.with_columns(reason=reason).filter(pl.col("reason").is_not_null())
-    said = _said("inert_assignment", "low", pl.col("reason"))
-    return found.with_columns(subject="role_assignment_id", **said).select(_COLUMNS)
+    return said(found, "inert_assignment", "low", pl.col("reason"))

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, folded, schema_of
 from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.window import Window, choose_window, judge_log
 from rightsize.model.options import WindowOptions

@@ -42,14 +42,12 @@ from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.planes import PlaneAnalysis
+from rightsize.analyze.inputs import Inputs, folded, schema_of
+from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.measure import View, crowd_of, described, granted_holdings, own_of, reached_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
-from rightsize.analyze.scores import bucket_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window

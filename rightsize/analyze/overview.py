@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
 from rightsize.analyze.counting import count_verdicts
-from rightsize.analyze.inputs import RBAC_PLANES, Inputs
+from rightsize.analyze.inputs import RBAC_PLANES, Inputs, folded
+from rightsize.analyze.planes import score_assignments, score_principals
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.scores import score_assignments, score_principals
 from rightsize.analyze.verdicts.judge import Analysis
 
 COUNTS = ("granted", "used", "unused", "unobservable", "out_of_coverage")

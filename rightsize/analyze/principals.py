@@ -21,8 +21,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.inputs import Inputs, folded, once, place_of
 from rightsize.analyze.name_resolution import find_known, resolve_name
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import is_emergency_name

@@ -7,12 +7,10 @@ from typing import NamedTuple
 
 import polars as pl
 
-from rightsize.analyze.columns import REACH, ScopeTree, folded, level_of, place_of, read_tree
-from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.inputs import REACH, Inputs, ScopeTree, folded, level_of, once, place_of, read_tree
 from rightsize.analyze.principals import principal_ids
 from rightsize.rbac.permissions import Reading
-from rightsize.rules.matching import pairs_by_reading
-from rightsize.rules.operations import classify, dual_operations, scope_levels, weight
+from rightsize.rules.operations import classify, dual_operations, pairs_by_reading, scope_levels, weight
 
 _ALLOW = {"action": "control", "data_action": "data"}
 _SUBTRACT = {"not_action": "control", "not_data_action": "data"}

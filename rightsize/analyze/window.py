@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, folded, place_of, read_tree
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, ScopeTree, folded, place_of, read_tree
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, Unused, Verdict, sentence
 from rightsize.model.errors import UsageError
 from rightsize.model.options import DEFAULT_FORGET_DAYS

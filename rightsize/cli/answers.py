@@ -17,9 +17,8 @@ from typer._click.shell_completion import CompletionItem, _resolve_context, _res
 from typer.core import TyperArgument
 from typer.models import TyperPath
 
-from rightsize.cli.command_groups import lazy_modules
 from rightsize.cli.options import DEFAULT_DB, option_name
-from rightsize.cli.registry import entries_below, with_new_name
+from rightsize.cli.registry import entries_below, lazy_modules, with_new_name
 
 with lazy_modules():
     # It imports DuckDB, which names of options do not need.

@@ -20,7 +20,6 @@ from typer.core import TyperCommand
 
 from rightsize.cli import narration
 from rightsize.cli import output as colors
-from rightsize.cli.command_groups import lazy_modules, write_lines
 from rightsize.cli.exit_codes import exit_rows
 from rightsize.cli.options import (
     CONFIG,
@@ -44,7 +43,7 @@ from rightsize.cli.options import (
     variables_of,
 )
 from rightsize.cli.output import show
-from rightsize.cli.registry import entries_below, old_names_of
+from rightsize.cli.registry import entries_below, lazy_modules, old_names_of, write_lines
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.render.escape import for_shell
 from rightsize.workflow.data import next_command

@@ -11,10 +11,9 @@ import typer
 from typer.exceptions import TyperException
 
 from rightsize import __version__
-from rightsize.cli.command_groups import CommandGroup, lazy_modules
 from rightsize.cli.exit_codes import ExitCode, exit_code_of
 from rightsize.cli.narration import begin_progress, complain, end_progress, is_watched
-from rightsize.cli.registry import entries_below, with_new_name
+from rightsize.cli.registry import CommandGroup, entries_below, lazy_modules, with_new_name
 from rightsize.model.errors import RightsizeError
 from rightsize.model.machine import private_files
 

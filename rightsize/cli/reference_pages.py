@@ -33,9 +33,9 @@ from rightsize.analyze.reasons import (
     sentence,
 )
 from rightsize.api.reference import write_reference as write_python_api
-from rightsize.cli.command_groups import CommandGroup
 from rightsize.cli.exit_codes import MEANINGS, codes_of
 from rightsize.cli.options import options_of
+from rightsize.cli.registry import CommandGroup
 from rightsize.collect.sources_page import write_sources_page
 from rightsize.store.controls import Control, control_names, read_control
 from rightsize.store.views import write_schema_page

@@ -25,50 +25,7 @@ if TYPE_CHECKING:
     from rightsize.workflow.suite.run import SuiteResult
 
 
-SUITE_COLUMNS = (
-    "plan",
-    "tenants",
-    "live_removed",
-    "latent_removed",
-    "live_changes_removed",
-    "latent_changes_removed",
-    "assignments",
-    "assignments_by_design",
-    "live_by_design",
-    "latent_by_design",
-    "recorded_calls",
-    "recorded_calls_denied",
-    "needs",
-    "needs_lost",
-    "late_lost",
-    "unruled",
-    "unruled_lost",
-    "principals",
-    "principals_broken",
-    "new_roles",
-    "add_ons",
-    "jobs",
-    "roles_per_job",
-    "job_holders",
-    "foreign",
-    "foreign_risky",
-    "foreign_per_holder",
-    "foreign_checks",
-    "misplaced",
-    "strings_median",
-    "strings_p90",
-    "strings_max",
-    "strings_explained",
-    "brier",
-    "brier_expected",
-)
-_OUTCOME = ("plan", "live", "latent", "needs lost", "broken", "denied")
-_EXCESS = ("plan", "live changes", "latent changes", "stay", "live by design", "latent by design")
 EXISTENCE = ("subscription", "there", "absent", "not registered", "unknown", "judged", "waiting", "why")
-_ROLES = ("plan", "new roles", "median", "9 in 10", "largest", "explained", "Brier", "expected")
-_JOBS = ("plan", "roles", "add-ons", "a job", "foreign", "risky", "a holder", "checks", "misplaced")
-_FOUND = ("tenant", "planted", "inferred", "rand_index")
-_CURVE = ("new roles", "excess", "assignments")
 _POINTS = 12
 """A curve with more points than this is thinned out on the page."""
 CALIBRATION = ("chance", "proposals", "expected", "bound", "broke", "observed", "95 % interval")
@@ -86,24 +43,24 @@ def show_suite(result: SuiteResult) -> None:
     )
     words = ", ".join(f"{number} {word.replace('_', ' ')}" for word, number in result.by_design.items())
     write("\n".join(textwrap.wrap(f"stay by design: {words}", 80)) + "\n\n")
-    show([_outcome(row) for row in rows], _OUTCOME, OutputFormat.TABLE)
+    _show_table([_outcome(row) for row in rows])
     write(
         "\nlive: excess removed, on types of resources that exist there; latent: on others\n"
         "broken: principals that lose a need of the next 30 days; denied: recorded calls\n"
         "\nexcess removed without reads, assignments left of those that have to stay by\n"
         "design, and their share of all excess of today, which counts nowhere else\n\n"
     )
-    show([_excess(row) for row in rows], _EXCESS, OutputFormat.TABLE)
+    _show_table([_excess(row) for row in rows])
     write("\nneeds lost that the log of the window does not show, by kind\n\n")
     kinds = rows[0]["needs_by_kind"]
     planted = {kind: one["needs"] for kind, one in kinds.items()}
     shown = [{"plan": "(planted)", **planted}, *map(_by_kind, rows)]
-    show(shown, ("plan", *(kind for kind in kinds if kind != "logged")), OutputFormat.TABLE)
+    show(shown, ("plan", *(kind for kind in kinds if kind != _LOGGED)), OutputFormat.TABLE)
     write(
         "\nunruled: checked inside a write by a made-up pair, which no rule may know; they\ncount in no other figure\n"
         "\nnew roles, and the strings in each\n\n"
     )
-    show([_roles(row) for row in rows], _ROLES, OutputFormat.TABLE)
+    _show_table([_roles(row) for row in rows])
     write("\nexplained: strings that were observed, that read, or whose type exists there\n")
     _show_jobs(result, rows)
     write(
@@ -116,10 +73,15 @@ def show_suite(result: SuiteResult) -> None:
     write("\n" + "\n".join(describe_scores(result.scores())) + "\n")
 
 
+def _show_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows as a table whose columns are those of the first one."""
+    show(rows, list(rows[0]), OutputFormat.TABLE)
+
+
 def _show_jobs(result: SuiteResult, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write how the new roles fit the planted jobs, how the inferred jobs do, and the curve of roles against excess."""
     write(f"\nnew roles by the {rows[0]['jobs']} planted jobs of which a log shows a change\n\n")
-    show([_by_job(row) for row in rows], _JOBS, OutputFormat.TABLE)
+    _show_table([_by_job(row) for row in rows])
     write(
         "\nroles: without add-ons, whose changes are all risky; foreign: operations that a\n"
         "holder gets of jobs that it does not have, and did not use, the risky ones, and\n"
@@ -127,10 +89,10 @@ def _show_jobs(result: SuiteResult, rows: Sequence[Mapping[str, Any]]) -> None:
         "an own job does in one environment, and its holder gets elsewhere too\n"
         "\nplanted and inferred jobs, and the adjusted Rand index of (holder, change)\n\n"
     )
-    show([one.row() for one in result.jobs], _FOUND, OutputFormat.TABLE)
+    _show_table([one.row() for one in result.jobs])
     for name, points in result.curves.items():
         write(f"\n{name}: excess left by the number of new roles, for {result.setting}\n\n")
-        show([_point(one) for one in _thinned(points)], _CURVE, OutputFormat.TABLE)
+        show([_point(one) for one in _thinned(points)], ("new roles", "excess", "assignments"), OutputFormat.TABLE)
 
 
 def _by_job(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import hash_of_found, open_found
+from rightsize.model.times import Declaration, Span, declared_days
 from rightsize.rbac.text import fold
 from rightsize.store.merging.listings import GRANT_SOURCES, Listing
 
@@ -22,19 +23,6 @@ ALL_RESOURCES = "resources | order by id asc"
 
 LATENESS = dt.timedelta(hours=3)
 """Time after which all rows of an event have arrived: the Activity Log takes up to 20 minutes, sign-ins 2 hours."""
-
-Window = tuple[dt.date, dt.date]
-Span = tuple[dt.datetime, dt.datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Covered:
-    """A range of whole UTC days for which a run has a log completely, for a scope and everything below it."""
-
-    source: str
-    scope: str
-    first: dt.date
-    last: dt.date
 
 
 def is_run(folder: Path) -> bool:
@@ -148,11 +136,8 @@ def _streams(units: Iterable[Progress]) -> dict[tuple[str, str], list[Progress]]
     return found
 
 
-def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]) -> list[Covered]:
+def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]) -> list[Declaration]:
     """Return the days that a run covers of each log.
-
-    A declaration covers a scope and everything below it. So one for a management group or the tenant is made only for
-    days that every stream of the log has.
 
     Args:
         run: The run.
@@ -161,64 +146,19 @@ def covered_days(run: Run, logs: Mapping[str, str], retention: Mapping[str, int]
     """
     until = dt.datetime.fromisoformat(run.manifest["question"]["until"])
     settled = dt.datetime.fromisoformat(run.manifest["started"]) - LATENESS
-    found: list[Covered] = []
-    streams = _streams(run.units.values())
+    found: dict[Declaration, None] = {}
+    streams = sorted(_streams(run.units.values()).items())
     for source, log in sorted(logs.items()):
         oldest = (until - dt.timedelta(days=retention[source] - 1)).date()
-        windows = {
-            stream: _clipped(_complete_days(units, settled), oldest)
-            for (name, stream), units in sorted(streams.items())
-            if name == source
-        }
-        common = _common(list(windows.values()))
-        for stream, own in windows.items():
-            scope = streams[source, stream][0].scope
-            days = own if scope.lower().startswith("/subscriptions/") else common
-            found += [Covered(log, scope, first, last) for first, last in days]
-    return list(dict.fromkeys(found))
+        spans = [(units[0].scope, list(_complete(units))) for (name, _), units in streams if name == source]
+        found |= dict.fromkeys(declared_days(log, spans, settled, oldest))
+    return list(found)
 
 
-def _complete_days(units: Sequence[Progress], settled: dt.datetime) -> list[Window]:
-    """Return the whole days of the complete units of a stream, joined where they adjoin.
-
-    Time after `settled` does not count, because its rows may not all have arrived.
-    """
-    spans: list[tuple[dt.datetime, dt.datetime]] = []
-    for unit in sorted(units, key=lambda unit: unit.first):
-        if unit.state != "complete":
-            continue
-        first, last = dt.datetime.fromisoformat(unit.first), dt.datetime.fromisoformat(unit.last)
-        if spans and spans[-1][1] >= first:
-            spans[-1] = (spans[-1][0], max(last, spans[-1][1]))
-        else:
-            spans.append((first, last))
-    day = dt.timedelta(days=1)
-    found = []
-    for first, last in spans:
-        start = first.date() if first.time() == dt.time() else first.date() + day
-        end = min(last, settled).date() - day
-        if start <= end:
-            found.append((start, end))
-    return found
-
-
-def _clipped(windows: Sequence[Window], oldest: dt.date) -> list[Window]:
-    return [(max(first, oldest), last) for first, last in windows if last >= oldest]
-
-
-def _common(streams: Sequence[Sequence[Window]]) -> list[Window]:
-    """Return the days that every stream has."""
-    if not streams:
-        return []
-    found = list(streams[0])
-    for windows in streams[1:]:
-        found = [
-            (max(first, start), min(last, end))
-            for first, last in found
-            for start, end in windows
-            if max(first, start) <= min(last, end)
-        ]
-    return found
+def _complete(units: Iterable[Progress]) -> Iterator[Span]:
+    for unit in units:
+        if unit.state == "complete":
+            yield dt.datetime.fromisoformat(unit.first), dt.datetime.fromisoformat(unit.last)
 
 
 INVENTORY_SOURCES = ("resources", "resource_graph", "providers")
@@ -281,7 +221,7 @@ class Loadable:
     """
 
     pages: tuple[Path, ...]
-    covers: tuple[Covered, ...]
+    covers: tuple[Declaration, ...]
     notes: tuple[str, ...]
     listings: tuple[Listing, ...] = ()
     inventories: tuple[CollectedInventory, ...] = ()
@@ -316,10 +256,9 @@ def open_loadable(folder: Path, raw: Collection[str], known: Collection[str]) ->
                 raise InputError(
                     f"`{path}` was changed after it was collected", hint="collect again into another folder"
                 )
+    day = dt.date.fromisoformat
     covers = tuple(
-        Covered(
-            item["source"], item["scope"], dt.date.fromisoformat(item["first"]), dt.date.fromisoformat(item["last"])
-        )
+        Declaration(item["source"], item["scope"], day(item["first"]), day(item["last"]), "manifest")
         for item in run.manifest.get("covers", [])
     )
     names = sorted({unit.source for unit in run.units.values() if unit.files})

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
-from rightsize.demo.hashing import guid
 from rightsize.demo.tenant import Principal, SampleGrant, SampleScope, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 
 _AUTHORIZATION = "/providers/Microsoft.Authorization"
 _ASSIGNMENTS = f"{_AUTHORIZATION}/policyAssignments/"
@@ -95,7 +94,7 @@ _OPEN_END = "2027-06-30T22:00:00Z"
 def write_access(tenant: SampleTenant, folder: Folder) -> None:
     """Write everything about access and scopes, and the catalogue."""
     _write_assignments(tenant, folder)
-    custom = [role_definition(role) for role in tenant.roles if role.is_custom]
+    custom = [role_definition(role) for role in tenant.roles if role.role_type == "CustomRole"]
     folder.write_json("access/custom-roles.json", custom, records=len(custom))
     denies = [deny_assignment(tenant)]
     folder.write_json("access/deny-assignments.json", {"value": denies}, records=len(denies))
@@ -360,7 +359,7 @@ def _expanded(tenant: SampleTenant, grant: SampleGrant, principal: Principal) ->
         "roleDefinition": {
             "id": _role_id(grant),
             "displayName": grant.role.role_name,
-            "type": "CustomRole" if grant.role.is_custom else "BuiltInRole",
+            "type": grant.role.role_type,
         },
         "principal": {
             "id": principal.principal_id,

@@ -20,9 +20,8 @@ from rightsize.demo.calls import (
     END_ONLY,
     request_numbers,
 )
-from rightsize.demo.hashing import guid, guids, mixed, number
 from rightsize.demo.tenant import SampleTenant
-from rightsize.demo.writing import Template, for_csv_cell, instant, json_text
+from rightsize.demo.writing import Template, for_csv_cell, guid, guids, instant, json_text, mixed, number
 
 ADMINISTRATIVE, POLICY, SERVICE_HEALTH = 0, 1, 2
 _BEGIN, _ACCEPT, _END = 0, 1, 2

@@ -13,10 +13,9 @@ from typing import Any
 
 from rightsize.demo.calls import ARM, AZURE_CLI, address_of, claims_of, client_of
 from rightsize.demo.catalogue import read_data
-from rightsize.demo.hashing import guid
 from rightsize.demo.people import read_cast
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 from rightsize.rbac.assignments import OWNER
 
 FOREIGN_ADDRESS = "192.0.2.66"

@@ -13,6 +13,9 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import read_permission_blocks, strings_of
+
 _DATA = files("rightsize.demo") / "data"
 _VERBS = {"read": "Read", "write": "Create or update", "delete": "Delete"}
 
@@ -24,21 +27,6 @@ class Operation:
     name: str
     resource_type: str
     is_data_action: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A role definition with one permission block, like all roles of the demo."""
-
-    role_definition_id: str
-    role_name: str
-    description: str
-    actions: tuple[str, ...] = ()
-    not_actions: tuple[str, ...] = ()
-    data_actions: tuple[str, ...] = ()
-    not_data_actions: tuple[str, ...] = ()
-    assignable_scopes: tuple[str, ...] = ("/",)
-    is_custom: bool = False
 
 
 def read_data(name: str) -> str:
@@ -53,17 +41,16 @@ def operations() -> tuple[Operation, ...]:
 
 
 @cache
-def built_in_roles() -> tuple[Role, ...]:
+def built_in_roles() -> tuple[RoleDefinition, ...]:
     """Return the built-in roles, in the file's order."""
     return tuple(
-        Role(
+        RoleDefinition(
             role["id"],
             role["role_name"],
+            read_permission_blocks([{name: found for name, found in role.items() if isinstance(found, list)}]),
+            "BuiltInRole",
             role["description"],
-            tuple(role.get("actions", ())),
-            tuple(role.get("notActions", ())),
-            tuple(role.get("dataActions", ())),
-            tuple(role.get("notDataActions", ())),
+            ("/",),
         )
         for role in json.loads(read_data("roles.json"))
     )
@@ -80,7 +67,7 @@ def provider_operations() -> list[dict[str, Any]]:
     return list(providers.values())
 
 
-def role_definition(role: Role) -> dict[str, Any]:
+def role_definition(role: RoleDefinition) -> dict[str, Any]:
     """Return a role as `az role definition list` prints it."""
     scope = "" if role.assignable_scopes == ("/",) else role.assignable_scopes[0]
     return {
@@ -91,17 +78,11 @@ def role_definition(role: Role) -> dict[str, Any]:
         "id": f"{scope}/providers/Microsoft.Authorization/roleDefinitions/{role.role_definition_id}",
         "name": role.role_definition_id,
         "permissions": [
-            {
-                "actions": list(role.actions),
-                "condition": None,
-                "conditionVersion": None,
-                "dataActions": list(role.data_actions),
-                "notActions": list(role.not_actions),
-                "notDataActions": list(role.not_data_actions),
-            }
+            dict(sorted({**strings_of(block), "condition": None, "conditionVersion": None}.items()))
+            for block in role.permissions
         ],
         "roleName": role.role_name,
-        "roleType": "CustomRole" if role.is_custom else "BuiltInRole",
+        "roleType": role.role_type,
         "type": "Microsoft.Authorization/roleDefinitions",
         "updatedBy": None,
         "updatedOn": "2024-06-18T15:11:17.317016+00:00",

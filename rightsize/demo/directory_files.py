@@ -14,11 +14,10 @@ import polars as pl
 
 from rightsize.demo.calls import INTERACTIVE, NON_INTERACTIVE
 from rightsize.demo.directory_roles import people_of, unit_id
-from rightsize.demo.graph_files import grant_id
-from rightsize.demo.hashing import guid
+from rightsize.demo.graph_files import consent, grant_id
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, guid, json_text
 
 _GRAPH = "https://graph.microsoft.com/v1.0"
 _PAGE = 100
@@ -324,12 +323,6 @@ def _write_consent(tenant: SampleTenant, folder: Folder) -> None:
         "oauth2PermissionScopes": [scope],
     }
     folder.write("directory/servicePrincipal-azure.json", json_text(service).encode(), records=1)
-    grant = {
-        "id": grant_id(tenant, client, "azure"),
-        "clientId": client.principal_id,
-        "consentType": "Principal",
-        "principalId": user.principal_id,
-        "resourceId": api,
-        "scope": "user_impersonation",
-    }
+    id_ = grant_id(tenant, client, "azure")
+    grant = consent(id_, client.principal_id, user.principal_id, api, "user_impersonation")
     folder.write_graph("oauth2PermissionGrants-azure", "oauth2PermissionGrants", [grant])

@@ -15,9 +15,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, below, guid, json_text
 
 _ROLES = "roleManagement/directory"
 _GRAPH_UNTIL, _TABLE_FROM, _OVERLAP = 75, 35, 4

@@ -17,10 +17,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from rightsize.demo.catalogue import read_data
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import MICROSOFT_SERVICES
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, below, guid, json_text
 
 GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000"
 EXCHANGE_APP_ID = "00000002-0000-0ff1-ce00-000000000000"
@@ -115,14 +114,7 @@ def _write_grants(tenant: SampleTenant, folder: Folder, people: dict[str, Princi
             assigned.append(_assignment(tenant, client, row["permission"], graph, "Microsoft Graph"))
             continue
         user = None if row["user"] == "*" else _first_user(people).principal_id
-        new = {
-            "id": grant_id(tenant, client, user or "everybody"),
-            "clientId": client.principal_id,
-            "consentType": "Principal" if user else "AllPrincipals",
-            "principalId": user,
-            "resourceId": graph,
-            "scope": "",
-        }
+        new = consent(grant_id(tenant, client, user or "everybody"), client.principal_id, user, graph, "")
         grant = delegated.setdefault((client.principal_id, user), new)
         grant["scope"] = f"{grant['scope']} {row['permission']}"
     mail = _assignment(tenant, people["portal-api"], "full_access_as_app", exchange, "Office 365 Exchange Online")
@@ -146,6 +138,14 @@ def _assignment(tenant: SampleTenant, client: Principal, permission: str, api: s
         "resourceDisplayName": api_name,
         "resourceId": api,
     }
+
+
+def consent(id_: str, client: str, user: str | None, api: str, scope: str) -> dict[str, Any]:
+    """Return an oauth2PermissionGrant: a consent of a user, or of an administrator for everybody."""
+    kind = "Principal" if user else "AllPrincipals"
+    return {
+        "id": id_, "clientId": client, "consentType": kind, "principalId": user, "resourceId": api, "scope": scope,
+    }  # fmt: skip
 
 
 def grant_id(tenant: SampleTenant, client: Principal, what: str) -> str:
@@ -323,16 +323,10 @@ def write_agent_use(tenant: SampleTenant, folder: Folder) -> None:
         }
         for holder, permission in held
     ]
-    consent = {
-        "id": _grant(tenant, "principal", "everybody"),
-        "clientId": _id(tenant, "principal"),
-        "consentType": "AllPrincipals",
-        "principalId": None,
-        "resourceId": graph,
-        "scope": _DELEGATED,
-    }
+    holder = _id(tenant, "principal")
+    of_all = consent(_grant(tenant, "principal", "everybody"), holder, None, graph, _DELEGATED)
     folder.write_graph("appRoleAssignedTo-agents-graph", f"servicePrincipals('{graph}')/appRoleAssignedTo", assigned)
-    folder.write_graph("oauth2PermissionGrants-agents-graph", "oauth2PermissionGrants", [consent])
+    folder.write_graph("oauth2PermissionGrants-agents-graph", "oauth2PermissionGrants", [of_all])
     rows = list(_agent_requests(tenant))
     folder.write("graph-activity/agents.json", json.dumps(rows, separators=(",", ":")).encode(), records=len(rows))
 

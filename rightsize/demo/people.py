@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import cast
 
-from rightsize.demo.catalogue import Role, built_in_roles, read_data
-from rightsize.demo.hashing import below, guid
+from rightsize.demo.catalogue import built_in_roles, read_data
 from rightsize.demo.spec import TenantSpec
 from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo.writing import below, guid
+from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
 
 DOMAIN = "aldervalley.example"
 _GUEST_DOMAIN = "fjordby.example"
@@ -59,7 +60,7 @@ class Cast:
     scopes: tuple[SampleScope, ...]
     principals: tuple[Principal, ...]
     members: dict[str, tuple[str, ...]]
-    roles: tuple[Role, ...]
+    roles: tuple[RoleDefinition, ...]
     grants: tuple[SampleGrant, ...]
     habits: tuple[Habit, ...]
 
@@ -94,23 +95,23 @@ def read_cast(spec: TenantSpec) -> Cast:
     )
 
 
-def operator_role(spec: TenantSpec, places: Places) -> Role:
+def operator_role(spec: TenantSpec, places: Places) -> RoleDefinition:
     """Return the one custom role that the tenant has."""
-    return Role(
-        guid(spec.seed, "role", "operator"),
+    actions = (
+        "Microsoft.Compute/virtualMachines/read",
+        "Microsoft.Compute/virtualMachines/instanceView/read",
+        "Microsoft.Compute/virtualMachines/start/action",
+        "Microsoft.Compute/virtualMachines/restart/action",
+        "Microsoft.Compute/virtualMachines/powerOff/action",
+        "Microsoft.Compute/virtualMachines/deallocate/action",
+        "Microsoft.Resources/subscriptions/resourceGroups/read",
+    )
+    return RoleDefinition(
+        Folded(guid(spec.seed, "role", "operator")),
         "AVH Virtual Machine Operator",
-        "Start, stop and restart virtual machines of the clinical systems.",
-        (
-            "Microsoft.Compute/virtualMachines/read",
-            "Microsoft.Compute/virtualMachines/instanceView/read",
-            "Microsoft.Compute/virtualMachines/start/action",
-            "Microsoft.Compute/virtualMachines/restart/action",
-            "Microsoft.Compute/virtualMachines/powerOff/action",
-            "Microsoft.Compute/virtualMachines/deallocate/action",
-            "Microsoft.Resources/subscriptions/resourceGroups/read",
-        ),
+        (PermissionBlock(actions),),
+        description="Start, stop and restart virtual machines of the clinical systems.",
         assignable_scopes=(places.full("records"), places.full("imaging")),
-        is_custom=True,
     )
 
 
@@ -169,7 +170,11 @@ def _local_part(name: str) -> str:
 
 
 def _grant(
-    spec: TenantSpec, places: Places, people: Mapping[str, Principal], roles: tuple[Role, ...], row: Mapping[str, str]
+    spec: TenantSpec,
+    places: Places,
+    people: Mapping[str, Principal],
+    roles: tuple[RoleDefinition, ...],
+    row: Mapping[str, str],
 ) -> SampleGrant:
     scope = places.full(row["scope"]) or "/"
     condition = _option(row["options"], "condition")

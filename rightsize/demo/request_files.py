@@ -16,13 +16,11 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.calls import address_of, client_of
-from rightsize.demo.hashing import guid
 from rightsize.demo.tenant import Habit, Principal, SampleTenant
-from rightsize.demo.writing import Folder, json_text
+from rightsize.demo.writing import Folder, guid, json_text
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
 _UPN = "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/upn"
-_SECRETS = ("db-password", "signing-key", "smtp-password")
 # Verb and kind of a request to the cluster, by the last segments of the data action.
 _VERBS = {"read": "list", "write": "patch", "delete": "delete"}
 

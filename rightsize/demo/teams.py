@@ -16,11 +16,12 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from rightsize.demo.catalogue import Role, read_data
-from rightsize.demo.hashing import below, guid
+from rightsize.demo.catalogue import read_data
 from rightsize.demo.people import DOMAIN, Cast
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
 from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo.writing import below, guid
+from rightsize.model.nouns import RoleDefinition
 
 _SELDOM = "seldom"
 
@@ -206,7 +207,7 @@ class _Team:
     """One team: a group with the assignment, its people, a pipeline and an identity."""
 
     def __init__(
-        self, spec: TenantSpec, filling: Filling, roles: dict[str, Role], subscription: str, index: int
+        self, spec: TenantSpec, filling: Filling, roles: dict[str, RoleDefinition], subscription: str, index: int
     ) -> None:
         self._spec, self._filling, self._roles, self._index = spec, filling, roles, index
         wards = _names()[2]

@@ -8,8 +8,8 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.demo.catalogue import Role
 from rightsize.demo.spec import TenantSpec
+from rightsize.model.nouns import RoleDefinition
 
 PrincipalKind = Literal["user", "guest", "group", "app", "identity"]
 # The evidence of a use: the Activity Log, the storage log of the one account that has it, the request log of another
@@ -76,7 +76,7 @@ class SampleGrant:
 
     grant_id: str
     principal_id: str
-    role: Role
+    role: RoleDefinition
     scope: str
     created_on: dt.date
     condition: str | None = None
@@ -147,7 +147,7 @@ class SampleTenant:
     principals: tuple[Principal, ...]
     members: dict[str, tuple[str, ...]]
     scopes: tuple[SampleScope, ...]
-    roles: tuple[Role, ...]
+    roles: tuple[RoleDefinition, ...]
     grants: tuple[SampleGrant, ...]
     habits: tuple[Habit, ...]
     calls: pl.DataFrame

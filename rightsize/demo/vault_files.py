@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.people import id_of
 from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, below, guid
 
 LEGACY, OLD, SHARED = "kv-portal-legacy", "kv-records-old", "kv-imaging-shared"
 GONE = "a principal that was deleted"

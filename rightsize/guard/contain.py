@@ -11,8 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import emergency_accounts, principal_names, resolve_known, resolve_principal
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.verdicts.judge import Analysis

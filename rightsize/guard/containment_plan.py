@@ -30,8 +30,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reach.escalation import rules_of_roles
 from rightsize.analyze.reach.layers import harmful
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict

@@ -9,14 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import folded, place_of
 from rightsize.guard.left_listings import read_listings
 from rightsize.guard.left_requests import Left, write_things
 from rightsize.guard.left_things import THINGS, things_left, with_removals
 from rightsize.render.escape import for_shell
 from rightsize.store.connection import Store
-from rightsize.store.marks import sealed_before
-from rightsize.store.sql import registered
+from rightsize.store.sql import registered, sealed_before
 
 _WINDOWS = "SELECT start_on, end_on FROM main.quarantine_windows WHERE list_contains($who, principal_id) " \
     "AND basis <> 'address'"  # fmt: skip

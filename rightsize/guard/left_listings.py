@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 
 _Row = Mapping[str, Any]
 _TOP_LEVEL = 9

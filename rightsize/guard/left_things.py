@@ -10,11 +10,10 @@ from functools import cache
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import type_acted_on, type_of
+from rightsize.analyze.inputs import folded, place_of, type_acted_on, type_of
 from rightsize.rbac.text import fold
 from rightsize.rules.attacks import kinds_left_behind
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 
 _RESOURCE_PLANES = ("control", "data")

@@ -17,8 +17,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.escalation import ASSIGN, Holdings
 from rightsize.analyze.reach.facts import Facts

@@ -1,6 +1,8 @@
 """Read the role definitions of Terraform files (`.tf`, `.tf.json`) with the variables, locals and files beside them.
 
 Functions that read a file, YAML among them, read those beside the module only.
+
+Tell what a JSON document with role definitions is: a template, a state, or Terraform's JSON; and read its roles.
 """
 
 from __future__ import annotations
@@ -12,19 +14,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from rightsize.iac.arm import arm_roles
 from rightsize.iac.evaluation import evaluate, pairs_of
 from rightsize.iac.expressions import Evaluated, Language, Names, Node, Scope, Unknown, Work
 from rightsize.iac.functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
 from rightsize.iac.hcl_syntax import Block, read_expression, read_hcl, read_hcl_json, read_template
 from rightsize.iac.templates import (
     NOTHING_BESIDE,
+    TERRAFORM_TYPE,
     Beside,
     UnknownValueError,
     items_of_loop,
     make_role,
     roles_of_all_sides,
+    state_roles,
+    terraform_fields,
 )
-from rightsize.iac.terraform_state import TERRAFORM_TYPE, terraform_fields
 from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
@@ -389,3 +394,19 @@ def _file(name: str, content: bytes) -> Block:
     """Return the content of a file: of Terraform's JSON or, by its ending, of the native syntax."""
     text = content.decode("utf-8-sig")
     return read_hcl_json(load_json(text)) if name.endswith(".json") else read_hcl(text)
+
+
+def template_roles(document: object, beside: Beside = NOTHING_BESIDE) -> tuple[RoleDefinition, ...] | None:
+    """Return the roles that a JSON template, plan or state defines, or None where the document is none of these.
+
+    Raises:
+        InputError: What a role grants cannot be known before its deployment; the message names the place.
+    """
+    if not isinstance(document, Mapping):
+        return None
+    found: Iterator[RoleDefinition] | None = state_roles(document)
+    if found is None and isinstance(document.get("resources"), (list, Mapping)) and "$schema" in document:
+        found = arm_roles(document)
+    if found is None and isinstance(document.get("resource"), (list, Mapping)):
+        found = terraform_json_roles(document, beside)
+    return None if found is None else tuple(found)

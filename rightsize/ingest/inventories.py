@@ -20,8 +20,9 @@ from rightsize.ingest.entities.manifests import (
     read_vouched,
 )
 from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile, find_reader, tenants_of
-from rightsize.ingest.whole_exports import Asked, LogWindow, read_query, read_windows
+from rightsize.ingest.whole_exports import Asked, read_query, read_windows
 from rightsize.model.access_answers import BY_SOURCE
+from rightsize.model.times import Declaration
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}
 _COMMANDS = {
@@ -99,7 +100,7 @@ def vouch_for_others(
 
 def stage_inventories(
     con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile]
-) -> tuple[list[str], list[LogWindow]]:
+) -> tuple[list[str], list[Declaration]]:
     """Stage a row for each listing and subscription.
 
     Returns:

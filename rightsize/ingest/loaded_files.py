@@ -248,7 +248,7 @@ def notes_on_staged(
     for log in LOG_SOURCES:
         read = sum(records for (_, name), records in counts.read.items() if name == log.name)
         if read and not log.records:
-            yield f"{log.source}: {read:,} records recognised and not used: {log.not_used or _NOT_READ}"
+            yield f"{log.source}: {read:,} records recognised and not used: {_NOT_READ}"
     yield from _audit_shares(con)
     for category, records in sorted(counts.other_categories.most_common(_WORDS_TOLD)):
         shown = f"the category `{category}`, which shows no use of a permission"

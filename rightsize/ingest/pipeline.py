@@ -43,10 +43,10 @@ from rightsize.ingest.logs.batches import NO_LOG, LogCounts, file_id, forget_rea
 from rightsize.ingest.logs.projections import create_reference_tables
 from rightsize.ingest.logs.schemas import SOURCES
 from rightsize.ingest.recognise import Recognised, recognise, stage_signals
-from rightsize.ingest.whole_exports import LogWindow
 from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
 from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.model.times import Declaration
 from rightsize.store.limits import memory_of, scratch_folder
 from rightsize.store.merging.events import name_calls
 from rightsize.store.merging.staging import CALL_ROWS, create_staging
@@ -87,7 +87,7 @@ class StageReport:
     files: tuple[StagedFile, ...]
     notes: tuple[str, ...]
     lacking: tuple[str, ...] = ()
-    windows: tuple[LogWindow, ...] = ()
+    windows: tuple[Declaration, ...] = ()
 
 
 def unwatched(done: int, total: int) -> None:
@@ -227,7 +227,7 @@ def _files_spoken_of(
 
 def _stage_inventories(
     con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile], declared: DeclaredReading | None
-) -> tuple[list[str], list[LogWindow]]:
+) -> tuple[list[str], list[Declaration]]:
     """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
     notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))
     more, windows = stage_inventories(con, files)

@@ -23,6 +23,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rightsize.ingest.entities.manifests import Vouched
 from rightsize.ingest.loaded_files import LoadedFile
+from rightsize.model.times import Declaration, Span, declared_days
 from rightsize.rbac.text import GUID_FORM, fold
 
 ACTIVITY_LOG = "activity_log"
@@ -38,23 +39,11 @@ _PATH = re.compile(
 _TIME = r"'(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)'"
 _FILTER = re.compile(rf"eventTimestamp ge {_TIME} and eventTimestamp le {_TIME}", re.IGNORECASE)
 _OPTIONS = frozenset({"-m", "--method", "-u", "--uri", "--url", "-o", "--output"})
-_Span = tuple[dt.datetime, dt.datetime]
-_Days = tuple[dt.date, dt.date]
 
 
-@dataclass(frozen=True, slots=True)
-class LogWindow:
-    """Whole UTC days, first to last, for which a log was exported completely for a scope and everything below it."""
-
-    source: str
-    scope: str
-    first: dt.date
-    last: dt.date
-
-
-def read_windows(said: Iterable[tuple[Vouched, LoadedFile | None]]) -> list[LogWindow]:
+def read_windows(said: Iterable[tuple[Vouched, LoadedFile | None]]) -> list[Declaration]:
     """Return the days that manifests declare by the entries that were found to agree with their files."""
-    spans: dict[int | None, dict[str, list[_Span]]] = {}
+    spans: dict[int | None, dict[str, list[Span]]] = {}
     settled: dict[int | None, dt.datetime] = {}
     for entry, file in said:
         asked = _asked(entry.query or "") if entry.kind == ACTIVITY_LOG else None
@@ -83,40 +72,13 @@ def _is_whole(entry: Vouched, file: LoadedFile | None) -> bool:
     )
 
 
-def _windows(scopes: Mapping[str, Sequence[_Span]], settled: dt.datetime) -> Iterator[LogWindow]:
+def _windows(scopes: Mapping[str, Sequence[Span]], settled: dt.datetime) -> Iterator[Declaration]:
     last = max((span[1] for spans in scopes.values() for span in spans), default=settled)
-    oldest = (last - _RETENTION_DAYS * _DAY + _DAY).date()
-    days = {scope: list(_whole_days(spans, settled, oldest)) for scope, spans in scopes.items()}
-    common = _common(list(days.values()))
-    for scope, own in days.items():
-        for first, until in own if scope.startswith("/subscriptions/") else common:
-            yield LogWindow(ACTIVITY_LOG, scope, first, until)
+    oldest = (last - (_RETENTION_DAYS - 1) * _DAY).date()
+    return declared_days(ACTIVITY_LOG, scopes.items(), settled, oldest)
 
 
-def _whole_days(spans: Sequence[_Span], settled: dt.datetime, oldest: dt.date) -> Iterator[_Days]:
-    """Yield the whole days within spans that adjoin or overlap."""
-    joined: list[_Span] = []
-    for first, last in sorted(spans):
-        if joined and joined[-1][1] >= first:
-            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
-        else:
-            joined.append((first, last))
-    for first, last in joined:
-        start = max(first.date() if first.time() == dt.time() else first.date() + _DAY, oldest)
-        end = min(last, settled).date() - _DAY
-        if start <= end:
-            yield start, end
-
-
-def _common(scopes: Sequence[Sequence[_Days]]) -> list[_Days]:
-    found = list(scopes[0]) if scopes else []
-    for windows in scopes[1:]:
-        pairs = [(max(one[0], two[0]), min(one[1], two[1])) for one in found for two in windows]
-        found = [pair for pair in pairs if pair[0] <= pair[1]]
-    return found
-
-
-def _asked(query: str) -> tuple[str, _Span] | None:
+def _asked(query: str) -> tuple[str, Span] | None:
     """Return the scope and the time that a request asks for; None if it may leave anything out."""
     url = urlsplit(_url_of(query))
     path, parameters = _PATH.fullmatch(fold(url.path)), dict(parse_qsl(url.query, keep_blank_values=True))

@@ -3,6 +3,8 @@
 A folder travels: whoever made it can put a link, a pipe, a device or a file of any size in it. So a file that a folder
 brings must be a regular file, reached without a link below the folder. What a person types is meant: it may be a link,
 a pipe or `-` for stdin.
+
+Read or write small files that a user names, with errors that name the wrong line.
 """
 
 from __future__ import annotations
@@ -14,12 +16,13 @@ import select
 import stat
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from rightsize.model.errors import InputError
+from rightsize.model.role_forms import load_json
 
 SMALL = 64 << 20
 """Most bytes of a file that describes others or is written by people: manifests, chains, reviews, roles, keys."""
@@ -255,3 +258,29 @@ def _irregular(path: Path) -> InputError:
 
 def _unread(path: object, error: Exception) -> InputError:
     return InputError(f"cannot read `{path}`: {getattr(error, 'strerror', None) or error}")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, or raise InputError."""
+    try:
+        path.write_text(text, encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot write `{path}`: {getattr(error, 'strerror', None) or error}") from None
+
+
+def read_json_lines(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Yield line number and object of every non-blank line.
+
+    Raises:
+        InputError: The file cannot be read, or a line is not a JSON object.
+    """
+    for number, line in enumerate(read_given(path).split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            document = load_json(line)
+        except InputError as error:
+            raise InputError(f"line {number} of `{path}`: {error.message}") from None
+        if not isinstance(document, dict):
+            raise InputError(f"line {number} of `{path}` is not a JSON object")
+        yield number, document

@@ -122,7 +122,7 @@ def read_permission_blocks(document: object, where: str = "the list") -> tuple[P
 def permissions_to_json(blocks: Sequence[PermissionBlock]) -> str:
     """Return permission blocks as canonical JSON: the text of a `permissions` column."""
     documents = [
-        {**_strings_of(block, _STRINGS), "condition": block.condition, "conditionVersion": block.condition_version}
+        {**strings_of(block), "condition": block.condition, "conditionVersion": block.condition_version}
         for block in blocks
     ]
     return json.dumps(documents, ensure_ascii=False, separators=(",", ":"))
@@ -162,7 +162,7 @@ def to_flat_input(role: RoleDefinition) -> dict[str, Any]:
             f"role `{role.role_name}` has several permission blocks or a condition, which this form cannot express",
             hint="ARM, Bicep and the newer input of PowerShell can",
         )
-    return _input(role, _strings_of(role.permissions[0], _PASCAL))
+    return _input(role, strings_of(role.permissions[0], _PASCAL))
 
 
 def to_blocks_input(role: RoleDefinition) -> dict[str, Any]:
@@ -301,13 +301,14 @@ def _dashed(identifier: str) -> Folded:
         return Folded(identifier.lower())
 
 
-def _strings_of(block: PermissionBlock, names: Sequence[str]) -> dict[str, Any]:
+def strings_of(block: PermissionBlock, names: Sequence[str] = _STRINGS) -> dict[str, Any]:
+    """Return the four lists of a permission block by their names, as ARM has them."""
     strings = (block.actions, block.not_actions, block.data_actions, block.not_data_actions)
     return {name: list(texts) for name, texts in zip(names, strings, strict=True)}
 
 
 def _block_document(block: PermissionBlock, names: Sequence[str], condition: str = "condition") -> dict[str, Any]:
-    document = _strings_of(block, names)
+    document = strings_of(block, names)
     if block.condition is not None:
         document[condition] = block.condition
     if block.condition_version is not None:

@@ -3,12 +3,15 @@
 A day is written by month, by week or by its number in the year, with hyphens or without: `2026-10-01`, `20261001`,
 `2026-W40-4`, `2026W404`, `2026-274`, `2026274`. A time follows after `T` or a space: hours, minutes, seconds or a
 fraction of the last of these, with colons or without; after it `Z` or an offset. Without an offset it is UTC.
+
+Find the whole days for which logs were fetched completely.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -171,3 +174,68 @@ def _offset(zone: str | None) -> dt.timedelta:
         raise ValueError(zone)
     offset = dt.timedelta(hours=hours, minutes=minutes)
     return -offset if zone[0] == "-" else offset
+
+
+Span = tuple[dt.datetime, dt.datetime]
+Days = tuple[dt.date, dt.date]
+"""The first and the last of some whole UTC days."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """A statement that a log is complete, for a scope and all below it, from the first to the last UTC day.
+
+    A `user` makes it, or a `manifest`, which says what was exported or collected.
+    """
+
+    source: str
+    scope: str
+    first: dt.date
+    last: dt.date
+    declared_by: str = "user"
+
+
+def declared_days(
+    source: str, spans: Iterable[tuple[str, Iterable[Span]]], settled: dt.datetime, oldest: dt.date
+) -> Iterator[Declaration]:
+    """Yield the whole days of a log that manifests declare, from the times that were fetched completely.
+
+    A declaration covers a scope and everything below it. So one for a management group or the tenant is made only for
+    days that every stream of the log has.
+
+    Args:
+        source: The log.
+        spans: The scope of each stream of the log, and the times that were fetched of it.
+        settled: Time after it does not count, because its records may not all have arrived.
+        oldest: The oldest day that Azure still keeps; records before it may be missing without notice.
+    """
+    days = [(scope, list(_whole_days(one, settled, oldest))) for scope, one in spans]
+    common = _common([own for _, own in days])
+    for scope, own in days:
+        for first, last in own if scope.lower().startswith("/subscriptions/") else common:
+            yield Declaration(source, scope, first, last, "manifest")
+
+
+def _whole_days(spans: Iterable[Span], settled: dt.datetime, oldest: dt.date) -> Iterator[Days]:
+    """Yield the whole days within spans that adjoin or overlap."""
+    joined: list[Span] = []
+    for first, last in sorted(spans):
+        if joined and joined[-1][1] >= first:
+            joined[-1] = (joined[-1][0], max(last, joined[-1][1]))
+        else:
+            joined.append((first, last))
+    day = dt.timedelta(days=1)
+    for first, last in joined:
+        start = max(first.date() if first.time() == dt.time() else first.date() + day, oldest)
+        end = min(last, settled).date() - day
+        if start <= end:
+            yield start, end
+
+
+def _common(streams: Sequence[Sequence[Days]]) -> list[Days]:
+    """Return the days that every stream has."""
+    found = list(streams[0]) if streams else []
+    for windows in streams[1:]:
+        pairs = [(max(one[0], two[0]), min(one[1], two[1])) for one in found for two in windows]
+        found = [pair for pair in pairs if pair[0] <= pair[1]]
+    return found

@@ -12,8 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.reach.escalation import Holdings
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, today
 from rightsize.analyze.tenant import Tenant, granted_by_patterns

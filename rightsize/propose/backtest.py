@@ -15,8 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.verdicts.usage import read_role_requests, use_by_day
 from rightsize.analyze.window import Window, choose_window

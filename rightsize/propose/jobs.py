@@ -27,8 +27,7 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.needs.privileged import RiskKind

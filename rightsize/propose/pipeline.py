@@ -20,9 +20,8 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import place_of
 from rightsize.analyze.counting import count_verdicts
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, place_of
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.errors import InternalError

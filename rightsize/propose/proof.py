@@ -20,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, containing
+from rightsize.analyze.inputs import ScopeTree, containing
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Proof

@@ -20,8 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, containing, folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import REQUESTS_SCHEMA, attributes_of, use_by_day
 from rightsize.analyze.window import Window

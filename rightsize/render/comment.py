@@ -24,7 +24,7 @@ from rightsize.render.sentences import (
     short_lines,
     short_scope,
 )
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
 
 LONGEST = 65_536
 """The most characters of a comment on GitHub; counted as bytes here, which are never fewer."""

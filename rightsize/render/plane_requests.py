@@ -342,7 +342,7 @@ def _trust_page(object_id: str, proposals: Sequence[Proposal], part: PlanePart) 
     yield "## Decision on each credential"
     yield ""
     rows = [_trust_row(one) for one in sorted(proposals, key=lambda one: one.evidence["trust"]["name"])]
-    yield write_markdown(rows, ("credential", "trusts", "risk", "decision", "sign-ins", "last seen", "because"))
+    yield write_markdown(rows)
     seen = [
         {
             "credential": one.evidence["trust"]["name"],
@@ -357,7 +357,7 @@ def _trust_page(object_id: str, proposals: Sequence[Proposal], part: PlanePart) 
     if seen:
         yield "## Subjects that signed in, by the logs of their runs"
         yield ""
-        yield write_markdown(seen, ("credential", "subject", "days", "last seen", "runs"))
+        yield write_markdown(seen)
     risks = sorted({(one.evidence["trust"]["means"], one.evidence["trust"]["why"]) for one in proposals})
     lines = [f"- {for_markdown(means)}: {for_markdown(why)}" for means, why in risks if why]
     if lines:

@@ -14,7 +14,7 @@ from rightsize.model.plan import Plan, PlannedRole, Proposal
 from rightsize.render.escape import for_markdown
 from rightsize.render.rows import cell, write_markdown
 from rightsize.render.sentences import describe_chance, short_scope
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
 
 SERVICE_COLUMNS = ("service", "today", "stays", "by this role", "used")
 """The columns of the table by service: operations of today's role, those that stay, those of the new role, and used."""
@@ -238,10 +238,7 @@ def _page(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Itera
         yield f"- Layer of defence that it defeats: {found or 'none'}"
     yield f"- Assignable at: {', '.join(for_markdown(scope) for scope in definition.assignable_scopes)}"
     yield ""
-    yield write_markdown(
-        [_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals],
-        ("principal", "today", "scope today", "new scope", "may break within 30 days", "proof"),
-    )
+    yield write_markdown([_user(proposal, definition.role_definition_id, plan.names) for proposal in proposals])
     yield f"A chance of breaking covers logged operations; its upper bound stands beside it. {describe_unlogged()}"
     yield ""
     yield from _tables(role, proposals, plan)
@@ -261,10 +258,7 @@ def _summary(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:
 def _tables(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Iterator[str]:
     yield "## Why each action is there"
     yield ""
-    yield write_markdown(
-        [row for action in role.evidence["actions"] for row in _actions(action, plan.names)],
-        ("action", "plane", "because", "calls", "first seen", "last seen", "by"),
-    )
+    yield write_markdown([row for action in role.evidence["actions"] for row in _actions(action, plan.names)])
     yield "## Removed operations, by reason"
     yield ""
     yield write_markdown(
@@ -275,7 +269,7 @@ def _tables(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Ite
     if absent:
         yield "## What had no resource"
         yield ""
-        yield write_markdown(absent, ("principal", "types", "operations", "because", "proof"))
+        yield write_markdown(absent)
     patterns = [action for action in role.evidence["actions"] if "opens" in action]
     built_in = sorted(
         {one.role for proposal in proposals for one in proposal.proof.tomorrow if one.because == "built_in"}
@@ -286,10 +280,7 @@ def _tables(role: PlannedRole, proposals: Sequence[Proposal], plan: Plan) -> Ite
         yield "The proof covers every possible operation: today's role grants all that a pattern of this role matches."
         yield ""
     if patterns:
-        yield write_markdown(
-            [_opening(action) for action in patterns],
-            ("pattern", "plane", "operations today", "matches", "for example"),
-        )
+        yield write_markdown([_opening(action) for action in patterns])
     if built_in:
         named = ", ".join(for_markdown(_name_with_id(role_id, plan.names)) for role_id in built_in)
         yield f"These proposals also assign built-in roles, and Microsoft may change what these grant: {named}"

@@ -120,9 +120,9 @@ def _separated_cell(value: object) -> str:
     return for_csv(cell(value)) if isinstance(value, (str, list, tuple, Mapping)) else cell(value)
 
 
-def write_markdown(rows: Iterable[Row], columns: Sequence[str]) -> str:
-    """Return a Markdown table."""
-    return "".join(markdown_lines(rows, columns))
+def write_markdown(rows: Sequence[Row], columns: Sequence[str] = ()) -> str:
+    """Return a Markdown table; without columns it has those of the first row."""
+    return "".join(markdown_lines(rows, columns or list(next(iter(rows), {}))))
 
 
 def markdown_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:

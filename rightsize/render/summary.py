@@ -24,7 +24,7 @@ from rightsize.render.sentences import (
     short_scope,
 )
 from rightsize.render.templating import open_templates, select_classes
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
 
 _TOP = 8
 _SHOWN_BEYOND = 50

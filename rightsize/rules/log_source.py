@@ -130,7 +130,6 @@ class LogSource:
         rules: Rows of rule files about this log, without the heading, by name of the file. They apply before the rows
             of the file itself.
         counted: How rows of its tables are counted where the log is, if they are not reduced there.
-        not_used: Why records that are only counted are not used, if there is more to say.
     """
 
     name: str
@@ -161,4 +160,3 @@ class LogSource:
     columns: Mapping[str, str] = field(default_factory=dict)
     rules: Mapping[str, str] = field(default_factory=dict)
     counted: Counted | None = None
-    not_used: str = ""

@@ -18,7 +18,7 @@ from functools import cache
 import polars as pl
 
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 
 READER = "Reader"

@@ -19,9 +19,17 @@ from rightsize.model.tables import table
 from rightsize.store.ddl import create_statements
 from rightsize.store.empty_store import place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
-from rightsize.store.marks import CONTENT_REVISION, change_revision, meta_of, new_revision, set_meta
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
-from rightsize.store.sql import named, one_transaction, registered
+from rightsize.store.sql import (
+    CONTENT_REVISION,
+    change_revision,
+    meta_of,
+    named,
+    new_revision,
+    one_transaction,
+    registered,
+    set_meta,
+)
 from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
 from rightsize.store.views import completeness_of
 

@@ -6,7 +6,7 @@ day. The sums use the integer keys of the store; texts are joined only to the re
 
 from __future__ import annotations
 
-from rightsize.analyze.columns import GROUP
+from rightsize.analyze.inputs import GROUP
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
 from rightsize.store.sql import RESOURCE, network_of
 

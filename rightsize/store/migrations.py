@@ -9,9 +9,8 @@ import duckdb
 from rightsize.model.tables import TABLES
 from rightsize.rules.vaults import VAULT
 from rightsize.store.ddl import base_table, view_statements
-from rightsize.store.marks import change_revision
 from rightsize.store.merging.days import fill_credentials, fill_policy_days
-from rightsize.store.sql import one_transaction
+from rightsize.store.sql import change_revision, one_transaction
 
 SCHEMA_VERSION = 39
 OLDEST_VERSION = 27

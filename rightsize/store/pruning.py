@@ -15,9 +15,8 @@ import duckdb
 
 from rightsize.store.connection import Store, in_use, open_store
 from rightsize.store.ddl import base_names
-from rightsize.store.marks import KEPT_EVENTS, seal, sealed_before
 from rightsize.store.quarantine import forget_keys
-from rightsize.store.sql import literal, quoted
+from rightsize.store.sql import KEPT_EVENTS, literal, quoted, seal, sealed_before
 
 _ROWS = {
     "events": f"time < $before AND NOT ({KEPT_EVENTS})",

@@ -25,9 +25,8 @@ import duckdb
 
 from rightsize.model.tables import table
 from rightsize.store.ddl import RESOLVED, RESOLVED_ACTORS
-from rightsize.store.marks import note_touched_days, sealed_before
 from rightsize.store.merging.days import days_between, recompute_days
-from rightsize.store.sql import literal
+from rightsize.store.sql import literal, note_touched_days, sealed_before
 from rightsize.store.suspicion import (
     FAMILIAR_DAYS,
     FRESH_DAYS,

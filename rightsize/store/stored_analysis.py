@@ -25,8 +25,7 @@ from rightsize.model.schema import Column, ColumnType
 from rightsize.model.tables import table
 from rightsize.rules.tables import rules_hash
 from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
-from rightsize.store.marks import CONTENT_REVISION, set_meta
-from rightsize.store.sql import named, registered
+from rightsize.store.sql import CONTENT_REVISION, named, registered, set_meta
 
 if TYPE_CHECKING:
     import polars as pl

@@ -10,7 +10,7 @@ import datetime as dt
 
 import duckdb
 
-from rightsize.rules.signals import window_of
+from rightsize.rules.attacks import window_of
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.merging.days import days_between
 from rightsize.store.sql import folded

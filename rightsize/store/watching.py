@@ -18,8 +18,7 @@ import polars as pl
 
 from rightsize.model.tables import table
 from rightsize.store.connection import Store
-from rightsize.store.marks import set_meta
-from rightsize.store.sql import named, registered
+from rightsize.store.sql import named, registered, set_meta
 
 KEEP_DAYS = 90
 """Days before the newest day for which delivered changes are kept."""

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.name_resolution import hint_of, nearest, nearest_operations
 from rightsize.analyze.principals import principal_names, resolve_known
 from rightsize.model.errors import InputError, UsageError

@@ -14,8 +14,7 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from rightsize.analyze.columns import containing, read_tree
 from rightsize.analyze.findings import find
+from rightsize.analyze.inputs import containing, read_tree
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA, Analysis
 from rightsize.model.nouns import PermissionBlock

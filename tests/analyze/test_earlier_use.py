@@ -8,8 +8,8 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
+from rightsize.analyze.planes import score_assignments, score_principals
 from rightsize.analyze.reasons import SENTENCES, OutOfCoverage
-from rightsize.analyze.scores import score_assignments, score_principals
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from tests.analyze.tiny import FIRST, LAST, RG, SUB, VM, Tiny

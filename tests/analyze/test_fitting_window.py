@@ -8,8 +8,7 @@ from collections.abc import Iterable
 import polars as pl
 import pytest
 
-from rightsize.analyze.reasons import sentence
-from rightsize.analyze.scores import (
+from rightsize.analyze.planes import (
     bucket_of,
     holders_of_unknown_roles,
     score_assignments,
@@ -17,6 +16,7 @@ from rightsize.analyze.scores import (
     unscored,
     with_unknown_roles,
 )
+from rightsize.analyze.reasons import sentence
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window, short_log, shortfall
 from rightsize.model.errors import UsageError

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.columns import REACH
-from rightsize.analyze.scores import bucket_of, score_assignments, score_principals
+from rightsize.analyze.inputs import REACH
+from rightsize.analyze.planes import bucket_of, score_assignments, score_principals
 from rightsize.rules.tables import risk_weights
 from tests.analyze.tiny import CATALOGUE, RG, SUB, VM, Tiny
 from tests.examples import FEW, FEWEST

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rightsize.analyze import columns, reasons
+from rightsize.analyze import inputs, reasons
 from rightsize.cli.reference_pages import write_reasons_page
 from rightsize.rules.tables import risk_weights
 
@@ -29,10 +29,10 @@ def test_a_word_that_is_no_reason_stands_for_itself() -> None:
 
 
 def test_the_formula_on_the_page_has_the_numbers_of_the_program() -> None:
-    weights, reach = risk_weights(), columns.REACH
+    weights, reach = risk_weights(), inputs.REACH
     assert (weights["privilege"], weights["secret"], weights["code_execution"]) == (100, 60, 60)
     assert (weights["change"], weights["read"]) == (4, 1)
-    assert [reach[level] for level in columns.LEVELS] == [1, 4, 16, 64, 256]
+    assert [reach[level] for level in inputs.LEVELS] == [1, 4, 16, 64, 256]
     for number in (
         "100 for what gives privilege",
         "60 for",

@@ -12,7 +12,7 @@ from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import matches
+from rightsize.rules.operations import matches
 
 FIRST = dt.date(2026, 1, 1)
 LAST = dt.date(2026, 1, 10)

@@ -11,11 +11,11 @@ import polars as pl
 
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.scores import score_assignments, score_principals
+from rightsize.analyze.planes import score_assignments, score_principals
 from rightsize.analyze.tenant import granted_by_patterns
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import Window
-from rightsize.rules.matching import folded
+from rightsize.rules.operations import folded
 
 SLOW = True
 PRINCIPALS, GROUPS, ASSIGNMENTS, USAGE = 20_000, 1_500, 60_000, 1_000_000

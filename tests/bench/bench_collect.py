@@ -34,7 +34,7 @@ UNTIL = "2026-10-01T00:00:00"
 ENTRY = "from rightsize.cli.main import main; main()"
 WRITE = (
     "import sys, tempfile; from pathlib import Path; from rightsize.demo.generator import generate; "
-    "from rightsize.demo.spec import TenantSpec; from tests.collect.served import write_served; "
+    "from rightsize.demo.tenant import TenantSpec; from tests.collect.served import write_served; "
     "from tests.loopback.content import Content; p, s, e = map(int, sys.argv[2:]); "
     "tenant = generate(TenantSpec(principals=p, subscriptions=s, events=e)); "
     "write_served(Content(tenant, Path(tempfile.mkdtemp())), Path(sys.argv[1]))"

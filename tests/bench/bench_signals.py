@@ -17,7 +17,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import HIGH, judge_behaviour, weight_of
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.rbac.text import fold

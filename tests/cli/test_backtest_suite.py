@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.cli.suite_figures import SUITE_COLUMNS, main, show_suite, write_figures
-from rightsize.demo.hashing import guid
+from rightsize.cli.suite_figures import main, show_suite, write_figures
+from rightsize.demo.writing import guid
 from rightsize.workflow.suite.run import SuiteResult, run_suite
 
 PAGE = Path(__file__).parents[2] / "docs" / "backtest.md"
@@ -165,12 +165,6 @@ def test_a_file_that_is_no_result_has_no_figures(tmp_path: Path, capsys: pytest.
     assert main([str(tmp_path / "none.json")]) == 5
     assert main([]) == 2
     assert capsys.readouterr().out == ""
-
-
-@pytest.mark.slow
-def test_rows_have_the_columns_of_the_command(rows: dict[str, dict[str, Any]]) -> None:
-    """CSV and other tables have everything but the needs by kind, which JSON has."""
-    assert set(SUITE_COLUMNS) | {"needs_by_kind"} == set(rows["keep"])
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import CollectionRequest, CollectionUnit
 from rightsize.collect.pages import Run, State
 from rightsize.collect.runs import (
-    Covered,
     covered_days,
     find_runs,
     new_folder,
@@ -24,6 +23,7 @@ from rightsize.collect.runs import (
     unfinished_run,
 )
 from rightsize.model.errors import InputError
+from rightsize.model.times import Declaration
 
 UNTIL = dt.datetime(2026, 10, 1, 0, 0, tzinfo=dt.UTC)
 LATER = dt.datetime(2026, 10, 3, 12, 0, tzinfo=dt.UTC)
@@ -62,7 +62,7 @@ def run_of(
 
 def covered(run: Run, retention: int = 90) -> list[tuple[str, int, int]]:
     found = covered_days(run, {"activity_log": "activity_log"}, {"activity_log": retention})
-    assert all(isinstance(item, Covered) and item.source == "activity_log" for item in found)
+    assert all(isinstance(item, Declaration) and item.source == "activity_log" for item in found)
     return [(item.scope, item.first.day, item.last.day) for item in found]
 
 

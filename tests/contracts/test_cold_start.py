@@ -98,7 +98,7 @@ def test_every_command_takes_the_shared_options(path: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_no_function_of_the_command_line_imports() -> None:
-    """Imports stand at the top of a file; `rightsize.cli.command_groups` keeps those of commands from being loaded."""
+    """Imports stand at the top of a file; `rightsize.cli.registry` keeps those of commands from being loaded."""
     files = sorted((ROOT / "rightsize" / "cli").rglob("*.py"))
     inside = [
         f"{file.name}: {ast.unparse(node)}"

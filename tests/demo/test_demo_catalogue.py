@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rightsize.demo.catalogue import built_in_roles, operations, provider_operations
-from rightsize.demo.generator import generate
-from rightsize.demo.truth import is_of_data_plane
+from rightsize.demo.generator import generate, is_of_data_plane
+from rightsize.model.role_forms import strings_of
 
 
 def test_operations_are_unique_whatever_their_case() -> None:
@@ -24,9 +24,10 @@ def test_what_roles_name_is_in_the_catalogue() -> None:
     """A role that names an operation explicitly names one that exists, on its own plane."""
     planes = {operation.name.lower(): operation.is_data_action for operation in operations()}
     for role in built_in_roles():
+        (block,) = role.permissions
         for is_data_action, strings in (
-            (False, (*role.actions, *role.not_actions)),
-            (True, (*role.data_actions, *role.not_data_actions)),
+            (False, (*block.actions, *block.not_actions)),
+            (True, (*block.data_actions, *block.not_data_actions)),
         ):
             for string in strings:
                 if "*" not in string:
@@ -63,21 +64,19 @@ def test_the_catalogue_is_true(shared_data: Path) -> None:
     dump = json.loads((shared_data / "catalog/built-in-roles.json").read_text(encoding="utf-8"))
     roles = {role["name"]: role for role in dump}
     for role in built_in_roles():
-        (block,) = roles[role.role_definition_id]["permissions"]
+        (block,), (own,) = roles[role.role_definition_id]["permissions"], role.permissions
         assert roles[role.role_definition_id]["roleName"] == role.role_name
-        assert {a.strip().lower() for a in block["actions"]} == {a.lower() for a in role.actions}
-        assert {a.strip().lower() for a in block["notActions"]} == {a.lower() for a in role.not_actions}
-        assert {a.strip().lower() for a in block["dataActions"]} == {a.lower() for a in role.data_actions}
-        assert {a.strip().lower() for a in block["notDataActions"]} == {a.lower() for a in role.not_data_actions}
+        assert {a.strip().lower() for a in block["actions"]} == {a.lower() for a in own.actions}
+        assert {a.strip().lower() for a in block["notActions"]} == {a.lower() for a in own.not_actions}
+        assert {a.strip().lower() for a in block["dataActions"]} == {a.lower() for a in own.data_actions}
+        assert {a.strip().lower() for a in block["notDataActions"]} == {a.lower() for a in own.not_data_actions}
 
 
 def test_every_provider_that_a_role_names_is_in_the_catalogue() -> None:
     """So that a role of the demo is never kept because nobody knows what its provider offers."""
     known = {operation.name.split("/")[0].lower() for operation in operations()}
     strings = [
-        string
-        for role in built_in_roles()
-        for string in (*role.actions, *role.not_actions, *role.data_actions, *role.not_data_actions)
+        string for role in built_in_roles() for texts in strings_of(role.permissions[0]).values() for string in texts
     ]
     named = {string.split("/")[0].lower() for string in strings} - {"*"}
     assert named <= known

@@ -14,8 +14,8 @@ import polars as pl
 import pytest
 
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.hashing import guid, guids, mixed, number
 from rightsize.demo.spec import TenantSpec
+from rightsize.demo.writing import guid, guids, mixed, number
 
 
 def _digest(folder: Path) -> dict[str, str]:

@@ -13,8 +13,8 @@ from rightsize.change.bundle import FORMAT as BUNDLE_FORMAT
 from rightsize.change.bundle import read_bundle, write_bundle
 from rightsize.change.journal import read_head, read_journal
 from rightsize.cli.answers import read_line
-from rightsize.cli.command_groups import CommandGroup
 from rightsize.cli.configuration import read_file, settings_of
+from rightsize.cli.registry import CommandGroup
 from rightsize.collect.entries import check_entry, check_manifest
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.decisions import read_decisions

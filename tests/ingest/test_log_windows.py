@@ -10,7 +10,8 @@ import pytest
 
 from rightsize.ingest.entities.manifests import Vouched
 from rightsize.ingest.loaded_files import LoadedFile
-from rightsize.ingest.whole_exports import LogWindow, read_windows
+from rightsize.ingest.whole_exports import read_windows
+from rightsize.model.times import Declaration
 
 ONE = "/subscriptions/11111111-1111-4111-8111-111111111111"
 GROUP = "/providers/microsoft.management/managementgroups/root"
@@ -31,8 +32,8 @@ def entry(query: str, **changes: object) -> tuple[Vouched, LoadedFile]:
     return replace(said, **changes), file  # type: ignore[arg-type]
 
 
-def window(scope: str, first: str, last: str) -> LogWindow:
-    return LogWindow("activity_log", scope, dt.date.fromisoformat(first), dt.date.fromisoformat(last))
+def window(scope: str, first: str, last: str) -> Declaration:
+    return Declaration("activity_log", scope, dt.date.fromisoformat(first), dt.date.fromisoformat(last), "manifest")
 
 
 def test_adjoining_slices_are_one_window_up_to_the_last_settled_day() -> None:

@@ -15,9 +15,8 @@ from rightsize.demo.calls import sign_in_rows
 from rightsize.demo.directory_files import CLUSTER_ISSUER, write_directory, write_trust
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.graph_files import write_agents
-from rightsize.demo.hashing import guid
 from rightsize.demo.tenant import SampleTenant
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 from tests.loopback.activity import ActivityOnce
 
 Document = dict[str, Any]

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from rightsize.demo.activity_files import PATH as DAMAGED
-from rightsize.demo.activity_files import write_damaged
-from rightsize.demo.sign_in_files import write_sign_ins
-from rightsize.demo.storage_files import write_storage
+from rightsize.demo.activity_files import write_damaged, write_sign_ins
+from rightsize.demo.inventory_files import write_storage
 from rightsize.demo.writing import Folder
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.render.comment import LONGEST, short_ids, write_comment, write_difference
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
 from tests.golden_files import stored
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 

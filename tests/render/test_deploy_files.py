@@ -16,8 +16,8 @@ import hcl2
 import pytest
 from pycep import BicepParser
 
-from rightsize.iac.documents import template_roles
 from rightsize.iac.templates import Beside
+from rightsize.iac.terraform import template_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import CUSTOM, Plan, PlannedAssignment, PlannedRole, Proof, Proposal

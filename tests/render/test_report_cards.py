@@ -9,9 +9,8 @@ from typing import Any, cast
 import polars as pl
 import pytest
 
-from rightsize.render.report.figures import Figures
+from rightsize.render.report.figures import Figures, Sources, Undecided
 from rightsize.render.report.sections import by_design_part, unknown_card
-from rightsize.render.report.sources import Sources, Undecided
 
 HOSTILE = "\u202e\x1b[2J<img src=x>"
 

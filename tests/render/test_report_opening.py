@@ -10,10 +10,9 @@ import pytest
 
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.plan_totals import TODAY, Danger, NextStep, NextSteps, Reached
-from rightsize.render.report.danger import danger_cards
-from rightsize.render.report.figures import Figures
+from rightsize.render.report.figures import Figures, Sources
+from rightsize.render.report.page import danger_cards
 from rightsize.render.report.sections import job_picture
-from rightsize.render.report.sources import Sources
 
 HOSTILE = "\u202e\x1b[2J<img src=x>"
 COUNTS = {"granted": 10, "used": 1, "unused": 4, "unobservable": 5, "out_of_coverage": 0}

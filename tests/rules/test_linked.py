@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.rules.matching import folded, matching_pairs
+from rightsize.rules.operations import folded, matching_pairs
 from rightsize.rules.resource_types import callable_checks, linked_pairs, linked_writes
 from rightsize.rules.tables import rows_of
 

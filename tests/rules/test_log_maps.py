@@ -9,8 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match
-from rightsize.rules.operations import annotate
+from rightsize.rules.operations import annotate, first_match
 from rightsize.rules.tables import rows_of
 
 OPERATIONS = Path(__file__).resolve().parents[3] / "shared/data/catalog/operations.csv"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.rules.matching import matching_pairs
+from rightsize.rules.operations import matching_pairs
 
 
 def test_each_of_many_patterns_finds_its_names() -> None:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from rightsize.demo.suite.model import IN_LOG
-from rightsize.rules.measured import describe_unlogged, measured_proposals
+from rightsize.rules.prices import describe_unlogged, measured_proposals
 from rightsize.rules.tables import rows_of
 
 _PAGE = Path(__file__).parents[2] / "docs" / "figures.md"

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.role_names import READER, RoleWords, read_words, singular, words_of
 from rightsize.rules.tables import rows_of
 

@@ -15,7 +15,7 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.text import fold
 from rightsize.rules import operations as rules
-from rightsize.rules.matching import first_match, folded, matches, matches_any, matching_pairs
+from rightsize.rules.operations import first_match, folded, matches, matches_any, matching_pairs
 from rightsize.rules.resource_types import linked_writes, linkless_writes
 from rightsize.rules.tables import rows_of
 from tests.examples import MANY

@@ -7,8 +7,9 @@ import datetime as dt
 import pytest
 
 from rightsize.model.errors import UsageError
+from rightsize.model.times import Declaration
 from rightsize.store.connection import Store
-from rightsize.store.merging.loads import Declaration, merge
+from rightsize.store.merging.loads import merge
 from rightsize.store.merging.staging import create_staging
 from tests.store.staged import GROUP, SUBSCRIPTION, VM, calls, content, guid, load, record, rows_of, sign_in
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store
-from rightsize.store.marks import seal
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.sql import seal
 from tests.store.staged import VM, File, at, calls, content, guid, load, record, reduced, rows_of, sign_in
 
 ANN = guid(100)

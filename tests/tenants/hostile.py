@@ -40,7 +40,8 @@ def hostile_tenant() -> SampleTenant:
     scopes = tuple(_renamed_scope(index, scope) for index, scope in enumerate(tenant.scopes))
     grants = tuple(_renamed_role(grant) for grant in tenant.grants)
     roles = tuple(
-        replace(role, role_name=MARKUP, description=FORMULA) if role.is_custom else role for role in tenant.roles
+        replace(role, role_name=MARKUP, description=FORMULA) if role.role_type == "CustomRole" else role
+        for role in tenant.roles
     )
     by_id = {grant.grant_id: grant for grant in grants}
     habits = tuple(_asked_for(habit, by_id) for habit in tenant.habits)
@@ -60,7 +61,11 @@ def _renamed_scope(index: int, scope: SampleScope) -> SampleScope:
 
 def _renamed_role(grant: SampleGrant) -> SampleGrant:
     role = grant.role
-    return replace(grant, role=replace(role, role_name=MARKUP, description=FORMULA)) if role.is_custom else grant
+    return (
+        replace(grant, role=replace(role, role_name=MARKUP, description=FORMULA))
+        if role.role_type == "CustomRole"
+        else grant
+    )
 
 
 def _asked_for(habit: Habit, grants: dict[str, SampleGrant]) -> Habit:

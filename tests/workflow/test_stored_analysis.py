@@ -13,7 +13,7 @@ from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.model.options import WindowOptions
 from rightsize.store.connection import Store, open_store
-from rightsize.store.marks import CONTENT_REVISION
+from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.stored_analysis import NOT_STORED, Analysed, is_current, stored_analysis
 from rightsize.workflow.analysis.analyze import analyze_store
 from rightsize.workflow.analysis.attack_paths import reach_of_node

@@ -8,7 +8,6 @@ import pytest
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
-    BuiltIn,
     NeedKind,
     SuiteGrant,
     SuiteNeed,
@@ -33,9 +32,9 @@ READ_VM = "Microsoft.Compute/virtualMachines/read"
 JOIN = "Microsoft.Network/networkInterfaces/join/action"
 KEYS = "Microsoft.Storage/storageAccounts/listKeys/action"
 VM = f"{SUB}/resourceGroups/app/providers/Microsoft.Compute/virtualMachines/vm"
-ROLE = BuiltIn(CONTRIBUTOR, "Contributor", (PermissionBlock(actions=("*",)),))
+ROLE = RoleDefinition(CONTRIBUTOR, "Contributor", (PermissionBlock(actions=("*",)),))
 WORKER, GUARD, GROUP, MEMBER = guid(1), guid(2), guid(3), guid(4)
-OWNER = BuiltIn(guid(78), "Owner", ROLE.blocks)
+OWNER = RoleDefinition(guid(78), "Owner", ROLE.permissions)
 GRANTS = (
     SuiteGrant(guid(101), WORKER, ROLE, SUB),
     SuiteGrant(guid(102), GUARD, ROLE, SUB, by_design="emergency_access"),
@@ -99,17 +98,17 @@ def _judge_of(
             "role_assignment_id": one.grant_id,
             "state": one.state,
             "principal_id": one.principal_id,
-            "role_definition_id": one.role.role_id,
+            "role_definition_id": one.role.role_definition_id,
             "scope": one.scope,
         }
         for one in grants
     ]
     roles = [
         {
-            "role_definition_id": one.role_id,
-            "role_name": one.name,
+            "role_definition_id": one.role_definition_id,
+            "role_name": one.role_name,
             "role_type": "BuiltInRole",
-            "permissions": permissions_to_json(one.blocks),
+            "permissions": permissions_to_json(one.permissions),
         }
         for one in (ROLE, OWNER)
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.render.report.sources import Undecided
+from rightsize.render.report.figures import Undecided
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 from rightsize.workflow.answers.report import find_undecided
 from tests.propose.small_tenant import BLOB_READER, CONTRIBUTOR, DATA, SUB, SmallTenant

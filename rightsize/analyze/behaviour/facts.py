@@ -31,7 +31,7 @@ from rightsize.analyze.behaviour.signals import (
     log2,
     rarity,
 )
-from rightsize.analyze.columns import GROUP, folded, place_of
+from rightsize.analyze.inputs import GROUP, folded, place_of
 from rightsize.rules.attacks import sought_classes
 
 LEAST_DAYS = 10

@@ -26,26 +26,14 @@ import polars as pl
 
 from rightsize.analyze.behaviour.facts import Behaviour
 from rightsize.analyze.behaviour.signals import ALONE, GIVES
-from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import folded, place_of, schema_of
 from rightsize.rules.attacks import hold_days
 
 THRESHOLD = 13.0
 HIGH = 18.0
 """The least bits of a finding of high severity."""
 _OF_SUSPECT = 5.0
-FINDINGS_SCHEMA: dict[str, pl.DataType] = {
-    "principal_id": pl.String(),
-    "day": pl.Date(),
-    "score": pl.Float64(),
-    "kinds": pl.List(pl.String()),
-    "operations": pl.List(pl.String()),
-    "since": pl.Date(),
-    "first_time": pl.Datetime("us"),
-    "last_time": pl.Datetime("us"),
-    "sentence": pl.String(),
-    "days_before": pl.Int64(),
-    "days_alike": pl.Int64(),
-}
+FINDINGS_SCHEMA = schema_of("behaviour_findings")
 _FAMILIES = {
     "operation": "what",
     "spree": "what",

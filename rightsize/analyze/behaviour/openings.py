@@ -15,7 +15,7 @@ import polars as pl
 
 from rightsize.analyze.behaviour.signals import log2
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 
 ROLE, KEYS = "role", "keys"

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import GROUP
+from rightsize.analyze.inputs import GROUP
 from rightsize.rules.attacks import role_assigning_rules
 
 _CROWD = 31

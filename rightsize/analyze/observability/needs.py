@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, node_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import ROOT, Inputs, node_of
 from rightsize.analyze.observability.undecided import MEMBERS, inner_gaps, with_declared
 from rightsize.analyze.observability.ways import (
     ACTIVITY_LOG,

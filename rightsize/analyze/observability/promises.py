@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import REACH, folded
+from rightsize.analyze.inputs import REACH, folded
 from rightsize.analyze.observability.needs import Area, Needs, item_of, scope_of
 from rightsize.analyze.observability.undecided import ASSIGNMENT
 from rightsize.analyze.observability.ways import ACTIVITY_LOG, DECLARED, INVENTORY, RESOURCE_LOG

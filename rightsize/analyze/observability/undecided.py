@@ -16,8 +16,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import REACH, ROOT, folded
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import REACH, ROOT, Inputs, folded, schema_of
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
@@ -36,7 +35,7 @@ from rightsize.analyze.window import Window, administrative
 from rightsize.rules.directory import weight_of as weight_of_action
 from rightsize.rules.graph import level_of
 from rightsize.rules.graph import weight_of as weight_of_permission
-from rightsize.rules.matching import only_reads
+from rightsize.rules.operations import only_reads
 from rightsize.rules.resource_types import decided_type
 from rightsize.rules.tables import risk_weights
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.observability.undecided import MEMBERS, UNDECIDED, inner_gaps, missing_of_silence
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.verdicts.absence import types_there

@@ -8,10 +8,8 @@ instruction a word; tens of thousands of nodes take seconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-
-Edges = Mapping[int, Sequence[int]]
 
 
 @dataclass(frozen=True, slots=True)

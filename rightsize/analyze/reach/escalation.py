@@ -16,8 +16,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree, containing, folded
-from rightsize.analyze.inputs import Inputs, once, schema_of
+from rightsize.analyze.inputs import ROOT, Inputs, ScopeTree, containing, folded, once, schema_of
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.facts import AGENT, Facts
 from rightsize.analyze.reach.indirect import link_delegated, link_directory, link_governed, link_trusted, ways_beyond

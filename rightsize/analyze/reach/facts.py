@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from rightsize.analyze.agents import OWN, agent_identities, effective_permissions
-from rightsize.analyze.columns import folded, place_of
 from rightsize.analyze.graph_tables import GRANT_TABLES, GRAPH_APP_ID, GraphTables, held_permissions
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import principal_ids
 from rightsize.rules.attacks import escalation_rules
 from rightsize.rules.vaults import POLICIES, VAULT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, folded
+from rightsize.analyze.inputs import ROOT, folded
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.facts import AGENT_USER, BLUEPRINT, Facts
 from rightsize.analyze.tenant import Tenant

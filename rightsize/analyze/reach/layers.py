@@ -14,8 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, node_of
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import ScopeTree, node_of, schema_of
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis

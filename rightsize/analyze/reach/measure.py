@@ -14,8 +14,7 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.columns import place_of
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, place_of, schema_of
 from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
 from rightsize.analyze.reach.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.reach.facts import Facts
@@ -25,8 +24,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.nouns import LAYERS
-from rightsize.rules.matching import only_reads
-from rightsize.rules.operations import LAYER_BITS
+from rightsize.rules.operations import LAYER_BITS, only_reads
 
 PLANES = ("control", "data", "graph", "directory")
 _STRIDE = 8

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, node_of, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, containing, node_of, place_of
 from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.existence import GROUP, Existence

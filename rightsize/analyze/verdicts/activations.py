@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, containing, folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import COVERED
 from rightsize.analyze.verdicts.usage import named_use

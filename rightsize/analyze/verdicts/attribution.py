@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, containing, node_of
+from rightsize.analyze.inputs import ROOT, containing, node_of
 from rightsize.analyze.reasons import Attribution, Unexplained
 from rightsize.analyze.tenant import Tenant, granted_by_patterns, with_doubt
 

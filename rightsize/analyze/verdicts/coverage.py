@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, folded, node_of, place_of
-from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.inputs import ROOT, Inputs, folded, node_of, once, place_of
 from rightsize.analyze.principals import principal_ids
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.tenant import Tenant, members_of_groups

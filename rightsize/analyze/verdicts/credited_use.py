@@ -20,8 +20,7 @@ from functools import cache
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, place_of
-from rightsize.analyze.inputs import Inputs, type_acted_on, type_of
+from rightsize.analyze.inputs import Inputs, containing, folded, place_of, type_acted_on, type_of
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import Attributed, attribute, granted_in_use
@@ -38,7 +37,7 @@ from rightsize.analyze.verdicts.resource_logs import (
 from rightsize.analyze.verdicts.usage import CALL, observe
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import only_reads
+from rightsize.rules.operations import only_reads
 from rightsize.rules.tables import rows_of
 
 _REGISTRY = "microsoft.containerregistry/registries"

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs, is_unnamed, schema_of
+from rightsize.analyze.inputs import Inputs, folded, is_unnamed, place_of, schema_of
 from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import covered_days_of, covered_subscriptions

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, node_of, place_of
 from rightsize.analyze.duplicates import blocks_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, containing, folded, node_of, place_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock

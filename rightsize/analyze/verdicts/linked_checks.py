@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.reasons import UnobservableReason, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.profiles import LINKED_ROWS, Profiles, log_state, operation_facts
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.analyze.window import Window, is_shown
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.resource_types import decided_type, linked_pairs, named_writes
 from rightsize.rules.tables import rows_of
 

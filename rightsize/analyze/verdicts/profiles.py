@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.absence import Absences
@@ -24,8 +24,7 @@ from rightsize.analyze.verdicts.coverage import CoveredDays
 from rightsize.analyze.verdicts.resource_logs import rules_of
 from rightsize.analyze.window import is_shown
 from rightsize.rbac.text import Folded
-from rightsize.rules.matching import only_reads
-from rightsize.rules.operations import classify, works_without_sign_in
+from rightsize.rules.operations import classify, only_reads, works_without_sign_in
 from rightsize.rules.resource_types import decided_type
 
 _BASE = ("role", "below", "groups", "top", "reads", "tickets", "data", "absent")
@@ -35,12 +34,6 @@ _KEY = (*_BASE, "held")
 HELD_ROWS = 500_000
 # The same limit for linked checks, which depend on the writes of the holders; few holders cause many checks.
 LINKED_ROWS = 5_000_000
-_HOLDING = (
-    OutOfCoverage.QUARANTINED.value,
-    OutOfCoverage.UNEXPLAINED_USE.value,
-    OutOfCoverage.UNMAPPED_USE.value,
-    OutOfCoverage.UNNAMED_OPERATION.value,
-)
 
 
 @dataclass(frozen=True, slots=True)

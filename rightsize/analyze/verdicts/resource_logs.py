@@ -13,14 +13,13 @@ import re
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, node_of, place_of
-from rightsize.analyze.inputs import Inputs, once
+from rightsize.analyze.inputs import Inputs, containing, folded, node_of, once, place_of
 from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window, judge_days, missing_days
 from rightsize.rbac.text import fold
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import VAULT
 

@@ -19,8 +19,7 @@ from collections.abc import Collection
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs, is_unnamed, once, schema_of
+from rightsize.analyze.inputs import Inputs, folded, is_unnamed, once, place_of, schema_of
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane

@@ -14,7 +14,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import AsOf, EmergencyAccess, ForgetDays, MinDays, OutputFormat
 from rightsize.cli.output import show, write
-from rightsize.cli.suite_figures import CALIBRATION, SUITE_COLUMNS, calibrated, describe_scores, percent, show_suite
+from rightsize.cli.suite_figures import CALIBRATION, calibrated, describe_scores, percent, show_suite
 from rightsize.model.errors import UsageError
 from rightsize.model.options import DEFAULT_FORGET_DAYS
 from rightsize.propose.core import options as plan_options
@@ -189,7 +189,8 @@ def _measure(
         show_suite(result)
         common.say_next("rightsize backtest, which measures plans on your own logs")
     else:
-        common.show(list(result.rows()), SUITE_COLUMNS, document=result.document())
+        rows = list(result.rows())
+        common.show(rows, [name for name in rows[0] if name != "needs_by_kind"], document=result.document())
 
 
 def _show_page(result: workflow.BacktestResult) -> None:

@@ -25,11 +25,11 @@ from rightsize.cli.commands.load import show_report
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
+from rightsize.model import file_reading
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
 from rightsize.model.times import read_instant
 from rightsize.render.escape import for_shell
-from rightsize.workflow import text_files
 from rightsize.workflow.data import catalog as catalog_workflow
 from rightsize.workflow.data import collect as collect_workflow
 from rightsize.workflow.data import doctor as doctor_workflow
@@ -290,7 +290,7 @@ def fetch_script(
     if out is None:
         write(text)
         return
-    text_files.write_text(out, text)
+    file_reading.write_text(out, text)
     run = "bash" if shell is Shell.BASH else "pwsh"
     say(f"wrote {out}; review it and sign in with `az login`")
     common.say_next(f"{run} {for_shell(str(out))} exports; rightsize load exports")

@@ -26,7 +26,7 @@ from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
 from rightsize.render.escape import for_shell
-from rightsize.store import sandbox
+from rightsize.store import queries, sandbox
 from rightsize.workflow.answers import report as export_workflow
 from rightsize.workflow.data import events as events_workflow
 from rightsize.workflow.data import sql as sql_workflow
@@ -96,7 +96,7 @@ def show_query(name: QueryName) -> None:
 
     Its parameters and columns stand in its head.
     """
-    write(sql_workflow.show_question(name).text)
+    write(queries.read_question(name).text)
 
 
 @command(rows=True)

@@ -129,15 +129,7 @@ def _text(answer: dict[str, Any]) -> Iterator[str]:
     identity, window = answer["identity"], answer["window"]
     name = identity["user_principal_name"] or identity["display_name"] or identity["principal_id"]
     yield f"{name}  ({identity['principal_type'] or 'unknown type'})"
-    for field in (
-        "principal_id",
-        "app_id",
-        "display_name",
-        "user_type",
-        "account_enabled",
-        "created_on",
-        "last_sign_in",
-    ):
+    for field in _ABOUT:
         if identity[field] not in (None, name):
             yield f"  {field.replace('_', ' ')}: {identity[field]}"
     yield f"  window: {window['first_day']} to {window['last_day']}"

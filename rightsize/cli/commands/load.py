@@ -17,7 +17,7 @@ from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, Memory, Spill, Trust
 from rightsize.model.errors import UsageError
 from rightsize.model.times import read_day
 from rightsize.render.escape import for_terminal
-from rightsize.workflow.data import declare, load_costs, load_spark
+from rightsize.workflow.data import declare, load_spark, next_command
 from rightsize.workflow.data import load as workflow
 
 COLUMNS = ("source", "path", "read", "new", "duplicate", "rejected", "unused_record")
@@ -230,7 +230,7 @@ def show_report(report: workflow.LoadReport, common: Common, *, by_file: bool) -
 def _say_what_follows(report: workflow.LoadReport, common: Common) -> None:
     """Say at the end what the load leaves undecided, the costliest first, and the next command."""
     rejected = [row.path for row in report.rows if row.rejected]
-    after = load_costs.look_after(common.db, rejected, DEFAULT_PLAN)
+    after = next_command.look_after(common.db, rejected, DEFAULT_PLAN)
     for text in after.costs[:_COSTS]:
         say(text)
     if len(after.costs) > _COSTS:

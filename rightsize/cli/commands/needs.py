@@ -13,12 +13,12 @@ from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import show, write
+from rightsize.model import file_reading
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
-from rightsize.render import needs_forms
+from rightsize.render import check_forms
 from rightsize.render.escape import for_shell
 from rightsize.render.rows import write_json
-from rightsize.workflow import text_files
 from rightsize.workflow.answers import needs as workflow
 
 _TABLE, _ANSWERS, _ROLES = ("operation", "scope", "resource"), ("allowed", "operation", "scope", "resource"), (
@@ -112,13 +112,13 @@ def _show(found: workflow.DeploymentNeeds, output: NeedsFormat, by: str | None, 
     if output is NeedsFormat.SARIF:
         if by is None:
             raise UsageError("`-o sarif` has what would be refused: name who deploys", hint="`--by PRINCIPAL`")
-        write(needs_forms.write_sarif(found.missing, found.undecided))
+        write(check_forms.needs_sarif(found.missing, found.undecided))
     elif output is NeedsFormat.MARKDOWN:
-        write(needs_forms.write_comment(by, rows, found.missing, found.undecided, [*found.not_known, *found.notes]))
+        write(check_forms.write_comment(by, rows, found.missing, found.undecided, [*found.not_known, *found.notes]))
     elif output is NeedsFormat.TABLE and by is not None:
         show([*found.missing, *found.undecided], _ANSWERS, OutputFormat.TABLE, below="rule", every=every)
     else:
-        columns = needs_forms.NEED_COLUMNS if by is None else needs_forms.ANSWER_COLUMNS
+        columns = check_forms.NEED_COLUMNS if by is None else check_forms.ANSWER_COLUMNS
         show(rows, columns, OutputFormat(output.value), table_columns=_TABLE, every=every)
 
 
@@ -128,7 +128,7 @@ def _show_roles(found: workflow.DeploymentNeeds, output: NeedsFormat, out: Path 
     roles = found.roles or []
     made = workflow.new_roles(roles)
     if out is not None:
-        text_files.write_text(out, write_json(made[0] if len(made) == 1 else made))
+        file_reading.write_text(out, write_json(made[0] if len(made) == 1 else made))
         say(f"wrote {counted(len(made), 'new role')} to {out}")
     document = {"roles": made, "assignments": workflow.role_rows(roles)}
     show(workflow.role_rows(roles), _ROLES, OutputFormat(output.value), document=document, every=every)

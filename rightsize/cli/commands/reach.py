@@ -20,10 +20,10 @@ from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
 from rightsize.cli.options import AsOf, PlanSigners
 from rightsize.cli.output import short_name, write
+from rightsize.model import file_reading
 from rightsize.model.errors import UsageError
 from rightsize.render import pictures as drawing
 from rightsize.render.escape import for_shell, for_terminal
-from rightsize.workflow import text_files
 from rightsize.workflow.analysis import attack_paths
 from rightsize.workflow.analysis import layers as layers_workflow
 from rightsize.workflow.analysis import reach as blast
@@ -105,7 +105,7 @@ def _show_all(common: Common, *, plan: Path | None, picture: Path | None) -> Non
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise UsageError("`--picture` without a subject takes an .svg file", hint="name a subject for a page")
-        text_files.write_text(picture, reach_workflow.draw_reach(common.db, rows))
+        file_reading.write_text(picture, reach_workflow.draw_reach(common.db, rows))
     if not common.is_table:
         common.show(rows, _REACH_COLUMNS)
         return
@@ -120,7 +120,7 @@ def _draw(after: dict[str, Any], picture: Path) -> None:
     writers = {".svg": drawing.draw_blast, ".html": drawing.write_blast_page}
     if picture.suffix.lower() not in writers:
         raise UsageError(f"`{picture.name}` is neither .svg nor .html", hint="name a file that ends in .svg or .html")
-    text_files.write_text(picture, writers[picture.suffix.lower()](after))
+    file_reading.write_text(picture, writers[picture.suffix.lower()](after))
 
 
 def _short(name: str) -> str:
@@ -237,7 +237,7 @@ def layers(
         common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked, as_of=as_of
     )
     if picture is not None:
-        text_files.write_text(picture, found.picture)
+        file_reading.write_text(picture, found.picture)
     columns, brief = _LAYER_COLUMNS[by]
     rows = [_with_letters(row) for row in found.rows] if common.is_table else found.rows
     common.show(rows, columns, table_columns=brief)

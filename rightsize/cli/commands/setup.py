@@ -29,7 +29,6 @@ import typer
 
 from rightsize.change import bundle
 from rightsize.cli.command import Common, ConfiguredCommand, command, first_set
-from rightsize.cli.command_groups import CommandGroup, write_lines
 from rightsize.cli.narration import say
 from rightsize.cli.options import (
     CONFIG,
@@ -46,7 +45,7 @@ from rightsize.cli.options import (
     variables_of,
 )
 from rightsize.cli.output import copy_file, write
-from rightsize.cli.registry import COMMANDS, with_new_name
+from rightsize.cli.registry import COMMANDS, CommandGroup, with_new_name, write_lines
 from rightsize.mcp import serve as server
 from rightsize.mcp import skill as page
 from rightsize.model.errors import UsageError

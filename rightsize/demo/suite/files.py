@@ -13,12 +13,10 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.activity_texts import authorization_failed, linked_authorization_failed
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.listings import activation_of, write_activations, write_inventories
 from rightsize.demo.suite.logs import write_resource_logs, write_sign_ins
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
-    BuiltIn,
     SuiteCatalogue,
     SuiteGrant,
     SuiteNeed,
@@ -28,8 +26,9 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, below, guid
 from rightsize.model.errors import EvidenceError
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
@@ -132,7 +131,7 @@ def _write_access(tenant: SuiteTenant, folder: Folder) -> None:
 
 
 def _role_of(grant: SuiteGrant) -> str:
-    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_id}"
+    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
 def _assignment(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
@@ -146,7 +145,7 @@ def _assignment(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
         "principalName": holder.name,
         "principalType": holder.arm_type,
         "roleDefinitionId": _role_of(grant),
-        "roleDefinitionName": grant.role.name,
+        "roleDefinitionName": grant.role.role_name,
         "scope": grant.scope,
         "condition": None,
         "conditionVersion": None,
@@ -258,7 +257,10 @@ def read_catalogue(operations: pl.DataFrame, definitions: pl.DataFrame) -> Suite
     rows = built_in.select("role_definition_id", "role_name", "permissions").drop_nulls("role_name").iter_rows()
     return SuiteCatalogue(
         tuple(operations.select("operation", "is_data_action", "is_data_action_source").sort("operation").iter_rows()),
-        {name: BuiltIn(id_, name, permissions_from_json(permissions)) for id_, name, permissions in rows},
+        {
+            name: RoleDefinition(id_, name, permissions_from_json(permissions), "BuiltInRole")
+            for id_, name, permissions in rows
+        },
     )
 
 
@@ -272,13 +274,13 @@ def write_catalogue(catalogue: SuiteCatalogue, folder: Folder) -> None:
     folder.write("catalogue/operations.csv", text.getvalue().encode(), records=len(catalogue.operations))
     roles = [
         {
-            "id": f"/providers/Microsoft.Authorization/roleDefinitions/{role.role_id}",
-            "name": role.role_id,
+            "id": f"/providers/Microsoft.Authorization/roleDefinitions/{role.role_definition_id}",
+            "name": role.role_definition_id,
             "type": "Microsoft.Authorization/roleDefinitions",
-            "roleName": role.name,
+            "roleName": role.role_name,
             "roleType": "BuiltInRole",
             "assignableScopes": ["/"],
-            "permissions": json.loads(permissions_to_json(role.blocks)),
+            "permissions": json.loads(permissions_to_json(role.permissions)),
         }
         for role in catalogue.roles.values()
     ]

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import (
     FIRST_DAY,
     LAST_SEEN,
@@ -19,7 +18,7 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, guid
 from rightsize.rbac.text import fold
 
 _FREE = frozenset(
@@ -201,7 +200,7 @@ def write_activations(tenant: SuiteTenant, folder: Folder) -> None:
     folder.write_json("access/eligible-assignments.json", {"value": listed}, records=len(listed))
     asked = [_request(one, day) for one in eligible for day in activated_days(tenant, one)]
     folder.write_json("access/activation-requests.json", {"value": asked}, records=len(asked))
-    places = sorted({(one.scope, one.role.role_id) for one in eligible})
+    places = sorted({(one.scope, one.role.role_definition_id) for one in eligible})
     settings = [_settings(scope, role) for scope, role in places]
     folder.write_json("access/activation-settings.json", {"value": settings}, records=len(settings))
 
@@ -215,10 +214,10 @@ def activated_days(tenant: SuiteTenant, grant: SuiteGrant) -> list[int]:
 def activation_of(grant: SuiteGrant, day: int) -> dict[str, str]:
     """Return the evidence of a call that was allowed by an activation of a day, which no listing has any more."""
     return {
-        "role": grant.role.name,
+        "role": grant.role.role_name,
         "roleAssignmentScope": grant.scope,
         "roleAssignmentId": _made_by(grant, day).replace("-", ""),
-        "roleDefinitionId": grant.role.role_id.replace("-", ""),
+        "roleDefinitionId": grant.role.role_definition_id.replace("-", ""),
         "principalId": grant.principal_id.replace("-", ""),
         "principalType": "User",
     }
@@ -229,7 +228,7 @@ def _made_by(grant: SuiteGrant, day: int) -> str:
 
 
 def _role_of(grant: SuiteGrant) -> str:
-    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_id}"
+    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
 def _eligibility(grant: SuiteGrant, holder_type: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.demo.activity_files import CATEGORIES, sign_in_record
 from rightsize.demo.calls import (
     ARM,
     AZURE_CLI,
@@ -27,8 +28,6 @@ from rightsize.demo.calls import (
     NON_INTERACTIVE,
     SERVICE_PRINCIPAL,
 )
-from rightsize.demo.hashing import below, guid
-from rightsize.demo.sign_in_files import CATEGORIES, sign_in_record
 from rightsize.demo.suite.listings import activated_days
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
@@ -39,7 +38,7 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.writing import Folder, joined, json_text
+from rightsize.demo.writing import Folder, below, guid, joined, json_text
 from rightsize.rbac.algebra import grants
 
 _OBJECT_ID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -97,7 +96,7 @@ def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -
     grant = next(
         one
         for one in tenant.grants
-        if one.principal_id in holders and grants(one.role.blocks, need.operation, need.plane) == "yes"
+        if one.principal_id in holders and grants(one.role.permissions, need.operation, need.plane) == "yes"
     )
     if row["category"] == "AuditEvent":
         claim = {_OBJECT_ID: who.principal_id, "appid": guid("suite app", who.principal_id)}
@@ -111,7 +110,7 @@ def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -
         "reason": "Policy",
         "result": "Granted",
         "roleAssignmentId": grant.grant_id,
-        "roleDefinitionId": grant.role.role_id,
+        "roleDefinitionId": grant.role.role_definition_id,
         "type": "RBAC",
     }  # fmt: skip
     requester = {

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.jobs import (
     GROUP,
     SUBSCRIPTION,
@@ -26,7 +25,6 @@ from rightsize.demo.suite.model import (
     LAST_SEEN,
     READABLE,
     SEEN_DAYS,
-    BuiltIn,
     NeedKind,
     Shape,
     SuiteCatalogue,
@@ -38,8 +36,9 @@ from rightsize.demo.suite.model import (
     SuiteScope,
     is_owner_of,
 )
+from rightsize.demo.writing import below, guid
 from rightsize.model.errors import InputError
-from rightsize.model.nouns import Plane
+from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.text import fold
 
@@ -70,7 +69,7 @@ class Making:
     needs: dict[tuple[str, str, str], SuiteNeed] = field(default_factory=dict)
     logging: set[str] = field(default_factory=set)
     refusals: list[SuiteRefusal] = field(default_factory=list)
-    hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[BuiltIn]]] = field(default_factory=list)
+    hired: list[tuple[Job, SuitePrincipal, SuiteScope, list[RoleDefinition]]] = field(default_factory=list)
 
     def id(self, *words: object) -> str:
         """Return a GUID of the tenant."""
@@ -99,7 +98,7 @@ class Making:
 
         self.logging = {one.scope for one in self.resources if one.sends_log}
 
-    def role(self, name: str) -> BuiltIn:
+    def role(self, name: str) -> RoleDefinition:
         """Return a built-in role by name."""
         role = self.catalogue.roles.get(name)
         if role is None:
@@ -126,7 +125,7 @@ class Making:
         self.refusals += self.refused(job, who, wanted, held)
 
     def refused(
-        self, job: Job, who: SuitePrincipal, wanted: Sequence[SuiteNeed], held: Sequence[BuiltIn]
+        self, job: Job, who: SuitePrincipal, wanted: Sequence[SuiteNeed], held: Sequence[RoleDefinition]
     ) -> Iterator[SuiteRefusal]:
         """Yield the calls of a holder that Azure refused: parts of the job, checks inside a write, and a try."""
         causes: dict[str, str] = {row.operation: fold(row.cause) for row in job.needs if row.cause}
@@ -167,7 +166,7 @@ class Making:
                     self.plant(need)
 
     def rare(
-        self, job: Job, who: SuitePrincipal, home: SuiteScope, held: Sequence[BuiltIn], is_future: bool
+        self, job: Job, who: SuitePrincipal, home: SuiteScope, held: Sequence[RoleDefinition], is_future: bool
     ) -> Iterator[SuiteNeed]:
         """Yield the seasonal needs of a holder's job, or those that the holder does not have yet, as future needs."""
         for row in job.needs:
@@ -200,7 +199,7 @@ class Making:
         if known is None or (need.is_recorded and not known.is_recorded):
             self.needs[_key(need)] = need
 
-    def plant_granted(self, wanted: Sequence[SuiteNeed], held: Sequence[BuiltIn]) -> None:
+    def plant_granted(self, wanted: Sequence[SuiteNeed], held: Sequence[RoleDefinition]) -> None:
         """Plant those of the needs of a holder that its roles allow."""
         for need in wanted:
             if is_granted(need, held):
@@ -280,7 +279,9 @@ class Making:
             if one.resource_type == target and one.scope.startswith(f"{home.scope}/")
         ]
 
-    def give(self, job: Job, who: SuitePrincipal, home: SuiteScope, wanted: Sequence[SuiteNeed]) -> list[BuiltIn]:
+    def give(
+        self, job: Job, who: SuitePrincipal, home: SuiteScope, wanted: Sequence[SuiteNeed]
+    ) -> list[RoleDefinition]:
         """Give a holder its assignments, and return their roles."""
         lot = self.draw(100, who.name, "grant")
         broad, held = self.role(job.broad), [self.role("Reader")]
@@ -311,7 +312,7 @@ class Making:
             held += [self.grant(who, self.role(job.data), place) for place in (narrow and resources) or [home.scope]]
         return held
 
-    def join(self, job: Job, who: SuitePrincipal, home: SuiteScope, role: BuiltIn) -> BuiltIn:
+    def join(self, job: Job, who: SuitePrincipal, home: SuiteScope, role: RoleDefinition) -> RoleDefinition:
         """Put a holder into the group of the job in a subscription, which is made where there is none."""
         name = f"{job.name}-{home.name}"
         known = next((one for one in self.principals if one.name == name), None)
@@ -321,9 +322,11 @@ class Making:
         self.members.setdefault(known.principal_id, []).append(who.principal_id)
         return role
 
-    def grant(self, who: SuitePrincipal, role: BuiltIn, scope: str, state: Any = "active", **more: Any) -> BuiltIn:
+    def grant(
+        self, who: SuitePrincipal, role: RoleDefinition, scope: str, state: Any = "active", **more: Any
+    ) -> RoleDefinition:
         """Assign a role, and return it."""
-        id_ = self.id("grant", who.name, role.name, scope, state)
+        id_ = self.id("grant", who.name, role.role_name, scope, state)
         if all(one.grant_id != id_ for one in self.grants):
             self.grants.append(SuiteGrant(id_, who.principal_id, role, scope, state, **more))
         return role
@@ -403,6 +406,6 @@ def _key(need: SuiteNeed) -> tuple[str, str, str]:
     return need.principal_id, fold(need.operation), fold(need.scope)
 
 
-def is_granted(need: SuiteNeed, roles: Sequence[BuiltIn]) -> bool:
+def is_granted(need: SuiteNeed, roles: Sequence[RoleDefinition]) -> bool:
     """Return whether one of some roles grants a need."""
-    return any(grants(role.blocks, need.operation, need.plane) != "no" for role in roles)
+    return any(grants(role.permissions, need.operation, need.plane) != "no" for role in roles)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rightsize.model.nouns import PermissionBlock, Plane
+from rightsize.model.nouns import Plane, RoleDefinition
 from rightsize.rbac.text import Folded
 
 SEEN_DAYS, AHEAD_DAYS = 92, 30
@@ -36,15 +36,6 @@ FIRST_DAY = LAST_SEEN - dt.timedelta(days=SEEN_DAYS - 1)
 
 
 @dataclass(frozen=True, slots=True)
-class BuiltIn:
-    """A built-in role of the catalogue."""
-
-    role_id: str
-    name: str
-    blocks: tuple[PermissionBlock, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SuiteCatalogue:
     """Azure's operations and built-in roles.
 
@@ -53,7 +44,7 @@ class SuiteCatalogue:
     """
 
     operations: tuple[tuple[str, bool | None, str | None], ...]
-    roles: Mapping[str, BuiltIn]
+    roles: Mapping[str, RoleDefinition]
 
 
 Gap = Literal["", "unlisted", "unreadable", "emptied", "standby"]
@@ -136,7 +127,7 @@ class SuiteGrant:
 
     grant_id: str
     principal_id: str
-    role: BuiltIn
+    role: RoleDefinition
     scope: str
     state: Literal["active", "eligible"] = "active"
     by_design: str = ""
@@ -151,7 +142,7 @@ def day_of(number: int) -> dt.date:
 
 def is_owner_of(grant: SuiteGrant, subscription: str) -> bool:
     """Return whether an assignment makes its holder an Owner of a subscription, standing and at the subscription."""
-    return (grant.role.name, grant.scope, grant.state) == ("Owner", subscription, "active")
+    return (grant.role.role_name, grant.scope, grant.state) == ("Owner", subscription, "active")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.jobs import GROUP, Job, NeedRow, jobs, rates, target_scope, team_jobs
 from rightsize.demo.suite.logs import sign_ins_of
 from rightsize.demo.suite.making import Making
@@ -27,6 +26,7 @@ from rightsize.demo.suite.model import (
     SuiteScope,
     SuiteTenant,
 )
+from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import Plane
 from rightsize.rbac.text import Folded, fold
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, folded, schema_of
 from rightsize.analyze.principals import principal_names
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window, shortfall

@@ -17,12 +17,12 @@ from rightsize.change.bundle import Order
 from rightsize.guard.contain import ContainResult, contain_principal, span_told
 from rightsize.guard.watch.changes import at_least, no_changes, note_change
 from rightsize.model.errors import InputError, RightsizeError
+from rightsize.model.file_reading import read_given
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
 from rightsize.workflow.plan.rollout import BUNDLE, plan_rollout
-from rightsize.workflow.text_files import read_bytes
 
 _KIND = "containment"
 _HINT = "docs/containment.md lists the rules and their types"
@@ -59,7 +59,7 @@ def read_rules(path: Path | None) -> ContainmentRules:
     if path is None:
         return ContainmentRules()
     try:
-        found = tomllib.loads(read_bytes(path).decode("utf-8"))
+        found = tomllib.loads(read_given(path).decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"`{path}` is not TOML: {error}") from None
     known = {one.name: getattr(ContainmentRules(), one.name) for one in fields(ContainmentRules)}

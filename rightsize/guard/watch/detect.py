@@ -13,9 +13,8 @@ import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour.judge import severities
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.guard.watch.changes import (
     Names,
     Origin,

@@ -16,7 +16,7 @@ import datetime as dt
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
+from rightsize.analyze.inputs import folded, place_of
 
 MARKS: dict[str, pl.DataType] = {
     "asks": pl.String(),

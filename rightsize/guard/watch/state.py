@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities, inheritance
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.reach.facts import read_facts

@@ -23,7 +23,10 @@ from rightsize.iac.deployed.deployments import (
     Deployment,
     Reference,
     as_segment,
+    calls_in,
     child_id,
+    id_functions,
+    ids_of,
     is_id,
     placeholder,
     references_in,
@@ -31,7 +34,6 @@ from rightsize.iac.deployed.deployments import (
     spelt_type,
     type_of,
 )
-from rightsize.iac.deployed.id_functions import calls_in, id_functions, ids_of
 from rightsize.iac.deployed.templates import DEPLOYMENT, MOST_STEPS, read_template
 from rightsize.iac.evaluation import evaluate, scopes_of_loop
 from rightsize.iac.expressions import Evaluated, Language, Node, Scope, Unknown, Work

@@ -24,7 +24,7 @@ from rightsize.iac.deployed.deployments import (
     subscription_of,
     type_of,
 )
-from rightsize.rules.deployments import (
+from rightsize.rules.resource_types import (
     ENDPOINT,
     checks_of,
     gives_privilege,

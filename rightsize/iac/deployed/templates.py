@@ -20,7 +20,11 @@ from rightsize.iac.deployed.deployments import (
     Deployment,
     Reference,
     as_segment,
+    called_on,
+    calls_in,
     child_id,
+    id_functions,
+    ids_of,
     placeholder,
     references_in,
     resource_id,
@@ -28,7 +32,6 @@ from rightsize.iac.deployed.deployments import (
     subscription_of,
     type_of,
 )
-from rightsize.iac.deployed.id_functions import called_on, calls_in, id_functions, ids_of
 from rightsize.iac.expressions import Node, Unknown, Work
 from rightsize.iac.functions import ARM_FUNCTIONS
 from rightsize.model.errors import InputError

@@ -37,7 +37,7 @@ from rightsize.iac.deployed.deployments import (
 )
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
-from rightsize.rules.deployments import extends_others, terraform_type
+from rightsize.rules.resource_types import is_extension, terraform_type
 
 _DOES = {"create": CREATE, "update": UPDATE, "delete": DELETE, "read": READ, "no-op": READ}
 _ALL = frozenset([CREATE, UPDATE, READ, DELETE])
@@ -279,7 +279,7 @@ class _Reader:
     def _parent(self, resource: _Resource, kind: str) -> str | None:
         """Return the id of what a resource is below, or what it extends; None where nothing says it."""
         above = kind.rpartition("/")[0].lower() if kind.count("/") > 1 else ""
-        if extends_others(kind):
+        if is_extension(kind):
             for name in _AT:
                 value = resource.body.get(name)
                 if isinstance(value, str) and value.startswith("/"):

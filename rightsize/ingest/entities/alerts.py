@@ -25,7 +25,7 @@ from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.shape import Beside, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import GUID_FORM, fold
-from rightsize.rules.signals import is_dismissed
+from rightsize.rules.attacks import is_dismissed
 
 _OBJECT_IDS = ("aaduserid", "azureaduserid", "serviceprincipalobjectid", "serviceprincipalid", "objectid", "objectguid")
 _RESOURCE_IDS = ("resourceid", "azureid", "azureresourceid")

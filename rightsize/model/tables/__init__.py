@@ -4,12 +4,26 @@ The tables stand in the order in which they may be created: a view follows what 
 """
 
 from rightsize.model.schema import Table
-from rightsize.model.tables.access import ACCESS_TABLES, ACTIVATION_TABLES, PIM_TABLES, POLICY_TABLES
+from rightsize.model.tables.access import (
+    ACCESS_TABLES,
+    ACTIVATION_TABLES,
+    AGENT_TABLES,
+    CHANGED_OBJECT_TABLES,
+    GRAPH_TABLES,
+    GRAPH_VIEWS,
+    PIM_TABLES,
+    POLICY_TABLES,
+)
 from rightsize.model.tables.answers import ANSWER_TABLES, JOB_TABLES, LAYER_TABLES, REACH_TABLES
-from rightsize.model.tables.coverage import BOOKKEEPING_TABLES, EXISTENCE_TABLES, OBSERVABILITY_TABLES
+from rightsize.model.tables.coverage import (
+    BOOKKEEPING_TABLES,
+    EXISTENCE_TABLES,
+    JUDGEMENT_TABLES,
+    OBSERVABILITY_TABLES,
+    SIGNAL_TABLES,
+    WATCH_TABLES,
+)
 from rightsize.model.tables.directory import DIRECTORY_ROLE_TABLES, DIRECTORY_TABLES
-from rightsize.model.tables.graph import AGENT_TABLES, CHANGED_OBJECT_TABLES, GRAPH_TABLES, GRAPH_VIEWS
-from rightsize.model.tables.signals import JUDGEMENT_TABLES, SIGNAL_TABLES, WATCH_TABLES
 from rightsize.model.tables.usage import USAGE_TABLES
 
 TABLES: tuple[Table, ...] = (

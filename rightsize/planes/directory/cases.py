@@ -12,7 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.principals import emergency_accounts
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.pim_findings import (
+from rightsize.analyze.findings import (
     SELDOM_HOURS,
     activated_in,
     find_easy_activations,
@@ -14,9 +13,16 @@ from rightsize.analyze.pim_findings import (
     is_permanent_of_people,
     said,
 )
-from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
+from rightsize.analyze.inputs import folded
+from rightsize.analyze.planes import (
+    ASSIGNMENTS_SCHEMA,
+    DENIED_SCHEMA,
+    PRINCIPALS_SCHEMA,
+    SCORE_COLUMNS,
+    counts_and_scores,
+    declared,
+)
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
-from rightsize.analyze.scores import SCORE_COLUMNS
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.usage import standing_hours
 from rightsize.analyze.window import Window

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
 from rightsize.analyze.counting import name_sets
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import (
     SHOWN,

@@ -18,8 +18,8 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 
 from rightsize.analyze.counting import count_unexplained
+from rightsize.analyze.findings import SELDOM_HOURS
 from rightsize.analyze.observability.undecided import Gaps
-from rightsize.analyze.pim_findings import SELDOM_HOURS
 from rightsize.analyze.reasons import Unused, covered_of
 from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import days_missing

@@ -13,8 +13,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import principal_ids
 from rightsize.analyze.tenant import members_of_groups, sleeping_memberships
 from rightsize.analyze.verdicts.activations import (
@@ -33,7 +32,7 @@ from rightsize.model.options import WindowOptions
 from rightsize.rbac.expand import kinds_of, patterns_of
 from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, bound_kinds, bound_reach, logged_actions, weight_of
-from rightsize.rules.matching import matching_pairs
+from rightsize.rules.operations import matching_pairs
 
 AUDIT_LOG = "entra_audit_log"
 _PREFIX = "microsoft.directory/"

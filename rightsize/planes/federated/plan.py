@@ -6,7 +6,7 @@ Each credential is removed, narrowed to the subjects that signed in, or kept.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import polars as pl
@@ -347,13 +347,7 @@ def _given_away(one: CredentialVerdict) -> dict[str, Any]:
 def _said(use: SignInUse | None) -> dict[str, Any] | None:
     if use is None:
         return None
-    return {
-        "sign_ins": use.sign_ins,
-        "days": len(use.days),
-        "first_seen": use.first_seen,
-        "last_seen": use.last_seen,
-        "resources": list(use.resources[:_TOLD]),
-    }
+    return asdict(use) | {"days": len(use.days), "resources": list(use.resources[:_TOLD])}
 
 
 def _reason(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis) -> str:

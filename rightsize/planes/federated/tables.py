@@ -18,8 +18,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import Window, administrative, choose_window
 from rightsize.model.options import WindowOptions

@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.agents import OWN, UNCERTAIN
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, remembered_requests, service_principals
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, UnobservableReason, Verdict
 from rightsize.planes.graph.cases import SeenRequests
 from rightsize.planes.graph.judge import GraphAnalysis

@@ -10,9 +10,8 @@ from collections.abc import Collection, Mapping
 import polars as pl
 
 from rightsize.analyze.agents import OWN, UNCERTAIN, inheritance
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import folded, schema_of
 from rightsize.analyze.planes import ASSIGNMENTS_SCHEMA, DENIED_SCHEMA, PRINCIPALS_SCHEMA, counts_and_scores, declared
 from rightsize.analyze.reasons import Unexplained, Unused, Verdict
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA

@@ -17,8 +17,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.agents import OWN, inheritance
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, Verdict
 from rightsize.model.plan import NARROW_SCOPE, REMOVE, Advice, PlannedAssignment, Proof, Proposal
 from rightsize.planes.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed

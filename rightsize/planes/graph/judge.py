@@ -25,7 +25,6 @@ from rightsize.analyze.agents import (
     effective_permissions,
     inherited_access,
 )
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import (
     GRAPH_APP_ID,
     GraphTables,
@@ -36,6 +35,7 @@ from rightsize.analyze.graph_tables import (
     service_principals,
 )
 from rightsize.analyze.graph_tables import service_principals as listed_principals
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
@@ -383,10 +383,7 @@ def _permission_rows(
             | {
                 "verdict": found.verdict.value,
                 "reason": found.reason,
-                "events": found.seen.events if found.seen else None,
-                "days": found.seen.days if found.seen else None,
-                "first_seen": found.seen.first_seen if found.seen else None,
-                "last_seen": found.seen.last_seen if found.seen else None,
+                **{name: getattr(found.seen, name, None) for name in ("events", "days", "first_seen", "last_seen")},
                 "level": level,
                 "privilege": privilege,
             }

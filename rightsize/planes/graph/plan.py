@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
 from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
 from rightsize.model.errors import InternalError
 from rightsize.model.options import Unobservable

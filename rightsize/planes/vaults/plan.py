@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.vaults import Vault

@@ -12,8 +12,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.listings import parents_of
 from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults

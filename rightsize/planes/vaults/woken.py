@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.vaults import Vault
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.planes.vaults.tables import VaultTables

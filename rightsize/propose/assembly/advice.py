@@ -13,8 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reasons import BY_EXISTENCE, Choice, Unused, Verdict, sentence
 from rightsize.analyze.verdicts.existence import PROBLEMS
 from rightsize.analyze.verdicts.judge import Analysis
@@ -29,7 +28,7 @@ from rightsize.propose.drafts.reasons import BY_DESIGN, keep_reason, word_of
 from rightsize.propose.needs.assignments import Key, Use
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.matching import only_reads
+from rightsize.rules.operations import only_reads
 from rightsize.rules.resource_types import decided_type, inventory_types
 
 _NOTHING_OBSERVED = keep_reason("nothing_observed").partition(":")[0]

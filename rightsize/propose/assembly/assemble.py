@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree, folded
+from rightsize.analyze.inputs import ROOT, ScopeTree, folded
 from rightsize.analyze.lacks import Lack, sentence_of
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence

@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import RoleDefinition

@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT
+from rightsize.analyze.inputs import ROOT
 from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.errors import InternalError

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import read_policy_needs
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree, place_of
+from rightsize.analyze.inputs import ROOT, ScopeTree, place_of
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions

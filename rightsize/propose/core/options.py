@@ -14,8 +14,7 @@ from typing import Any, Literal, get_args
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree, containing, folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError

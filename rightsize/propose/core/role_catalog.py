@@ -8,8 +8,7 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex

@@ -18,11 +18,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import is_unnamed
+from rightsize.analyze.inputs import folded, is_unnamed, place_of
 from rightsize.analyze.window import Window
 from rightsize.rbac.text import Folded
-from rightsize.rules.matching import first_match
+from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 
 GROUP_WRITES = (

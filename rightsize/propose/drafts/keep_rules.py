@@ -15,8 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, containing, folded, place_of
 from rightsize.analyze.principals import PolicyNeed, classify_holders, emergency_accounts, read_policy_needs
 from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.analyze.verdicts.coverage import COVERED, control_states, described_principals, groups_with_known_members

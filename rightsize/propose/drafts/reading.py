@@ -7,10 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import place_of
 from rightsize.analyze.duplicates import find_duplicates
-from rightsize.analyze.inputs import Inputs, empty
-from rightsize.analyze.pim_findings import seldom_at_work
+from rightsize.analyze.findings import seldom_at_work
+from rightsize.analyze.inputs import Inputs, empty, place_of
 from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.usage import read_role_requests

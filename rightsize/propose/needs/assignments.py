@@ -18,8 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import containing, folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, containing, folded, place_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import covered_subscriptions

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.role_catalog import Blocks, KnownRole, Need, RoleBook

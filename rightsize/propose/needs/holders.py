@@ -22,8 +22,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import able_principals
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members

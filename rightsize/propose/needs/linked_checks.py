@@ -23,8 +23,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.verdicts.linked_checks import may_exist_below, runs_elsewhere, type_references
 from rightsize.analyze.verdicts.resource_logs import kind_at, kind_of, resource_of
 from rightsize.mining.bitsets import bits_of, mask_of, union

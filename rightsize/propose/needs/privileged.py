@@ -20,7 +20,7 @@ from typing import Literal, cast
 
 import polars as pl
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import LAYERS
@@ -35,8 +35,7 @@ from rightsize.propose.needs.holders import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.text import Folded, fold, is_read
-from rightsize.rules.matching import first_match, only_reads
-from rightsize.rules.operations import LAYER_BITS, split_off
+from rightsize.rules.operations import LAYER_BITS, first_match, only_reads, split_off
 from rightsize.rules.tables import rows_of
 
 FEW_DAYS = 30

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.observability.undecided import find_gaps
 from rightsize.analyze.reasons import BY_EXISTENCE, SHOWN, OutOfCoverage, UnobservableReason, Unused, Verdict
 from rightsize.analyze.verdicts.absence import listed_types

@@ -2,7 +2,7 @@
 
 The chance has two parts. `risk.calibration` says how often such assignments bring something new, from the days of the
 window. `risk.estimate` adds the chance that a type comes which was absent, where operations on such types are taken
-away. Neither covers needs that no log shows (`rules.measured.describe_unlogged`).
+away. Neither covers needs that no log shows (`rules.prices.describe_unlogged`).
 """
 
 from __future__ import annotations

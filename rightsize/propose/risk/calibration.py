@@ -41,7 +41,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.propose.risk.incidence import CELL, EARLY
-from rightsize.rules.measured import measured_proposals
+from rightsize.rules.prices import measured_proposals
 
 MEASURED = "measured"
 LEVELS = ("basis", "operations", "weeks", "type", "role")

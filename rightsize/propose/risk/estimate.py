@@ -36,7 +36,7 @@ from rightsize.analyze.window import Window
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.risk.calibration import LEVELS, MEASURED, chances, upper_limit
 from rightsize.propose.risk.incidence import HORIZON_DAYS, KEY, tested_days
-from rightsize.rules.measured import measured_unlogged
+from rightsize.rules.prices import measured_unlogged
 from rightsize.rules.resource_types import inventory_types, type_named
 
 _KEY = ["role_assignment_id", "state"]

@@ -14,8 +14,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.observability.undecided import Gaps, find_gaps
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.verdicts.coverage import arm_tokens

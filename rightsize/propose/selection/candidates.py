@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rightsize.analyze.columns import ROOT, ScopeTree
+from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.mining.bitsets import union, without
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import takewhile
 
-from rightsize.analyze.columns import ROOT
+from rightsize.analyze.inputs import ROOT
 from rightsize.mining.bitsets import bits_of, mask_of, union, without
 from rightsize.mining.programs import covers, smallest_cover
 from rightsize.model.options import MAX

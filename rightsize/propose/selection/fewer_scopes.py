@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.columns import place_of
+from rightsize.analyze.inputs import place_of
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.mining.bitsets import union, without
 from rightsize.propose.drafts.demands import state_of

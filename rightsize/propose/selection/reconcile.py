@@ -18,7 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
-from rightsize.analyze.columns import ROOT
+from rightsize.analyze.inputs import ROOT
 from rightsize.mining.programs import Rows, solve
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import REMOVE_DUPLICATE

@@ -19,9 +19,9 @@ from itertools import chain, count
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.role_forms import strings_of
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
@@ -102,13 +102,7 @@ def identify_roles(
 
 
 def _role_id(content: RoleContent, variant: Iterable[str]) -> Folded:
-    identity = {
-        "actions": content.actions,
-        "notActions": content.not_actions,
-        "dataActions": content.data_actions,
-        "notDataActions": content.not_data_actions,
-        "variant": [text for text in variant if text],
-    }
+    identity = {**strings_of(content.block), "variant": [text for text in variant if text]}
     return Folded(str(uuid.uuid5(_NAMESPACE, json.dumps(identity, sort_keys=True, separators=(",", ":")))))
 
 

@@ -16,7 +16,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.columns import ScopeTree
+from rightsize.analyze.inputs import ScopeTree
 from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.options import AUTO
 from rightsize.propose.core.operation_sets import cells, risky

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.columns import containing
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.needs.assignments import Key, Subject, lasts_as_long

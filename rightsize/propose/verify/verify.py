@@ -13,8 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts.usage import read_role_requests

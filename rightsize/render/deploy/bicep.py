@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 
 from rightsize.iac.bicep import bicep_roles
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.role_forms import strings_of
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.code_names import CodeNames, Variable, code_names
 from rightsize.render.deploy.contents import (
     API,
+    TAKE_OUT,
     DeployContents,
     Made,
     RoleFormat,
@@ -22,9 +24,9 @@ from rightsize.render.deploy.contents import (
     by_target,
     home_of,
     outer_level,
+    take_out_page,
     target_of,
 )
-from rightsize.render.deploy.take_out import TAKE_OUT, take_out_page
 from rightsize.render.escape import for_bicep, for_terminal
 
 # Bicep requires an API version for an existing resource, but sends no request with it: only the id is used.
@@ -198,13 +200,7 @@ def _assignment(one: Made, resource: str | None, contents: DeployContents, names
 
 
 def _block(block: PermissionBlock) -> str:
-    texts = {
-        "actions": block.actions,
-        "notActions": block.not_actions,
-        "dataActions": block.data_actions,
-        "notDataActions": block.not_data_actions,
-    }
-    lines = [f"        {name}: {_items(map(for_bicep, found), 8)}\n" for name, found in texts.items()]
+    lines = [f"        {name}: {_items(map(for_bicep, found), 8)}\n" for name, found in strings_of(block).items()]
     for name, text in (("condition", block.condition), ("conditionVersion", block.condition_version)):
         if text is not None:
             lines.append(f"        {name}: {for_bicep(text)}\n")

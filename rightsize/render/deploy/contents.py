@@ -1,6 +1,8 @@
 """List the roles and assignments that a plan's deployment makes, with their ids, for every language.
 
 Define a form of role definitions: how one role and a whole plan are written in it, and how its files are read.
+
+Write the list of the assignments that older code still makes, and that a plan replaces or removes.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal
 from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
+from rightsize.render.escape import for_markdown
 
 _GROUPS = "/providers/Microsoft.Management/managementGroups/"
 API = "2022-04-01"
@@ -330,3 +333,39 @@ class RoleFormat:
 def json_text(document: object) -> str:
     """Return a document as the text of a file, without characters beyond ASCII."""
     return json.dumps(document, ensure_ascii=True, indent=2) + "\n"
+
+
+TAKE_OUT = "take-out.md"
+
+
+def take_out_page(contents: DeployContents, how: str) -> str:
+    """Return the list as Markdown; `how` says how to find them in code, and what to do there."""
+    lines = [
+        "# Take these assignments out of your code",
+        "",
+        f"The plan replaces or removes them, and no file here deletes one. {how}",
+        "",
+    ]
+    if any(one.waits for one in contents.replaced):
+        lines += [
+            "Where `waits` stands, an eligible or time-bound assignment has to exist first: `rightsize rollout` makes "
+            "it, and no file here does.",
+            "",
+        ]
+    lines += ["| role | at | holder | ID | |", "| --- | --- | --- | --- | --- |"]
+    lines += [_row(one, contents) for one in contents.replaced]
+    return "\n".join(lines) + "\n"
+
+
+def _row(one: Replaced, contents: DeployContents) -> str:
+    # A list of eligible assignments has the schedule's GUID, which is no part of an id below the scope.
+    path = f"{one.scope.rstrip('/')}/providers/Microsoft.Authorization/roleAssignments/{one.id}"
+    notes = [*(["waits"] if one.waits else []), *([] if one.state == "active" else [one.state])]
+    cells = (
+        contents.called(one.role) or one.role,
+        contents.place(one.scope),
+        contents.called(one.principal_id) or one.principal_id,
+        path if one.state == "active" else one.id,
+        ", ".join(notes),
+    )
+    return f"| {' | '.join(map(for_markdown, cells))} |"

@@ -15,8 +15,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.rbac.assignments import role_path
 from rightsize.render.deploy.code_names import CodeNames, Variable, code_names, snake
-from rightsize.render.deploy.contents import DeployContents, Made, RoleFormat
-from rightsize.render.deploy.take_out import TAKE_OUT, take_out_page
+from rightsize.render.deploy.contents import TAKE_OUT, DeployContents, Made, RoleFormat, take_out_page
 from rightsize.render.escape import for_terminal, for_terraform
 
 _ROLE, _ASSIGNMENT = "azurerm_role_definition", "azurerm_role_assignment"

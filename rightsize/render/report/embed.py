@@ -16,10 +16,9 @@ from rightsize.analyze.overview import COUNTS
 from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
-from rightsize.model.role_forms import permissions_from_json, permissions_to_json
+from rightsize.model.role_forms import permissions_from_json, permissions_to_json, strings_of
 from rightsize.rbac.text import fold
-from rightsize.render.report.figures import BASES
-from rightsize.render.report.sources import Sources, clean, name_of, summaries_of
+from rightsize.render.report.figures import BASES, Sources, clean, name_of, summaries_of
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.sentences import bound_of
 from rightsize.rules.operations import EFFECTS
@@ -296,13 +295,8 @@ def _blocks(text: str | None) -> list[dict[str, Any]]:
     """Return permission blocks with harmless strings; absent fields of a block are left out."""
     found = []
     for block in permissions_from_json(text):
-        strings = {
-            "actions": block.actions,
-            "notActions": block.not_actions,
-            "dataActions": block.data_actions,
-            "notDataActions": block.not_data_actions,
-        }
-        document: dict[str, Any] = {name: [clean(one) for one in texts] for name, texts in strings.items() if texts}
+        strings = strings_of(block).items()
+        document: dict[str, Any] = {name: [clean(one) for one in texts] for name, texts in strings if texts}
         if block.condition:
             document["condition"] = clean(block.condition)
         found.append(document)

@@ -6,11 +6,16 @@ names. The script makes elements and text nodes, and never reads text as markup.
 Name the parts of the report that open on demand, each with a line that says what is in it.
 
 Draw the coverage calendar: a square for each day of each log, with the counts of days.
+
+Write the first steps of the wave of today as cards: each with what to do on Monday and its way back.
+
+Order and sentences are those of `next`. A card adds what `reach` measured of the holder, today and under the plan.
 """
 
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,14 +26,14 @@ import polars as pl
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS
-from rightsize.model.plan_totals import total_excess_of
+from rightsize.model.plan_totals import TODAY, NextStep, total_excess_of
 from rightsize.model.progress import counted
+from rightsize.rbac.text import fold
 from rightsize.render.escape import for_terminal
-from rightsize.render.next_steps import left_out_line
+from rightsize.render.next_steps import left_out_line, stays_for_emergency
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number
-from rightsize.render.report.danger import danger_cards
 from rightsize.render.report.embed import Embedding, to_json
-from rightsize.render.report.figures import Figures
+from rightsize.render.report.figures import Figures, Sources, clean
 from rightsize.render.report.sections import (
     activation_rows,
     blast_rows,
@@ -38,13 +43,62 @@ from rightsize.render.report.sections import (
     job_rows,
     plane_tables,
     reach_rows,
+    step_row,
     unknown_card,
 )
-from rightsize.render.report.sources import Sources, clean
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.sentences import as_sentences, excess_facts, separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
-from rightsize.rules.measured import describe_unlogged
+from rightsize.rules.prices import describe_unlogged
+
+CARDS = 5
+_REASON = 110
+
+
+def danger_cards(figures: Figures) -> dict[str, Any]:
+    """Return `cards`, the first five steps of today, the `whole` number, and the emergency access that `stays`.
+
+    Without a plan there is none.
+    """
+    steps = figures.sources.steps.of_wave(TODAY)
+    shown = [step for step in steps if not stays_for_emergency(step)]
+    stays = {figures.principal_name(step.principal_id): None for step in steps if stays_for_emergency(step)}
+    return {"cards": [_card(step, figures) for step in shown[:CARDS]], "whole": len(shown), "stays": list(stays)}
+
+
+def _card(step: NextStep, figures: Figures) -> dict[str, Any]:
+    reason = textwrap.shorten(step.reason.partition(" (")[0], _REASON, placeholder=" …")
+    takes = _takes_text(step, figures)
+    return step_row(step, figures) | {
+        "principal_id": step.principal_id if fold(step.principal_id) in figures.names else "",
+        "takes": takes,
+        "kept": clean(reason) if step.kind.keeps else "",
+        "left": _left_text(step, figures) if takes else "",
+    }
+
+
+def _takes_text(step: NextStep, figures: Figures) -> str:
+    """Return in how many steps the holder takes the tenant; of an eligible assignment, once it is activated."""
+    state, once = ("eligible", ", once activated") if step.state == "eligible" else ("active", "")
+    for row in figures.sources.reach:
+        if row["takes_tenant"] and row["state"] == state and fold(row["subject"]) == fold(step.principal_id):
+            return f"whole tenant in {counted(row['tenant_steps'], 'step')}{once}"
+    return ""
+
+
+def _left_text(step: NextStep, figures: Figures) -> str:
+    """Return what the whole plan leaves of the way of the holder, where the page draws it.
+
+    It draws what is active.
+    """
+    ways = (one["way"] for one in figures.sources.blasts if fold(one["subject"]) == fold(step.principal_id))
+    way = next(ways, None)
+    if not way or way["after"] is None or step.state == "eligible":
+        return ""
+    if not way["after"]:
+        return "The plan leaves no way."
+    return f"Under the whole plan, a way of {counted(len(way['after']), 'step')} is left."
+
 
 STATES = ("observed", "declared_empty", "quiet", "missing")
 """States of a day, from full coverage to none."""

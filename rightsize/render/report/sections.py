@@ -32,8 +32,7 @@ from rightsize.render.next_steps import (
     wave_title,
 )
 from rightsize.render.pictures import shape_blast
-from rightsize.render.report.figures import SHOWN, Figures, bar
-from rightsize.render.report.sources import clean, name_of
+from rightsize.render.report.figures import SHOWN, Figures, bar, clean, name_of
 from rightsize.render.sentences import gigabytes_text, plane_title, price_text, whole_percents
 
 _STEPS_SHOWN: Mapping[int, int] = {1: 1, 2: 1, 3: 2}

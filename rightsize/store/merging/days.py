@@ -21,11 +21,9 @@ from rightsize.model.errors import UsageError
 from rightsize.rbac.text import fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.tables import rows_of
-from rightsize.store.marks import sealed_before
-from rightsize.store.merging.reduced import IN_WINDOW, REDUCED_CALLS, with_reduced
-from rightsize.store.merging.staging import DOWNLOADED
+from rightsize.store.merging.staging import DOWNLOADED, IN_WINDOW, REDUCED_CALLS, with_reduced
 from rightsize.store.queries import query_text
-from rightsize.store.sql import RESOURCE, folded, network_of, outcome
+from rightsize.store.sql import RESOURCE, folded, network_of, outcome, sealed_before
 
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9

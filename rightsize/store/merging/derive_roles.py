@@ -7,8 +7,8 @@ import polars as pl
 
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.expand import expand_roles
-from rightsize.rules.matching import folded as folded_column
 from rightsize.rules.operations import annotate, layers_of, planes_of
+from rightsize.rules.operations import folded as folded_column
 from rightsize.store.sql import registered
 
 

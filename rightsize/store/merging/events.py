@@ -19,8 +19,7 @@ import duckdb
 from rightsize.rbac.text import OPERATION_FORM
 from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.merging.calls import OF_CONTEXT, STORED, judge_rows, mark
-from rightsize.store.merging.reduced import merge_reduced_usage
-from rightsize.store.merging.staging import DOWNLOADED, EVENT_KEY, note_new_lines, number_texts
+from rightsize.store.merging.staging import DOWNLOADED, EVENT_KEY, merge_reduced_usage, note_new_lines, number_texts
 from rightsize.store.sql import folded, registered, tidy_scope
 
 _COLUMNS = ", ".join(STORED)

@@ -22,9 +22,8 @@ import duckdb
 from rightsize.model.schema import Table
 from rightsize.model.tables import table
 from rightsize.store.connection import Store
-from rightsize.store.marks import note_touched_table
 from rightsize.store.merging.staging import STAGED_TABLES, note_new_lines
-from rightsize.store.sql import folded, named, quoted, tidy_scope
+from rightsize.store.sql import folded, named, note_touched_table, quoted, tidy_scope
 
 if TYPE_CHECKING:
     import polars as pl

@@ -8,14 +8,13 @@ and shown in one spelling that does not depend on the order of loads.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import duckdb
 
+from rightsize.model.times import Declaration
 from rightsize.store.connection import Store
-from rightsize.store.marks import drop_late, note_touched_days
 from rightsize.store.merging.days import declare_window, derive_coverage, recompute_days
 from rightsize.store.merging.derive import (
     create_forms,
@@ -34,10 +33,9 @@ from rightsize.store.merging.events import (
     name_stored_calls,
 )
 from rightsize.store.merging.listings import Listing, merge_bookkeeping, merge_tables, note_listings
-from rightsize.store.merging.reduced import merge_reduced_sign_ins
-from rightsize.store.merging.staging import begin_counting, count_new_records
+from rightsize.store.merging.staging import begin_counting, count_new_records, merge_reduced_sign_ins
 from rightsize.store.quarantine import derive_quarantine
-from rightsize.store.sql import folded, tidy_scope
+from rightsize.store.sql import drop_late, folded, note_touched_days, tidy_scope
 
 # Steps of a scope that the operation catalogue does not list as types.
 _FIXED = (
@@ -222,17 +220,6 @@ class MergedFile:
     rejected: int
     unused_record: int = 0
     late: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Declaration:
-    """A user's statement that a log is complete, for a scope and all below it, from the first to the last UTC day."""
-
-    source: str
-    scope: str
-    first: dt.date
-    last: dt.date
-    declared_by: str = "user"
 
 
 def merge(

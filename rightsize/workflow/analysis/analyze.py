@@ -11,16 +11,19 @@ import polars as pl
 
 from rightsize.analyze.counting import count_unexplained_by_plane
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.planes import PlaneAnalysis, answers_of, sets_of_all, with_planes
-from rightsize.analyze.principals import principal_names, with_role_names
-from rightsize.analyze.reach.layers import measure_layers
-from rightsize.analyze.scores import (
+from rightsize.analyze.planes import (
+    PlaneAnalysis,
+    answers_of,
     bucket_of,
     judged_scores,
     score_assignments,
+    sets_of_all,
     unscored,
+    with_planes,
     with_unknown_roles,
 )
+from rightsize.analyze.principals import principal_names, with_role_names
+from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.verdicts.coverage import covered_share
 from rightsize.analyze.verdicts.existence import existence_rows, type_rows
 from rightsize.analyze.verdicts.judge import Analysis

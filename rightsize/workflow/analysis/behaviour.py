@@ -29,17 +29,17 @@ from rightsize.analyze.behaviour.judge import (
 from rightsize.analyze.behaviour.openings import held_openings
 from rightsize.model.decisions import Form
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import read_given
 from rightsize.model.progress import step
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.marks import CONTENT_REVISION
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, behaviour_inputs, history_of, ways_opened
-from rightsize.workflow.text_files import read_bytes
 
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
@@ -297,7 +297,7 @@ def decide_signals(db: Path, path: Path) -> int:
         raise InputError(
             f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
         )
-    decisions = read_decisions(read_bytes(path), cast(Form, form), str(path))
+    decisions = read_decisions(read_given(path), cast(Form, form), str(path))
     with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
         replace_decisions(con, [asdict(decision) for decision in decisions])
     return len(decisions)

@@ -13,8 +13,8 @@ from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
 from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, sought_among
 from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways, who_acts
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GraphTables
+from rightsize.analyze.inputs import folded
 from rightsize.rules.attacks import breadth_classes, escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.habits import (

@@ -16,10 +16,9 @@ from rightsize.analyze.behaviour.judge import with_held
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
 from rightsize.analyze.kept_tables import principal_tables, reach_tables, read_parts, write_parts
-from rightsize.analyze.planes import PlaneAnalysis, with_planes
+from rightsize.analyze.planes import PlaneAnalysis, judged_scores, with_planes
 from rightsize.analyze.principals import callings
 from rightsize.analyze.reach.facts import read_facts
-from rightsize.analyze.scores import judged_scores
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis, analyse

@@ -23,6 +23,7 @@ from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.vaults import Vault
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_json_lines
 from rightsize.model.progress import through
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.permissions import PLANES
@@ -35,7 +36,6 @@ from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.answers.vault_answers import VaultAnswers, woken
 from rightsize.workflow.names import AskedNames
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
-from rightsize.workflow.text_files import read_json_lines
 
 _LISTED = "SELECT * FROM resources WHERE scope = $scope"
 _INSTEAD: Mapping[str, str] = {

@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.agents import INHERITED, OWN, UNCERTAIN, agent_identities, inheritance, listed_blueprints
-from rightsize.analyze.columns import folded
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_window
+from rightsize.analyze.inputs import folded
 from rightsize.analyze.name_resolution import hint_of, nearest
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.errors import InputError, UsageError

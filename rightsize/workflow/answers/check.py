@@ -21,11 +21,11 @@ from rightsize.analyze.controls import (
 from rightsize.analyze.lacks import sentence_of
 from rightsize.model.decisions import Form
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
 from rightsize.workflow.analysis.find_analysis import provide_answers, require_content
-from rightsize.workflow.text_files import read_bytes
 
 _BASELINE_FORMAT = 1
 _NAMED = """
@@ -158,12 +158,12 @@ def _read_exemption_file(path: Path) -> tuple[Exemption, ...]:
         raise InputError(
             f"cannot recognise `{path}` as a file of exemptions", hint="its name has to end in .toml, .json or .csv"
         )
-    return read_exemptions(read_bytes(path), cast(Form, form), str(path))
+    return read_exemptions(read_given(path), cast(Form, form), str(path))
 
 
 def read_baseline(path: Path) -> frozenset[str]:
     """Return the fingerprints of the failures in a baseline or in output of `check -o json`; else raise InputError."""
-    document = load_json(read_bytes(path))
+    document = load_json(read_given(path))
     findings = document.get("findings") if isinstance(document, dict) else None
     if not isinstance(findings, list):
         raise InputError(f"`{path}` is not a baseline", hint="`rightsize check --write-baseline FILE` writes one")

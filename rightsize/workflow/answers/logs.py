@@ -21,6 +21,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from rightsize.mining.programs import choose_under_budget
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_given, write_text
 from rightsize.model.options import USUAL, WHOLE, WindowOptions
 from rightsize.propose.needs.holders import read_eligibility
 from rightsize.render.log_settings import template_files
@@ -29,9 +30,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs, judge_planes, tables_beside, whole_analysis
-from rightsize.workflow.answers.log_options import LogOption, LogPart, describe_options, spelt_scopes
-from rightsize.workflow.answers.log_volumes import Sources, Tariff
-from rightsize.workflow.text_files import read_bytes, write_text
+from rightsize.workflow.answers.log_options import LogOption, LogPart, Sources, Tariff, describe_options, spelt_scopes
 
 _UNLISTED = (
     OutOfCoverage.NO_CATALOGUE.value,
@@ -298,7 +297,7 @@ def _prices(path: Path | None, plan: str, region: str) -> Prices:
         found = known_prices()
     else:
         try:
-            text = read_bytes(path).decode("utf-8-sig")
+            text = read_given(path).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise InputError(f"`{path}` is not UTF-8 text") from None
         found = read_prices(text, str(path))

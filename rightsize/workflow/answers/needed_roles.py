@@ -15,8 +15,7 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import read_tree
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, read_tree
 from rightsize.iac.deployed.deployments import group_of, subscription_of
 from rightsize.iac.deployed.needs import Need
 from rightsize.mining.programs import smallest_cover
@@ -28,7 +27,7 @@ from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.propose.selection.cases import MOST_ROLES, NARROW
 from rightsize.rbac.assignments import CONTRIBUTOR, OWNER
 from rightsize.rbac.text import Folded, fold
-from rightsize.rules.deployments import gives_privilege
+from rightsize.rules.resource_types import gives_privilege
 from rightsize.rules.tables import risk_weights
 
 _NAMESPACE = uuid.UUID("5f0dcd53-8a3c-5d6c-9c1d-6a4f0a3f1d44")

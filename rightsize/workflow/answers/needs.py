@@ -17,6 +17,7 @@ from rightsize.iac.deployed.documents import read_deployment
 from rightsize.iac.deployed.needs import Need, needs_of, not_known
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import to_arm
 from rightsize.rbac.scopes import parse_scope
 from rightsize.store.connection import open_store
@@ -25,7 +26,6 @@ from rightsize.workflow.answers.needed_roles import NeededRole, choose_roles
 from rightsize.workflow.answers.vault_changes import is_about_vaults, vault_notes
 from rightsize.workflow.roles.sources import beside_file
 from rightsize.workflow.tenant_access import AccessQuestion
-from rightsize.workflow.text_files import read_bytes
 
 ALLOWED, REFUSED, UNKNOWN = "yes", "no", "unknown"
 Answer = Literal["allowed", "refused", "unknown"]
@@ -102,8 +102,8 @@ def read_needs(files: Sequence[Path], *, at: str = "", parameters: Path | None =
     """
     if not files:
         raise UsageError("a file is needed", hint="`rightsize needs FILE…`")
-    values = read_bytes(parameters) if parameters is not None else None
-    return _found([(read_bytes(path), str(path), beside_file(path)) for path in files], at, values)
+    values = read_given(parameters) if parameters is not None else None
+    return _found([(read_given(path), str(path), beside_file(path)) for path in files], at, values)
 
 
 def read_needs_of(content: bytes, name: str, *, at: str = "") -> DeploymentNeeds:

@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.facts import read_facts
@@ -28,9 +27,9 @@ from rightsize.model.role_forms import permissions_from_json
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.review import ReviewablePlan, plan_of
 from rightsize.rbac.text import fold
+from rightsize.render.report.figures import Sources, Undecided
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sections import BLASTS_OF
-from rightsize.render.report.sources import Sources, Undecided
 from rightsize.render.rows import write_separated
 from rightsize.render.workbook import write_workbook
 from rightsize.rules.prices import known_prices
@@ -42,7 +41,7 @@ from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import options_of, require_rbac, whole_analysis
 from rightsize.workflow.analysis.layers import measure_plan
 from rightsize.workflow.analysis.reach import blast_of, rank_reach, views_of
-from rightsize.workflow.answers.log_volumes import Tariff
+from rightsize.workflow.answers.log_options import Tariff
 from rightsize.workflow.answers.logs import rank_missing
 from rightsize.workflow.names import read_names, scope_names
 from rightsize.workflow.plan.jobs import tables_of

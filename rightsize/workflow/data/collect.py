@@ -238,7 +238,7 @@ def _finish(
     run.manifest["finished"] = clock.utc().isoformat() if is_whole else None
     run.manifest["requests"] = asdict(tally)
     run.manifest["covers"] = [
-        {**asdict(item), "first": item.first.isoformat(), "last": item.last.isoformat()}
+        {name: str(value) for name, value in asdict(item).items() if name != "declared_by"}
         for item in covered_days(run, logs, retention)
     ]
     run.manifest["sources"] = [

@@ -18,11 +18,11 @@ from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.principals import resolve_principal
 from rightsize.iac.deployed.needs import Need
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.progress import counted
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.answers.needs import known_scope, read_needs
-from rightsize.workflow.text_files import read_bytes
 
 USUAL_DAYS = 365
 """The days that a declaration counts where nothing says until when."""
@@ -86,7 +86,7 @@ def declare_needs(
 
 def _rows_of(needs: Sequence[Need], who: str, path: Path, today: dt.date, end: dt.date) -> pl.DataFrame:
     """Return the rows of the table `declared_needs` for the needs of a file."""
-    hashed = hashlib.sha256(read_bytes(path)).hexdigest()
+    hashed = hashlib.sha256(read_given(path)).hexdigest()
     found: dict[tuple[str, str], dict[str, object]] = {}
     for need in needs:
         scope = known_scope(need.scope)

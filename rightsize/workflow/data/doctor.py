@@ -19,6 +19,8 @@ from rightsize.collect.known import Probed, ProbeKnown, probe
 from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, EvidenceError
+from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
+from rightsize.model.role_forms import to_arm
 
 ROLE_NAME = "rightsize collector"
 ROLLOUT_ROLE_NAME = "rightsize rollout"
@@ -193,24 +195,10 @@ def _custom_role(
     name: str, description: str, actions: set[str], data_actions: set[str], subscriptions: Sequence[str]
 ) -> dict[str, Any]:
     scopes = [f"/subscriptions/{identifier}" for identifier in subscriptions[:_MOST_SCOPES]]
-    return {
-        "name": str(uuid.uuid5(_NAMESPACE, "|".join([*sorted(actions | data_actions), *scopes]))),
-        "type": "Microsoft.Authorization/roleDefinitions",
-        "properties": {
-            "roleName": name,
-            "description": description,
-            "type": "CustomRole",
-            "permissions": [
-                {
-                    "actions": sorted(actions),
-                    "notActions": [],
-                    "dataActions": sorted(data_actions),
-                    "notDataActions": [],
-                }
-            ],
-            "assignableScopes": scopes,
-        },
-    }
+    id_ = Folded(str(uuid.uuid5(_NAMESPACE, "|".join([*sorted(actions | data_actions), *scopes]))))
+    block = PermissionBlock(actions=tuple(sorted(actions)), data_actions=tuple(sorted(data_actions)))
+    role = RoleDefinition(id_, name, (block,), description=description, assignable_scopes=tuple(scopes))
+    return {"name": id_, "type": "Microsoft.Authorization/roleDefinitions", **to_arm(role)}
 
 
 def write_role(role: dict[str, Any], path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ from rightsize.ingest.entities.manifests import DeclaredReading, Vouched
 from rightsize.ingest.pipeline import StagedFile, stage
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.progress import counted
-from rightsize.model.times import read_days, read_instant
+from rightsize.model.times import Declaration, read_days, read_instant
 from rightsize.store.connection import Store, open_store
 from rightsize.store.limits import ResourceLimits, limits_of
 from rightsize.store.merging.days import CATEGORIES, TENANT_LOGS
 from rightsize.store.merging.events import unnamed_records
 from rightsize.store.merging.listings import Listing
-from rightsize.store.merging.loads import Declaration, MergedFile, merge
+from rightsize.store.merging.loads import MergedFile, merge
 from rightsize.store.merging.staging import create_staging
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class _Opened:
         """Add the parts of a collection."""
         self.given += run.pages
         self.collected += run.pages
-        self.covered += [Declaration(**asdict(item), declared_by="manifest") for item in run.covers]
+        self.covered += run.covers
         self.listings += run.listings
         self.vouched += [said for one in run.inventories for said in _vouched_of(one)]
         self.vouched += [_vouched_access(one) for one in run.access]
@@ -352,8 +352,7 @@ def _stage_and_merge(
     if finish is not None:
         finish(store.connection)
     store.connection.execute("SET preserve_insertion_order = false")
-    declared_days = [Declaration(**asdict(window), declared_by="manifest") for window in report.windows]
-    merged = merge(store, (*declarations, *declared_days), listings)
+    merged = merge(store, (*declarations, *report.windows), listings)
     is_declared = any(one.source == "activity_log" for one in declarations)
     notes = (*report.notes, *_notes_on_downloads(store, merged, is_declared))
     return LoadReport(merged, notes, lacking=report.lacking)

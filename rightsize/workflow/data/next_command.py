@@ -1,11 +1,19 @@
-"""Say which command comes next for a store: what has to be loaded first, or what its data are ready for."""
+"""Say which command comes next for a store: what has to be loaded first, or what its data are ready for.
+
+Say what a load costs: which assignments stay undecided by what was refused, rejected or never loaded.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
+from rightsize.render.sentences import short_scope
 from rightsize.store.connection import Store, open_store
 
 EXPORTS = "rightsize fetch-script > get.sh; bash get.sh exports; rightsize load exports"
@@ -76,3 +84,96 @@ def command_after_review(states: Mapping[str, int], plan: Path, review: Path, us
     if states.get("accepted"):
         return f"rightsize rollout plan {folder} --out rollout --review {file}"
     return f"rightsize propose --review {file}"
+
+
+_REJECTED = """
+    SELECT source, lower(regexp_extract(raw, '(?i)/subscriptions/([0-9a-f-]{36})', 1)) AS subscription,
+        contains(lower(raw), 'microsoft.insights/eventtypes') AS is_log, count(*) AS records
+    FROM rejects WHERE path IN (SELECT unnest($paths::VARCHAR[])) GROUP BY ALL"""
+_HELD = """
+    SELECT lower(regexp_extract(scope, '(?i)^/subscriptions/([0-9a-f-]{36})', 1)) AS subscription, count(*) AS number
+    FROM role_assignments GROUP BY ALL HAVING subscription <> ''"""
+_NAMES = "SELECT scope, display_name FROM scopes WHERE kind = 'subscription' AND display_name IS NOT NULL"
+_LOG = "activity_log"
+
+
+@dataclass(frozen=True, slots=True)
+class AfterLoad:
+    """What is said after a load: what the store cannot decide for want of what it refused, and the next command."""
+
+    costs: Sequence[str]
+    command: str
+
+
+def look_after(db: Path, paths: Sequence[str], plan: Path) -> AfterLoad:
+    """Return what to say after a load, the costliest first.
+
+    Args:
+        db: The store, after the load.
+        paths: The files of the load that have rejected records.
+        plan: The usual folder of a plan.
+    """
+    with open_store(db, read_only=True) as store:
+        return AfterLoad(_costs_of(store, paths), command_for(store, plan, is_changed=True))
+
+
+def _costs_of(store: Store, paths: Sequence[str]) -> list[str]:
+    held = {row["subscription"]: row["number"] for row in store.rows(_HELD)}
+    rejected = store.rows(_REJECTED, {"paths": sorted(set(paths))})
+    if not held and not rejected:
+        return []
+    names = {row["scope"]: row["display_name"] for row in store.rows(_NAMES)}
+    found = [*_of_logs(held, rejected, _covered(store), names), *_of_others(rejected)]
+    return [text for _, text in sorted(found, key=lambda one: (-one[0], one[1]))]
+
+
+def _covered(store: Store) -> set[str]:
+    """Return the folded scopes of which an Activity Log covers a day, by itself or by a declaration above."""
+    from rightsize.analyze.inputs import place_of, read_tree  # noqa: PLC0415  frames, which a new store does not need
+    from rightsize.analyze.window import administrative, days_of_scopes  # noqa: PLC0415
+
+    rows = administrative(store.table("coverage"))
+    tree = read_tree(store.table("scopes"), place_of(rows["scope"].unique()))
+    return set(days_of_scopes(rows, tree)["place"])
+
+
+def _of_logs(
+    held: Mapping[str, int], rejected: Sequence[Mapping[str, Any]], covered: Set[str], names: Mapping[str, str]
+) -> Iterator[tuple[int, str]]:
+    """Yield for each subscription why its Activity Log does not decide its assignments, and their number."""
+    refused = {row["subscription"] for row in rejected if _is_refused_log(row)}
+    records = Counter[str]()
+    for row in rejected:
+        if row["source"] == _LOG:
+            records[row["subscription"]] += row["records"]
+    # Without any log the next step says it; a tenant may be loaded one subscription at a time.
+    has_log = bool(covered or refused or records)
+    for subscription in sorted({*held, *refused, *records} - {""} if has_log else ()):
+        number, scope = held.get(subscription, 0), f"/subscriptions/{subscription}"
+        of = f"the Activity Log of `{short_scope(scope, names)}`"
+        cost = f"use of {counted(number, 'assignment')}"
+        if scope not in covered:
+            why = f"Azure refused {of}" if subscription in refused else f"{of} covers no day"
+            yield number, f"{why}: the {cost} stays undecided"
+        elif subscription in records:
+            yield number, f"{counted(records[subscription], 'record')} of {of} rejected: {cost} may be missing"
+
+
+def _is_refused_log(row: Mapping[str, Any]) -> bool:
+    return bool(row["is_log"]) and row["source"] == "refusal"
+
+
+def _of_others(rejected: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Yield for each other source how many of its records were rejected; of a refusal nothing more is known."""
+    others = Counter[str]()
+    for row in rejected:
+        if row["source"] != _LOG and not _is_refused_log(row):
+            others[row["source"]] += row["records"]
+    for source, number in sorted(others.items()):
+        if source == "role_assignments":
+            said = counted(number, "role assignment was", "role assignments were")
+            yield number, f"{said} rejected: no command judges them"
+        elif source != "refusal":
+            yield 0, f"{counted(number, 'record')} of {source} rejected: answers that need them are incomplete"
+        else:
+            yield 0, f"Azure refused {counted(number, 'file')}: `rightsize status` says what is missing"

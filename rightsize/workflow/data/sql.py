@@ -42,11 +42,6 @@ def list_questions() -> list[SavedQuery]:
     return [read_question(name) for name in question_names()]
 
 
-def show_question(name: str) -> SavedQuery:
-    """Return a saved question, or raise UsageError with similar names."""
-    return read_question(name)
-
-
 def read_parameters(given: Sequence[str]) -> dict[str, str]:
     """Return the parameters of `name=value` texts; raise UsageError for a missing or repeated name."""
     values: dict[str, str] = {}

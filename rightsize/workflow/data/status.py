@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded, place_of, read_tree
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded, place_of, read_tree
 from rightsize.analyze.lacks import Lack
 from rightsize.analyze.listings import Listings
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, open_groups
@@ -286,17 +285,9 @@ class StoreStatus:
 
     def document(self) -> dict[str, Any]:
         """Return the JSON answer of `status`."""
-        return {
-            "sources": self.sources,
-            "contents": self.contents,
+        said = {one.name: getattr(self, one.name) for one in fields(self)}
+        return said | {
             "window": None if self.window is None else self.window.as_json(),
-            "analysis": self.analysis,
-            "coverage": self.coverage,
-            "rejects": self.rejects,
-            "unknown_operations": self.unknown_operations,
-            "requests": self.requests,
-            "unmapped": self.unmapped,
-            "inventories": self.inventories,
             "listings": [one.row() for one in self.listings],
             "missing": [asdict(one) for one in self.missing],
         }

@@ -10,8 +10,8 @@ import json
 from pathlib import Path
 
 from rightsize.collect.kql import COUNTED, REDUCED_TABLES, reduction_text, summary_table
+from rightsize.model import file_reading
 from rightsize.model.errors import InputError
-from rightsize.workflow import text_files
 
 _SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
 _HOUR, _DAY = 60, 1440
@@ -34,9 +34,9 @@ def write_summary_rules(folder: Path) -> list[Path]:
         raise InputError(f"cannot write into `{folder}`: {error.strerror}") from None
     found = [folder / f"{table}.kql" for table in REDUCED_TABLES]
     for table, path in zip(REDUCED_TABLES, found, strict=True):
-        text_files.write_text(path, reduction_text(table))
+        file_reading.write_text(path, reduction_text(table))
     template = folder / "summary-rules.json"
-    text_files.write_text(template, json.dumps(_template(), indent=2) + "\n")
+    file_reading.write_text(template, json.dumps(_template(), indent=2) + "\n")
     return [*found, template]
 
 

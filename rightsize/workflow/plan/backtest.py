@@ -20,6 +20,7 @@ from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.reasons import SHOWN
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.options import Reads, Unobservable
 from rightsize.model.progress import step, turn
 from rightsize.model.role_forms import load_json
@@ -40,7 +41,6 @@ from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, r
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.plan.propose import require_catalogue, require_coverage
-from rightsize.workflow.text_files import read_bytes
 
 LOGGED = "logged operations only"
 PLANTED = "planted needs, including those that no log shows"
@@ -301,7 +301,7 @@ def read_needs(path: Path) -> pl.DataFrame:
     Raises:
         InputError: The file cannot be read, or is no truth of a generated tenant.
     """
-    document = load_json(read_bytes(path))
+    document = load_json(read_given(path))
     needs = document.get("needs") if isinstance(document, dict) else None
     if isinstance(needs, list) and all(_is_need(need) for need in needs):
         rows = [{name: need[name] for name in NEEDS_SCHEMA} for need in needs]

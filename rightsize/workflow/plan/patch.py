@@ -22,7 +22,7 @@ from rightsize.iac.patch.vault_bicep import patch_vault_resources
 from rightsize.iac.patch.vault_templates import patch_vault_templates
 from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.file_reading import read_found
+from rightsize.model.file_reading import read_found, read_given, write_text
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_relaxed_json
@@ -36,7 +36,6 @@ from rightsize.workflow.plan.patch_changes import Asked, changes_of
 from rightsize.workflow.plan.review import accepted_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
-from rightsize.workflow.text_files import read_bytes, write_text
 
 ADD, REMOVE, ISSUE = "add.patch", "remove.patch", "ISSUE.md"
 _ENDINGS = (".tf", ".tfvars", ".tfvars.json", ".bicep", ".bicepparam", ".json", ".yaml", ".yml", ".tftpl")
@@ -168,7 +167,7 @@ def _patched(code: Code, asked: Asked, sources: Sources, into: Path) -> Patch:
     repository = read_repository(code, states, roles)
     terraform = patch_terraform(repository, changes, roles, definitions, blocks, for_terraform)
     subject = Subject(code, repository.bound, roles, definitions)
-    deployments = [_json(read_bytes(path), str(path)) for path in sources.outputs]
+    deployments = [_json(read_given(path), str(path)) for path in sources.outputs]
     bicep = patch_bicep(code, changes, asked.loaded, roles, files, deployments, for_bicep)
     both = _of_several(changes, terraform, bicep)
     of_vaults = _of_several(
@@ -227,14 +226,14 @@ def _state(text: str, into: Path, code: Code) -> tuple[object, str | None]:
     """Return a state and the folder that it belongs to: the one that is named, or the one of the code it stands in."""
     named, sign, rest = text.partition("=")
     if sign and (into / named).is_dir():
-        return _json(read_bytes(Path(rest)), rest), "" if named == "." else named.strip("/")
+        return _json(read_given(Path(rest)), rest), "" if named == "." else named.strip("/")
     path = Path(text)
     folder = None
     if path.resolve().is_relative_to(into.resolve()):
         folder = path.resolve().parent.relative_to(into.resolve()).as_posix()
         folder = "" if folder == "." else folder
         folder = folder if any(name.endswith(".tf") for name in code.names(folder)) else None
-    return _json(read_bytes(path), text), folder
+    return _json(read_given(path), text), folder
 
 
 def _page(made: Patch, code: Code, sources: Sources) -> tuple[str, list[str]]:

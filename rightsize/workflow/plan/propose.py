@@ -20,6 +20,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import Form, ReviewDecision
 from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.file_reading import read_given
 from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
@@ -62,7 +63,6 @@ from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
 from rightsize.workflow.plan.questions import ask_owners, say_short
 from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
 from rightsize.workflow.signatures import CHAIN, make_chain
-from rightsize.workflow.text_files import read_bytes
 
 _AT_ONCE = 5_000
 """Number of proposals that become rows at a time, since each is a text of kilobytes."""
@@ -377,4 +377,4 @@ def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
         raise InputError(
             f"cannot recognise `{path}` as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
         )
-    return read_exclusions(read_bytes(path), cast(Form, form), str(path))
+    return read_exclusions(read_given(path), cast(Form, form), str(path))

@@ -9,8 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.principals import able_principals, emergency_accounts
 from rightsize.analyze.window import ShortLog
 from rightsize.model.errors import InputError

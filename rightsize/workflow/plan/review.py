@@ -15,11 +15,11 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.columns import folded
-from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.inputs import folded, schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.file_reading import read_given, write_text
 from rightsize.model.plan import Plan
 from rightsize.model.plan_file import WINDOW
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
@@ -43,7 +43,6 @@ from rightsize.workflow.data.status import lacks_of
 from rightsize.workflow.names import names_in
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
-from rightsize.workflow.text_files import read_bytes, write_text
 
 _AT_ONCE = 5_000
 _WORKLOADS = ("serviceprincipal", "managedidentity")
@@ -203,9 +202,6 @@ def answer_rows(steps: NextSteps, names: Mapping[str, str]) -> Iterator[pl.DataF
         yield pl.DataFrame([{name: row[name] for name in schema} for row in written], schema=schema)
 
 
-REVIEW = Path("review.jsonl")
-
-
 @dataclass(slots=True)
 class Review:
     """A plan with the decisions on its proposals.
@@ -358,13 +354,13 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date, signers: Signers
         InputError: The plan or the file cannot be read, or two decisions contradict each other.
     """
     read = plan_of(read_plan_folder(plan, signers))
-    decisions = read_decisions(read_bytes(file), str(file)) if file.exists() else {}
+    decisions = read_decisions(read_given(file), str(file)) if file.exists() else {}
     return Review(read, names_in(db, read), file, day, decisions, steps_in(db, read))
 
 
 def read_review(file: Path) -> dict[str, ReviewDecision]:
     """Return the decisions of a file, or raise InputError where it does not exist or cannot be read."""
-    return read_decisions(read_bytes(file), str(file))
+    return read_decisions(read_given(file), str(file))
 
 
 def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,10 @@ def verify_plan(
             "signed_by": signature.signer if signature is not None else None,
             **({"certificate": asdict(certificate)} if certificate else {}),
         },
-        rows=[*(_change_row(change, names) for change in found.changes), *_proof_rows(found), *_gate_rows(found)],
+        rows=[
+            *(_change_row(change, names) for change in found.changes),
+            *(_change_row(one, {}) for one in _faults(found)),
+        ],
         refusal=_disagreement(certificate) or _refusal(found) or _undecided(certificate),
         notes=[
             *_notes(linked, signature),
@@ -206,38 +209,13 @@ def _change_row(change: Change, names: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _proof_rows(found: Verification) -> list[dict[str, Any]]:
-    return [
-        {
-            "what": "proof",
-            "id": proof.role_assignment_id,
-            "name": None,
-            "change": "failed",
-            "operation": None,
-            "plane": None,
-            "scope": None,
-            "role_assignment_ids": [proof.role_assignment_id],
-            "detail": proof.witness,
-        }
-        for proof in found.failed
-    ]
-
-
-def _gate_rows(found: Verification) -> list[dict[str, Any]]:
-    return [
-        {
-            "what": "role",
-            "id": fault.role,
-            "name": None,
-            "change": "failed",
-            "operation": None,
-            "plane": None,
-            "scope": None,
-            "role_assignment_ids": [],
-            "detail": fault.detail,
-        }
-        for fault in found.gate
-    ]
+def _faults(found: Verification) -> Iterator[Change]:
+    """Yield what cannot be proved, as changes are told: assignments, and then roles."""
+    for proof in found.failed:
+        id_ = proof.role_assignment_id
+        yield Change("proof", id_, "failed", str(proof.witness), role_assignment_ids=(id_,))
+    for fault in found.gate:
+        yield Change("role", fault.role, "failed", fault.detail)
 
 
 def _refusal(found: Verification) -> RightsizeError | None:

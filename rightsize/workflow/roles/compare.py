@@ -18,6 +18,7 @@ from typing import Any
 from rightsize.mining.bitsets import bits_of, mask_of
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import EvidenceError, InputError
+from rightsize.model.file_reading import read_given, read_json_lines
 from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.rbac.algebra import contains, grants, grants_alike, witnesses
@@ -26,7 +27,6 @@ from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permiss
 from rightsize.rbac.text import fold
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.roles.sources import read_file, read_variables
-from rightsize.workflow.text_files import read_bytes, read_json_lines
 
 Operations = Sequence[tuple[str, Planes]]
 """Names of operations and the planes that each is known to be on; no plane where no source says it."""
@@ -46,7 +46,7 @@ def read_operations(path: Path) -> Operations:
     Raises:
         InputError: The file cannot be read, or names no operation.
     """
-    raw = read_bytes(path)
+    raw = read_given(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -349,7 +349,7 @@ def mine_roles(path: Path, *, time_limit: float) -> MinedRoles:
 
 def _read_pairs(path: Path) -> dict[str, set[str]]:
     try:
-        text = read_bytes(path).decode("utf-8-sig")
+        text = read_given(path).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"cannot read `{path}`: {error}") from error
     permissions_of: dict[str, set[str]] = {}

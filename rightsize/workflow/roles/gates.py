@@ -11,6 +11,7 @@ from typing import Any
 
 from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.file_reading import read_given
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.rbac.algebra import intersects, witnesses
 from rightsize.rbac.text import fold
@@ -26,7 +27,6 @@ from rightsize.workflow.roles.sources import (
     recorded,
     roles_of_bytes,
 )
-from rightsize.workflow.text_files import read_bytes
 
 _SHOWN = 20
 """The most witnesses for one role; each stands for a part of the difference, and a few are enough to refuse it."""
@@ -81,7 +81,7 @@ def no_new_access_since(
     for path in (*paths, *_readers_of(paths, given)):
         if not path.name.endswith(ENDINGS):
             continue
-        content = read_bytes(path) if path.is_file() else b""
+        content = read_given(path) if path.is_file() else b""
         was = _content_at(revision, path)
         if defines_roles(content, path.name):
             after.add(path, content, beside_file(path, given))
@@ -201,7 +201,7 @@ def _readers_of(paths: Sequence[Path], variables: Variables) -> Iterator[Path]:
     for path in map(Path, filter(None, listed.decode("utf-8", "surrogateescape").split("\0"))):
         if path.resolve() in changed or not path.is_file():
             continue
-        content = read_bytes(path)
+        content = read_given(path)
         if not defines_roles(content, path.name):
             continue
         read = {Path(name).resolve() for name, _ in variables}

@@ -8,16 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from rightsize.iac.documents import template_roles
-from rightsize.iac.templates import NOTHING_BESIDE, ROLE_TYPE, Beside, UnknownValueError
-from rightsize.iac.terraform import read_yaml, variables_of
-from rightsize.iac.terraform_state import TERRAFORM_TYPE
+from rightsize.iac.templates import NOTHING_BESIDE, ROLE_TYPE, TERRAFORM_TYPE, Beside, UnknownValueError
+from rightsize.iac.terraform import read_yaml, template_roles, variables_of
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.file_reading import is_found, read_found
+from rightsize.model.file_reading import is_found, read_found, read_given
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_relaxed_json, read_role_definitions
 from rightsize.render.deploy.files import ROLE_FORMATS
-from rightsize.workflow.text_files import read_bytes
 
 _READERS = {ending: read for form in ROLE_FORMATS.values() for ending, read in form.readers.items()}
 _YAML = (".yaml", ".yml")
@@ -67,7 +64,7 @@ def roles_of_bytes(content: bytes, name: str, beside: Beside = NOTHING_BESIDE) -
 
 def read_variables(paths: Sequence[Path]) -> Variables:
     """Return files of variables of Terraform, or raise InputError for one that cannot be read."""
-    found = tuple((str(path), read_bytes(path)) for path in paths)
+    found = tuple((str(path), read_given(path)) for path in paths)
     for name, content in found:
         try:
             variables_of(name, content)
@@ -85,7 +82,7 @@ def read_file(path: Path, variables: Variables = ()) -> tuple[RoleDefinition, ..
     """
     if variables and not path.name.endswith(_TERRAFORM):
         raise UsageError(f"`{path}` takes no file of variables", hint="only Terraform (.tf, .tf.json) does")
-    return roles_of_bytes(read_bytes(path), str(path), beside_file(path, variables))
+    return roles_of_bytes(read_given(path), str(path), beside_file(path, variables))
 
 
 def defines_roles(content: bytes, name: str) -> bool:
@@ -178,7 +175,7 @@ def beside_file(path: Path, variables: Variables = ()) -> Beside:
 
     def read(name: str) -> bytes | None:
         place = path.parent / name
-        return read_bytes(place) if _is_within(path, name) and place.is_file() else None
+        return read_given(place) if _is_within(path, name) and place.is_file() else None
 
     def names(folder: str) -> list[str]:
         place = path.parent / folder

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.analyze.plan_evidence import read_tables
-from rightsize.demo.hashing import guid
 from rightsize.demo.suite.model import SuiteGrant, SuiteNeed, SuiteTenant
+from rightsize.demo.writing import guid
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, is_found, read_found
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
@@ -90,10 +90,10 @@ def needs_and_reads(tenant: SuiteTenant, index: OperationIndex) -> Change:
         kept: set[Key] = {
             (one.plane, fold(one.operation))
             for one in own
-            if below(fold(one.scope), grant.scope) and grants(grant.role.blocks, one.operation, one.plane) != "no"
+            if below(fold(one.scope), grant.scope) and grants(grant.role.permissions, one.operation, one.plane) != "no"
         }
         if any(one.plane == "control" for one in own):
-            reads = index.granted_by(grant.role.blocks) & index.reads
+            reads = index.granted_by(grant.role.permissions) & index.reads
             kept |= {(plane, fold(name)) for plane, name in index.members(reads)}
         if kept:
             role = _role_of(sorted(kept))
@@ -117,7 +117,7 @@ def siblings(tenant: SuiteTenant, index: OperationIndex) -> Change:
 
     def widen(used: frozenset[Key], grant: SuiteGrant) -> frozenset[Key]:
         near = {key for plane, name in used for key in by_type.get((plane, _type_of(name)), ())}
-        return used | {key for key in near if grants(grant.role.blocks, key[1], key[0]) == "yes"}
+        return used | {key for key in near if grants(grant.role.permissions, key[1], key[0]) == "yes"}
 
     return _rewritten(tenant, widen)
 
@@ -134,7 +134,7 @@ def _rewritten(tenant: SuiteTenant, keep: Callable[[frozenset[Key], SuiteGrant],
             (plane, operation)
             for holder in holders
             for plane, operation, scope in recorded.get(holder, ())
-            if below(scope, grant.scope) and grants(grant.role.blocks, operation, plane) == "yes"
+            if below(scope, grant.scope) and grants(grant.role.permissions, operation, plane) == "yes"
         )
         kept = sorted(keep(used, grant)) if used else []
         if kept:

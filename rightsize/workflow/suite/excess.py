@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from functools import cache
 
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
 from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
-from rightsize.rbac.patterns import Pattern, parse_pattern
 from rightsize.rbac.text import fold, is_read
-from rightsize.rules.tables import rows_of
+from rightsize.rules.resource_types import is_extension
 
 _ABSENT, _EVERYWHERE = "absent", "everywhere"
 _BEYOND_RESOURCES = ("microsoft.resources/", "microsoft.support/", "microsoft.authorization/")
@@ -186,20 +184,9 @@ def _kind_of(operation: str, places: Mapping[str, object]) -> str:
     kind = _type_of(operation)
     if kind in places:
         return kind
-    if operation.startswith(_BEYOND_RESOURCES) or _extends_others(kind):
+    if operation.startswith(_BEYOND_RESOURCES) or is_extension(kind):
         return _EVERYWHERE
     return _ABSENT
-
-
-@cache
-def _extends_others(kind: str) -> bool:
-    """Return whether objects of a folded type extend resources of other types."""
-    return any(pattern.matches(kind) for pattern in _extensions())
-
-
-@cache
-def _extensions() -> tuple[Pattern, ...]:
-    return tuple(parse_pattern(row["pattern"]) for row in rows_of("extension_types"))
 
 
 def _subscriptions_below(tenant: SuiteTenant) -> dict[str, tuple[str, ...]]:

@@ -48,8 +48,7 @@ from rightsize.workflow.suite.contenders import (
     siblings,
     used_only,
 )
-from rightsize.workflow.suite.declared import late_needs, with_declared
-from rightsize.workflow.suite.jobs import JobsFound, jobs_found
+from rightsize.workflow.suite.jobs import JobsFound, jobs_found, late_needs, with_declared
 from rightsize.workflow.suite.judge import SuiteJudge, SuiteTally
 
 

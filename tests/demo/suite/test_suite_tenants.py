@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from rightsize.demo.activity_files import CATEGORIES
 from rightsize.demo.calls import ARM
-from rightsize.demo.sign_in_files import CATEGORIES
 from rightsize.demo.suite.files import write_suite_exports, write_suite_truth
 from rightsize.demo.suite.jobs import jobs, rates
 from rightsize.demo.suite.logs import service_of
@@ -22,7 +22,6 @@ from rightsize.demo.suite.model import (
     SEEN_DAYS,
     SMALL,
     SPECIAL,
-    BuiltIn,
     SuiteCatalogue,
     SuiteTenant,
     day_of,
@@ -45,7 +44,7 @@ def catalogue(shared_data: Path) -> SuiteCatalogue:
     with (shared_data / "catalog" / "operations.csv").open(encoding="utf-8-sig", newline="") as file:
         operations = tuple((row["operation"], _PLANES[row["is_data_action"]], None) for row in csv.DictReader(file))
     roles = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
-    known = {one.role_name: BuiltIn(one.role_definition_id, one.role_name, one.permissions) for one in roles}
+    known = {one.role_name: one for one in roles}
     return SuiteCatalogue(operations, known)
 
 
@@ -178,7 +177,7 @@ def test_resources_with_a_log_show_every_need_on_them(
     assert sending.isdisjoint(silent)
     # Roles with data actions are assigned at resources, where such a log decides, and above, where all have to log.
     places = {
-        one.scope.count("/") > 4 for one in tenant.grants if one.role.blocks[0].data_actions and not one.by_design
+        one.scope.count("/") > 4 for one in tenant.grants if one.role.permissions[0].data_actions and not one.by_design
     }
     assert places == {True, False}
 

@@ -16,7 +16,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rightsize.demo.hashing import below, guid
 from rightsize.demo.suite.files import write_catalogue, write_suite_exports
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
@@ -31,7 +30,7 @@ from rightsize.demo.suite.model import (
     day_of,
 )
 from rightsize.demo.vault_files import OBJECT_ID, audit_record
-from rightsize.demo.writing import Folder
+from rightsize.demo.writing import Folder, below, guid
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.rbac.text import Folded

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.columns import read_tree
 from rightsize.analyze.duplicates import find_duplicates
+from rightsize.analyze.inputs import read_tree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan

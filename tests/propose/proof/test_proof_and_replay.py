@@ -7,7 +7,7 @@ import json
 import polars as pl
 import pytest
 
-from rightsize.analyze.columns import read_tree
+from rightsize.analyze.inputs import read_tree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window

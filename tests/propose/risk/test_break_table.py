@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rightsize.analyze.window import Window
 from rightsize.propose.risk.calibration import LEVELS, upper_limit
 from rightsize.propose.risk.estimate import Estimate, estimate, estimates_of
-from rightsize.rules.measured import measured_proposals
+from rightsize.rules.prices import measured_proposals
 from tests.examples import SOME
 from tests.propose.small_tenant import DAY0, DAYS
 

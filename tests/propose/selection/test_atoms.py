@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.analyze.columns import ScopeTree
+from rightsize.analyze.inputs import ScopeTree
 from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.operation_sets import index_operations
