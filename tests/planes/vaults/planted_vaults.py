@@ -19,7 +19,6 @@ from typing import Any
 from rightsize.demo.suite.files import write_catalogue, write_suite_exports
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
-    BuiltIn,
     SuiteCatalogue,
     SuiteGrant,
     SuiteNeed,
@@ -31,7 +30,7 @@ from rightsize.demo.suite.model import (
 )
 from rightsize.demo.vault_files import OBJECT_ID, audit_record
 from rightsize.demo.writing import Folder, below, guid
-from rightsize.model.nouns import PermissionBlock
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.rbac.text import Folded
 from tests.planes.vaults.vault_world import ROLES
@@ -170,7 +169,7 @@ class PlantedVaults:
                 who = users[item % len(users)]
                 self.uses.append(PlantedUse(vault, who, request, place, 1 + self.draw(20, vault, number, use, item)))
 
-    def tenant(self, roles: Mapping[str, BuiltIn]) -> SuiteTenant:
+    def tenant(self, roles: Mapping[str, RoleDefinition]) -> SuiteTenant:
         """Return it as a tenant of the suite."""
         root = f"/providers/Microsoft.Management/managementGroups/{self.id('tenant')}"
         place = f"/subscriptions/{self.id('subscription')}"
@@ -203,7 +202,7 @@ class PlantedVaults:
         model = {} if self.draw(2, vault, "model") else {"enableRbacAuthorization": None}
         return {"tenantId": self.id("tenant"), **model, "enabledForDeployment": True, "accessPolicies": entries}
 
-    def write(self, root: Path, roles: Mapping[str, BuiltIn]) -> None:
+    def write(self, root: Path, roles: Mapping[str, RoleDefinition]) -> None:
         """Write the exports, with the catalogue of roles and the log of the vaults."""
         catalogue = SuiteCatalogue(((f"{_TYPE}/read", False, None), (_WRITE, False, None)), roles)
         write_suite_exports(self.tenant(roles), catalogue, root)
@@ -221,11 +220,14 @@ class PlantedVaults:
                     yield audit_record(self.scope(use.vault), use.request, use.item, claim, time, self.id(number, day))
 
 
-def roles_of(names: Mapping[str, Sequence[str]] = ROLES) -> dict[str, BuiltIn]:
+def roles_of(names: Mapping[str, Sequence[str]] = ROLES) -> dict[str, RoleDefinition]:
     """Return built-in roles of vaults, with Reader and Contributor."""
     data = {name: PermissionBlock(data_actions=tuple(f"{_TYPE}/{one}" for one in all_)) for name, all_ in names.items()}
     blocks = {"Reader": PermissionBlock(("*/read",)), "Contributor": PermissionBlock(("*",)), **data}
-    return {name: BuiltIn(Folded(guid("built-in", name)), name, (block,)) for name, block in blocks.items()}
+    return {
+        name: RoleDefinition(Folded(guid("built-in", name)), name, (block,), "BuiltInRole")
+        for name, block in blocks.items()
+    }
 
 
 @dataclass
@@ -250,7 +252,7 @@ class VaultTally:
     switched: frozenset[str] = frozenset()
 
 
-def judge(planted: PlantedVaults, part: PlanePart, roles: Mapping[str, BuiltIn]) -> VaultTally:
+def judge(planted: PlantedVaults, part: PlanePart, roles: Mapping[str, RoleDefinition]) -> VaultTally:
     """Return the outcome of a plan."""
     waiting = {_name(one) for one in part.proposals if one.evidence["vault"]["waits"]}
     tally = VaultTally(switched=frozenset(map(_name, part.proposals)) - waiting)
@@ -294,8 +296,8 @@ Held = tuple[str, tuple[PermissionBlock, ...]]
 """A folded scope, and the blocks of a role that is assigned there."""
 
 
-def _held(proposals: Iterable[Proposal], roles: Mapping[str, BuiltIn]) -> dict[str, list[Held]]:
-    known = {str(one.role_id): one.blocks for one in roles.values()}
+def _held(proposals: Iterable[Proposal], roles: Mapping[str, RoleDefinition]) -> dict[str, list[Held]]:
+    known = {str(one.role_definition_id): one.permissions for one in roles.values()}
     for proposal in proposals:
         for role in proposal.evidence["vault"]["new_roles"]:
             blocks = role["properties"]["permissions"]

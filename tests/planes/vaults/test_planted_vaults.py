@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.suite.model import BuiltIn
+from rightsize.model.nouns import RoleDefinition
 from rightsize.model.options import USUAL
 from rightsize.model.plan import PlanePart
 from rightsize.model.role_forms import load_json, read_role_definitions
@@ -24,7 +24,7 @@ from tests.planes.vaults.planted_vaults import ASKED, PIPED, VAULTS, PlantedVaul
 pytestmark = pytest.mark.nightly
 
 
-def _part(planted: PlantedVaults, folder: Path, roles: Mapping[str, BuiltIn]) -> PlanePart:
+def _part(planted: PlantedVaults, folder: Path, roles: Mapping[str, RoleDefinition]) -> PlanePart:
     planted.write(folder / "exports", roles)
     load_paths(folder / "store.duckdb", [folder / "exports"], named=False)
     with open_store(folder / "store.duckdb", read_only=True) as store:
@@ -35,7 +35,7 @@ def _part(planted: PlantedVaults, folder: Path, roles: Mapping[str, BuiltIn]) ->
 @pytest.mark.parametrize("seed", range(3, 6))
 def test_the_aims_hold_with_all_roles_of_azure(seed: int, tmp_path: Path, shared_data: Path) -> None:
     definitions = read_role_definitions(load_json((shared_data / "catalog" / "built-in-roles.json").read_bytes()))
-    roles = {one.role_name: BuiltIn(one.role_definition_id, one.role_name, one.permissions) for one in definitions}
+    roles = {one.role_name: one for one in definitions}
     _check(PlantedVaults(seed), tmp_path, roles)
 
 
@@ -68,7 +68,7 @@ def test_the_judge_sees_what_is_denied_and_what_is_new(tmp_path: Path) -> None:
     assert all_.gone < 0.2 * all_.unused
 
 
-def _check(planted: PlantedVaults, folder: Path, roles: Mapping[str, BuiltIn]) -> PlanePart:
+def _check(planted: PlantedVaults, folder: Path, roles: Mapping[str, RoleDefinition]) -> PlanePart:
     part = _part(planted, folder, roles)
     tally = judge(planted, part, roles)
     assert tally.switched == set(VAULTS) - {ASKED}
