@@ -16,7 +16,6 @@ from rightsize.planes.vaults.judge import analyse_vaults
 from rightsize.planes.vaults.plan import plan_vaults
 from rightsize.planes.vaults.tables import VaultTables, vault_window
 from rightsize.propose.core.options import PlanOptions
-from rightsize.rbac.text import Folded
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from tests.planes.vaults.planted_vaults import ASKED, PIPED, VAULTS, PlantedVaults, judge, roles_of
@@ -58,7 +57,7 @@ def test_the_judge_sees_what_is_denied_and_what_is_new(tmp_path: Path) -> None:
     bare = replace(part, proposals=tuple(replace(one, assignments=()) for one in part.proposals))
     none = judge(planted, bare, roles)
     assert (len(none.denied), none.beyond) == (none.used, [])
-    role = Folded(roles["Key Vault Administrator"].role_id)
+    role = roles["Key Vault Administrator"].role_definition_id
     grown = [
         replace(one, assignments=tuple(replace(given, role=role) for given in one.assignments))
         for one in part.proposals
