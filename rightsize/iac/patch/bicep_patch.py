@@ -29,7 +29,19 @@ from rightsize.iac.patch.bicep_assignments import (
 )
 from rightsize.iac.patch.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
 from rightsize.iac.patch.code_edits import comment_above, delete_block
-from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap, plain
+from rightsize.iac.patch.grants import (
+    Change,
+    Code,
+    Edit,
+    Offer,
+    Quote,
+    Refused,
+    Roles,
+    Wanted,
+    new_roles,
+    overlap,
+    plain,
+)
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError, UsageError, install_extra
@@ -100,7 +112,7 @@ def patch_bicep(
                 offer = "another edit changes the same place, or takes the same name"
             if isinstance(offer, Offer):
                 patch.offers.append(offer)
-                patch.notes += _notes(offer, path)
+                patch.notes += role_notes(offer, path)
             else:
                 line = code.line(path, sites[0][1].statement.start)
                 patch.refused += [Refused(change, offer, path, line) for change in dict.fromkeys(wanted)]
@@ -145,7 +157,7 @@ def _take_entry(entry: Entry, change: Change, is_ambiguous: bool, subject: _Subj
         offer = "another edit changes the same place"
     if isinstance(offer, Offer):
         patch.offers.append(offer)
-        patch.notes += _notes(offer, entry.path)
+        patch.notes += role_notes(offer, entry.path)
     else:
         patch.refused.append(Refused(change, offer, entry.path, subject.code.line(entry.path, entry.node.start)))
 
@@ -174,10 +186,10 @@ def _collides(offers: Sequence[Offer], path: str, code: Code) -> bool:
     return len(names) != len(set(names))
 
 
-def _notes(offer: Offer, path: str) -> Iterator[str]:
-    for wanted in {one.grant.role: one for change in offer.changes for one in change.wanted}.values():
-        if wanted.is_new:
-            yield f"deploy `{role_file(path, wanted)}` before `{path}`, which assigns the role by its id"
+def role_notes(offer: Offer, path: str) -> Iterator[str]:
+    """Yield which files of new roles have to be deployed before a file that assigns these."""
+    for wanted in new_roles(offer.changes).values():
+        yield f"deploy `{role_file(path, wanted)}` before `{path}`, which assigns the role by its id"
 
 
 def _by_output(

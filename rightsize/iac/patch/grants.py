@@ -133,6 +133,11 @@ class Refused:
     line: int = 0
 
 
+def new_roles(changes: Iterable[Change]) -> dict[str, Wanted]:
+    """Return for each new role that changes give, by its GUID, an assignment of it."""
+    return {one.grant.role: one for change in changes for one in change.wanted if one.is_new}
+
+
 def overlap(edits: Iterable[Edit]) -> bool:
     """Return whether two edits touch the same bytes; two that only delete may do so."""
     ordered = sorted(set(edits), key=lambda one: (one.path, one.start, one.end))

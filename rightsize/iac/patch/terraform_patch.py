@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rightsize.iac.patch.grants import Change, Grant, Offer, Quote, Refused, Roles
+from rightsize.iac.patch.grants import Change, Grant, Offer, Quote, Refused, Roles, new_roles
 from rightsize.iac.patch.proof import Subject, id_of, refutation
 from rightsize.iac.patch.repository import Bound, Repository
 from rightsize.iac.patch.terraform_assignments import DEFINITION
@@ -217,9 +217,7 @@ def _together(subject: Subject, offers: Sequence[Offer], reasons: dict[str, str]
 
 def _notes(offers: Sequence[Offer], homes: Mapping[str, str]) -> Iterator[str]:
     """Yield which roles have to be there before an edit is applied that names one by its id or its name."""
-    wanted = {
-        one.grant.role: one for offer in offers for change in offer.changes for one in change.wanted if one.is_new
-    }
+    wanted = new_roles(change for offer in offers for change in offer.changes)
     for role, one in sorted(wanted.items()):
         texts = [
             edit.text

@@ -19,9 +19,9 @@ from rightsize.iac.patch.bicep_assignments import (
     parts_of_assignment,
     word_in,
 )
-from rightsize.iac.patch.bicep_patch import decorated_start, role_file, second_bicep_reader, texts_in
+from rightsize.iac.patch.bicep_patch import decorated_start, role_file, role_notes, second_bicep_reader, texts_in
 from rightsize.iac.patch.code_edits import end_of_line
-from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, overlap
+from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, new_roles, overlap
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
 from rightsize.iac.syntax_trees import Statement
@@ -83,10 +83,7 @@ def patch_vault_resources(
             offer = "another edit changes the same place"
         if isinstance(offer, Offer):
             made.offers.append(offer)
-            for wanted in {one.grant.role: one for change in changes for one in change.wanted if one.is_new}.values():
-                made.notes.append(
-                    f"deploy `{role_file(site.path, wanted)}` before `{site.path}`, which assigns the role by its id"
-                )
+            made.notes += role_notes(offer, site.path)
         else:
             line = code.line(site.path, site.statement.start)
             made.refused += [Refused(change, offer, site.path, line) for change in changes]
@@ -139,7 +136,7 @@ def _offer(
     if len(symbols) != len(set(symbols)) or any(word_in(content.decode(), name) for name in symbols):
         return "a new resource would have the name of another one"
     add = [Edit(site.path, statement.end, statement.end, "".join(f"\n\n{text}" for text in texts))] if texts else []
-    for one in {one.grant.role: one for one in wanted if one.is_new}.values():
+    for one in new_roles(changes).values():
         if role_file(site.path, one) not in code.files:
             add.append(Edit(role_file(site.path, one), 0, 0, role_files[one.grant.role]))
     if not add and model is None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.iac.patch.bicep_assignments import values_in
-from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Refused
+from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Refused, new_roles
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
 from rightsize.model.errors import InputError
@@ -66,7 +66,7 @@ def patch_vault_templates(code: Code, vaults: Mapping[str, Sequence[Change]], de
 
 
 def _notes(template: _Template, changes: Sequence[Change]) -> Iterator[str]:
-    for one in {one.grant.role: one for change in changes for one in change.wanted if one.is_new}.values():
+    for one in new_roles(changes).values():
         yield f"make the role {one.role_name} before `{template.path}` is deployed, which assigns it by its id"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from rightsize.iac.expressions import Node
 from rightsize.iac.hcl_syntax import Block
 from rightsize.iac.patch.code_edits import end_of_line
-from rightsize.iac.patch.grants import Change, Edit, Offer, Quote, Refused, Wanted, overlap
+from rightsize.iac.patch.grants import Change, Edit, Offer, Quote, Refused, Wanted, new_roles, overlap
 from rightsize.iac.patch.proof import RefutedError, Subject, read_instances, second_reading, statements
 from rightsize.iac.patch.repository import Bound, Repository
 from rightsize.iac.patch.terraform_assignments import (
@@ -126,8 +126,8 @@ def _sites(repository: Repository) -> Iterator[_Site]:
 
 
 def _notes(site: _Site, offer: Offer) -> Iterator[str]:
-    for wanted in {one.grant.role: one for change in offer.changes for one in change.wanted}.values():
-        if wanted.is_new and site.held.module:
+    for wanted in new_roles(offer.changes).values():
+        if site.held.module:
             yield f"make the role {wanted.role_name} first: `{site.path}` names it by its id"
 
 
@@ -157,7 +157,7 @@ def _offer(
         return "two new assignments would have one name"
     add = [Edit(site.path, site.block.end, site.block.end, "".join(f"\n\n{text}" for text in texts))] if texts else []
     folder = site.bound.environment.folder
-    for one in {one.grant.role: one for one in wanted if one.is_new and not site.held.module}.values():
+    for one in new_roles(changes).values() if not site.held.module else ():
         path = f"{folder}/{ROLE_FILE.format(one.word)}".lstrip("/")
         if one.grant.role not in blocks or path in subject.code.files:
             return f"the file `{path}` of a new role is there already, or the role cannot be written"
