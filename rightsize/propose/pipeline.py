@@ -109,6 +109,7 @@ class PlanBasis:
         bounds: The estimates of what may break.
         calls: The calls to replay, as `replay.distinct_uses` returns them.
         jobs: The jobs of the tenant.
+        singled: What single members of a group get instead of the group.
         staying: What decides which operations stay with whom.
         refused: The contents of new roles that may not be written, each with what speaks against it.
     """
@@ -118,6 +119,7 @@ class PlanBasis:
     bounds: BreakBounds
     calls: pl.DataFrame
     jobs: Jobs
+    singled: MemberWork
     staying: StayingInput
     refused: Mapping[RoleContent, str] = field(default_factory=dict)
 
@@ -134,12 +136,13 @@ def read_basis(
 
 
 def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
-    jobs = _jobs_of(reading)
-    bounds = _bounds_of(reading, settings, jobs, HORIZON_DAYS)
+    jobs = jobs_of(reading)
+    singled = _singled(reading, settings.options, jobs)
+    bounds = break_bounds(reading, _parts(reading, settings.options), singled.by_place, HORIZON_DAYS)
     window = reading.analysis.window
     calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
     lean = without_single_uses(reading)
-    return PlanBasis(lean, settings, bounds, calls, jobs, _staying_input(lean, settings))
+    return PlanBasis(lean, settings, bounds, calls, jobs, singled, _staying_input(lean, settings))
 
 
 def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
@@ -226,15 +229,12 @@ def _settled(basis: PlanBasis, privilege: Privilege) -> GrantedNeeds:
 
 def bounds_of(reading: TenantReading, settings: PlanSettings, horizon: int) -> BreakBounds:
     """Return the estimates of what may break within a number of days; the reading has its single uses."""
-    return _bounds_of(reading, settings, _jobs_of(reading), horizon)
+    singled = _singled(reading, settings.options, jobs_of(reading))
+    return break_bounds(reading, _parts(reading, settings.options), singled.by_place, horizon)
 
 
-def _bounds_of(reading: TenantReading, settings: PlanSettings, jobs: Jobs, horizon: int) -> BreakBounds:
-    options = settings.options
-    return break_bounds(reading, _parts(reading, options), _singled(reading, options, jobs).by_place, horizon)
-
-
-def _jobs_of(reading: TenantReading) -> Jobs:
+def jobs_of(reading: TenantReading) -> Jobs:
+    """Return the jobs of a tenant; the reading has its single uses."""
     return find_jobs(read_work(reading.use.placed, reading.inputs, reading.risky, reading.today.book.index))
 
 
@@ -259,9 +259,7 @@ def _singled(reading: TenantReading, options: PlanOptions, jobs: Jobs) -> Member
 
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
-    reading = basis.reading
-    singled = _singled(reading, basis.settings.options, basis.jobs)
-    return DemandInput(reading.today.book, privilege, singled, basis.staying.reader.companions)
+    return DemandInput(basis.reading.today.book, privilege, basis.singled, basis.staying.reader.companions)
 
 
 def _terms(basis: PlanBasis, privilege: Privilege) -> Terms:

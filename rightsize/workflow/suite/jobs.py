@@ -27,7 +27,8 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.drafts.reading import TenantReading
-from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
+from rightsize.propose.jobs import Job, Jobs
+from rightsize.propose.pipeline import jobs_of
 from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.suite.contenders import Change
 
@@ -67,8 +68,7 @@ class JobsFound:
 
 def jobs_found(tenant: SuiteTenant, reading: TenantReading) -> JobsFound:
     """Return how well the jobs that a plan infers fit the planted ones."""
-    index = reading.today.book.index
-    jobs = find_jobs(read_work(reading.use.placed, reading.inputs, reading.risky, index))
+    jobs = jobs_of(reading)
     labels = [*label_pairs(tenant, jobs)]
     parts: dict[str, Counter[str]] = {}
     for planted, inferred in labels:
