@@ -12,8 +12,9 @@ A change is any operation but a read of Resource Manager; a worker is whoever ca
 - that is at least twice what chance gives, or most of the use of the more frequent one.
 
 A worker weighs 1/(number of its changes), so that one who does everything joins nothing. Groups are joined while the
-mean link between them is a quarter or more. All sums are of integers, and ties are broken by name, so that the answer
-does not depend on any order.
+mean link between them is a quarter or more. A job of which each worker does a third still shows as several groups: one
+that changes a single service joins another that changes it, too, if most of its users use that one as well. All sums
+are of integers, and ties are broken by name, so that the answer does not depend on any order.
 """
 
 from __future__ import annotations
@@ -175,6 +176,9 @@ _ONE = 1_000_000
 _MANY = 60
 """A worker with more changes than this is left out: its weight is nothing, and its pairs are thousands."""
 
+_PART = 4
+"""A holder has a job if it used at least one in this number of its changes."""
+
 Group = tuple[str, ...]
 
 
@@ -187,7 +191,37 @@ def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
     names = sorted(set().union(*changes_of.values()))
     number_of = {name: number for number, name in enumerate(names)}
     links = _links({worker: sorted(number_of[name] for name in used) for worker, used in changes_of.items()})
-    return [tuple(names[number] for number in group) for group in _average_linkage(len(names), links)]
+    groups = [tuple(names[number] for number in group) for group in _average_linkage(len(names), links)]
+    return _joined_by_service(groups, changes_of)
+
+
+def _joined_by_service(groups: Iterable[Group], changes_of: Mapping[str, Set[str]]) -> list[Group]:
+    """Return the groups, each that changes one service joined with the one there that most of its users have as well.
+
+    Those are at least two and half of its users, and use at least a quarter of the other's changes. The smallest groups
+    are joined first.
+    """
+    found = sorted(groups, key=lambda group: (len(group), group))
+    workers: dict[str, set[str]] = defaultdict(set)
+    for worker, used in changes_of.items():
+        for name in used if len(used) <= _MANY else ():
+            workers[name].add(worker)
+    users = [set().union(*(workers[name] for name in group)) for group in found]
+    services = [{"/".join(name.split("/")[:2]) for name in group} for group in found]
+    on_service: dict[str, list[int]] = defaultdict(list)
+    for number, changed in enumerate(services):
+        for service in changed:
+            on_service[service].append(number)
+    for number, changed in enumerate(services):
+        larger = (other for other in on_service[min(changed)] if other > number) if len(changed) == 1 else ()
+        mine = [changes_of[worker] for worker in users[number]]
+        shared = ((sum(_PART * len(used & {*found[one]}) >= len(found[one]) for used in mine), -one) for one in larger)
+        both, other = max(shared, default=(0, 0))
+        if both >= SUPPORT and 2 * both >= len(users[number]):
+            found[-other] += found[number]
+            users[-other] |= users[number]
+            found[number] = ()
+    return sorted(tuple(sorted(group)) for group in found if group)
 
 
 def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int]:
@@ -252,10 +286,10 @@ def _average_linkage(number: int, links: Mapping[tuple[int, int], int]) -> list[
 
 MOST_JOBS = 3
 """Maximum number of jobs of one holder."""
-_PART = 4
-"""A holder has a job if it used at least one in this number of its changes."""
 _FEW = 10
-"""A change belongs to the role of a job if at least one in this number of its workers used it."""
+"""A change on what a job changes belongs to its role if at least one in this number of its workers used it; any other
+change has to be used by one in `_PART`.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -349,7 +383,8 @@ def find_jobs(work: Work) -> Jobs:
     kept = [replace(job, workers=frozenset(workers[job.key])) for job in shared if len(workers[job.key]) > 1]
     types = _TypeMasks(work)
     owners = {bit: job for job in kept for bit in bits_of(job.changes)}
-    return Jobs(work, tuple(_with_core(job, work, types.changed_by(job.changes), owners) for job in kept))
+    several = {worker for worker, number in Counter(one for job in kept for one in job.workers).items() if number > 1}
+    return Jobs(work, tuple(_with_core(job, work, types.changed_by(job.changes), owners, several) for job in kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,22 +408,24 @@ class _TypeMasks:
         return whole
 
 
-def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job]) -> Job:
+def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job], several: Set[Folded]) -> Job:
     """Return a job with the changes of its role.
 
-    They are the changes of the group and the ordinary ones on its types, where at least two of its workers and a tenth
-    used them; and ordinary changes on its types that one worker used and no other job has. Who has another job of which
-    a change is does not count for this one. A risky change that only employees, or only others, used is an add-on.
+    They are the changes of the group and those on its types, where at least two of its workers and a tenth used them,
+    what a quarter of them used elsewhere, and ordinary changes on its types that one worker used and no other job has.
+    Who has another job of which a change is does not count for this one, and who has several jobs does not count
+    elsewhere. A risky change that only employees, or only others, used is an add-on.
     """
     users: dict[int, set[Folded]] = defaultdict(set)
     for worker in job.workers:
-        for bit in bits_of(work.of_worker[worker] & (job.changes | on_types)):
+        for bit in bits_of(work.of_worker[worker] & (job.changes | on_types if worker in several else -1)):
             owner = owners.get(bit, job)
             if owner.key == job.key or worker not in owner.workers:
                 users[bit].add(worker)
     risky, core = work.all_risky, 0
     for bit, those in users.items():
-        is_common = len(those) > 1 and _FEW * len(those) >= len(job.workers)
+        share = _FEW if (on_types | job.changes) >> bit & 1 else _PART
+        is_common = len(those) > 1 and share * len(those) >= len(job.workers)
         if risky >> bit & 1:
             fits = is_common and _is_usual(bit, those, job, work)
         else:

@@ -11,7 +11,7 @@ counts of all four choices beside the chosen one.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -30,7 +30,7 @@ from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.options import price_list
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, reading_parts, strings_of
-from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach
+from rightsize.propose.drafts.drafts import Draft, StayingInput, stays_within_reach
 from rightsize.propose.jobs import Jobs
 from rightsize.propose.needs.assignments import Key, Use
 from rightsize.propose.needs.linked_checks import Writes
@@ -83,9 +83,12 @@ def role_evidences(
         reasons: The reasons for strings that no replaced assignment used.
     """
     found: dict[Folded, Mapping[str, Any]] = {}
+    of_job: dict[str, list[Draft]] = defaultdict(list)
+    for one in uses.values():
+        of_job[one.job] += one.drafts if one.job else ()
     for id_, role in sorted(new.definitions.items()):
         untouched = union(not_touched(draft, gone_of(draft, book), choice) for draft in uses[id_].drafts)
-        evidence = _role_evidence(role, uses[id_], book, untouched, reasons)
+        evidence = _role_evidence(role, uses[id_], of_job[uses[id_].job], book, untouched, reasons)
         if layers.pairs:
             evidence["layers"] = list(layers.layers_of(book.index.granted_by(role.permissions)))
         found[id_] = evidence
@@ -93,19 +96,25 @@ def role_evidences(
 
 
 def _role_evidence(
-    role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
+    role: RoleDefinition,
+    uses: RoleUses,
+    of_job: Sequence[Draft],
+    book: RoleBook,
+    untouched: int,
+    reasons: JobReasons,
 ) -> dict[str, Any]:
     """Return the evidence of a new role: its job and holders, the reason for each string, and what it replaces in part.
 
     Args:
         role: The role.
         uses: What it is assigned for.
+        of_job: What all roles of its job are assigned for: what stays for others with the job is in this role, too.
         book: The roles of today.
         untouched: The operations that `--unobservable touched` removes from the holders of the role.
         reasons: The reasons for strings that none of those assignments used.
     """
     holders = sorted({one.principal_id for one in uses.placements})
-    actions = _Strings(role, uses, book).as_json()
+    actions = _Strings(role, uses, of_job, book).as_json()
     reasons.explain(actions, role, uses.job, holders)
     return {
         "role": role.role_definition_id,
@@ -146,7 +155,7 @@ def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
 class _Strings:
     """Writes the evidence of the strings of a role, as far as the assignments say it that the role replaces in part."""
 
-    def __init__(self, role: RoleDefinition, uses: RoleUses, book: RoleBook) -> None:
+    def __init__(self, role: RoleDefinition, uses: RoleUses, of_job: Sequence[Draft], book: RoleBook) -> None:
         self._seen, self._book, self._index = uses.seen, book, book.index
         self._strings = list(strings_of(role.permissions[0]))
         patterns = [one for one in self._strings if "*" in one.text]
@@ -161,10 +170,9 @@ class _Strings:
         # Of operations that only a kept pattern grants, no others have reasons of their own.
         others = [book.part_mask(replace(one, not_patterns=())) for one in patterns if one.key not in kept]
         named = union((self._index.mask(one.key for one in self._strings), *self._resting.values(), *others))
-        self._unseen: dict[int, set[str]] = defaultdict(set)
-        for word, mask in reasons:
-            for bit in bits_of(mask & named) if word not in (USED, USED_BEFORE, DECLARED) else ():
-                self._unseen[bit].add(word)
+        self._unseen = _words(reasons, named)
+        with_job = {pair for draft in of_job if draft.needs for pair in draft.needs.why.items()}
+        self._unseen |= _words(with_job, named & ~mask_of(self._unseen))
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the evidence of each string, actions first."""
@@ -191,6 +199,15 @@ class _Strings:
             return own
         stands_for = [self._string(self._index.keys[bit], self._index.names[bit][1]) for bit in bits_of(resting)]
         return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
+
+
+def _words(reasons: Iterable[tuple[str, int]], among: int) -> dict[int, set[str]]:
+    """Return the reasons to keep each of some operations that nobody was seen to use."""
+    found: dict[int, set[str]] = defaultdict(set)
+    for word, mask in reasons:
+        for bit in bits_of(mask & among) if word not in (USED, USED_BEFORE, DECLARED) else ():
+            found[bit].add(word)
+    return found
 
 
 def _opening(part: PatternPart, index: OperationIndex) -> dict[str, str]:

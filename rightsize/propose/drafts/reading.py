@@ -170,7 +170,9 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     secrets = risky["secret"]
-    touched = Touched(placed, inputs, analysis, today.book, union(risky.values()) & ~secrets, secrets)
+    checks = read_check_evidence(inputs, tenant.operations, index)
+    others = union(risky.values()) & ~secrets
+    touched = Touched(placed, inputs, analysis, today.book, others, secrets, checks.on_endpoints)
     uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
     groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(
@@ -186,7 +188,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
         ),
         evidence=AssignmentEvidence(profiles, uses, read_quarantined(inputs, analysis, index)),
         parts=read_parts(analysis, today.subjects, uses, touched, index),
-        checks=read_check_evidence(inputs, tenant.operations, index),
+        checks=checks,
         weights=AccessWeights(read_scale(tenant.operations, index), read_reach(inputs.scopes, tenant.tree), groups),
         risky=risky,
     )

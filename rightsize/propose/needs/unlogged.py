@@ -254,13 +254,21 @@ class Touched:
         book: The roles.
         risky: Changes that no use of another operation brings along, such as deletes.
         secrets: What reads secrets: work on a type below brings it along no more.
+        on_endpoints: The operations of the control plane that run on a service's own endpoint.
     """
 
     def __init__(
-        self, placed: pl.DataFrame, inputs: Inputs, analysis: Analysis, book: RoleBook, risky: int, secrets: int
+        self,
+        placed: pl.DataFrame,
+        inputs: Inputs,
+        analysis: Analysis,
+        book: RoleBook,
+        risky: int,
+        secrets: int,
+        on_endpoints: int,
     ) -> None:
         index = book.index
-        self._index, self._roles, self._risky = index, book.roles, risky
+        self._index, self._roles, self._risky, self._on_endpoints = index, book.roles, risky, on_endpoints
         self._exact = masks_by_type(index, exact_type(pl.col("name")))
         self._tops = masks_by_type(index)
         changes = (name.endswith(("/write", "/delete")) for _, name in index.keys)
@@ -292,7 +300,14 @@ class Touched:
         ).unique()
         name = pl.col("name")
         tops = own.select("person", type=top_level_type(name)).unique()
-        exact = own.select("person", type=exact_type(name)).unique()
+        # A call on an endpoint touches nothing else there: the log that shows it shows the others, too. A write or
+        # delete may have been made at Resource Manager.
+        at_endpoint = pl.DataFrame(
+            [*self._index.folded_members(self._on_endpoints & self._mild)],
+            schema=dict.fromkeys(["plane", "name"], pl.String),
+            orient="row",
+        )
+        exact = own.join(at_endpoint, on=["plane", "name"], how="anti").select("person", type=exact_type(name)).unique()
         workloads = inputs.principals.filter(pl.col("principal_type") == "ServicePrincipal")
         managed = (
             own.filter(pl.col("plane") == "control")

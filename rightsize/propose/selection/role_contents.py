@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
@@ -90,14 +90,28 @@ class _Maker:
     _with_work: set[int] = field(default_factory=set)
 
     def pool(self, cases: Iterable[Case]) -> None:
-        """Collect for each job what its changes bring along for any of its holders."""
+        """Collect for each job what its changes bring along for any of its holders, and what stays for half of them.
+
+        The latter is what runs on an endpoint that its holders touched, where no log shows what they did there. Who
+        keeps something risky there has another role anyway.
+        """
+        staying: dict[_PartKey, dict[Folded, int]] = defaultdict(lambda: defaultdict(int))
         for case in cases:
             if _part_of(case):
                 continue
-            holders = {unit.principal_id for unit in case.units}
-            brought = union(case.key.asked.need.operations & ~self.work.used_by(holder) for holder in holders)
+            need = case.key.asked.need.operations
+            unused = {
+                holder: need & ~self.work.used_by(holder) for holder in {unit.principal_id for unit in case.units}
+            }
             for part in self._parts(case):
-                self._brought[part] |= self.companions(self._core(part), brought)
+                self._brought[part] |= self.companions(self._core(part), union(unused.values()))
+                for holder, mask in unused.items():
+                    changes = self._in_plane(part, mask & self.work.changes)
+                    staying[part][holder] |= 0 if changes & self.work.all_risky else changes
+        for part, kept in staying.items():
+            holders = Counter(bit for mask in kept.values() for bit in bits_of(mask))
+            usual = (bit for bit, number in holders.items() if number > 1 and 2 * number >= len(kept))
+            self._brought[part] |= mask_of(usual)
 
     def _parts(self, case: Case) -> Iterable[_PartKey]:
         """Yield the parts of the jobs of a case's holders that have changes."""
@@ -107,9 +121,12 @@ class _Maker:
                     yield part
 
     def _core(self, part: _PartKey) -> int:
-        job, sort, is_data = part
-        core, control = job.core if sort == "employee" else job.by_sort.get(sort, 0), self.work.index.control
-        return core & ~control if is_data else core & control
+        job, sort, _ = part
+        return self._in_plane(part, job.core if sort == "employee" else job.by_sort.get(sort, 0))
+
+    def _in_plane(self, part: _PartKey, operations: int) -> int:
+        """Return the operations of the plane of a part."""
+        return operations & ~self.work.index.control if part[2] else operations & self.work.index.control
 
     def content_of(self, part: _PartKey) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""

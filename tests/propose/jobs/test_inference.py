@@ -80,6 +80,20 @@ def test_a_chain_is_no_group() -> None:
     assert sorted(one for group in found for one in group) == sorted({one for pair in chain for one in pair} | {"x"})
 
 
+def _with_a_part(name: str, *others: str) -> list[Group]:
+    """Return the groups where two of a team do an own part of a job and one change more, as others do alone."""
+    job = [f"web/sites/{number}" for number in range(4)]
+    return _groups(_by_worker((3, job), (1, [job[0], name]), (1, [job[1], name]), *((1, [other]) for other in others)))
+
+
+def test_what_most_users_do_beside_a_job_on_its_service_is_a_part_of_it() -> None:
+    """Each does a part of the job, so that no pair with the change is seen with two."""
+    assert len(_with_a_part("web/sites/5")) == 1
+    assert len(_with_a_part("web/sites/5", "web/sites/5", "web/sites/5")) == 1
+    assert len(_with_a_part("web/sites/5", *["web/sites/5"] * 3)) == 2, "most of its users do not have the job"
+    assert len(_with_a_part("web/plans/5")) == 2, "it changes something else"
+
+
 def test_equally_strong_pairs_join_by_name() -> None:
     """`b` is used with `a` as often as with `c`, and three have too weak a mean link: the first by name wins."""
     found = _groups(_by_worker((2, ("a", "b")), (2, ("b", "c")), (2, ("a",)), (2, ("c",)), (2, ("b",)), (40, ("x",))))

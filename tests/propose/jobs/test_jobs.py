@@ -156,6 +156,19 @@ def test_a_change_of_fewer_than_a_tenth_is_not_in_the_role() -> None:
     assert core_with(tenant.jobs(), SITES[0]) == {*SITES, ELSEWHERE}
 
 
+def test_what_a_quarter_of_a_job_does_on_another_service_is_in_its_role() -> None:
+    """Who has the job of that service as well does not count."""
+    tenant = HandWork()
+    for number in range(8):
+        tenant.worker(f"web{number}", *SITES)
+        tenant.worker(f"disk{number}", *DISKS)
+    tenant.worker("web0", DISKS[0])
+    tenant.worker("web1", *DISKS)
+    assert core_with(tenant.jobs(), SITES[0]) == set(SITES)
+    tenant.worker("web2", DISKS[0])
+    assert core_with(tenant.jobs(), SITES[0]) == {*SITES, DISKS[0]}
+
+
 @pytest.mark.parametrize("sort", ["guest", "workload"])
 def test_guests_and_workloads_get_nothing_that_only_employees_used(sort: str) -> None:
     tenant = _two_jobs()
