@@ -170,7 +170,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     new = identify_roles(ordered, today.book.roles, today.spelling, settings.limits)
     role_uses = read_role_uses(drafts, new, use, today.book)
     adopted = frozenset(fold(one.role_definition_id) for one in options.previous)
-    reasons = JobReasons(basis.jobs, basis.staying.reader, adopted)
+    reasons = JobReasons(basis.jobs, basis.staying.reader, adopted, ordered)
     evidence = role_evidences(new, role_uses, today.book, options.unobservable, demands.privilege.layers, reasons)
     if refused := refused_roles(new.definitions, evidence):
         if again := sorted(refused.keys() & basis.refused.keys()):
@@ -184,7 +184,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     outcome = replay_drafts(drafts, new, basis.calls, reading, roles)
     proposals = write_proposals(drafts, proofs, new, basis.bounds, reading, demands, options.unobservable)
     curve = granted.curve
-    del demands, drafts, granted, ordered, proofs
+    del demands, drafts, granted, ordered, proofs, reasons
     step("summing up the plan")
     advice = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)

@@ -83,12 +83,9 @@ def role_evidences(
         reasons: The reasons for strings that no replaced assignment used.
     """
     found: dict[Folded, Mapping[str, Any]] = {}
-    of_job: dict[str, list[Draft]] = defaultdict(list)
-    for one in uses.values():
-        of_job[one.job] += one.drafts if one.job else ()
     for id_, role in sorted(new.definitions.items()):
         untouched = union(not_touched(draft, gone_of(draft, book), choice) for draft in uses[id_].drafts)
-        evidence = _role_evidence(role, uses[id_], of_job[uses[id_].job], book, untouched, reasons)
+        evidence = _role_evidence(role, uses[id_], book, untouched, reasons)
         if layers.pairs:
             evidence["layers"] = list(layers.layers_of(book.index.granted_by(role.permissions)))
         found[id_] = evidence
@@ -96,25 +93,19 @@ def role_evidences(
 
 
 def _role_evidence(
-    role: RoleDefinition,
-    uses: RoleUses,
-    of_job: Sequence[Draft],
-    book: RoleBook,
-    untouched: int,
-    reasons: JobReasons,
+    role: RoleDefinition, uses: RoleUses, book: RoleBook, untouched: int, reasons: JobReasons
 ) -> dict[str, Any]:
     """Return the evidence of a new role: its job and holders, the reason for each string, and what it replaces in part.
 
     Args:
         role: The role.
         uses: What it is assigned for.
-        of_job: What all roles of its job are assigned for: what stays for others with the job is in this role, too.
         book: The roles of today.
         untouched: The operations that `--unobservable touched` removes from the holders of the role.
         reasons: The reasons for strings that none of those assignments used.
     """
     holders = sorted({one.principal_id for one in uses.placements})
-    actions = _Strings(role, uses, of_job, book).as_json()
+    actions = _Strings(role, uses, book).as_json()
     reasons.explain(actions, role, uses.job, holders)
     return {
         "role": role.role_definition_id,
@@ -155,7 +146,7 @@ def _removed_unlogged(untouched: int, index: OperationIndex) -> dict[str, Any]:
 class _Strings:
     """Writes the evidence of the strings of a role, as far as the assignments say it that the role replaces in part."""
 
-    def __init__(self, role: RoleDefinition, uses: RoleUses, of_job: Sequence[Draft], book: RoleBook) -> None:
+    def __init__(self, role: RoleDefinition, uses: RoleUses, book: RoleBook) -> None:
         self._seen, self._book, self._index = uses.seen, book, book.index
         self._strings = list(strings_of(role.permissions[0]))
         patterns = [one for one in self._strings if "*" in one.text]
@@ -170,9 +161,7 @@ class _Strings:
         # Of operations that only a kept pattern grants, no others have reasons of their own.
         others = [book.part_mask(replace(one, not_patterns=())) for one in patterns if one.key not in kept]
         named = union((self._index.mask(one.key for one in self._strings), *self._resting.values(), *others))
-        self._unseen = _words(reasons, named)
-        with_job = {pair for draft in of_job if draft.needs for pair in draft.needs.why.items()}
-        self._unseen |= _words(with_job, named & ~mask_of(self._unseen))
+        self._unseen = _unseen(reasons, named)
 
     def as_json(self) -> list[dict[str, Any]]:
         """Return the evidence of each string, actions first."""
@@ -187,7 +176,7 @@ class _Strings:
         words = sorted(self._unseen.get(bit, ())) if bit is not None else []
         if "*" in text and not words:
             words = ["arm_read"] if is_read(text) else ["not_in_catalogue"]
-        return said | {"why": " ".join(words), "meaning": [WHY.get(word, sentence(word)) for word in words]}
+        return said | _said(words)
 
     def _pattern(self, one: PatternPart) -> dict[str, Any]:
         """Return the evidence of a pattern: the operations that it matches today, and those that it leaves open."""
@@ -201,13 +190,17 @@ class _Strings:
         return own | {"why": ONE_READING, "meaning": [WHY[ONE_READING]], "stands_for": stands_for}
 
 
-def _words(reasons: Iterable[tuple[str, int]], among: int) -> dict[int, set[str]]:
-    """Return the reasons to keep each of some operations that nobody was seen to use."""
+def _unseen(reasons: Iterable[tuple[str, int]], among: int) -> dict[int, set[str]]:
+    """Return the reasons why each of some operations stays that nobody was seen to use."""
     found: dict[int, set[str]] = defaultdict(set)
     for word, mask in reasons:
         for bit in bits_of(mask & among) if word not in (USED, USED_BEFORE, DECLARED) else ():
             found[bit].add(word)
     return found
+
+
+def _said(words: Sequence[str]) -> dict[str, Any]:
+    return {"why": " ".join(words), "meaning": [WHY.get(word, sentence(word)) for word in words]}
 
 
 def _opening(part: PatternPart, index: OperationIndex) -> dict[str, str]:
@@ -234,11 +227,13 @@ class JobReasons:
         jobs: The jobs of the tenant.
         reader: The reader of what changes bring along.
         adopted: The ids of the roles of an earlier plan.
+        drafts: The drafts of all assignments.
     """
 
     jobs: Jobs
     reader: NeedReader
     adopted: frozenset[Folded]
+    drafts: Sequence[Draft]
 
     def explain(
         self, actions: Sequence[dict[str, Any]], role: RoleDefinition, job: str, holders: Sequence[Folded]
@@ -268,11 +263,23 @@ class JobReasons:
         left = unexplained & ~mask_of(found)
         for bit, change, rule in self._brought(left, changes & ~left):
             found.setdefault(bit, {"why": COMPANION, "meaning": [WHY[COMPANION]], "with": change, "rule": rule})
+        for bit, words in self._staying(left & ~mask_of(found), job).items() if job else ():
+            found[bit] = _said(sorted(words))
         if fold(role.role_definition_id) in self.adopted:
             for bit in bits_of(unexplained):
                 found.setdefault(bit, {"why": ADOPTED, "meaning": [WHY[ADOPTED]]})
         for bit, reason in found.items():
             bits[bit].update(reason)
+
+    def _staying(self, wanted: int, job: str) -> dict[int, set[str]]:
+        """Return the reasons why operations stay for others with a job."""
+        reasons: set[tuple[str, int]] = set()
+        for draft in self.drafts if wanted else ():
+            kept = draft.needs.why.items() if draft.needs else ()
+            if any(mask & wanted for _, mask in kept):
+                has_job = any(one.key == job for one in self.jobs.of_holder(draft.subject.principal_id))
+                reasons.update(kept if has_job else ())
+        return _unseen(reasons, wanted)
 
     def _brought(self, wanted: int, changes: int) -> Iterator[tuple[int, str, str]]:
         """Yield what changes bring along: its bit, the first change in the order of names, and the rule."""

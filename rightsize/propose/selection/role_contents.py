@@ -92,8 +92,8 @@ class _Maker:
     def pool(self, cases: Iterable[Case]) -> None:
         """Collect for each job what its changes bring along for any of its holders, and what stays for half of them.
 
-        The latter is what runs on an endpoint that its holders touched, where no log shows what they did there. Who
-        keeps something risky there has another role anyway.
+        The latter is what runs on an endpoint that its holders touched, where no log shows what they did there. It says
+        nothing for whom it stays by another job, and who keeps something risky there has another role anyway.
         """
         staying: dict[_PartKey, dict[Folded, int]] = defaultdict(lambda: defaultdict(int))
         for case in cases:
@@ -107,7 +107,8 @@ class _Maker:
                 self._brought[part] |= self.companions(self._core(part), union(unused.values()))
                 for holder, mask in unused.items():
                     changes = self._in_plane(part, mask & self.work.changes)
-                    staying[part][holder] |= 0 if changes & self.work.all_risky else changes
+                    is_of_job = len(case.key.jobs) == 1 and not changes & self.work.all_risky
+                    staying[part][holder] |= changes if is_of_job else 0
         for part, kept in staying.items():
             holders = Counter(bit for mask in kept.values() for bit in bits_of(mask))
             usual = (bit for bit, number in holders.items() if number > 1 and 2 * number >= len(kept))
