@@ -34,6 +34,8 @@ _MEANING = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.adaptive.skewJoin.enabled": "true",
     "spark.sql.icu.caseMappings.enabled": "false",
+    # Java never compiles a longer method; a step of the reduction is one of 20,000 bytes, and takes twice the time.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 _LOCAL = {
     "spark.ui.enabled": "false",
