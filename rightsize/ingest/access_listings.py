@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from rightsize.ingest.entities.manifests import Vouched, insert_rows, read_vouched
+from rightsize.ingest.entities.manifests import Vouched, read_vouched
 from rightsize.ingest.entities.pages import REASON, classify_page, refused_listing
 from rightsize.ingest.inventories import file_problem
 from rightsize.ingest.loaded_files import LoadedFile
@@ -29,7 +29,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.progress import counted
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import GUID, fold
-from rightsize.store.sql import folded
+from rightsize.store.sql import folded, insert_lists
 
 _ROW = {
     "file_id": "INTEGER", "line": "BIGINT", "listing": "VARCHAR", "of": "VARCHAR", "complete": "BOOLEAN",
@@ -72,7 +72,7 @@ def stage_access_listings(con: duckdb.DuckDBPyConnection, files: Mapping[int, Lo
     stated = list(_said_of(said, files))
     spoken_of = {file_id for one, file_id in said if file_id is not None}
     stated += [*_shown_by(con, spoken_of), *_refused(con)]
-    insert_rows(
+    insert_lists(
         con,
         "stage_listings",
         _ROW,

@@ -16,13 +16,13 @@ from rightsize.ingest.entities.manifests import (
     DeclaredReading,
     Vouched,
     add_vouched,
-    insert_rows,
     read_vouched,
 )
 from rightsize.ingest.loaded_files import PROVIDERS, RESOURCES, LoadedFile, find_reader, tenants_of
 from rightsize.ingest.whole_exports import Asked, read_query, read_windows
 from rightsize.model.access_answers import BY_SOURCE
 from rightsize.model.times import Declaration
+from rightsize.store.sql import insert_lists
 
 _LISTINGS = {RESOURCES: "resource_list", PROVIDERS: "providers"}
 _COMMANDS = {
@@ -126,7 +126,7 @@ def stage_inventories(
             key = (subscription, kind, said.reader_id, said.read_on, said.vouched_by, said.listing, said.said_in)
             groups.setdefault(key, []).append((said, file))
     rows = [_row(str(key[0]), str(key[1]), parts) for key, parts in groups.items()]
-    insert_rows(con, "stage_inventories", _ROW, rows)
+    insert_lists(con, "stage_inventories", _ROW, rows)
     con.execute("""
         UPDATE stage_provider_registrations SET reader_id = said.reader_id, updated_on = said.read_on
         FROM (SELECT file_id, arg_max(reader_id, (read_on, reader_id)) AS reader_id, max(read_on) AS read_on

@@ -16,13 +16,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from rightsize.rbac.text import fold
-from rightsize.rules.operations import first_match
 from rightsize.rules.tables import Row, rows_of
+
+if TYPE_CHECKING:
+    import polars as pl
 
 GAINS = (
     "resource",
@@ -59,6 +59,8 @@ def escalation_rules(plane: str) -> pl.DataFrame:
             what blueprints and agent identities act as, delegated for permissions that applications use as their users
             (`target` is the API), federated for outside subjects, or resource for access that a resource gives.
     """
+    import polars as pl  # noqa: PLC0415  a load asks for the words of signals alone
+
     rows = [
         {
             "rule": row["rule"],
@@ -87,9 +89,12 @@ principal has none of these powers."""
 @cache
 def _powers(plane: str) -> Mapping[str, tuple[int, int, str]]:
     """Return power, place among the rules, and what it does, by folded permission that gives the tenant away."""
-    rules = escalation_rules(plane).filter(pl.col("gains").is_in(list(_POWERS))).select("permission", "gains", "what")
     found: dict[str, tuple[int, int, str]] = {}
-    for order, (permission, gains, what) in enumerate(rules.iter_rows()):
+    for order, (permission, gains, what) in enumerate(
+        escalation_rules(plane).select("permission", "gains", "what").iter_rows()
+    ):
+        if gains not in _POWERS:
+            continue
         power = (_POWERS[gains], order, what)
         found[permission] = min(power, found.get(permission, power))
     return found
@@ -113,8 +118,8 @@ def gives_away(plane: str, permissions: Iterable[str]) -> dict[str, Any]:
 @cache
 def role_assigning_rules() -> Mapping[str, str]:
     """Return the folded operations of Azure that assign any role at their scope, each with what it does."""
-    rules = escalation_rules("control").filter((pl.col("gains") == "access") & pl.col("certain"))
-    return dict(rules.select("permission", "what").iter_rows())
+    rules = escalation_rules("control").select("permission", "what", "gains", "certain").iter_rows()
+    return {permission: what for permission, what, gains, certain in rules if gains == "access" and certain}
 
 
 def sought_classes(names: pl.Series) -> pl.Series:
@@ -137,6 +142,10 @@ def breadth_classes(names: pl.Series) -> pl.Series:
 
 
 def _classes(names: pl.Series, rules: list[tuple[str, str]]) -> pl.Series:
+    import polars as pl  # noqa: PLC0415
+
+    from rightsize.rules.operations import first_match  # noqa: PLC0415  imports polars
+
     found = first_match(names, [pattern for pattern, _ in rules])
     return pl.DataFrame({"rule": found}).select(
         pl.col("rule").replace_strict(range(len(rules)), [risk for _, risk in rules], default=None,

@@ -1,6 +1,6 @@
 """Build SQL expressions that several modules share, and run statements in one transaction.
 
-Let SQL read frames by name.
+Let SQL read frames by name, and rows as lists.
 
 Read and set the values of `base.meta`: the revision of the content, and the days whose rows were pruned.
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import datetime as dt
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -98,6 +98,29 @@ def one_transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
         with suppress(duckdb.Error):
             connection.execute("ROLLBACK")
         raise
+
+
+def insert_lists(
+    con: duckdb.DuckDBPyConnection,
+    table: str,
+    types: Mapping[str, str],
+    rows: Sequence[Sequence[object]],
+    stored: Mapping[str, str] | None = None,
+) -> None:
+    """Insert rows, passed as one list for each column: a frame would import polars, numpy and pyarrow in every load.
+
+    Args:
+        con: The connection.
+        table: The table.
+        types: The columns of the values, in order, with the type of each value.
+        rows: The rows.
+        stored: SQL for what is stored of a value, where that is not the value itself.
+    """
+    if rows:
+        given = ", ".join(f"unnest(${name}::{kind}[]) AS {quoted(name)}" for name, kind in types.items())
+        cells = ", ".join((stored or {}).get(name, quoted(name)) for name in types)
+        columns = {name: [row[place] for row in rows] for place, name in enumerate(types)}
+        con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells} FROM (SELECT {given})", columns)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import gzip
 from pathlib import Path
 
 import duckdb
@@ -88,10 +89,10 @@ def write_activity(path: Path, rows: int, *, day: int = 0, days: int = 30, princ
     return path
 
 
-def write_hours(folder: Path, rows: int, *, days: int = 30) -> Path:
+def write_hours(folder: Path, rows: int, *, days: int = 30, packed: bool = False) -> Path:
     """Write the records of `write_activity` as diagnostic settings write them into a container: plain, a file an hour.
 
-    Source: Microsoft Learn, "Azure resource logs", the names of blobs.
+    `packed` gives gzip, as people keep such files. Source: Microsoft Learn, "Azure resource logs", the names of blobs.
     """
     place = "strftime(time::TIMESTAMP, 'y=%Y/m=%m/d=%d/h=%H/m=00')"
     with duckdb.connect(config={"threads": "2"}) as con:
@@ -102,7 +103,9 @@ def write_hours(folder: Path, rows: int, *, days: int = 30) -> Path:
         ).fetchall()
     for hour, lines in found:
         (folder / hour).mkdir(parents=True)
-        (folder / hour / "PT1H.json").write_text(lines + "\n")
+        text = f"{lines}\n".encode()
+        name = "PT1H.json.gz" if packed else "PT1H.json"
+        (folder / hour / name).write_bytes(gzip.compress(text, 6) if packed else text)
     return folder
 
 

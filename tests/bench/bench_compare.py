@@ -120,7 +120,8 @@ def _contenders(scratch: Path, records: int) -> Iterator[Contender]:
 def _written(function: str, path: Path, records: int) -> None:
     """Let another process make a file: a child's peak of memory would begin with what this one has held."""
     call = f"import sys; from pathlib import Path; from {__name__} import {function}; "
-    subprocess.run([sys.executable, "-c", call + f"{function}(Path(sys.argv[1]), {records})", str(path)], check=True)
+    command = [sys.executable, "-c", call + f"{function}(Path(sys.argv[1]), {records})", str(path)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def write_activity(path: Path, records: int) -> None:

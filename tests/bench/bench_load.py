@@ -14,7 +14,7 @@ from tests.bench.bench_collect import ENTRY, Took, measure
 RECORDS = int(os.environ.get("BENCH_RECORDS", "20000"))
 EVENTS = int(os.environ.get("BENCH_EVENTS", "500000"))
 RUNS = int(os.environ.get("BENCH_RUNS", "3"))
-DAYS = 30
+DAYS = int(os.environ.get("BENCH_DAYS", "30"))
 Row = tuple[str, str, str]
 
 _CLAIM = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -63,7 +63,8 @@ def run() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield from _loads(folder)
-        yield from _hours(folder)
+        yield from _hours(folder, packed=False)
+        yield from _hours(folder, packed=True)
         yield from _one_more_day(folder)
         yield from _reductions(folder)
 
@@ -90,15 +91,16 @@ def _loads(folder: Path) -> Iterator[Row]:
     yield from _side_by_side(sides, RECORDS)
 
 
-def _hours(folder: Path) -> Iterator[Row]:
-    """The same records as Azure itself writes them into a container."""
-    hours = written(folder / "hours", f"write_hours(path, {RECORDS}, days={DAYS})")
+def _hours(folder: Path, *, packed: bool) -> Iterator[Row]:
+    """The same records as Azure itself writes them into a container, and the same packed."""
+    place = folder / ("packed" if packed else "hours")
+    hours = written(place, f"write_hours(path, {RECORDS}, days={DAYS}, packed={packed})")
     files = sum(1 for path in hours.rglob("*") if path.is_file())
     sides = {
-        "bare projection of the same fields": lambda: _fresh(folder, BARE_PROJECTION, str(hours / "**" / "*.json")),
+        "bare projection of the same fields": lambda: _fresh(folder, BARE_PROJECTION, str(hours / "**" / "PT1H.*")),
         "load": lambda: _load(folder / "side.duckdb", hours, fresh=True),
     }
-    yield f"the same in {files:,} files, one an hour", "", f"{DAYS} days"
+    yield f"the same in {files:,} {'packed' if packed else 'plain'} files, one an hour", "", f"{DAYS} days"
     yield from _side_by_side(sides, RECORDS)
 
 

@@ -75,6 +75,13 @@ def test_a_statement_of_sql_loads_no_frames(tmp_path: Path) -> None:
     assert "polars" not in _modules_after(("sql", "SELECT 1", "--db", str(db)))
 
 
+@pytest.mark.slow
+def test_what_loads_a_log_needs_no_frames() -> None:
+    """`rightsize load` imports neither polars nor pyarrow for a log, which would take longer than a day's log."""
+    program = "import sys, rightsize.workflow.data.load; sys.exit(bool({'polars', 'pyarrow'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("path", _command_paths(WHOLE), ids=" ".join)
 def test_every_command_has_help(path: tuple[str, ...]) -> None:
     """Each command explains itself, and each of its options says what it does."""

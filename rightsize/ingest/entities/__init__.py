@@ -20,6 +20,8 @@ from rightsize.ingest.entities.workload_identities import AGENT_SHAPES, TRUST_SH
 from rightsize.ingest.logs.schemas import SOURCES
 
 _LISTINGS: tuple[Shape, ...] = (
+    # They are tried in this order, and the members of groups lie in thousands of files.
+    *DIRECTORY_SHAPES,
     *ASSIGNMENT_SHAPES,
     *DEFINITION_SHAPES,
     *POLICY_SHAPES,
@@ -35,7 +37,6 @@ _LISTINGS: tuple[Shape, ...] = (
     *OWNER_SHAPES,
     *TRUST_SHAPES,
     *MEMBER_TABLES,
-    *DIRECTORY_SHAPES,
     *PERMISSION_SHAPES,
     *GRAPH_CATALOGUE_SHAPES,
     *REDUCED_SHAPES,

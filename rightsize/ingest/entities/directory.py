@@ -29,7 +29,7 @@ from rightsize.ingest.entities.workload_identities import RELATIONS, has_trust, 
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.rbac.text import GUID, fold
 from rightsize.rules.directory import object_types
-from rightsize.store.sql import folded, literal
+from rightsize.store.sql import folded, insert_lists, literal
 
 _FIELDS = (
     field("id", "id", kind="id", mandatory=True),
@@ -305,6 +305,18 @@ def _kind_of(look: Look) -> str | None:
     return "user" if look.has("displayname", "userprincipalname") else None
 
 
+_PAGE = {
+    "file_id": "INTEGER",
+    "page_key": "BIGINT",
+    "has_next": "BOOLEAN",
+    "listing": "VARCHAR",
+    "of_group": "VARCHAR",
+    "page_kind": "VARCHAR",
+    "page_cast": "VARCHAR",
+    "whole": "BOOLEAN",
+}
+
+
 def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     """Fill `entity_pages` with the listing of each page, including pages without records."""
     pages = con.execute(
@@ -324,21 +336,8 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
     for file_id, page_key, context, place, has_next in pages:
         page = classify_page(context, place) or DirectoryPage()
         rows.append((file_id, page_key, has_next, page.listing, page.of, page.kind, page.cast, page.whole))
-    import polars as pl  # noqa: PLC0415  a load of logs needs no frames
-
-    schema = {
-        "file_id": pl.Int32,
-        "page_key": pl.Int64,
-        "has_next": pl.Boolean,
-        "listing": pl.String,
-        "of_group": pl.String,
-        "page_kind": pl.String,
-        "page_cast": pl.String,
-        "whole": pl.Boolean,
-    }
-    con.register("entity_frame", pl.DataFrame(rows, schema=schema, orient="row"))
-    con.execute("CREATE OR REPLACE TEMP TABLE entity_pages AS FROM entity_frame")
-    con.unregister("entity_frame")
+    con.execute(f"CREATE OR REPLACE TEMP TABLE entity_pages ({', '.join(map(' '.join, _PAGE.items()))})")
+    insert_lists(con, "entity_pages", _PAGE, rows)
 
 
 DIRECTORY_SHAPES = (

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -25,7 +25,7 @@ from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.times import read_moment
 from rightsize.rbac.text import GUID_FORM, fold
-from rightsize.store.sql import named, quoted
+from rightsize.store.sql import insert_lists, named, quoted
 
 _TYPES = {
     "file_id": "INTEGER",
@@ -106,22 +106,12 @@ _COLUMNS = tuple(one.name for one in fields(Vouched))
 
 def add_vouched(con: duckdb.DuckDBPyConnection, statements: Iterable[Vouched], file_id: int | None = None) -> None:
     """Add statements to `stage_vouched`, about the file with this number if it is known."""
-    insert_rows(
+    insert_lists(
         con,
         "stage_vouched",
         _TYPES,
         [[file_id, *(getattr(one, name) for name in list(_TYPES)[1:])] for one in statements],
     )
-
-
-def insert_rows(
-    con: duckdb.DuckDBPyConnection, table: str, types: Mapping[str, str], rows: Sequence[Sequence[object]]
-) -> None:
-    """Insert rows by one statement; `types` are the columns of their values."""
-    if rows:
-        cells = ", ".join(f"unnest(${name}::{kind}[])" for name, kind in types.items())
-        columns = {name: [row[place] for row in rows] for place, name in enumerate(types)}
-        con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells}", columns)
 
 
 def has_vouched(con: duckdb.DuckDBPyConnection) -> bool:
@@ -194,7 +184,7 @@ class ManifestShape:
                 said, rejects = [], [(error.message, text)]
             add_vouched(con, said)
             columns = {"file_id": "INTEGER", "line": "BIGINT", "reason": "VARCHAR", "raw": "VARCHAR"}
-            insert_rows(
+            insert_lists(
                 con,
                 "stage_rejects",
                 columns,

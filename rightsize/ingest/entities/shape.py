@@ -18,7 +18,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.schema import ColumnType
 from rightsize.model.tables import table
 from rightsize.rbac.text import fold, fold_key
-from rightsize.store.sql import named, quoted
+from rightsize.store.sql import insert_lists, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,28 +220,13 @@ def reject_rows(con: duckdb.DuckDBPyConnection, rejects: Sequence[Sequence[objec
 
 def insert_rows(con: duckdb.DuckDBPyConnection, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert rows into the staging table of a table of the model; a column without values in any row stays null."""
-    if not rows:
-        return
-    import polars as pl  # noqa: PLC0415  a load of logs needs no frames
-
-    types: Mapping[ColumnType, Any] = {
-        ColumnType.TEXT: pl.String,
-        ColumnType.TEXTS: pl.List(pl.String),
-        ColumnType.BOOL: pl.Boolean,
-        ColumnType.INT: pl.Int64,
-        ColumnType.REAL: pl.Float64,
-        ColumnType.TIME: pl.String,
-    }
-    declared = {column.name: column.type for column in table(name).columns}
-    columns = [column for column in declared if any(column in row for row in rows)]
-    schema: dict[str, Any] = {"file_id": pl.Int32, "line": pl.Int64}
-    schema |= {column: types[declared[column]] for column in columns}
-    frame = pl.DataFrame([[row.get(column) for column in schema] for row in rows], schema=schema, orient="row")
-    values = ", ".join(
-        utc_time(quoted(column)) if declared[column] is ColumnType.TIME else quoted(column) for column in columns
+    declared = {column.name: column.type for column in table(name).columns if any(column.name in row for row in rows)}
+    times = [column for column, kind in declared.items() if kind is ColumnType.TIME]
+    types = {"file_id": "INTEGER", "line": "BIGINT"} | {column: kind.value for column, kind in declared.items()}
+    insert_lists(
+        con,
+        f"stage_{name}",
+        types | dict.fromkeys(times, "VARCHAR"),
+        [[row.get(column) for column in types] for row in rows],
+        {column: utc_time(quoted(column)) for column in times},
     )
-    con.register("entity_frame", frame)
-    con.execute(
-        f"INSERT INTO stage_{name} (file_id, line, {named(*columns)}) SELECT file_id, line, {values} FROM entity_frame"
-    )
-    con.unregister("entity_frame")

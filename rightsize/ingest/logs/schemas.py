@@ -170,8 +170,15 @@ _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
 
+_latest: tuple[Mapping[str, Any], dict[str, Any]] | None = None
+"""The record that was named last, with its values by folded key: each family looks at the same record in turn."""
+
+
 def _named(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {fold_key(str(key)).partition(" [")[0]: value for key, value in record.items()}
+    global _latest  # noqa: PLW0603  a record is folded once, not once for each question
+    if _latest is None or _latest[0] is not record:
+        _latest = record, {fold_key(str(key)).partition(" [")[0]: value for key, value in record.items()}
+    return _latest[1]
 
 
 def is_judgement(record: Mapping[str, Any]) -> bool:

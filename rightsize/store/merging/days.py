@@ -231,15 +231,15 @@ and scope, and the same caller, or one has its id and the other its name."""
 _OF_EVENTS = {
     # Calls that name both an alias and an object id, of whole records and of reduced rows.
     "alias_days": f"""
-        SELECT time::DATE AS day, CASE WHEN substr(principal_type, 2) = 'User' THEN 'upn' ELSE 'app_id' END
-                AS kind,
-            {folded("substr(CASE WHEN substr(principal_type, 2) = 'User' THEN principal_name ELSE app_id END, 2)")}
-                AS alias,
+        SELECT day, CASE WHEN is_user THEN 'upn' ELSE 'app_id' END AS kind, {folded("substr(named, 2)")} AS alias,
             substr(principal_id, 2) AS principal_id
-        FROM base.events
-        WHERE {{days}} AND principal_id IS NOT NULL AND (
-            (principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User')
-            OR (app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal'))
+        FROM (
+            SELECT DISTINCT time::DATE AS day, substr(principal_type, 2) = 'User' AS is_user,
+                CASE WHEN is_user THEN principal_name ELSE app_id END AS named, principal_id
+            FROM base.events
+            WHERE {{days}} AND principal_id IS NOT NULL AND (
+                (principal_name LIKE '%_@_%' AND substr(principal_type, 2) = 'User')
+                OR (app_id IS NOT NULL AND substr(principal_type, 2) = 'ServicePrincipal')))
         UNION SELECT r.day, CASE WHEN r.principal_type = 'User' THEN 'upn' ELSE 'app_id' END,
             {folded("CASE WHEN r.principal_type = 'User' THEN r.principal_name ELSE r.app_id END")}, a.principal_id
         FROM base.reduced_usage AS r JOIN base.actors AS a USING (actor_key)
@@ -355,11 +355,14 @@ _PLACES = f"""
     SELECT day, is_sign_in, principal_id, {folded("principal_name")} AS principal_name, app_id, {network_of("ip")}
             AS network, country, network_number, sum(calls)::BIGINT AS calls
     FROM (
-        SELECT time::DATE AS day, false AS is_sign_in, substr(principal_id, 2) AS principal_id,
-            substr(CASE WHEN principal_id IS NULL THEN coalesce(principal_name, app_id) END, 2) AS principal_name,
+        SELECT day, false AS is_sign_in, substr(principal_id, 2) AS principal_id, substr(named, 2) AS principal_name,
             substr(app_id, 2) AS app_id, substr(ip, 2) AS ip, NULL::VARCHAR AS country,
-            NULL::VARCHAR AS network_number, count(*) AS calls
-        FROM base.events WHERE {{days}} AND plane <> 'directory' GROUP BY ALL
+            NULL::VARCHAR AS network_number, calls
+        FROM (
+            SELECT time::DATE AS day, principal_id, CASE WHEN principal_id IS NULL THEN coalesce(principal_name, app_id)
+                END AS named, app_id, ip, count(*) AS calls
+            FROM base.events WHERE {{days}} AND plane <> 'directory' GROUP BY ALL
+        )
         UNION ALL
         SELECT time::DATE, true, principal_id, CASE WHEN principal_id IS NULL THEN principal_name END, app_id, ip,
             country, network_number, count(*)

@@ -7,14 +7,14 @@ then only splits the ids by their form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import duckdb
 
 from rightsize.model.errors import InputError
 from rightsize.rbac.scopes import ScopeForm, ScopeKind, form_of, type_paths
-from rightsize.store.sql import folded, registered
+from rightsize.store.sql import folded, insert_lists, registered
 
 _FIXED_WORDS = ("", "providers", "subscriptions", "resourcegroups", "microsoft.management", "managementgroups")
 
@@ -126,17 +126,8 @@ def _add_forms(con: duckdb.DuckDBPyConnection, forms: list[str]) -> None:
             )
         )
         words += [(text, order[part], [order[step] for step in path]) for part, path in paths.items()]
-    _insert(con, "scope_forms", _FORMS, rows)
-    _insert(con, "form_words", _WORDS, words)
-
-
-def _insert(
-    con: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str], rows: Sequence[tuple[object, ...]]
-) -> None:
-    """Insert rows, passed as one list for each column: a frame would import polars and numpy in every load."""
-    values = {name: [row[place] for row in rows] for place, name in enumerate(columns)}
-    lists = ", ".join(f"unnest(${name}::{kind}[])" for name, kind in columns.items())
-    con.execute(f"INSERT INTO {table} SELECT {lists}", values)
+    insert_lists(con, "scope_forms", _FORMS, rows)
+    insert_lists(con, "form_words", _WORDS, words)
 
 
 MOST_MEMBERSHIPS = 50_000_000
