@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal
@@ -347,30 +347,17 @@ def find_jobs(work: Work) -> Jobs:
         for job in jobs.of(used):
             workers[job.key].add(worker)
     kept = [replace(job, workers=frozenset(workers[job.key])) for job in shared if len(workers[job.key]) > 1]
-    types = _TypeMasks(work)
+    on_type = dict(_changes_by_type(work))
     owners = {bit: job for job in kept for bit in bits_of(job.changes)}
-    return Jobs(work, tuple(_with_core(job, work, types.changed_by(job.changes), owners) for job in kept))
+    on_types = [union({on_type.get(bit, 0) for bit in bits_of(job.changes)}) for job in kept]
+    return Jobs(work, tuple(_with_core(job, work, those, owners) for job, those in zip(kept, on_types, strict=True)))
 
 
-@dataclass(frozen=True, slots=True)
-class _TypeMasks:
-    """The changes on the top-level types that changes change, plane by plane."""
-
-    work: Work
-    _masks: list[int] = field(default_factory=list)
-
-    def changed_by(self, changes: int) -> int:
-        """Return all changes on the types of some changes."""
-        if not self._masks:
-            index = self.work.index
-            for mask in masks_by_type(index).values():
-                for part in (mask & index.control, mask & ~index.control):
-                    self._masks.append(part & self.work.changes)
-        whole = 0
-        for mask in self._masks:
-            if mask & changes:
-                whole |= mask
-        return whole
+def _changes_by_type(work: Work) -> Iterator[tuple[int, int]]:
+    """Yield each change on a top-level type, with all changes on that type, plane by plane."""
+    for mask in masks_by_type(work.index).values():
+        for part in (mask & work.index.control & work.changes, mask & ~work.index.control & work.changes):
+            yield from ((bit, part) for bit in bits_of(part))
 
 
 def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job]) -> Job:
