@@ -293,6 +293,7 @@ class Jobs:
     work: Work
     found: tuple[Job, ...] = ()
     _owners: dict[int, Job] = field(default_factory=dict, compare=False)
+    _of_holder: dict[Folded, tuple[Job, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         self._owners.update((bit, job) for job in self.found for bit in bits_of(job.changes))
@@ -316,8 +317,10 @@ class Jobs:
 
     def of_holder(self, holder: Folded) -> tuple[Job, ...]:
         """Return the jobs of the holder of assignments."""
-        common = self.work.common.get(holder)
-        return self.of(self.work.used_by(holder) if common is None else common)
+        if holder not in self._of_holder:
+            common = self.work.common.get(holder)
+            self._of_holder[holder] = self.of(self.work.used_by(holder) if common is None else common)
+        return self._of_holder[holder]
 
     def usual_in(self) -> dict[Folded, int]:
         """Return by group the changes of the roles of the jobs that at least two of its members do through it."""

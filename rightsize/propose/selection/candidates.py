@@ -36,6 +36,7 @@ class Atoms:
     parts: tuple[PatternPart, ...]
     width: int
     _bits: dict[PatternPart, int] = field(default_factory=dict)
+    _masks: list[tuple[PatternPart, int, int]] = field(default_factory=list)
     _within: dict[Blocks, int] = field(default_factory=dict)
 
     @classmethod
@@ -43,7 +44,8 @@ class Atoms:
         """Return the numbering for the pattern parts of all needs."""
         parts = tuple(sorted({part for need in needs for part in need.parts}))
         width = len(book.index.names)
-        return cls(book, parts, width, {part: 1 << width + number for number, part in enumerate(parts)})
+        bits = {part: 1 << width + number for number, part in enumerate(parts)}
+        return cls(book, parts, width, bits, [(part, bit, book.part_mask(part)) for part, bit in bits.items()])
 
     @property
     def patterns(self) -> int:
@@ -65,9 +67,7 @@ class Atoms:
         if blocks not in self._within:
             granted = self.book.index.granted_by(blocks)
             self._within[blocks] = sum(
-                bit
-                for part, bit in self._bits.items()
-                if not self.book.part_mask(part) & ~granted and self.book.grants_part(blocks, part)
+                bit for part, bit, mask in self._masks if not mask & ~granted and self.book.grants_part(blocks, part)
             )
         return certain | self._within[blocks]
 
@@ -79,7 +79,7 @@ class Atoms:
         """Return the atoms that may grant at least one of the operations."""
         if not operations:
             return 0
-        return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
+        return operations | sum(bit for _, bit, mask in self._masks if mask & operations)
 
     def granted(self, atoms: int) -> int:
         """Return all atoms that a set grants, including contained patterns and their operations."""

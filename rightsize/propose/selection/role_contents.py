@@ -81,7 +81,9 @@ class _Maker:
     """The patterns that do more than read."""
     never_spare: int
     """The operations that no role may grant beyond the need of a place, though its holder needs them at another."""
+    _cores: dict[_PartKey, int] = field(default_factory=dict)
     _brought: dict[_PartKey, int] = field(default_factory=lambda: defaultdict(int))
+    _pooled: dict[_PartKey, int] = field(default_factory=dict)
     _adopted: dict[int, int] = field(default_factory=dict)
     _reduced: dict[_PartKey, int] = field(default_factory=dict)
     _job_of: dict[int, str] = field(default_factory=dict)
@@ -91,13 +93,15 @@ class _Maker:
 
     def pool(self, cases: Iterable[Case]) -> None:
         """Collect for each job what its changes bring along for any of its holders."""
+        among: dict[_PartKey, int] = defaultdict(int)
         for case in cases:
             if _part_of(case):
                 continue
             holders = {unit.principal_id for unit in case.units}
             brought = union(case.key.asked.need.operations & ~self.work.used_by(holder) for holder in holders)
             for part in self._parts(case):
-                self._brought[part] |= self.companions(self._core(part), brought)
+                among[part] |= brought
+        self._brought.update((part, self.companions(self._core(part), brought)) for part, brought in among.items())
 
     def _parts(self, case: Case) -> Iterable[_PartKey]:
         """Yield the parts of the jobs of a case's holders that have changes."""
@@ -107,18 +111,21 @@ class _Maker:
                     yield part
 
     def _core(self, part: _PartKey) -> int:
-        job, sort, is_data = part
-        core, control = job.core if sort == "employee" else job.by_sort.get(sort, 0), self.work.index.control
-        return core & ~control if is_data else core & control
+        if part not in self._cores:
+            job, sort, is_data = part
+            core, control = job.core if sort == "employee" else job.by_sort.get(sort, 0), self.work.index.control
+            self._cores[part] = core & ~control if is_data else core & control
+        return self._cores[part]
 
     def content_of(self, part: _PartKey) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""
-        job, _, is_data = part
-        core = self._core(part)
-        same = [one for sort in get_args(Sort) if self._core(one := (job, sort, is_data)) == core]
-        content = core | union(self._brought[one] for one in same)
-        found = self._adopted.get(content, content)
-        self._job_of.setdefault(found, job.key)
+        if part not in self._pooled:
+            job, _, is_data = part
+            core = self._core(part)
+            same = [one for sort in get_args(Sort) if self._core(one := (job, sort, is_data)) == core]
+            self._pooled[part] = core | union(self._brought[one] for one in same)
+        found = self._adopted.get(self._pooled[part], self._pooled[part])
+        self._job_of.setdefault(found, part[0].key)
         return found
 
     def offered(self, case: Case) -> list[int]:
