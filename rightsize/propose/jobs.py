@@ -22,7 +22,6 @@ import heapq
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Literal
 
 import polars as pl
@@ -174,6 +173,8 @@ _ONE = 1_000_000
 """The weight of a worker who uses one change."""
 _MANY = 60
 """A worker with more changes than this is left out: its weight is nothing, and its pairs are thousands."""
+_AT_ONCE = 2_000
+"""The workers whose pairs of changes are made at a time."""
 
 Group = tuple[str, ...]
 
@@ -192,28 +193,37 @@ def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
 
 def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int]:
     """Return the share, of a thousand, of the rarer change's use that is with the other, for each linked pair."""
-    alone: dict[int, int] = defaultdict(int)
-    both: dict[tuple[int, int], int] = defaultdict(int)
-    support: dict[tuple[int, int], int] = defaultdict(int)
-    whole = 0
-    for used in changes_of.values():
-        if not used:
-            continue
-        weight = _ONE // len(used)
-        whole += weight
-        for one in used:
-            alone[one] += weight
-        for pair in combinations(used, 2) if len(used) <= _MANY else ():
-            both[pair] += weight
-            support[pair] += 1
-    found = {}
-    for (first, second), weight in both.items():
-        rarer, other = sorted((alone[first], alone[second]))
-        is_no_chance = weight * whole >= _CHANCE * rarer * other or 1000 * weight >= _MOSTLY * other
-        share = 1000 * weight // rarer
-        if support[first, second] >= SUPPORT and share >= LINK and is_no_chance:
-            found[first, second] = share
-    return found
+    used = pl.DataFrame({"one": list(changes_of.values())}, schema={"one": pl.List(pl.Int64)}).with_row_index("worker")
+    number = pl.col("one").list.len().cast(pl.Int64)
+    used = used.filter(number > 0).with_columns(weight=_ONE // number, number=number)
+    alone = used.explode("one").group_by("one").agg(alone=pl.col("weight").sum())
+    few = used.filter(pl.col("number") <= _MANY).select("worker", "weight", "one")
+    # Tens of thousands of workers have millions of pairs: those of some of them are added up at a time.
+    parts = [_pairs_of(part) for part in few.iter_slices(_AT_ONCE)] or [_pairs_of(few)]
+    both = pl.concat(parts).group_by("one", "other").agg(pl.col("weight", "support").sum())
+    both = both.filter(pl.col("support") >= SUPPORT).join(alone, on="one")
+    both = both.join(alone.rename({"one": "other", "alone": "others"}), on="other").select(
+        "one",
+        "other",
+        "weight",
+        rarer=pl.min_horizontal("alone", "others"),
+        more=pl.max_horizontal("alone", "others"),
+    )
+    both = both.with_columns(share=1000 * pl.col("weight") // pl.col("rarer")).filter(pl.col("share") >= LINK)
+    whole = int(used["weight"].sum())
+    # These products are beyond 64 bits.
+    return {
+        (one, other): share
+        for one, other, weight, rarer, more, share in both.sort("one", "other").iter_rows()
+        if weight * whole >= _CHANCE * rarer * more or 1000 * weight >= _MOSTLY * more
+    }
+
+
+def _pairs_of(used: pl.DataFrame) -> pl.DataFrame:
+    """Return `(one, other, weight, support)` for each pair of changes that the same workers use."""
+    rows = used.explode("one").drop_nulls("one")
+    pairs = rows.join(rows.select("worker", other="one"), on="worker").filter(pl.col("one") < pl.col("other"))
+    return pairs.group_by("one", "other").agg(pl.col("weight").sum(), support=pl.len().cast(pl.Int64))
 
 
 def _average_linkage(number: int, links: Mapping[tuple[int, int], int]) -> list[tuple[int, ...]]:
