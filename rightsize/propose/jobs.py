@@ -173,8 +173,8 @@ _ONE = 1_000_000
 """The weight of a worker who uses one change."""
 _MANY = 60
 """A worker with more changes than this is left out: its weight is nothing, and its pairs are thousands."""
-_AT_ONCE = 2_000
-"""The workers whose pairs of changes are made at a time."""
+_AT_ONCE = 100
+"""The changes whose pairs with others are added up at a time."""
 
 Group = tuple[str, ...]
 
@@ -197,11 +197,10 @@ def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int
     number = pl.col("one").list.len().cast(pl.Int64)
     used = used.filter(number > 0).with_columns(weight=_ONE // number, number=number)
     alone = used.explode("one").group_by("one").agg(alone=pl.col("weight").sum())
-    few = used.filter(pl.col("number") <= _MANY).select("worker", "weight", "one")
-    # Tens of thousands of workers have millions of pairs: those of some of them are added up at a time.
-    parts = [_pairs_of(part) for part in few.iter_slices(_AT_ONCE)] or [_pairs_of(few)]
-    both = pl.concat(parts).group_by("one", "other").agg(pl.col("weight", "support").sum())
-    both = both.filter(pl.col("support") >= SUPPORT).join(alone, on="one")
+    rows = used.filter(pl.col("number") <= _MANY).select("worker", "weight", "one").explode("one")
+    # Tens of thousands of workers have tens of millions of pairs: only those that are linked stay of each part.
+    parts = list(alone.sort("one").iter_slices(_AT_ONCE)) or [alone]
+    both = pl.concat([_pairs_of(rows, part) for part in parts]).join(alone, on="one")
     both = both.join(alone.rename({"one": "other", "alone": "others"}), on="other").select(
         "one",
         "other",
@@ -219,11 +218,12 @@ def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int
     }
 
 
-def _pairs_of(used: pl.DataFrame) -> pl.DataFrame:
-    """Return `(one, other, weight, support)` for each pair of changes that the same workers use."""
-    rows = used.explode("one").drop_nulls("one")
-    pairs = rows.join(rows.select("worker", other="one"), on="worker").filter(pl.col("one") < pl.col("other"))
-    return pairs.group_by("one", "other").agg(pl.col("weight").sum(), support=pl.len().cast(pl.Int64))
+def _pairs_of(rows: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
+    """Return `(one, other, weight)` for each pair of changes that enough workers use, where one is among `those`."""
+    first = rows.join(those.select("one"), on="one", how="semi")
+    pairs = first.join(rows.select("worker", other="one"), on="worker").filter(pl.col("one") < pl.col("other"))
+    both = pairs.group_by("one", "other").agg(pl.col("weight").sum(), support=pl.len())
+    return both.filter(pl.col("support") >= SUPPORT).drop("support")
 
 
 def _average_linkage(number: int, links: Mapping[tuple[int, int], int]) -> list[tuple[int, ...]]:
