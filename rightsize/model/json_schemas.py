@@ -102,12 +102,16 @@ def check_usable(value: object, depth: int = 0) -> None:
     elif isinstance(value, (dict, list)):
         if depth >= DEEPEST:
             raise WrongValueError("is nested too deeply")
-        for step, one in value.items() if isinstance(value, dict) else enumerate(value):
-            try:
-                check_usable(step)
-                check_usable(one, depth + 1)
-            except WrongValueError as error:
-                raise error.within(step) from None
+        step: Any = None
+        try:
+            for step, one in value.items() if isinstance(value, dict) else enumerate(value):
+                # Nearly all values are plain texts, and a plan has a million of them: no call for these.
+                if type(step) is str and not step.isascii():
+                    _check_text(step)
+                if type(one) is not str or not one.isascii():
+                    check_usable(one, depth + 1)
+        except WrongValueError as error:
+            raise error.within(step) from None
     elif isinstance(value, float) and not math.isfinite(value):
         raise WrongValueError("is not a finite number")
     elif isinstance(value, int) and not -_LARGEST <= value < _LARGEST:

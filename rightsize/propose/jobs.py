@@ -21,9 +21,8 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
-from itertools import combinations
 from typing import Literal
 
 import polars as pl
@@ -175,6 +174,8 @@ _ONE = 1_000_000
 """The weight of a worker who uses one change."""
 _MANY = 60
 """A worker with more changes than this is left out: its weight is nothing, and its pairs are thousands."""
+_AT_ONCE = 100
+"""The changes whose pairs with others are added up at a time."""
 
 _PART = 4
 """A holder has a job if it used at least one in this number of its changes."""
@@ -226,28 +227,37 @@ def _joined_by_service(groups: Iterable[Group], changes_of: Mapping[str, Set[str
 
 def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int]:
     """Return the share, of a thousand, of the rarer change's use that is with the other, for each linked pair."""
-    alone: dict[int, int] = defaultdict(int)
-    both: dict[tuple[int, int], int] = defaultdict(int)
-    support: dict[tuple[int, int], int] = defaultdict(int)
-    whole = 0
-    for used in changes_of.values():
-        if not used:
-            continue
-        weight = _ONE // len(used)
-        whole += weight
-        for one in used:
-            alone[one] += weight
-        for pair in combinations(used, 2) if len(used) <= _MANY else ():
-            both[pair] += weight
-            support[pair] += 1
-    found = {}
-    for (first, second), weight in both.items():
-        rarer, other = sorted((alone[first], alone[second]))
-        is_no_chance = weight * whole >= _CHANCE * rarer * other or 1000 * weight >= _MOSTLY * other
-        share = 1000 * weight // rarer
-        if support[first, second] >= SUPPORT and share >= LINK and is_no_chance:
-            found[first, second] = share
-    return found
+    used = pl.DataFrame({"one": list(changes_of.values())}, schema={"one": pl.List(pl.Int64)}).with_row_index("worker")
+    number = pl.col("one").list.len().cast(pl.Int64)
+    used = used.filter(number > 0).with_columns(weight=_ONE // number, number=number)
+    alone = used.explode("one").group_by("one").agg(alone=pl.col("weight").sum())
+    rows = used.filter(pl.col("number") <= _MANY).select("worker", "weight", "one").explode("one")
+    # Tens of thousands of workers have tens of millions of pairs: only those that are linked stay of each part.
+    parts = list(alone.sort("one").iter_slices(_AT_ONCE)) or [alone]
+    both = pl.concat([_pairs_of(rows, part) for part in parts]).join(alone, on="one")
+    both = both.join(alone.rename({"one": "other", "alone": "others"}), on="other").select(
+        "one",
+        "other",
+        "weight",
+        rarer=pl.min_horizontal("alone", "others"),
+        more=pl.max_horizontal("alone", "others"),
+    )
+    both = both.with_columns(share=1000 * pl.col("weight") // pl.col("rarer")).filter(pl.col("share") >= LINK)
+    whole = int(used["weight"].sum())
+    # These products are beyond 64 bits.
+    return {
+        (one, other): share
+        for one, other, weight, rarer, more, share in both.sort("one", "other").iter_rows()
+        if weight * whole >= _CHANCE * rarer * more or 1000 * weight >= _MOSTLY * more
+    }
+
+
+def _pairs_of(rows: pl.DataFrame, those: pl.DataFrame) -> pl.DataFrame:
+    """Return `(one, other, weight)` for each pair of changes that enough workers use, where one is among `those`."""
+    first = rows.join(those.select("one"), on="one", how="semi")
+    pairs = first.join(rows.select("worker", other="one"), on="worker").filter(pl.col("one") < pl.col("other"))
+    both = pairs.group_by("one", "other").agg(pl.col("weight").sum(), support=pl.len())
+    return both.filter(pl.col("support") >= SUPPORT).drop("support")
 
 
 def _average_linkage(number: int, links: Mapping[tuple[int, int], int]) -> list[tuple[int, ...]]:
@@ -327,6 +337,7 @@ class Jobs:
     work: Work
     found: tuple[Job, ...] = ()
     _owners: dict[int, Job] = field(default_factory=dict, compare=False)
+    _of_holder: dict[Folded, tuple[Job, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         self._owners.update((bit, job) for job in self.found for bit in bits_of(job.changes))
@@ -350,8 +361,10 @@ class Jobs:
 
     def of_holder(self, holder: Folded) -> tuple[Job, ...]:
         """Return the jobs of the holder of assignments."""
-        common = self.work.common.get(holder)
-        return self.of(self.work.used_by(holder) if common is None else common)
+        if holder not in self._of_holder:
+            common = self.work.common.get(holder)
+            self._of_holder[holder] = self.of(self.work.used_by(holder) if common is None else common)
+        return self._of_holder[holder]
 
     def usual_in(self) -> dict[Folded, int]:
         """Return by group the changes of the roles of the jobs that at least two of its members do through it."""
@@ -381,31 +394,21 @@ def find_jobs(work: Work) -> Jobs:
         for job in jobs.of(used):
             workers[job.key].add(worker)
     kept = [replace(job, workers=frozenset(workers[job.key])) for job in shared if len(workers[job.key]) > 1]
-    types = _TypeMasks(work)
+    on_type = dict(_changes_by_type(work))
     owners = {bit: job for job in kept for bit in bits_of(job.changes)}
     several = {worker for worker, number in Counter(one for job in kept for one in job.workers).items() if number > 1}
-    return Jobs(work, tuple(_with_core(job, work, types.changed_by(job.changes), owners, several) for job in kept))
+    found = []
+    for job in kept:
+        on_types = union({on_type.get(bit, 0) for bit in bits_of(job.changes)})
+        found.append(_with_core(job, work, on_types, owners, several))
+    return Jobs(work, tuple(found))
 
 
-@dataclass(frozen=True, slots=True)
-class _TypeMasks:
-    """The changes on the top-level types that changes change, plane by plane."""
-
-    work: Work
-    _masks: list[int] = field(default_factory=list)
-
-    def changed_by(self, changes: int) -> int:
-        """Return all changes on the types of some changes."""
-        if not self._masks:
-            index = self.work.index
-            for mask in masks_by_type(index).values():
-                for part in (mask & index.control, mask & ~index.control):
-                    self._masks.append(part & self.work.changes)
-        whole = 0
-        for mask in self._masks:
-            if mask & changes:
-                whole |= mask
-        return whole
+def _changes_by_type(work: Work) -> Iterator[tuple[int, int]]:
+    """Yield each change on a top-level type, with all changes on that type, plane by plane."""
+    for mask in masks_by_type(work.index).values():
+        for part in (mask & work.index.control & work.changes, mask & ~work.index.control & work.changes):
+            yield from ((bit, part) for bit in bits_of(part))
 
 
 def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job], several: Set[Folded]) -> Job:

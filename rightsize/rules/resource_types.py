@@ -31,7 +31,8 @@ _TYPE = r"^([^/]+/[^/]+)/"
 _CREATING = r"^[^/]+/[^/]+/(?:write|create/action)$"
 
 
-def inventory_types() -> dict[str, str]:
+@cache
+def inventory_types() -> Mapping[str, str]:
     """Return the types of which a complete listing proves that there is none: folded to their spelling."""
     return {fold(row["resource_type"]): row["resource_type"] for row in rows_of("inventory_types")}
 

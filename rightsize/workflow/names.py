@@ -5,7 +5,7 @@ A misspelt name in a question gets no answer that looks right, but a hint of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +65,7 @@ class AskedScopes:
         self._store = store
         self._found: dict[str, str | InputError | UsageError] = {}
         self._strange: dict[str, list[str]] = {}
+        self._beginnings: dict[int, dict[str, set[str]]] = {}
         self._searched = 0
 
     def find(self, text: str) -> str:
@@ -107,23 +108,24 @@ class AskedScopes:
         return self._store.frame(_SCOPES)["scope"]
 
     @cached_property
-    def _places(self) -> set[str]:
-        return set(place_of(self._scopes))
+    def _places(self) -> pl.Series:
+        """The parts of the known places."""
+        return place_of(self._scopes).unique().str.split("/")
 
-    @cached_property
-    def _below(self) -> dict[str, set[str]]:
-        """Return for each beginning of a known place the beginnings that are one part longer."""
-        found: dict[str, set[str]] = {}
-        for place in self._places:
-            parts = place.split("/")
-            for length in range(2, len(parts) + 1):
-                found.setdefault("/".join(parts[: length - 1]), set()).add("/".join(parts[:length]))
-        return found
+    def _below(self, above: str, length: int) -> Set[str]:
+        """Return the beginnings of known places that have so many parts, the last of them below a beginning."""
+        if length not in self._beginnings:
+            parts = self._places.filter(self._places.list.len() >= length)
+            here = parts.list.head(length).list.join("/").unique()
+            found = pl.DataFrame({"here": here, "above": here.str.replace("/[^/]*$", "")})
+            rows = found.group_by("above").agg("here").iter_rows()
+            self._beginnings[length] = {beginning: set(those) for beginning, those in rows}
+        return self._beginnings[length].get(above, set())
 
     def _listed(self, text: str) -> str:
         wanted = parse_scope(text)
         path = place_of(pl.Series([wanted.text])).item()
-        if path == "/" or not self._places:
+        if path == "/" or self._places.is_empty():
             return text
         parts = path.split("/")
         # The levels of an id: subscription or management group, resource group, then pairs of a type and a name.
@@ -132,7 +134,7 @@ class AskedScopes:
         ]
         for length in lengths:
             here, above = "/".join(parts[:length]), "/".join(parts[: length - 1])
-            beside = self._below.get(above, set())
+            beside = self._below(above, length)
             if here in beside:
                 continue
             is_decisive = parse_scope(here).kind in ("subscription", "management_group")

@@ -85,7 +85,8 @@ def write_proposals(
     layers = demands.privilege.layers.masks
     found = []
     for key, draft in through(sorted(drafts.items()), "writing the evidence", "assignments"):
-        apart = [one for one in demands_of(draft, demands) if one.apart not in ("", DAILY)]
+        parts = demands_of(draft, demands) if draft.placements else ()
+        apart = [one for one in parts if one.apart not in ("", DAILY)]
         why = _GUARD_REASON if any(one.apart in layers for one in apart) else _ELIGIBLE_REASON
         estimate = bounds.of(draft)
         for part in _parts(draft, why):

@@ -199,12 +199,16 @@ def read_uses(placed: pl.DataFrame) -> dict[Key, dict[Folded, Use]]:
         .sort(*KEY, "target")
     )
     uses: dict[Key, dict[Folded, Use]] = {}
+    # A tenant has millions of used scopes, few sets of operations that are used at one, and one text for each scope.
+    alike: dict[Use, Use] = {}
+    places: dict[Folded, Folded] = {}
     for id_, state, target, bits, seen, used, unknown in grouped.iter_rows():
         operations = mask_of(bits)
         earlier = operations & ~mask_of(seen) if len(seen) < len(bits) else 0
         declared = operations & ~mask_of(used) if len(used) < len(bits) else 0
         named = tuple((one["plane"], one["operation"]) for one in unknown)
-        uses.setdefault((id_, state), {})[target] = Use(operations, named, earlier, declared)
+        use = Use(operations, named, earlier, declared)
+        uses.setdefault((id_, state), {})[places.setdefault(target, target)] = alike.setdefault(use, use)
     return uses
 
 

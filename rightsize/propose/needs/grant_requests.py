@@ -118,6 +118,11 @@ class _Former:
     kept: Mapping[Folded, Sequence[tuple[Subject, KnownRole]]]
     rests_on: dict[Key, set[Folded]] = field(default_factory=lambda: defaultdict(set))
     leans_on: dict[Key, dict[GrantUnit, None]] = field(default_factory=lambda: defaultdict(dict))
+    decided: int = 0
+    """What the condition of a delegation decides: the making and deleting of role assignments."""
+
+    def __post_init__(self) -> None:
+        self.decided = self.book.index.mask(("control", name) for name in (WRITE, DELETE))
 
     def form(self, demands: Iterable[GrantRequest]) -> list[GrantUnit]:
         """Return the units of one principal, wider scopes first."""
@@ -188,7 +193,6 @@ class _Former:
         The condition of that role is the one of a delegation: it limits only the making and deleting of role
         assignments. These two operations stay in the need.
         """
-        decided = self.book.index.mask(("control", name) for name in (WRITE, DELETE))
         for unit in whole:
             if not need or not is_at_or_below(demand.place, unit.place, self.tree):
                 continue
@@ -198,12 +202,12 @@ class _Former:
                 for part in need.parts
                 if all(grants([part.block], name, "control") == "no" for name in (WRITE, DELETE))
             )
-            asked = replace(need, operations=need.operations & ~decided, parts=open_)
+            asked = replace(need, operations=need.operations & ~self.decided, parts=open_)
             left = without_granted(asked, role.certain, role.blocks, self.book)
             if left != asked:
                 self.leans_on[demand.subject.key][unit] = None
                 kept = tuple(part for part in need.parts if part not in open_ or part in left.parts)
-                need = replace(need, operations=left.operations | need.operations & decided, parts=kept)
+                need = replace(need, operations=left.operations | need.operations & self.decided, parts=kept)
         return need
 
     def _without_above(self, demand: GrantRequest, need: Need, above: Sequence[GrantUnit]) -> Need:
@@ -300,6 +304,8 @@ def without_granted(need: Need, granted: int, blocks: Blocks, book: RoleBook) ->
 
 def without_contained_parts(need: Need, book: RoleBook) -> Need:
     """Return a need without patterns that others contain, and without operations that its patterns certainly grant."""
+    if not need.parts:
+        return need
     parts: list[PatternPart] = []
     for part in sorted(need.parts):
         others = [other for other in need.parts if other != part]

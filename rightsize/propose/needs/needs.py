@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import polars as pl
 
@@ -114,6 +114,8 @@ class NeedReader:
         self._images = self.index.mask(("control", name) for name in IMAGES)
         self.checks = CheckReader(self.index, evidence, options.unobservable is Unobservable.KEEP, linked)
         self.polls = Polls(self.index)
+        # Thousands of holders have the same job, and its changes bring along the same for each of them.
+        self._beside = lru_cache(maxsize=4_096)(self._on_types)
 
     def staying(self, profile: Profile, use: Mapping[Folded, Use]) -> Writes:
         """Return the used operations of one assignment, which may bring along linked checks and status reads.
@@ -223,9 +225,13 @@ class NeedReader:
             changes: The changes.
             among: The operations that may be brought along.
         """
-        kinds = {type_of(self.index.keys[bit][1]) for bit in bits_of(changes)}
-        found = (self.polls.asked(changes) | union(self._of_type.get(kind, 0) for kind in kinds)) & among
+        found = (self.polls.asked(changes) | self._beside(changes)) & among
         return found | self.checks.caused(changes, among & ~found)
+
+    def _on_types(self, changes: int) -> int:
+        """Return all operations on the very types that some changes change."""
+        kinds = {type_of(self.index.keys[bit][1]) for bit in bits_of(changes)}
+        return union(self._of_type.get(kind, 0) for kind in kinds)
 
     @cached_property
     def _of_type(self) -> dict[str, int]:

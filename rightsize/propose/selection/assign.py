@@ -66,32 +66,37 @@ def grant_through_existing(keys: Iterable[Key], drafts: Mapping[Key, Draft], ter
 
     Where nothing but reads may be used and no existing role has them, the need becomes these reads.
     """
-    found = {}
+    asked: list[tuple[Key, Need, Profile]] = []
     for key in sorted(keys):
-        draft = drafts[key]
-        subject = draft.subject
-        if draft.needs.through or draft.profile is None or subject.condition is not None:
+        draft, profile = drafts[key], drafts[key].profile
+        if draft.needs.through or profile is None or draft.subject.condition is not None:
             continue
-        need = terms.work.need(subject.place, draft.needs, draft.profile)
-        if need is None:
-            continue
-        roles = _cover_with_existing(need, subject, terms)
+        need = terms.work.need(draft.subject.place, draft.needs, profile)
+        if need is not None:
+            asked.append((key, need, profile))
+    atoms = Atoms.of((need for _, need, _ in asked), terms.book)
+    candidates = CandidateIndex(terms.book, atoms, terms.tree, terms.never_spare)
+    found = {}
+    for key, need, profile in asked:
+        draft, subject = drafts[key], drafts[key].subject
+        roles = _cover_with_existing(need, subject, candidates, terms)
         whole = draft.needs.by_scope[subject.place]
         is_read = need != whole and not terms.book.mask(need) & ~terms.book.index.reads
         if roles or is_read:
             gone = whole.operations & ~need.operations
             needs = replace(draft.needs, through=roles or (), by_scope={subject.place: need})
-            profile = replace(draft.profile, untouched=draft.profile.untouched | draft.profile.hidden & gone)
-            found[key] = replace(draft, needs=needs, profile=profile)
+            untouched = profile.untouched | profile.hidden & gone
+            found[key] = replace(draft, needs=needs, profile=replace(profile, untouched=untouched))
     return found
 
 
-def _cover_with_existing(need: Need, subject: Subject, terms: Terms) -> tuple[tuple[Folded, Need], ...] | None:
+def _cover_with_existing(
+    need: Need, subject: Subject, candidates: CandidateIndex, terms: Terms
+) -> tuple[tuple[Folded, Need], ...] | None:
     """Return the few existing roles that grant a need with the least excess, each with its part; None if too many.
 
     They stay inside the role of today, which is none of them.
     """
-    candidates = CandidateIndex(terms.book, Atoms.of([need], terms.book), terms.tree, terms.never_spare)
     atoms, ceiling = candidates.atoms, subject.role_definition_id
     left, granted = atoms.of_need(need), terms.book.mask(need)
     fitting = candidates.fitting((ceiling,), candidates.assignable_at(subject.place), left, granted)
@@ -167,15 +172,18 @@ def grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
     moves: dict[Slot, Folded] | None = {} if terms.role_worth is None else None
     rounds = 0
     together = Together()
+    demanded: dict[Key, tuple[Draft, list[GrantRequest]]] = {}
     step("choosing roles")
     while True:
+        demanded = {
+            key: known
+            if (known := demanded.get(key)) and known[0] is draft
+            else (draft, list(demands_of(draft, terms.demands)))
+            for key, draft in sorted(settled.items())
+            if draft.open
+        }
         requests = together.join(
-            [
-                _moved(together.at_todays_scope(one), moves or {})
-                for key in sorted(settled)
-                if settled[key].open
-                for one in demands_of(settled[key], terms.demands)
-            ]
+            [_moved(together.at_todays_scope(one), moves or {}) for _, own in demanded.values() for one in own]
         )
         units = form_units(requests, _kept_assignments(settled, terms), book, tree)
         if moves is None:

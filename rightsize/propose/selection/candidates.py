@@ -10,11 +10,12 @@ which.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from rightsize.analyze.inputs import ROOT, ScopeTree
-from rightsize.mining.bitsets import union, without
+from rightsize.mining.bitsets import bits_of, mask_of, union, without
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
@@ -35,6 +36,7 @@ class Atoms:
     parts: tuple[PatternPart, ...]
     width: int
     _bits: dict[PatternPart, int] = field(default_factory=dict)
+    _masks: list[tuple[PatternPart, int, int]] = field(default_factory=list)
     _within: dict[Blocks, int] = field(default_factory=dict)
 
     @classmethod
@@ -42,7 +44,8 @@ class Atoms:
         """Return the numbering for the pattern parts of all needs."""
         parts = tuple(sorted({part for need in needs for part in need.parts}))
         width = len(book.index.names)
-        return cls(book, parts, width, {part: 1 << width + number for number, part in enumerate(parts)})
+        bits = {part: 1 << width + number for number, part in enumerate(parts)}
+        return cls(book, parts, width, bits, [(part, bit, book.part_mask(part)) for part, bit in bits.items()])
 
     @property
     def patterns(self) -> int:
@@ -64,9 +67,7 @@ class Atoms:
         if blocks not in self._within:
             granted = self.book.index.granted_by(blocks)
             self._within[blocks] = sum(
-                bit
-                for part, bit in self._bits.items()
-                if not self.book.part_mask(part) & ~granted and self.book.grants_part(blocks, part)
+                bit for part, bit, mask in self._masks if not mask & ~granted and self.book.grants_part(blocks, part)
             )
         return certain | self._within[blocks]
 
@@ -78,7 +79,7 @@ class Atoms:
         """Return the atoms that may grant at least one of the operations."""
         if not operations:
             return 0
-        return operations | sum(bit for part, bit in self._bits.items() if self.book.part_mask(part) & operations)
+        return operations | sum(bit for _, bit, mask in self._masks if mask & operations)
 
     def granted(self, atoms: int) -> int:
         """Return all atoms that a set grants, including contained patterns and their operations."""
@@ -114,10 +115,6 @@ class Existing:
     spare: int
 
 
-_Sized = tuple[int, ChoiceKind, KnownRole]
-"""A role with the number of operations that it grants; 0 for all but built-in roles."""
-
-
 @dataclass(slots=True)
 class CandidateIndex:
     """An index of candidate roles by scope and by the ceiling of today's roles.
@@ -132,24 +129,30 @@ class CandidateIndex:
     atoms: Atoms
     tree: ScopeTree
     never_spare: int = 0
-    _builtin: list[_Sized] = field(default_factory=list)
+    _roles: list[KnownRole] = field(default_factory=list)
     _by_scope: dict[Folded, list[KnownRole]] = field(default_factory=dict)
     _at_place: dict[Folded, tuple[Folded, ...]] = field(default_factory=dict)
     _atoms_of: dict[Folded, int] = field(default_factory=dict)
-    _inside: dict[tuple[tuple[Folded, ...], tuple[Folded, ...]], tuple[tuple[_Sized, int], ...]] = field(
-        default_factory=dict
-    )
+    _custom: dict[Folded, int] = field(default_factory=dict)
+    _inside: dict[tuple[Folded, ...], int] = field(default_factory=dict)
+    _having: dict[int, int] = field(default_factory=dict)
+    _found: dict[int, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
+        builtin: list[KnownRole] = []
+        custom: dict[Folded, KnownRole] = {}
         for role in self.book.roles.values():
             if role.is_conditional or not role.granted:
                 continue
+            # A role that Azure made for one of its services fits by chance, and nobody would give it to a person.
             if role.is_builtin and not role.is_for_service:
-                self._builtin.append((role.granted.bit_count(), "builtin", role))
+                builtin.append(role)
             for scope in () if role.is_builtin else role.assignable:
                 self._by_scope.setdefault(scope, []).append(role)
-        self._builtin.sort(key=lambda item: item[0])
+                custom[role.role_definition_id] = role
+        self._custom.update((id_, 1 << number) for number, id_ in enumerate(sorted(custom)))
+        self._roles += [custom[id_] for id_ in self._custom]
+        self._roles += sorted(builtin, key=lambda role: role.granted.bit_count())
 
     def assignable_at(self, place: Folded) -> tuple[Folded, ...]:
         """Return the ids of the tenant's custom roles that may be assigned at a folded scope, sorted.
@@ -195,34 +198,43 @@ class CandidateIndex:
             is_exact: Whether a role may grant nothing beyond the needed operations.
         """
         most = needed.bit_count() if is_exact else self.atoms.width
-        for (size, kind, role), atoms in self._within(ceiling, custom):
-            if size > most:
-                # Built-in roles come last, and by size.
+        for kind, role in self._within(ceiling, custom, wanted):
+            if kind == "builtin" and role.granted.bit_count() > most:
                 return
-            if not atoms & wanted:
-                continue
-            spare = without(role.granted, needed)
-            if not (is_exact and spare) and not spare & self.never_spare:
+            atoms, spare = self.atoms_of(role), without(role.granted, needed)
+            if atoms & wanted and not (is_exact and spare) and not spare & self.never_spare:
                 yield Existing(kind, role, atoms, spare)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling grants everything that a role grants, for all strings."""
         return one.kind == "own" or self.book.is_contained(one.role, ceiling)
 
-    def _within(self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...]) -> tuple[tuple[_Sized, int], ...]:
-        """Return the roles that grant no operation beyond a ceiling, with their atoms.
+    def _within(
+        self, ceiling: tuple[Folded, ...], custom: tuple[Folded, ...], wanted: int
+    ) -> Iterator[tuple[ChoiceKind, KnownRole]]:
+        """Yield today's roles, then those others that grant a wanted atom and no operation beyond a ceiling.
 
-        Many needs have the same, so it is cached.
+        Custom roles come by id, and built-in ones last, by size.
         """
-        key = ceiling, custom
-        if key not in self._inside:
-            roles = self.book.roles
-            granted = union(roles[id_].granted for id_ in ceiling)
-            candidates: list[_Sized] = [
-                *((0, "own", roles[id_]) for id_ in ceiling if not roles[id_].is_conditional),
-                *((0, "custom", roles[id_]) for id_ in custom if id_ not in ceiling),
-                *(one for one in self._builtin if one[2].role_definition_id not in ceiling),
-            ]
-            inside = (one for one in candidates if one[2].granted & granted == one[2].granted)
-            self._inside[key] = tuple((one, self.atoms_of(one[2])) for one in inside)
-        return self._inside[key]
+        for id_ in ceiling:
+            if not self.book.roles[id_].is_conditional:
+                yield "own", self.book.roles[id_]
+        if ceiling not in self._inside:
+            granted = union(self.book.roles[id_].granted for id_ in ceiling)
+            inside = (not one.granted & ~granted and one.role_definition_id not in ceiling for one in self._roles)
+            self._inside[ceiling] = mask_of(number for number, fits in enumerate(inside) if fits)
+        assignable = -1 << len(self._custom) | sum(self._custom[id_] for id_ in custom)
+        for number in bits_of(self._inside[ceiling] & self._granting(wanted) & assignable):
+            yield "custom" if number < len(self._custom) else "builtin", self._roles[number]
+
+    def _granting(self, wanted: int) -> int:
+        """Return the numbers of the roles that grant a wanted atom; many needs are equal, so it is cached."""
+        if not self._having:
+            having: dict[int, list[int]] = defaultdict(list)
+            for number, role in enumerate(self._roles):
+                for atom in bits_of(self.atoms_of(role)):
+                    having[atom].append(number)
+            self._having.update((atom, mask_of(numbers)) for atom, numbers in having.items())
+        if wanted not in self._found:
+            self._found[wanted] = union(self._having.get(atom, 0) for atom in bits_of(wanted))
+        return self._found[wanted]

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
@@ -81,7 +81,9 @@ class _Maker:
     """The patterns that do more than read."""
     never_spare: int
     """The operations that no role may grant beyond the need of a place, though its holder needs them at another."""
+    _cores: dict[_PartKey, int] = field(default_factory=dict)
     _brought: dict[_PartKey, int] = field(default_factory=lambda: defaultdict(int))
+    _pooled: dict[_PartKey, int] = field(default_factory=dict)
     _adopted: dict[int, int] = field(default_factory=dict)
     _reduced: dict[_PartKey, int] = field(default_factory=dict)
     _job_of: dict[int, str] = field(default_factory=dict)
@@ -95,24 +97,26 @@ class _Maker:
         The latter is what runs on an endpoint that its holders touched, where no log shows what they did there. It says
         nothing for whom it stays by another job, and who keeps something risky there has another role anyway.
         """
-        staying: dict[_PartKey, dict[Folded, int]] = defaultdict(lambda: defaultdict(int))
+        among: dict[_PartKey, int] = defaultdict(int)
+        holders: dict[_PartKey, set[Folded]] = defaultdict(set)
+        stays_for: dict[_PartKey, dict[int, set[Folded]]] = defaultdict(lambda: defaultdict(set))
         for case in cases:
             if _part_of(case):
                 continue
-            need = case.key.asked.need.operations
-            unused = {
-                holder: need & ~self.work.used_by(holder) for holder in {unit.principal_id for unit in case.units}
-            }
-            for part in self._parts(case):
-                self._brought[part] |= self.companions(self._core(part), union(unused.values()))
-                for holder, mask in unused.items():
-                    changes = self._in_plane(part, mask & self.work.changes)
-                    is_of_job = len(case.key.jobs) == 1 and not changes & self.work.all_risky
-                    staying[part][holder] |= changes if is_of_job else 0
-        for part, kept in staying.items():
-            holders = Counter(bit for mask in kept.values() for bit in bits_of(mask))
-            usual = (bit for bit, number in holders.items() if number > 1 and 2 * number >= len(kept))
-            self._brought[part] |= mask_of(usual)
+            need, parts = case.key.asked.need.operations, [*self._parts(case)]
+            for holder in {unit.principal_id for unit in case.units}:
+                unused = need & ~self.work.used_by(holder)
+                for part in parts:
+                    among[part] |= unused
+                    holders[part].add(holder)
+                    changes = self._in_plane(part, unused & self.work.changes)
+                    if len(case.key.jobs) == 1 and not changes & self.work.all_risky:
+                        for bit in bits_of(changes):
+                            stays_for[part][bit].add(holder)
+        for part, unused in among.items():
+            half = max(2, (len(holders[part]) + 1) // 2)
+            usual = mask_of(bit for bit, those in stays_for[part].items() if len(those) >= half)
+            self._brought[part] = self.companions(self._core(part), unused) | usual
 
     def _parts(self, case: Case) -> Iterable[_PartKey]:
         """Yield the parts of the jobs of a case's holders that have changes."""
@@ -122,8 +126,10 @@ class _Maker:
                     yield part
 
     def _core(self, part: _PartKey) -> int:
-        job, sort, _ = part
-        return self._in_plane(part, job.core if sort == "employee" else job.by_sort.get(sort, 0))
+        if part not in self._cores:
+            job, sort, _ = part
+            self._cores[part] = self._in_plane(part, job.core if sort == "employee" else job.by_sort.get(sort, 0))
+        return self._cores[part]
 
     def _in_plane(self, part: _PartKey, operations: int) -> int:
         """Return the operations of the plane of a part."""
@@ -131,12 +137,13 @@ class _Maker:
 
     def content_of(self, part: _PartKey) -> int:
         """Return the atoms of a job's role, or of the role of an earlier plan that has its place."""
-        job, _, is_data = part
-        core = self._core(part)
-        same = [one for sort in get_args(Sort) if self._core(one := (job, sort, is_data)) == core]
-        content = core | union(self._brought[one] for one in same)
-        found = self._adopted.get(content, content)
-        self._job_of.setdefault(found, job.key)
+        if part not in self._pooled:
+            job, _, is_data = part
+            core = self._core(part)
+            same = [one for sort in get_args(Sort) if self._core(one := (job, sort, is_data)) == core]
+            self._pooled[part] = core | union(self._brought[one] for one in same)
+        found = self._adopted.get(self._pooled[part], self._pooled[part])
+        self._job_of.setdefault(found, part[0].key)
         return found
 
     def offered(self, case: Case) -> list[int]:

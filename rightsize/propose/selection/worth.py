@@ -185,7 +185,9 @@ def price_stays(units: Sequence[GrantUnit], terms: Terms) -> dict[GrantUnit, tup
             granted = terms.book.roles[subject.role_definition_id].granted
             if of_subject[key] == 1 and subject.place == unit.place:
                 granted &= ~terms.book.mask(unit.need)
-            there = replace(unit, place=subject.place, state=state_of(subject))
+            there = unit
+            if (subject.place, state_of(subject)) != (unit.place, unit.state):
+                there = replace(unit, place=subject.place, state=state_of(subject))
             latent = terms.latent.get(key, 0)
             price += terms.rate(there) * terms.live(granted, latent)
             live += terms.exposure(there) * terms.weigh(granted & ~latent)

@@ -299,13 +299,18 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
 
 
 def plan_of(read: ReviewablePlan) -> Plan:
-    """Return the plan object of a plan that was read, without `names` and `verdicts`, which no file has."""
+    """Return the plan object of a plan that was read, without `names` and `verdicts`, which no file has.
+
+    Without its pages, its roles have no evidence.
+    """
     document = read.document
     return Plan(
         generated_from=document["generated_from"],
         proposals=tuple(_proposal_of(one) for one in document["proposals"]),
         roles=tuple(
-            PlannedRole(read.roles[role.role], role.file[len("roles/") : -len(".json")], read.evidence[role.role])
+            PlannedRole(
+                read.roles[role.role], role.file[len("roles/") : -len(".json")], read.evidence.get(role.role, {})
+            )
             for role in read.written.roles
         ),
         advice=tuple(Advice(one["subject"], one["text"]) for one in document["advice"]),

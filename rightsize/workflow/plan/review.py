@@ -41,7 +41,7 @@ from rightsize.render.next_steps import left_row, step_row, wave_rows
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.status import lacks_of
 from rightsize.workflow.names import names_in
-from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.plan_folder import open_plan_folder, read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 _AT_ONCE = 5_000
@@ -94,7 +94,7 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
     Raises:
         InputError: The plan cannot be read.
     """
-    read = plan_of(read_plan_folder(plan, signers))
+    read = plan_of(open_plan_folder(plan, signers, with_pages=False).read)
     short = short_ids([one.id for one in read.all_proposals])
     look = look_closer(db if names_db else None, read)
     return NextResult(steps_in(db, read), names_in(db, read), look, short, lacks_of(db))
