@@ -188,8 +188,11 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
         mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)))
         if mine.height:
             kinds |= {kind for row in mine["kinds"] for kind in row}
+            first, risen = mine["told_on"].min() or step, mine["high_on"].min()
             for is_hourly in (True, False) if step in ends else (True,):
-                told[is_hourly].append((step, weight_of(mine["score"].max()), mine["told_on"].min() or step))
+                if not is_hourly and risen is not None and risen > first:
+                    told[is_hourly].append((step, "medium", first))
+                told[is_hourly].append((step, weight_of(mine["score"].max()), first))
         if step >= begun:
             others |= {*found["principal_id"], *others} - case.culprits
     learnt = learnt_of(db, made, case, since) + (f"; {len(others)} others told" if others else "")
