@@ -440,6 +440,6 @@ NEWS = f"""
 """SQL for the principals whose day `$last` has anything that can make it unusual, with a digest of that: no finding is
 without a first use of an operation, silence that ends, many resources, an activation, or two other kinds of news.
 
-Whatever a fact of behaviour is about has to be in here; who opened a way is one of two kinds of news. The principal is
-empty for storage that was read with keys by nobody that the log names.
+Each kind of fact declares which of these it is about (`analyze.behaviour.judge`); who opened a way is one of two kinds
+of news. The principal is empty for storage that was read with keys by nobody that the log names.
 """
