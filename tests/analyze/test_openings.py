@@ -74,6 +74,7 @@ def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys(
     found = judge_behaviour(read_behaviour(inputs), {})
     assert found["principal_id"].to_list() == [ANN] * is_told
     assert all("by nobody that the log names" in sentence for sentence in found["sentence"])
+    assert all(f"({BOB} listed them, too)" in sentence for sentence in found["sentence"]) or not habit
 
 
 @pytest.mark.slow

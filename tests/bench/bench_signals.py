@@ -36,7 +36,16 @@ from tests.bench import planted_attacks as planted
 from tests.bench import planted_surfaces as surfaces
 from tests.bench.contained_cases import Contained, contain_case, days_before
 from tests.bench.planted_attacks import START, Case, Cast, moment, staged
-from tests.bench.quiet_tenant import Made, event_rows, load_frames, make_quiet, sign_in_rows, who, write_quiet
+from tests.bench.quiet_tenant import (
+    Made,
+    event_rows,
+    load_frames,
+    make_quiet,
+    principal_rows,
+    sign_in_rows,
+    who,
+    write_quiet,
+)
 
 SLOW = True
 QUIET_SEEDS, ATTACK_SEEDS = tuple(range(501, 509)), (241,)
@@ -185,7 +194,10 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
             found = behaviour_of_days(store, day, read_news(store, day))
             SECONDS.append(time.process_time() - began)
         since = step
-        mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)))
+        # Who listed keys last before they were used may be a bystander; the sentence then names the others.
+        names = made.principals.filter(pl.col("number").is_in(case.calls["principal"].unique().implode()))
+        named = pl.col("sentence").str.contains_any(principal_rows(names)["user_principal_name"].drop_nulls().to_list())
+        mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)) | named)
         if mine.height:
             kinds |= {kind for row in mine["kinds"] for kind in row}
             first, risen = mine["told_on"].min() or step, mine["high_on"].min()

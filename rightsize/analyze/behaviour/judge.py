@@ -298,7 +298,10 @@ def _parts(
     if risks:
         parts.append(f"which {' and '.join(risks)}")
     actor, _, way = facts.get("after_way", "").rpartition("\x1f")
-    said, whom = {**facts, "after_way": _WAYS.get(way, way)}, {**facts, "after_way": actor}
+    account, *listers = facts.get("keys_used", "").split("\x1f")
+    also = f" ({' and '.join(names.get(one, one) for one in listers)} listed them, too)" if listers else ""
+    said = {**facts, "after_way": _WAYS.get(way, way), "keys_used": account + also}
+    whom = {**facts, "after_way": actor}
     hours = {"early": row["early"], "late": row["late"]}
     parts += [
         text.format(what=said[kind], name=names.get(whom[kind], whom[kind]), **hours)
