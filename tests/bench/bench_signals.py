@@ -196,7 +196,7 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
         since = step
         # Who listed keys last before they were used may be a bystander; the sentence then names the others.
         names = made.principals.filter(pl.col("number").is_in(case.calls["principal"].unique().implode()))
-        named = pl.col("sentence").str.contains_any(principal_rows(names)["user_principal_name"].drop_nulls().to_list())
+        named = pl.col("sentence").str.contains_any(principal_rows(names)["user_principal_name"].drop_nulls().implode())
         mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)) | named)
         if mine.height:
             kinds |= {kind for row in mine["kinds"] for kind in row}
