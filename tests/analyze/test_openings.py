@@ -13,7 +13,21 @@ from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import judge_behaviour
 from rightsize.analyze.behaviour.openings import Acting, held_openings, read_ways
-from tests.analyze.test_behaviour import ANN, ASSIGN, BOB, DAY, GIVEN, GROUP, GUEST, KEYED, KEYS, NO_ONE, RESTART, RUN, Life
+from tests.analyze.test_behaviour import (
+    ANN,
+    ASSIGN,
+    BOB,
+    DAY,
+    GIVEN,
+    GROUP,
+    GUEST,
+    KEYED,
+    KEYS,
+    NO_ONE,
+    RESTART,
+    RUN,
+    Life,
+)
 
 OUTSIDE = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"
 LISTED = "microsoft.storage/storageaccounts/listkeys/action"

@@ -169,8 +169,8 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
     """Return days on which an account was read by key or SAS after a month without, soon after its keys were listed.
 
     The log of such a request names no principal. So the fact is told of who listed the keys last before the reading
-    began, which is not said to have read, and names whoever else listed them in these days. A habit of listing explains no reader from a network of nobody: it counts
-    only where the network is known.
+    began, which is not said to have read, and names whoever else listed them in these days. A habit of listing explains
+    no reader from a network of nobody: it counts only where the network is known.
 
     Args:
         ways: As `read_ways`.
@@ -185,8 +185,7 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
     used = (
         keyed.join(listed, left_on="resource", right_on="group")
         .filter(
-            (pl.col("last_seen") > pl.col("time"))
-            & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
+            (pl.col("last_seen") > pl.col("time")) & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
         )
         .sort(pl.col("time") > pl.col("first_seen"), "time", "actor_id", descending=[False, True, False])
     )

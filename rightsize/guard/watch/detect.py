@@ -104,7 +104,9 @@ class Found:
 
 
 def _are_same(ones: pl.DataFrame, others: pl.DataFrame) -> bool:
-    return ones.height == others.height and (ones.equals(others) or ones.sort(ones.columns).equals(others.sort(ones.columns)))
+    return ones.height == others.height and (
+        ones.equals(others) or ones.sort(ones.columns).equals(others.sort(ones.columns))
+    )
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,14 @@ def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str,
     if fresh.is_empty():
         return
     if not context.is_first:
-        said = _said_already(fresh, store, found)
+        said = _said_already(fresh, found)
         unreported = fresh.join(said, on="event_key", how="anti")
         found.changes.append(event_changes(unreported, context.strong, context.origin, context.names))
     earlier = pl.concat([found.known(kind) for kind in ("granted", "revoked", "asked")])
     found.reported = pl.concat([found.reported, reported_events(fresh).join(earlier, on=_KEY, how="anti")])
 
 
-def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+def _said_already(fresh: pl.DataFrame, found: Found) -> pl.DataFrame:
     """Return the `event_key` of events that a listing has reported, or that PIM wrote for a reported request."""
     marks = marks_of_events(fresh)
     by_listing = said_before(read_named(found.known("listed")["name"]), marks, ["event_key"])
@@ -191,7 +193,7 @@ def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newe
     if not context.is_first:
         # Compared with its value, since the permissions of a delegated grant may grow.
         listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
-        said = _said_by_logs(listed, as_of, context.store, found)
+        said = _said_by_logs(listed, as_of, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, context.origin, context.names))
         _mark_listed(listed, said, as_of, found)
         _report_gone(context, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
@@ -200,7 +202,7 @@ def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newe
     found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
 
 
-def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Found) -> pl.DataFrame:
+def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, found: Found) -> pl.DataFrame:
     """Return `kind, name` of grants that listings show for the first time and that a log has reported."""
     granted = found.known("granted")["name"]
     by_id = listed.filter(
