@@ -48,8 +48,8 @@ from tests.bench.quiet_tenant import (
 )
 
 SLOW = True
-QUIET_SEEDS, ATTACK_SEEDS = tuple(range(501, 509)), (241,)
-"""Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 221."""
+QUIET_SEEDS, ATTACK_SEEDS = (*range(601, 609), *range(611, 619)), (263, 271)
+"""Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 241."""
 FOREIGN = "192.0.2.0/24"
 SECONDS: list[float] = []
 """The processor time of the behaviour of each pass."""
