@@ -195,10 +195,8 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     if inputs.breadth.height:
         parts.append(find_breadth(inputs.breadth, every_day))
     asked = days.select("principal_id", "day")
-    is_sought = first.drop_nulls("risk").join(asked, on=asked.columns, how="semi").height
-    creep = (
-        find_creep(first, compare_first_days(_young_uses(first), first)) if is_sought else pl.DataFrame(schema=CREEP)
-    )
+    risky = first.drop_nulls("risk").join(asked, on=asked.columns, how="semi").height
+    creep = find_creep(first, compare_first_days(_young_uses(first), first)) if risky else pl.DataFrame(schema=CREEP)
     creep = creep.join(asked, on=asked.columns, how="semi")
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
