@@ -87,6 +87,8 @@ class Store:
         """Close the connection."""
         if self._watch is not None:
             self._watch.stop()
+        if not self.read_only:
+            _note_own(self.connection, self.path)
         self.connection.close()
         self._let_go()
 
@@ -255,11 +257,14 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     if not read_only:
         remove_spilled(Path(settings.get("temp_directory", f"{file}.tmp")))
     try:
-        if is_placed or (not read_only and holds_nothing(connection)):
-            _fill(connection, () if is_placed else making_statements())
+        if is_placed:
+            _fill(connection, ())
         elif (stamps := _stamps(file)) not in _CHECKED:
-            require_store(connection, file, read_only=read_only)
-            _CHECKED.add(stamps)
+            if not read_only and holds_nothing(connection):
+                _fill(connection, making_statements())
+            else:
+                require_store(connection, file, read_only=read_only)
+                _CHECKED.add(stamps)
     except BaseException:
         connection.close()
         raise
@@ -270,6 +275,17 @@ def _stamps(file: Path) -> tuple[tuple[int, ...], ...]:
     """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
     parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
     return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
+
+
+def _note_own(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+    """Note the files as they are after writing, so that this process does not check again what it wrote itself.
+
+    Nobody else can write before the connection is closed, and closing changes nothing after a checkpoint. If there can
+    be none, the next opening checks.
+    """
+    with suppress(duckdb.Error, OSError):
+        connection.execute("CHECKPOINT")
+        _CHECKED.add(_stamps(file))
 
 
 def reserve_store(file: Path) -> None:

@@ -35,6 +35,20 @@ PLACES = f"""
 """SQL for the places from which each principal called and signed in, on each day from `$first` to `$last`."""
 
 
+ARRIVED = f"""
+    SELECT principal_id, time::DATE AS day, kind, what, min(time) AS arrived FROM (
+        SELECT p.principal_id, e.time, unnest(['network', 'application']) AS kind,
+            unnest([{network_of("substr(e.ip, 2)")}, substr(e.app_id, 2)]) AS what
+        FROM base.events AS e JOIN ({_PEOPLE}) AS p USING (actor_key) WHERE e.plane <> 'directory'
+        UNION ALL
+        SELECT principal_id, time, unnest(['sign_in_network', 'country']),
+            unnest([coalesce('AS' || network_number, {network_of("ip")}), country])
+        FROM base.sign_in_rows WHERE succeeded
+    ) WHERE what IS NOT NULL AND time::DATE IN (SELECT unnest($days)) AND principal_id IN (SELECT unnest($who))
+    GROUP BY ALL"""
+"""SQL for `principal_id, day, kind, what, arrived`: when principals in `$who` first came from each place on `$days`."""
+
+
 def _first_rows() -> str:
     span = f"day BETWEEN $first AND $last AND {_CALLS} > 0"
     return f"""
@@ -395,7 +409,9 @@ NEWS = f"""
             WHERE day = $last AND resources >= $least AND resources >= 2 * coalesce(most, 0)
         UNION SELECT principal_id, 'much', false, d.calls::VARCHAR FROM days AS d JOIN habits AS h USING (principal_id)
             WHERE day = $last AND d.calls >= 30 AND d.calls >= 4 * h.most
-        UNION SELECT principal_id, 'when', false, d.early || ' ' || d.late
+        UNION SELECT principal_id, 'when', false, CASE WHEN h.before >= $settled AND $last >= h.start
+                + $burn_in::INTEGER THEN (h.early - d.early >= 2) || ' ' || (d.late - h.late >= 2)
+                ELSE d.early || ' ' || d.late END
             FROM days AS d LEFT JOIN habits AS h USING (principal_id)
             WHERE day = $last AND coalesce(h.early - d.early >= 2 OR d.late - h.late >= 2 OR h.before < $settled
                 OR $last < h.start + $burn_in::INTEGER OR $last - h.last >= $silent, true)
@@ -424,6 +440,6 @@ NEWS = f"""
 """SQL for the principals whose day `$last` has anything that can make it unusual, with a digest of that: no finding is
 without a first use of an operation, silence that ends, many resources, an activation, or two other kinds of news.
 
-Whatever a fact of behaviour is about has to be in here; who opened a way is one of two kinds of news. The principal is
-empty for storage that was read with keys by nobody that the log names.
+Each kind of fact declares which of these it is about (`analyze.behaviour.judge`); who opened a way is one of two kinds
+of news. The principal is empty for storage that was read with keys by nobody that the log names.
 """

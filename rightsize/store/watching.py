@@ -80,10 +80,9 @@ def watched_until(store: Store) -> dt.date | None:
     return dt.date.fromisoformat(text) if text else None
 
 
-def read_seen(store: Store, kinds: Collection[str]) -> pl.DataFrame:
-    """Return the known items of some kinds, as `SEEN`."""
-    return store.frame("SELECT kind, name, value, day FROM base.watch_seen WHERE kind IN (SELECT unnest($kinds))",
-                       {"kinds": list(kinds)}).cast(pl.Schema(SEEN))  # fmt: skip
+def read_seen(store: Store) -> pl.DataFrame:
+    """Return the known items, as `SEEN`."""
+    return store.frame("SELECT kind, name, value, day FROM base.watch_seen").cast(pl.Schema(SEEN))
 
 
 def newest_day(store: Store, limit: dt.datetime) -> tuple[dt.date, bool]:
@@ -176,6 +175,9 @@ def commit_pass(store: Store, done: Pass, sinks: Sequence[str]) -> int:
         seq=pl.int_range(number + 1, number + 1 + len(fresh), dtype=pl.Int64),
         pending=pl.lit(list(sinks), dtype=pl.List(pl.String)),
     )
+    is_news = bool(done.kinds or done.unread or done.touched != Touched((), frozenset()))
+    if not is_news and done.reported.is_empty() and fresh.is_empty() and done.as_of == watched_until(store):
+        return 0
     laid_out = {
         "pass_changes": fresh,
         "pass_seen": done.seen,

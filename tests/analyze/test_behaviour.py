@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
 import pytest
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.judge import judge_behaviour, weight_of
+from rightsize.analyze.behaviour.judge import NEWS_OF, judge_behaviour, score_days, weight_of
 from rightsize.analyze.behaviour.openings import Acting, read_ways
 from rightsize.model.tables import table
+from rightsize.store.habits import NEWS
 from tests.analyze.habits import counted
 
 ANN, BOB, MACHINE = "ann", "bob", "machine"
@@ -491,3 +494,16 @@ def test_who_gives_privilege_each_second_week_surprises_less_by_what_follows(lif
 def test_the_first_end_of_a_month_is_no_burst(life: Life) -> None:
     short = Life().works(ANN, days=30).did(ANN, RESTART, calls=400)
     assert "burst" not in short.facts()
+
+
+def test_a_pass_looks_for_the_news_of_every_kind_of_fact() -> None:
+    """A pass judges who has news, so a fact whose news no query finds would never be told."""
+    looked_for = set(re.findall(r"SELECT (?:principal_id|''), '(\w+)'", NEWS))
+    assert set().union(*NEWS_OF.values()) == looked_for
+
+
+def test_a_kind_of_fact_that_does_not_declare_its_news_is_an_error() -> None:
+    behaviour = read_behaviour(Life().works(ANN).did(ANN, KEYS).inputs())
+    strange = behaviour.facts.with_columns(kind=pl.lit("moon"))
+    with pytest.raises(pl.exceptions.InvalidOperationError, match="replace"):
+        score_days(replace(behaviour, facts=strange))

@@ -13,7 +13,21 @@ from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import judge_behaviour
 from rightsize.analyze.behaviour.openings import Acting, held_openings, read_ways
-from tests.analyze.test_behaviour import ANN, ASSIGN, BOB, DAY, GIVEN, GROUP, GUEST, KEYED, KEYS, NO_ONE, RUN, Life
+from tests.analyze.test_behaviour import (
+    ANN,
+    ASSIGN,
+    BOB,
+    DAY,
+    GIVEN,
+    GROUP,
+    GUEST,
+    KEYED,
+    KEYS,
+    NO_ONE,
+    RESTART,
+    RUN,
+    Life,
+)
 
 OUTSIDE = "Microsoft.ManagedIdentity/userAssignedIdentities/federatedIdentityCredentials/write"
 LISTED = "microsoft.storage/storageaccounts/listkeys/action"
@@ -74,15 +88,20 @@ def test_storage_that_is_read_by_sas_is_told_of_whoever_listed_its_keys(
     found = judge_behaviour(read_behaviour(inputs), {})
     assert found["principal_id"].to_list() == [ANN] * is_told
     assert all("by nobody that the log names" in sentence for sentence in found["sentence"])
+    assert all(f"({BOB} listed them, too)" in sentence for sentence in found["sentence"]) or not habit
 
 
 @pytest.mark.slow
 def test_the_hours_of_a_day_say_when_it_could_be_told() -> None:
     """What came at eleven does not tell the day at nine, and what the pass of that hour sees is what the day says."""
-    life = Life().works(ANN).did(ANN, KEYS, hour=9).did(ANN, RUN, hour=11, network="203.0.113.0/24")
+    abroad, at = "203.0.113.0/24", dt.datetime.combine(DAY, dt.time(11))
+    life = Life().works(ANN).did(ANN, KEYS, hour=9).did(ANN, RUN, hour=11, network=abroad).did(ANN, RESTART, hour=14)
     behaviour = read_behaviour(life.inputs())
-    found = judge_hours(behaviour, judge_behaviour(behaviour, {}))
-    assert found["told_on"].to_list() == [dt.datetime.combine(DAY, dt.time(12))]
+    row = {"principal_id": ANN, "day": DAY, "kind": "network", "what": abroad, "arrived": at}
+    arrived = pl.DataFrame([row], schema_overrides={"arrived": pl.Datetime("us")})
+    for known, risen in ((arrived, 12), (arrived.clear(), 15)):
+        found = judge_hours(behaviour, judge_behaviour(behaviour, {}), known).select("told_on", "high_on")
+        assert found.row(0) == (at.replace(hour=12), at.replace(hour=risen))
     early = read_behaviour(Life().works(ANN).did(ANN, KEYS, hour=9).inputs())
     assert judge_behaviour(early, {}).is_empty()
 

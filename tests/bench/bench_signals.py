@@ -36,11 +36,20 @@ from tests.bench import planted_attacks as planted
 from tests.bench import planted_surfaces as surfaces
 from tests.bench.contained_cases import Contained, contain_case, days_before
 from tests.bench.planted_attacks import START, Case, Cast, moment, staged
-from tests.bench.quiet_tenant import Made, event_rows, load_frames, make_quiet, sign_in_rows, who, write_quiet
+from tests.bench.quiet_tenant import (
+    Made,
+    event_rows,
+    load_frames,
+    make_quiet,
+    principal_rows,
+    sign_in_rows,
+    who,
+    write_quiet,
+)
 
 SLOW = True
-QUIET_SEEDS, ATTACK_SEEDS = tuple(range(501, 509)), (241,)
-"""Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 221."""
+QUIET_SEEDS, ATTACK_SEEDS = (*range(601, 609), *range(611, 619)), (263, 271)
+"""Thresholds and weights were chosen on the quiet seeds 301 to 330 and on the attacks of the seeds 201 to 241."""
 FOREIGN = "192.0.2.0/24"
 SECONDS: list[float] = []
 """The processor time of the behaviour of each pass."""
@@ -185,11 +194,17 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
             found = behaviour_of_days(store, day, read_news(store, day))
             SECONDS.append(time.process_time() - began)
         since = step
-        mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)))
+        # Who listed keys last before they were used may be a bystander; the sentence then names the others.
+        names = made.principals.filter(pl.col("number").is_in(case.calls["principal"].unique().implode()))
+        named = pl.col("sentence").str.contains_any(principal_rows(names)["user_principal_name"].drop_nulls().implode())
+        mine = found.filter(pl.col("principal_id").is_in(sorted(case.culprits)) | named)
         if mine.height:
             kinds |= {kind for row in mine["kinds"] for kind in row}
+            first, risen = mine["told_on"].min() or step, mine["high_on"].min()
             for is_hourly in (True, False) if step in ends else (True,):
-                told[is_hourly].append((step, weight_of(mine["score"].max()), mine["told_on"].min() or step))
+                if not is_hourly and risen is not None and risen > first:
+                    told[is_hourly].append((step, "medium", first))
+                told[is_hourly].append((step, weight_of(mine["score"].max()), first))
         if step >= begun:
             others |= {*found["principal_id"], *others} - case.culprits
     learnt = learnt_of(db, made, case, since) + (f"; {len(others)} others told" if others else "")

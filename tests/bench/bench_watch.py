@@ -1,4 +1,4 @@
-"""A day more after 30, 90 and 180 days; and 30 days of the demo hour by hour, with kills, beside one pass over all."""
+"""A day by the hour and three by the day; a day more after 30, 90 and 180 days; 30 days of the demo hour by hour."""
 
 from __future__ import annotations
 
@@ -12,26 +12,56 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from rightsize.demo.generator import generate, write_exports
 from rightsize.guard.watch.conclude import WatchSettings
 from rightsize.guard.watch.run import Outlets, run_pass
 from rightsize.store.connection import open_store
+from tests.bench.bench_signals import background
+from tests.bench.planted_attacks import START, moment
+from tests.bench.quiet_tenant import load_frames, make_quiet, write_quiet
 from tests.bench.tenant_history import grow, write_day
 from tests.tenants.streams import Stream, copy_listings
 
 SLOW = True
 CALLS, HISTORIES = int(os.environ.get("BENCH_CALLS", "4000")), (30, 90, 180)
+SEED = 503
 END, DAYS, KILLED = dt.datetime(2026, 10, 1), 30, 0.05
 
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Yield the rows."""
     with tempfile.TemporaryDirectory(prefix="rightsize-watch-") as folder:
+        yield from hours_of_a_day(Path(folder))
         yield from one_more_day(Path(folder))
     yield from thirty_days()
+
+
+def hours_of_a_day(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what the passes over a quiet tenant cost beside loading: 24 of an hour, and three of a day."""
+    made, begin, base = make_quiet(SEED), moment(START, 0), root / "quiet.duckdb"
+    early = pl.col("time") < begin
+    write_quiet(replace(made, events=made.events.filter(early), sign_ins=made.sign_ins.filter(early)), base)
+    run_pass(base, [], WatchSettings(), Outlets(list))
+    for what, hours, number in (("hour", 1, 24), ("day", 24, 3)):
+        db, costs = root / f"{what}.duckdb", list[float]()
+        shutil.copy(base, db)
+        for step in range(number):
+            since = begin + dt.timedelta(hours=hours * step)
+            if frames := background(made, since, since + dt.timedelta(hours=hours)):
+                with open_store(db, read_only=False) as store:
+                    load_frames(store, frames, f"{what} {step}")
+            began = time.process_time()
+            run_pass(db, [], WatchSettings(), Outlets(list))
+            costs.append(time.process_time() - began)
+        ordered = sorted(costs)
+        beside = f"median {ordered[number // 2]:.2f} s, from {ordered[0]:.2f} to {ordered[-1]:.2f} s"
+        yield f"CPU of {number} passes of a {what}, beside loading", f"{sum(costs):.2f} s", beside
 
 
 def one_more_day(root: Path) -> Iterator[tuple[str, str, str]]:

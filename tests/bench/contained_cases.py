@@ -15,6 +15,7 @@ import polars as pl
 from rightsize.guard.contain import ContainResult, Suspicion, contain_principal
 from rightsize.model.errors import EvidenceError, InternalError
 from rightsize.model.plan import Plan
+from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 
 Patterns = Sequence[tuple[tuple[str, ...], tuple[str, ...]]]
@@ -36,6 +37,8 @@ class Contained:
         older: Calls of the months before that only roles allow today which were given after the call.
         listed: Entries of what the culprits left behind; None where the containment does not list any.
         changes: Assignments that the plans change.
+        stay: Malicious calls, those of `own` among them, that a role still allows after the plan.
+        unsaid: Those of them for which the containment gives no reason, or one that the calls of the bench contradict.
         failed: Containments that ended in an error of rightsize; they cut nothing.
     """
 
@@ -47,11 +50,14 @@ class Contained:
     older: int = 0
     listed: int | None = None
     changes: int = 0
+    stay: int = 0
+    unsaid: int = 0
     failed: int = 0
 
     def __str__(self) -> str:
         behind = "" if self.listed is None else f", {self.listed} left behind listed"
         behind += f", {self.failed} failed" if self.failed else ""
+        behind += f", {self.stay - self.unsaid} of {self.stay} that stay have a true reason"
         own = f" and {self.own} used before" if self.own else ""
         older = f" and {self.older} from before the role" if self.older else ""
         return (
@@ -102,6 +108,9 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
         possible = [call for call in bad if _allows(known, today, call)]
         allowed = [(operation, scope) for operation, scope in possible if (operation, _group(scope)) not in own]
         needs = [call for call in used if call not in bad]
+        stay = [call for call in possible if _allows(known, after, call)]
+        found.stay += len(stay)
+        found.unsaid += sum(not _is_said(result, call, good) for call in stay)
         found.allowed += len(allowed)
         found.own += len(possible) - len(allowed)
         found.left += sum(_allows(known, after, call) for call in allowed)
@@ -112,6 +121,18 @@ def contain_case(db: Path, out: Path, malicious: pl.DataFrame, before: pl.DataFr
         if (listed := _left_behind(out / str(number))) is not None:
             found.listed = (found.listed or 0) + listed
     return found
+
+
+def _is_said(result: ContainResult | None, call: tuple[str, str], good: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a containment says of a call that stays why it does, and the calls from before bear it out."""
+    given = result.containment.allowed if result else ()
+    reasons = [one for one in given if (fold(one.operation), fold(one.scope)) == call]
+    clean = any(
+        operation == call[0] and f"{scope}/".startswith(f"{fold(one.at).rstrip('/')}/")
+        for one in reasons
+        for operation, scope in good
+    )
+    return any((one.why == "needed") == clean and bool(one.times) == clean for one in reasons)
 
 
 def _last_of(calls: pl.DataFrame, who: str) -> dict[tuple[str, str], dt.datetime]:

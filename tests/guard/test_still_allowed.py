@@ -8,10 +8,11 @@ import pytest
 from rightsize.guard.still_allowed import find_beyond_roles
 from rightsize.render.sentences import what_ends
 from tests.guard.contained import contained
-from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid
+from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid, strings
 
 START, KEYS = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Storage/storageAccounts/listKeys/action"
 RESTART = "Microsoft.Compute/virtualMachines/restart/action"
+OTHER = f"{SUB}/resourceGroups/data/providers/Microsoft.Compute/virtualMachines/vm2"
 ACCOUNT = f"{SUB}/resourceGroups/data/providers/Microsoft.Storage/storageAccounts/a"
 
 
@@ -50,3 +51,20 @@ def test_requests_to_graph_say_what_ends_them_or_why_nothing_does() -> None:
     assert found.ended_by == ("remove_permission", "block_sign_in")
     (left,) = find_beyond_roles(usage, graph, ["a"], [])
     assert "nothing blocks a managed identity" in what_ends({"ended_by": left.ended_by, "times": left.times})
+
+
+@pytest.mark.slow
+def test_no_new_role_brings_along_what_its_holder_needs_elsewhere() -> None:
+    """One role for the needs of two places would leave to the attacker, at one of them, what only the other needs."""
+    tenant = SmallTenant()
+    who = tenant.principal(1)
+    tenant.assign(200, tenant.principal(2), OWNER, SUB)
+    tenant.assign(101, who, CONTRIBUTOR, SUB)
+    for operation, place in ((START, VM), (RESTART, VM), (START, OTHER)):
+        tenant.use(who, operation, place)
+    tenant.use(who, RESTART, OTHER, days=1, start=60, succeeded=1, suspect=1)
+    found = contained(tenant, who, suspect=[(guid(101), "active")]).found
+    given = [one for proposal in found.plan.proposals for one in proposal.assignments]
+    granted = {(one.scope, name) for one in given for name in strings(found.plan, str(one.role))}
+    assert granted == {(VM, START), (VM, RESTART), (OTHER, START)}
+    assert found.allowed == ()

@@ -15,6 +15,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
+from rightsize.store import connection as opening
 from rightsize.store.connection import Store, open_store
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
 from tests.store.staged import at, calls, content, guid, load, record, rows_of
@@ -296,3 +297,21 @@ def test_a_damaged_page_is_said_to_be_one(store: Store, capsys: pytest.CaptureFi
         told.add((code, capsys.readouterr().err.partition(" of its file")[0]))
     assert told <= {(0, ""), (5, "error: the store is damaged: a page")}
     assert len(told) == 2
+
+
+def test_what_this_process_wrote_is_not_checked_again_and_what_others_wrote_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checking a store takes longer than most passes of a watch, and nobody else writes while it is open."""
+    path, checked, check = tmp_path / "own.duckdb", [], opening.require_store
+    monkeypatch.setattr(opening, "require_store", lambda *given, **more: checked.append(check(*given, **more)))
+    open_store(path, read_only=False).close()
+    checked.clear()
+    for value in ("a", "b"):
+        with open_store(path, read_only=False) as store:
+            store.remember("word", value)
+    assert checked == []
+    with duckdb.connect(str(path)) as other:
+        other.execute("CREATE MACRO base.one() AS 1")
+    with pytest.raises(InputError, match="it has the function `one`"):
+        open_store(path, read_only=False)

@@ -84,7 +84,7 @@ def test_what_is_old_and_delivered_is_forgotten(store: Store) -> None:
     commit_pass(store, concluded(changes("new", day=later), later, None, "e2"), ())
     kept = store.frame("SELECT change_id FROM watch_changes ORDER BY seq")["change_id"].to_list()
     assert kept == ["stuck", "new"]
-    assert read_seen(store, ("event",))["name"].to_list() == ["e2"]
+    assert read_seen(store)["name"].to_list() == ["e2"]
     assert watched_until(store) == later
 
 

@@ -21,6 +21,7 @@ from rightsize.analyze.behaviour.openings import (
 )
 from rightsize.analyze.behaviour.signals import (
     BURN_IN,
+    CREEP,
     LIMIT,
     find_activations,
     find_breadth,
@@ -172,7 +173,6 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         _sensitive(novel),
         find_first_uses(acts.with_columns(value="group"), judged, acted, "scope", 0.5),
         find_first_uses(acts.with_columns(value="plane"), judged, acted, "plane", 1.0),
-        *find_places(places, inputs.logged, judged),
         _hours(judged),
         _bursts(judged),
         _wakings(days),
@@ -182,14 +182,22 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
         find_targets(inputs.ways, inputs.principals),
         *keys_used,
         *graph_uses,
-        *find_activations(inputs.activations, judged, every),
-        *find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT),
-        *find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT),
-        find_breadth(inputs.breadth, every_day),
     ]
+    # A pass of a watch judges a few principals, most without any of these.
+    if places.height:
+        parts += find_places(places, inputs.logged, judged)
+    if inputs.activations.height:
+        parts += find_activations(inputs.activations, judged, every)
+    if young.height:
+        parts += find_first_days(fresh, first, places, young, judged, holders, guests, _WEIGHT)
+    if inputs.woken.height:
+        parts += find_wakings(inputs.woken, every_day, inputs.grants, inputs.role_operations, starts, _WEIGHT)
+    if inputs.breadth.height:
+        parts.append(find_breadth(inputs.breadth, every_day))
     asked = days.select("principal_id", "day")
-    creep = find_creep(first, compare_first_days(_young_uses(first), first))
-    creep = creep.join(asked, on=["principal_id", "day"], how="semi")
+    risky = first.drop_nulls("risk").join(asked, on=asked.columns, how="semi").height
+    creep = find_creep(first, compare_first_days(_young_uses(first), first)) if risky else pl.DataFrame(schema=CREEP)
+    creep = creep.join(asked, on=asked.columns, how="semi")
     tipping = pl.min_horizontal(0.5 * pl.col("gathered"), _MOST_GATHERED)
     parts.append(creep.with_columns(bits=tipping, kind=pl.lit("gathered"), what=pl.col("since").cast(pl.String)))
     steps = pl.concat([part.select(*_FACT, at=_time_of(part)) for part in parts]).filter(pl.col("bits") > 0)

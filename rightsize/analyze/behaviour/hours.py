@@ -13,21 +13,24 @@ _DAY = ["principal_id", "day"]
 _TOLD = {"told_on": pl.Datetime("us"), "high_on": pl.Datetime("us")}
 
 
-def judge_hours(behaviour: Behaviour, found: pl.DataFrame) -> pl.DataFrame:
+def judge_hours(behaviour: Behaviour, found: pl.DataFrame, arrived: pl.DataFrame) -> pl.DataFrame:
     """Return findings with `told_on` and `high_on`: the ends of the hours whose calls made them findings, and high.
 
-    A fact counts from the hour of the call on that shows it, so what a day shows only grows. Where it has no time, as a
-    network, it counts from the last call of the day on: the hours are never too early. `high_on` is null for a
-    finding that is not high.
+    A fact counts from the hour of the call on that shows it, so what a day shows only grows. Where nothing says the
+    time, it counts from the last call of the day on: the hours are never too early. `high_on` is null for a finding
+    that is not high.
 
     Args:
         behaviour: The result of `read_behaviour`.
         found: Rows of `judge_behaviour`.
+        arrived: `principal_id, day, kind, what, arrived`: the times of places, as `store.habits.ARRIVED`.
     """
     if found.is_empty():
         return found.with_columns(pl.lit(None, kind).alias(name) for name, kind in _TOLD.items())
     asked = found.select(_DAY)
-    steps = behaviour.steps.join(asked, on=_DAY, how="semi")
+    steps = behaviour.steps.join(asked, on=_DAY, how="semi", maintain_order="left")
+    steps = steps.join(arrived, on=[*_DAY, "kind", "what"], how="left", maintain_order="left")
+    steps = steps.with_columns(at=pl.coalesce("arrived", "at")).drop("arrived")
     sought = behaviour.novel.drop_nulls("risk").group_by(_DAY).agg(at=pl.col("first_seen").max())
     creep = behaviour.creep.join(asked, on=_DAY, how="semi").join(sought, on=_DAY, how="left")
     hours = pl.concat([steps.select(*_DAY, "at"), creep.select(*_DAY, "at")]).drop_nulls()

@@ -34,39 +34,47 @@ HIGH = 18.0
 """The least bits of a finding of high severity."""
 _OF_SUSPECT = 5.0
 FINDINGS_SCHEMA = schema_of("behaviour_findings")
-_FAMILIES = {
-    "operation": "what",
-    "spree": "what",
-    "scope": "what",
-    "plane": "what",
-    "network": "where",
-    "sign_in_network": "where",
-    "country": "where",
-    "application": "where",
-    "hour": "when",
-    "activation_hour": "when",
-    "activation_role": "activation",
-    "activation_unjustified": "activation",
-    "burst": "much",
-    "breadth": "much",
-    "first_days": "much",
-    "first_share": "much",
-    "first_hour": "when",
-    "guest": "who",
-    "wakes": "when",
-    GIVES: "when",
-    "dormant": "when",
-    "after_privilege": "before",
-    "after_code": "before",
-    "after_grant": "before",
-    "after_way": "before",
-    "after_activation": "before",
-    "after_suspect": "before",
-    "keys_used": "before",
-    "keys_elsewhere": "where",
-    "target": "whom",
-    "gathered": "before",
+_KINDS: dict[str, tuple[str, str]] = {
+    "operation": ("what", "operation graph"),
+    "spree": ("what", "operation graph"),
+    "scope": ("what", "what"),
+    "plane": ("what", "what"),
+    "network": ("where", "where"),
+    "sign_in_network": ("where", "where"),
+    "country": ("where", "where"),
+    "application": ("where", "where"),
+    "hour": ("when", "when"),
+    "activation_hour": ("when", "activation"),
+    "activation_role": ("activation", "activation"),
+    "activation_unjustified": ("activation", "activation"),
+    "burst": ("much", "much"),
+    "breadth": ("much", "breadth"),
+    "first_days": ("much", "operation"),
+    "first_share": ("much", "operation"),
+    "first_hour": ("when", "when"),
+    "guest": ("who", "operation"),
+    "wakes": ("when", "wakes"),
+    GIVES: ("when", "wakes"),
+    "dormant": ("when", "when"),
+    "after_privilege": ("before", "operation"),
+    "after_code": ("before", "operation"),
+    "after_grant": ("before", "operation graph"),
+    "after_way": ("before", "operation graph"),
+    "after_activation": ("before", "activation"),
+    "after_suspect": ("before", "operation graph"),
+    "keys_used": ("before", "keys"),
+    "keys_elsewhere": ("where", "keys"),
+    "target": ("whom", "whom"),
+    "gathered": ("before", "operation"),
 }
+"""For each kind of fact its family, and the news of `store.habits.NEWS` without which no day has it.
+
+First uses of what attackers seek have a kind for each class (`risk_secret`), the family `risk`, and are operations or
+uses of a grant that wakes.
+"""
+NEWS_OF = {**{kind: frozenset(news.split()) for kind, (_, news) in _KINDS.items()},
+           "risk": frozenset(("operation", "wakes"))}  # fmt: skip
+"""For each kind of fact the news of which a day has at least one."""
 _ONE_THING = {
     "sign_in_network": "network",
     "country": "network",
@@ -200,7 +208,9 @@ def score_days(behaviour: Behaviour) -> pl.DataFrame:
 
 
 def _scores(behaviour: Behaviour) -> pl.DataFrame:
-    family = pl.col("kind").replace_strict(_FAMILIES, default="risk", return_dtype=pl.String)
+    families = {kind: family for kind, (family, _) in _KINDS.items()} | dict.fromkeys(_RISKS, "risk")
+    # Strict: a kind that says neither its family nor its news is an error, not one more risk.
+    family = pl.col("kind").replace_strict(families, return_dtype=pl.String)
     things = (
         behaviour.facts.with_columns(family=family, thing=pl.col("kind").replace(_ONE_THING))
         .group_by("principal_id", "day", "thing")
@@ -288,7 +298,10 @@ def _parts(
     if risks:
         parts.append(f"which {' and '.join(risks)}")
     actor, _, way = facts.get("after_way", "").rpartition("\x1f")
-    said, whom = {**facts, "after_way": _WAYS.get(way, way)}, {**facts, "after_way": actor}
+    account, *listers = facts.get("keys_used", "").split("\x1f")
+    also = f" ({' and '.join(names.get(one, one) for one in listers)} listed them, too)" if listers else ""
+    said = {**facts, "after_way": _WAYS.get(way, way), "keys_used": account + also}
+    whom = {**facts, "after_way": actor}
     hours = {"early": row["early"], "late": row["late"]}
     parts += [
         text.format(what=said[kind], name=names.get(whom[kind], whom[kind]), **hours)

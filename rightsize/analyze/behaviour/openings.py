@@ -169,8 +169,8 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
     """Return days on which an account was read by key or SAS after a month without, soon after its keys were listed.
 
     The log of such a request names no principal. So the fact is told of who listed the keys last before the reading
-    began, which is not said to have read. A habit of listing explains no reader from a network of nobody: it counts
-    only where the network is known.
+    began, which is not said to have read, and names whoever else listed them in these days. A habit of listing explains
+    no reader from a network of nobody: it counts only where the network is known.
 
     Args:
         ways: As `read_ways`.
@@ -185,13 +185,17 @@ def find_keys_used(ways: pl.DataFrame, keyed: pl.DataFrame) -> tuple[pl.DataFram
     used = (
         keyed.join(listed, left_on="resource", right_on="group")
         .filter(
-            (pl.col("last_seen") > pl.col("time"))
-            & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
+            (pl.col("last_seen") > pl.col("time")) & (pl.col("first_seen") - pl.col("time") <= pl.duration(days="days"))
         )
         .sort(pl.col("time") > pl.col("first_seen"), "time", "actor_id", descending=[False, True, False])
-        .unique(["resource", "day"], keep="first", maintain_order=True)
-        .with_columns(principal_id="actor_id", what=pl.col("resource").str.split("/").list.last())
-    )  # fmt: skip
+    )
+    listers = used.group_by("resource", "day").agg(others=pl.col("actor_id").unique().sort())
+    last = used.unique(["resource", "day"], keep="first", maintain_order=True).join(
+        listers, on=["resource", "day"], maintain_order="left"
+    )
+    others = pl.col("others").list.set_difference(pl.concat_list("actor_id")).list.sort()
+    opened = pl.concat_list(pl.col("resource").str.split("/").list.last(), others).list.join("\x1f")
+    used = last.with_columns(principal_id="actor_id", what=opened)
     habit = pl.when("is_known").then(_HABIT * log2(pl.col("times"))).otherwise(0.0)
     bits = log2(1 + pl.col("silent")) + 1.0 - habit
     return used.select("principal_id", "day", "first_seen", "last_seen").unique(

@@ -154,6 +154,9 @@ def find_activations(activations: pl.DataFrame, judged: pl.DataFrame, novel: pl.
 
 LIMIT = 12.0
 """Bits of the sum from which on a day is a finding."""
+CREEP = {"principal_id": pl.String(), "day": pl.Date(), "bits": pl.Float64(), "gathered": pl.Float64(),
+         "count": pl.Int64(), "since": pl.Date()}  # fmt: skip
+"""The columns of `find_creep`."""
 BURN_IN = 31
 """Days of a principal, and of a log, before a first use says anything."""
 

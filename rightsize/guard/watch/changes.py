@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,17 +35,17 @@ class Names:
         principals: Of principals.
         roles: Of roles and application permissions.
         places: Of scopes.
-        agents: The number of agents of each blueprint's principal.
+        agents: Returns the number of agents of each blueprint's principal.
     """
 
     principals: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
-    agents: Mapping[str, int] = field(default_factory=dict)
+    agents: Callable[[], Mapping[str, int]] = dict
 
     def inheriting(self, principal: str | None) -> str:
         """Return the clause about the agents that may inherit what a blueprint's principal is granted, else nothing."""
-        number = self.agents.get(principal or "", 0)
+        number = self.agents().get(principal or "", 0)
         return f", which {number} agent{'s' if number > 1 else ''} of that blueprint may inherit" if number else ""
 
     def who(self, principal: str | None) -> str:

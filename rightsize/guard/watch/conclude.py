@@ -25,8 +25,6 @@ from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
 from rightsize.guard.watch.changes import Origin, no_changes, note_change
 from rightsize.guard.watch.detect import (
-    FAILED,
-    NEWS,
     Found,
     ReportContext,
     drifted_roles,
@@ -37,12 +35,13 @@ from rightsize.guard.watch.detect import (
     report_failures,
     report_state,
 )
-from rightsize.guard.watch.state import CONCLUDED, LISTED, standing_of
+from rightsize.guard.watch.state import standing_of
 from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.options import DEFAULT_FORGET_DAYS, WindowOptions
 from rightsize.rbac.text import Folded, fold
+from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import (
     Pass,
@@ -57,7 +56,7 @@ from rightsize.store.watching import (
     read_touched,
     watched_until,
 )
-from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.workflow.analysis.behaviour import behaviour_of_days, with_holds
 from rightsize.workflow.analysis.keep_analysis import judge_planes
 from rightsize.workflow.data.load import UNKNOWN, load_paths
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -244,25 +243,26 @@ def conclude(
     if until is not None and until > limit.date():
         until = newest
     is_first = until is None
-    found = Found(read_seen(store, (*LISTED, *CONCLUDED)), read_seen(store, (NEWS,)))
+    found = Found(read_seen(store))
     for one in unread:
         day = until or newest
         text = f"the file {one.path} was not loaded: {one.reason}"
         found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
     report_expiries(store, limit, until or newest, found)
-    failing = report_failures(store, failed, until or newest, found)
+    report_failures(failed, until or newest, found)
     days = _days(until, newest, touched, has_logs=has_logs)
     if touched.days or days or question.automation:
         _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
     changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
     changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
     as_of = days[-1] if days else until or newest
+    kinds, seen = found.replaced()
     reported = commit_pass(
         store,
         Pass(
             as_of=as_of,
-            seen=pl.concat([found.seen, found.news, failing]),
-            kinds=(*LISTED, *CONCLUDED, NEWS, FAILED),
+            seen=seen,
+            kinds=kinds,
             reported=found.reported,
             changes=changes,
             touched=touched,
@@ -270,7 +270,9 @@ def conclude(
         ),
         question.sinks,
     )
-    fitting = _fitting_days(store, as_of, question) if days or touched.tables or touched.days else None
+    # Records of a day that is not over change no window.
+    is_open = not (days or touched.tables) and all(day >= as_of for day in touched.days)
+    fitting = None if is_open else _fitting_days(store, as_of, question)
     seconds = time.process_time() - began
     ended = [day for day in days if until is None or day > until]
     is_stale_soon = not is_first and {day - dt.timedelta(days=1) for day in ended}.isdisjoint(touched.days)
@@ -326,7 +328,8 @@ def _conclude_all(
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
     # Nothing is concluded from what an unusual day used first, as in an analysis.
     # Each day asks for the same tables.
-    table_of = cache(with_holds(store, table_of=_since(store, oldest)))
+    held_by = _standing_behaviour(store, found, newest)
+    table_of = cache(with_holds(store, held_by, _since(store, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
@@ -338,6 +341,13 @@ def _conclude_all(
         planes = [one.analysis for one in judged]
         now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)
+
+
+def _standing_behaviour(store: Store, found: Found, newest: dt.date) -> pl.DataFrame:
+    """Return the unusual days whose use may be held: the passes until now have told of each."""
+    told = found.known("behaviour").select(day=pl.col("name").str.split("|").list.get(1).str.to_date())["day"]
+    last = newest - dt.timedelta(days=hold_days("behaviour"))
+    return behaviour_of_days(store, set(told.filter(told >= last)))
 
 
 _OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")

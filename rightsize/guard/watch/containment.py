@@ -158,7 +158,7 @@ def no_seen() -> pl.DataFrame:
 def _waiting(db: Path, rules: ContainmentRules) -> tuple[dict[str, list[dict[str, Any]]], frozenset[str]]:
     """Return the signals that need a containment, by principal, and the ids of the principals that the rules name."""
     with open_store(db, read_only=True) as store:
-        done = set(read_seen(store, (_KIND,))["name"])
+        done = set(read_seen(store).filter(pl.col("kind") == _KIND)["name"])
         rows = store.frame(
             "SELECT change_id, principal_id, severity, time, day FROM watch_changes "
             "WHERE kind = 'signal' AND principal_id IS NOT NULL ORDER BY seq"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from rightsize.guard.watch.changes import (
     standing_changes,
 )
 from rightsize.guard.watch.grant_deduplication import marks_of_events, marks_of_listed, read_named, said_before
-from rightsize.guard.watch.state import LISTED, STANDING, privileged_roles
+from rightsize.guard.watch.state import CONCLUDED, LISTED, STANDING, privileged_roles
 from rightsize.model.file_reading import folder_in, stands_in
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.fingerprint import hash_of_blocks
@@ -38,7 +38,7 @@ from rightsize.rules.attacks import watched_operations
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
-from rightsize.store.watching import SEEN, horizon, read_seen, records_ahead, watched_events
+from rightsize.store.watching import SEEN, horizon, records_ahead, watched_events
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
 from rightsize.workflow.analysis.behaviour_inputs import read_news
 from rightsize.workflow.names import read_names
@@ -52,6 +52,8 @@ FAILED = "source_failed"
 NEWS = "news"
 """The kind of known items that say what news of the newest day a pass has judged."""
 
+_STATE = ((*LISTED, *CONCLUDED), (NEWS,), (FAILED,))
+"""The kinds of items that each pass replaces: the state, the news of the newest day, and failed sources."""
 _JUDGED = "all"
 """The name of the item that says that the newest day was judged with all that it had."""
 _FEW = 7
@@ -67,20 +69,44 @@ class Found:
     """The results of a pass so far.
 
     Attributes:
-        seen: The known state, as `store.watching.SEEN`.
+        before: All that earlier passes knew, as `store.watching.SEEN`.
+        seen: The known state, as `SEEN`.
         news: The news of the newest day, as `SEEN`.
+        failing: The sources that cannot be read, as `SEEN`.
         reported: Further reports of this pass, as `SEEN`.
         changes: The changes, as the table `watch_changes`, without numbers.
     """
 
-    seen: pl.DataFrame
-    news: pl.DataFrame
+    before: pl.DataFrame
+    seen: pl.DataFrame = field(init=False)
+    news: pl.DataFrame = field(init=False)
+    failing: pl.DataFrame = field(init=False)
     reported: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=SEEN))
     changes: list[pl.DataFrame] = field(default_factory=list)
 
-    def known(self, store: Store, kind: str) -> pl.DataFrame:
+    def __post_init__(self) -> None:
+        """Begin with what earlier passes knew."""
+        self.seen, self.news, self.failing = (self._earlier(kinds) for kinds in _STATE)
+
+    def _earlier(self, kinds: Collection[str]) -> pl.DataFrame:
+        return self.before.filter(pl.col("kind").is_in(list(kinds)))
+
+    def known(self, kind: str) -> pl.DataFrame:
         """Return the reports of a kind, from earlier passes and from this one."""
-        return pl.concat([read_seen(store, (kind,)), self.reported.filter(pl.col("kind") == kind)])
+        return pl.concat([self._earlier((kind,)), self.reported.filter(pl.col("kind") == kind)])
+
+    def replaced(self) -> tuple[tuple[str, ...], pl.DataFrame]:
+        """Return the kinds of state that this pass changed, with their items."""
+        now = zip(_STATE, (self.seen, self.news, self.failing), strict=True)
+        changed = [(kinds, items) for kinds, items in now if not _are_same(items, self._earlier(kinds))]
+        rows = pl.concat([pl.DataFrame(schema=SEEN), *(items for _, items in changed)])
+        return tuple(kind for kinds, _ in changed for kind in kinds), rows
+
+
+def _are_same(ones: pl.DataFrame, others: pl.DataFrame) -> bool:
+    return ones.height == others.height and (
+        ones.equals(others) or ones.sort(ones.columns).equals(others.sort(ones.columns))
+    )
 
 
 @dataclass(frozen=True)
@@ -109,10 +135,13 @@ def _names(store: Store) -> Names:
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
         UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
     named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
+    return Names(principals, dict(named.iter_rows()), places, cache(lambda: _agents_of_blueprints(store)))
+
+
+def _agents_of_blueprints(store: Store) -> dict[str, int]:
     tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
     agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
-    inheriting = agents.group_by("holder_id").agg(pl.len()).sort("holder_id")
-    return Names(principals, dict(named.iter_rows()), places, dict(inheriting.iter_rows()))
+    return dict(agents.group_by("holder_id").agg(pl.len()).sort("holder_id").iter_rows())
 
 
 def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str, found: Found) -> None:
@@ -126,25 +155,25 @@ def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str,
     """
     store = context.store
     events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
-    known = found.known(store, "event")
+    known = found.known("event")
     fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
     if fresh.is_empty():
         return
     if not context.is_first:
-        said = _said_already(fresh, store, found)
+        said = _said_already(fresh, found)
         unreported = fresh.join(said, on="event_key", how="anti")
         found.changes.append(event_changes(unreported, context.strong, context.origin, context.names))
-    earlier = pl.concat([found.known(store, kind) for kind in ("granted", "revoked", "asked")])
+    earlier = pl.concat([found.known(kind) for kind in ("granted", "revoked", "asked")])
     found.reported = pl.concat([found.reported, reported_events(fresh).join(earlier, on=_KEY, how="anti")])
 
 
-def _said_already(fresh: pl.DataFrame, store: Store, found: Found) -> pl.DataFrame:
+def _said_already(fresh: pl.DataFrame, found: Found) -> pl.DataFrame:
     """Return the `event_key` of events that a listing has reported, or that PIM wrote for a reported request."""
     marks = marks_of_events(fresh)
-    by_listing = said_before(read_named(found.known(store, "listed")["name"]), marks, ["event_key"])
+    by_listing = said_before(read_named(found.known("listed")["name"]), marks, ["event_key"])
     writers = [row["app_id"] for row in rows_of("log_activation_writers")]
     echoes = fresh.filter((pl.col("operation") == _ECHO) & pl.col("app_id").str.to_lowercase().is_in(writers))
-    requests = pl.concat([read_named(found.known(store, "asked")["name"]), marks.drop("event_key")])
+    requests = pl.concat([read_named(found.known("asked")["name"]), marks.drop("event_key")])
     made = marks.join(echoes, on="event_key", how="semi").with_columns(asks=pl.lit("pim_assignment"))
     return pl.concat([by_listing, said_before(made, requests, ["event_key"])]).unique()
 
@@ -164,7 +193,7 @@ def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newe
     if not context.is_first:
         # Compared with its value, since the permissions of a delegated grant may grow.
         listed = now.filter(pl.col("kind").is_in(LISTED)).join(found.seen, on=[*_KEY, "value"], how="anti")
-        said = _said_by_logs(listed, as_of, context.store, found)
+        said = _said_by_logs(listed, as_of, found)
         found.changes.append(standing_changes(now, found.seen, said, as_of, context.origin, context.names))
         _mark_listed(listed, said, as_of, found)
         _report_gone(context, gone.join(now, on=_KEY, how="anti").filter(_log_is_over(as_of, newest)), as_of, found)
@@ -173,13 +202,13 @@ def report_state(context: ReportContext, now: pl.DataFrame, as_of: dt.date, newe
     found.seen = pl.concat([now.select(*_KEY, "value", day=pl.lit(as_of)), held.join(now, on=_KEY, how="anti")])
 
 
-def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, store: Store, found: Found) -> pl.DataFrame:
+def _said_by_logs(listed: pl.DataFrame, as_of: dt.date, found: Found) -> pl.DataFrame:
     """Return `kind, name` of grants that listings show for the first time and that a log has reported."""
-    granted = found.known(store, "granted")["name"]
+    granted = found.known("granted")["name"]
     by_id = listed.filter(
         (pl.col("kind") == LISTED[0]) & pl.col("name").str.split("|").list.first().is_in(granted.implode())
     )
-    asked = read_named(found.known(store, "asked")["name"])
+    asked = read_named(found.known("asked")["name"])
     marks = marks_of_listed(listed, as_of)
     of_pim = said_before(marks.filter(pl.col("asks") == "pim_assignment"), asked, _KEY, by_place=False)
     others = said_before(marks.filter(pl.col("asks") != "pim_assignment"), asked, _KEY)
@@ -199,7 +228,7 @@ def _log_is_over(as_of: dt.date, newest: dt.date) -> pl.Expr:
 
 
 def _report_gone(context: ReportContext, gone: pl.DataFrame, as_of: dt.date, found: Found) -> None:
-    revoked = found.known(context.store, "revoked")["name"]
+    revoked = found.known("revoked")["name"]
     gone = gone.filter(~pl.col("grant_id").is_in(revoked.implode()))
     found.changes.append(gone_changes(gone, as_of, context.names))
 
@@ -236,7 +265,7 @@ def report_behaviour(
     found.news = pl.concat([fresh, judged])
     if not asked:
         return
-    known = found.known(context.store, "behaviour")
+    known = found.known("behaviour")
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
     rows = behaviour_of_days(context.store, asked, news, _told(known))
     rows = rows.with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
@@ -282,19 +311,17 @@ def report_expiries(store: Store, limit: dt.datetime, day: dt.date, found: Found
         found.changes.append(note_change("record_ahead", mark, text, "medium", day))
 
 
-def report_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date, found: Found) -> pl.DataFrame:
-    """Add the changes about sources that became unreadable or readable again; return the known ones as `SEEN`.
+def report_failures(failed: Mapping[str, str] | None, day: dt.date, found: Found) -> None:
+    """Add the changes about sources that became unreadable or readable again.
 
     Args:
-        store: The store.
         failed: The sources that were not read completely, and why; None where nothing was collected.
         day: The day of the changes.
-        found: Gets the changes.
+        found: Gets the changes, and the sources that cannot be read now.
     """
-    known = read_seen(store, (FAILED,))
     if failed is None:
-        return known
-    before = set(known["name"])
+        return
+    before = set(found.failing["name"])
     for source in sorted(failed.keys() - before):
         text = f"the source {source} could not be read: {failed[source]}"
         found.changes.append(note_change(FAILED, (source, day.isoformat()), text, "medium", day))
@@ -302,7 +329,7 @@ def report_failures(store: Store, failed: Mapping[str, str] | None, day: dt.date
         text = f"the source {source} is read again"
         found.changes.append(note_change(f"{FAILED}_gone", (source, day.isoformat()), text, "low", day))
     rows = [(FAILED, source, "", day) for source in sorted(failed)]
-    return pl.DataFrame(rows, schema=pl.Schema(SEEN), orient="row")
+    found.failing = pl.DataFrame(rows, schema=pl.Schema(SEEN), orient="row")
 
 
 def read_applied(folders: Sequence[Path], signers: Signers = ANYBODY) -> dict[Folded, RoleDefinition]:

@@ -34,6 +34,7 @@ from rightsize.model.progress import step
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
+from rightsize.store.habits import ARRIVED
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
@@ -101,7 +102,9 @@ def behaviour_of_days(
             inputs = behaviour_inputs(store, span)
             behaviour = read_behaviour(inputs)
             judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(store)))
-            parts.append(judge_hours(behaviour, judged.join(found, on=["principal_id", "day"], how="semi")))
+            asked = {"who": found["principal_id"].unique().to_list(), "days": found["day"].unique().to_list()}
+            unusual = judged.join(found, on=["principal_id", "day"], how="semi")
+            parts.append(judge_hours(behaviour, unusual, store.frame(ARRIVED, asked)))
     return pl.concat(parts, how="diagonal")
 
 

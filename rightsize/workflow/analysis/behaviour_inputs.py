@@ -69,6 +69,10 @@ _DAY: Mapping[str, pl.DataType] = {"principal_id": _TEXT, "day": pl.Date()}
 _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
     "logged": {**_DAY, "is_sign_in": pl.Boolean(), "networks": _COUNT, "applications": _COUNT, "carriers": _COUNT,
               "countries": _COUNT},
+    "places": {"principal_id": _TEXT, "is_sign_in": pl.Boolean(), "app_id": _TEXT, "network": _TEXT, "country": _TEXT,
+               "network_number": _TEXT, "day": pl.Date()},
+    "activations": {"principal_id": _TEXT, "role": _TEXT, "time": _TIME, "justified": pl.Boolean()},
+    "role_operations": {"role": _TEXT, "name": _TEXT},
     "graph": {**_DAY, "first_seen": _TIME, "operation": _TEXT, "name": _TEXT, "before": _COUNT},
     "keyed": {"resource": _TEXT, "day": pl.Date(), "first_seen": _TIME, "last_seen": _TIME, "silent": _COUNT,
              "is_known": pl.Boolean()},
@@ -117,25 +121,25 @@ def behaviour_inputs(
     # The hours of everybody are the measure of who has no history.
     working = None if families and "when" in families else who
 
-    def read(name: str, family: str, text: str, more: Mapping[str, Any]) -> pl.DataFrame:
-        """Return the rows of a query of some days, none where nobody has such news."""
+    def read(
+        name: str, family: str, text: str, asked: Mapping[str, Any], days: Collection[dt.date] | None = only
+    ) -> pl.DataFrame:
+        """Return the rows of a query, of some days where it is asked of them, none where nobody has such news."""
         if families is not None and family not in families:
             return pl.DataFrame(schema=_EMPTY[name])
-        return _of_days(store, text, {**span, **more}, only)
+        return _of_days(store, text, asked, days)
 
     ways = ways_opened(store, principals, names, span)
     acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(FIRST_ROWS, {**span, **lately}),
         active=_of_days(store, _ACTIVE, {**span, "who": working}, only),
-        places=store.frame(first_places(PLACES), span),
-        logged=_of_days(
-            store, logged_days(f"SELECT * FROM ({PLACES}) WHERE {IS_ASKED}"), {**span, "who": some["who"]}, only
-        ),
+        places=read("places", "where", first_places(PLACES), span, None),
+        logged=read("logged", "where", _LOGGED, {**span, "who": who}),
         ways=ways,
-        graph=read("graph", "graph", GRAPH_FIRST, {"acting": acting}),
-        keyed=read("keyed", "keys", KEYED, {"silent": signals.SILENT}),
-        activations=store.frame(_ACTIVATIONS, span),
+        graph=read("graph", "graph", GRAPH_FIRST, {**span, "acting": acting}),
+        keyed=read("keyed", "keys", KEYED, {**span, "silent": signals.SILENT}),
+        activations=read("activations", "activation", _ACTIVATIONS, span, None),
         principals=principals,
         operations=operations,
         monitoring=monitoring,
@@ -144,7 +148,7 @@ def behaviour_inputs(
         grants=store.frame(_GRANTS).with_columns(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
         ),
-        role_operations=store.frame(_ROLE_OPERATIONS),
+        role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
         woken=read("woken", "wakes", WOKEN, {**asked, **some, "silent": signals.SILENT}),
         breadth=read("breadth", "breadth", BREADTH, {**asked, **some, **_widely(sought), "fresh": signals.FRESH}),
         prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
