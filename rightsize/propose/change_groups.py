@@ -15,7 +15,7 @@ are of integers, and ties are broken by name, so that the answer does not depend
 from __future__ import annotations
 
 import heapq
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence, Set
 
 import polars as pl
@@ -67,16 +67,16 @@ def _joined_by_service(groups: Iterable[Group], changes_of: Mapping[str, Set[str
             workers[name].add(worker)
     users = [set().union(*(workers[name] for name in group)) for group in found]
     services = [{"/".join(name.split("/")[:2]) for name in group} for group in found]
-    on_service: dict[str, list[int]] = defaultdict(list)
+    group_of = {name: number for number, group in enumerate(found) for name in group}
     for number, changed in enumerate(services):
-        for service in changed:
-            on_service[service].append(number)
-    for number, changed in enumerate(services):
-        larger = (other for other in on_service[min(changed)] if other > number) if len(changed) == 1 else ()
-        mine = [changes_of[worker] for worker in users[number]]
-        shared = ((sum(PART * len(used & {*found[one]}) >= len(found[one]) for used in mine), -one) for one in larger)
-        both, other = max(shared, default=(0, 0))
+        having: Counter[int] = Counter()
+        for worker in users[number] if len(changed) == 1 else ():
+            for other, own in Counter(group_of[name] for name in changes_of[worker]).items():
+                if other > number and changed <= services[other] and PART * own >= len(found[other]):
+                    having[other] += 1
+        both, other = max(((times, -other) for other, times in having.items()), default=(0, 0))
         if both >= SUPPORT and 2 * both >= len(users[number]):
+            group_of |= dict.fromkeys(found[number], -other)
             found[-other] += found[number]
             users[-other] |= users[number]
             found[number] = ()
