@@ -12,7 +12,7 @@ from functools import cached_property
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded, place_of
+from rightsize.analyze.inputs import Inputs, empty, folded, place_of
 from rightsize.analyze.listings import parents_of
 from rightsize.analyze.principals import classify_holders
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults
@@ -62,9 +62,8 @@ class VaultTables:
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> VaultTables:
         """Read the tables, each got through `table_of`; without vaults that policies decide only these are read."""
         vaults = read_vaults(table_of("vaults"), table_of("vault_policies"))
-        none = pl.DataFrame()
         if not any(one.by_policies for one in vaults.values()):
-            return cls({}, none, none, Inputs.of(), {}, none, none, {}, none)
+            vaults, table_of = {}, empty
         policies = [policy for vault in vaults.values() if vault.by_policies for policy in vault.policies]
         held = pl.DataFrame(
             [(one.grant, "active", one.principal_id) for one in policies],

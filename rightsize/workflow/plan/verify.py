@@ -33,6 +33,7 @@ _NOUNS = {
     "principal": ("principal", "principals"),
     "grant": ("assignment of another plane", "assignments of another plane"),
     "inheritance": ("inherited permission of agents", "inherited permissions of agents"),
+    "vault": ("key vault", "key vaults"),
     "use": ("used operation that it does not cover", "used operations that it does not cover"),
 }
 
