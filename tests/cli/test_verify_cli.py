@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from rightsize.cli.main import run
 from rightsize.model.nouns import Witness
 from rightsize.render.plan import plan_files, write_folder
+from tests.planes.vaults.vault_world import GET, World
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore
 
@@ -78,6 +80,17 @@ def test_a_stale_plan_ends_in_six_and_names_everything(
     assert answer["changes"][1]["role_assignment_ids"] == [guid(101)]
     assert "the plan is stale: 1 assignment, 1 used operation that it does not cover" in told
     assert "rightsize propose" in told
+
+
+@pytest.mark.slow
+def test_a_vault_that_is_not_loaded_any_more_makes_a_plan_stale(
+    today: SmallTenant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    part = World().holds("reader", secrets=["get"]).uses("reader", GET).part()
+    write_folder(plan_files(replace(_tenant().plan(), parts=(part,))), tmp_path / "plan")
+    answer, told = _answer(tmp_path / "plan", capsys, 6)
+    assert [(one["what"], one["change"]) for one in answer["changes"]] == [("grant", "gone"), ("vault", "gone")]
+    assert "the plan is stale: 1 assignment of another plane, 1 key vault" in told
 
 
 @pytest.mark.nightly
