@@ -23,7 +23,7 @@ from rightsize.ingest.files.records import read_records
 from rightsize.ingest.files.sniff import Sniff, sniff
 from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.ingest.logs.record_kinds import USED_LOGS
-from rightsize.ingest.logs.schemas import FAMILIES, Family, is_signal
+from rightsize.ingest.logs.schemas import Family, family_of, is_signal
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import GUID, fold
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
@@ -103,7 +103,7 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
     context = Context(file.place, str(envelope.get("@odata.context") or ""))
     signals: Shape | None = None
     for record in looked.samples:
-        family = next((family for family in FAMILIES if family.recognises(record)), None)
+        family = family_of(record)
         if family is not None:
             return Recognised(file, looked, family=family, log=_likely_log(record))
         shape = next((shape for shape in shapes if shape.recognises(record, context)), None)

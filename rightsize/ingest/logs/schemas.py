@@ -170,31 +170,24 @@ _SIGN_IN_KEYS = {"ipaddress", "status", "resourcedisplayname", "signineventtypes
 _SIGNAL_KEYS = ({"systemalertid"}, {"incidentname", "incidentnumber"}, {"riskeventtype"}, {"risklastupdateddatetime"})
 
 
-_latest: tuple[Mapping[str, Any], dict[str, Any]] | None = None
-"""The record that was named last, with its values by folded key: each family looks at the same record in turn."""
-
-
 def _named(record: Mapping[str, Any]) -> dict[str, Any]:
-    global _latest  # noqa: PLW0603  a record is folded once, not once for each question
-    if _latest is None or _latest[0] is not record:
-        _latest = record, {fold_key(str(key)).partition(" [")[0]: value for key, value in record.items()}
-    return _latest[1]
-
-
-def is_judgement(record: Mapping[str, Any]) -> bool:
-    """Return whether a record in the envelope of a log is an application of app governance, which a shape reads."""
-    return _named(record).keys() >= {"oauthappid", "permissions"}
+    return {fold_key(str(key)).partition(" [")[0]: value for key, value in record.items()}
 
 
 def is_signal(record: Mapping[str, Any]) -> bool:
     """Return whether a record in the envelope of a log is an alert, incident or risk, which a signal shape reads."""
-    named = _named(record)
+    return _is_signal(_named(record))
+
+
+def _is_signal(named: Mapping[str, Any]) -> bool:
     table, category = (fold(str(named.get(key) or "")) for key in ("type", "category"))
     if table in SIGNAL_TABLES or category in SIGNAL_CATEGORIES:
         return True
     return not table and any(keys <= named.keys() for keys in _SIGNAL_KEYS)
 
 
+_JUDGEMENT = frozenset({"oauthappid", "permissions"})
+"""Folded members of an application of app governance, which a shape reads."""
 _TIMED_WITHIN = {category for log in LOG_SOURCES if log.timed_within for category in log.categories}
 
 POWERSHELL_EVENT = frozenset({"EventTimestamp", "OperationName", "CorrelationId", "Caller"})
@@ -212,11 +205,8 @@ class Family:
     name: str
     spellings: Mapping[str, tuple[str, ...]]
 
-    def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Return whether a record has this envelope, in any capitalisation of its keys."""
-        if is_signal(record) or is_judgement(record) or record.keys() >= POWERSHELL_EVENT or record.keys() >= REDUCED:
-            return False
-        named = _named(record)
+    def has(self, named: Mapping[str, Any]) -> bool:
+        """Return whether a record of a log has this envelope, by its values under their folded keys."""
         keys = named.keys()
         # An exported table may lack the time at which it received a row.
         table = fold(str(named.get("type") or ""))
@@ -259,6 +249,14 @@ RECORD_FAMILY = Family("camel", _CAMEL)
 """The envelope of Azure Monitor's records and of the REST interfaces."""
 
 FAMILIES = (RECORD_FAMILY, Family("pascal", _PASCAL))
+
+
+def family_of(record: Mapping[str, Any]) -> Family | None:
+    """Return the envelope of a record in any capitalisation of its keys; None for what is no record of a log."""
+    named = _named(record)
+    if _is_signal(named) or named.keys() >= _JUDGEMENT or record.keys() >= POWERSHELL_EVENT or record.keys() >= REDUCED:
+        return None
+    return next((family for family in FAMILIES if family.has(named)), None)
 
 
 def _one_of(column: str, words: Iterable[str]) -> str:

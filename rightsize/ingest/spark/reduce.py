@@ -15,7 +15,7 @@ import duckdb
 
 from rightsize.ingest.logs.projections import create_reference_tables, raw_events
 from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
-from rightsize.ingest.logs.schemas import FAMILIES, FIELDS, SOURCES, Family, with_log
+from rightsize.ingest.logs.schemas import FIELDS, SOURCES, Family, family_of, with_log
 from rightsize.ingest.logs.values import Fields
 from rightsize.ingest.spark.carry import LINES, TABLE, Nested, columns_of, fields_of_lines, fields_of_table, to_spark
 from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet, pruning_of
@@ -199,9 +199,8 @@ def _record(line: str) -> dict[str, Any] | None:
 
 def _family(samples: Sequence[Mapping[str, Any]], part: Part) -> Family:
     for record in samples:
-        for family in FAMILIES:
-            if family.recognises(record):
-                return family
+        if family := family_of(record):
+            return family
     raise InputError(
         f"`{part.path}` has none of the columns or keys of a known log",
         hint="load other exports without `--engine spark`",
