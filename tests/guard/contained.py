@@ -18,7 +18,7 @@ from rightsize.guard.reach_after import ReachAfter, reach_after
 from rightsize.guard.requests import Option, eligible_options, write_options
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
-from tests.propose.small_tenant import DAY0, DAYS, SmallTenant
+from tests.propose.small_tenant import CONTRIBUTOR, DAY0, DAYS, OWNER, SUB, SmallTenant
 
 Rows = list[dict[str, Any]]
 
@@ -30,6 +30,15 @@ class Contained:
     found: Containment
     options: tuple[Option, ...]
     reach: ReachAfter
+
+
+def contributor(**more: Any) -> tuple[SmallTenant, str]:
+    """Return a tenant with an Owner, and another principal, who is a Contributor of its subscription."""
+    tenant = SmallTenant()
+    who = tenant.principal(1)
+    tenant.assign(200, tenant.principal(2), OWNER, SUB)
+    tenant.assign(101, who, CONTRIBUTOR, SUB, **more)
+    return tenant, who
 
 
 def contained(

@@ -10,8 +10,8 @@ import pytest
 from rightsize.guard.containment_plan import Containment
 from rightsize.model.nouns import PermissionBlock
 from rightsize.render.plan import plan_files
-from tests.guard.contained import contained
-from tests.propose.small_tenant import CONTRIBUTOR, DAY0, OWNER, SUB, VM, SmallTenant, guid, proposal_for, strings
+from tests.guard.contained import contained, contributor
+from tests.propose.small_tenant import CONTRIBUTOR, DAY0, SUB, VM, SmallTenant, guid, proposal_for, strings
 from tests.propose.written_plans import Written
 
 START, RESTART = (f"Microsoft.Compute/virtualMachines/{verb}/action" for verb in ("start", "restart"))
@@ -20,10 +20,7 @@ LATER = dt.datetime.combine(DAY0, dt.time()) + dt.timedelta(days=40)
 
 def caller(**more: Any) -> tuple[SmallTenant, str]:
     """Somebody who started a machine on the days 10 to 12, and has an assignment that leads on."""
-    tenant = SmallTenant()
-    who = tenant.principal(1)
-    tenant.assign(200, tenant.principal(2), OWNER, SUB)
-    tenant.assign(101, who, CONTRIBUTOR, SUB, **more)
+    tenant, who = contributor(**more)
     tenant.use(who, START, VM)
     return tenant, who
 

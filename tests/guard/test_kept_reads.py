@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rightsize.guard.containment_plan import Containment
-from tests.guard.contained import contained
+from tests.guard.contained import contained, contributor
 from tests.propose.small_tenant import APP, CONTRIBUTOR, OPERATIONS, OWNER, READER, SUB, VM, SmallTenant, strings
 
 WRITE = "Microsoft.Compute/virtualMachines/write"
@@ -69,9 +69,6 @@ def test_who_may_read_by_another_assignment_needs_nothing_kept() -> None:
 
 @pytest.mark.nightly
 def test_who_only_starts_machines_does_not_deploy() -> None:
-    tenant = SmallTenant()
-    who = tenant.principal(1)
-    tenant.assign(200, tenant.principal(2), OWNER, SUB)
-    tenant.assign(101, who, CONTRIBUTOR, SUB)
+    tenant, who = contributor()
     tenant.use(who, "Microsoft.Compute/virtualMachines/start/action", VM)
     assert not contained(tenant, who).found.reads.deploys

@@ -7,7 +7,7 @@ import pytest
 
 from rightsize.guard.still_allowed import find_beyond_roles
 from rightsize.render.sentences import what_ends
-from tests.guard.contained import contained
+from tests.guard.contained import contained, contributor
 from tests.propose.small_tenant import CONTRIBUTOR, OWNER, SUB, VM, SmallTenant, guid, strings
 
 START, KEYS = "Microsoft.Compute/virtualMachines/start/action", "Microsoft.Storage/storageAccounts/listKeys/action"
@@ -18,10 +18,7 @@ ACCOUNT = f"{SUB}/resourceGroups/data/providers/Microsoft.Storage/storageAccount
 
 @pytest.mark.slow
 def test_a_need_that_the_attacker_used_as_well_stays_and_says_so() -> None:
-    tenant = SmallTenant()
-    who = tenant.principal(1)
-    tenant.assign(200, tenant.principal(2), OWNER, SUB)
-    tenant.assign(101, who, CONTRIBUTOR, SUB)
+    tenant, who = contributor()
     tenant.use(who, START, VM)
     tenant.use(who, START, VM, days=1, start=60, succeeded=1, suspect=1)
     tenant.use(who, KEYS, ACCOUNT, days=1, start=60, succeeded=1, suspect=1)
@@ -56,10 +53,7 @@ def test_requests_to_graph_say_what_ends_them_or_why_nothing_does() -> None:
 @pytest.mark.slow
 def test_no_new_role_brings_along_what_its_holder_needs_elsewhere() -> None:
     """One role for the needs of two places would leave to the attacker, at one of them, what only the other needs."""
-    tenant = SmallTenant()
-    who = tenant.principal(1)
-    tenant.assign(200, tenant.principal(2), OWNER, SUB)
-    tenant.assign(101, who, CONTRIBUTOR, SUB)
+    tenant, who = contributor()
     for operation, place in ((START, VM), (RESTART, VM), (START, OTHER)):
         tenant.use(who, operation, place)
     tenant.use(who, RESTART, OTHER, days=1, start=60, succeeded=1, suspect=1)
