@@ -118,8 +118,8 @@ class _Former:
     kept: Mapping[Folded, Sequence[tuple[Subject, KnownRole]]]
     rests_on: dict[Key, set[Folded]] = field(default_factory=lambda: defaultdict(set))
     leans_on: dict[Key, dict[GrantUnit, None]] = field(default_factory=lambda: defaultdict(dict))
-    decided: int = 0
-    """What the condition of a delegation decides: the making and deleting of role assignments."""
+    decided: int = field(init=False)
+    """The operations that make and delete role assignments: the condition of a delegation limits no others."""
 
     def __post_init__(self) -> None:
         self.decided = self.book.index.mask(("control", name) for name in (WRITE, DELETE))

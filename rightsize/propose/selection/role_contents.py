@@ -92,11 +92,7 @@ class _Maker:
     _with_work: set[int] = field(default_factory=set)
 
     def pool(self, cases: Iterable[Case]) -> None:
-        """Collect for each job what its changes bring along for any of its holders, and what stays for half of them.
-
-        The latter is what runs on an endpoint that its holders touched, where no log shows what they did there. It says
-        nothing for whom it stays by another job, and who keeps something risky there has another role anyway.
-        """
+        """Collect for each job what its changes bring along for any of its holders, and what stays for half of them."""
         among: dict[_PartKey, int] = defaultdict(int)
         holders: dict[_PartKey, set[Folded]] = defaultdict(set)
         stays_for: dict[_PartKey, dict[int, set[Folded]]] = defaultdict(lambda: defaultdict(set))
@@ -109,14 +105,21 @@ class _Maker:
                 for part in parts:
                     among[part] |= unused
                     holders[part].add(holder)
-                    changes = self._in_plane(part, unused & self.work.changes)
-                    if len(case.key.jobs) == 1 and not changes & self.work.all_risky:
-                        for bit in bits_of(changes):
-                            stays_for[part][bit].add(holder)
+                    for bit in bits_of(self._staying(case, part, unused)):
+                        stays_for[part][bit].add(holder)
         for part, unused in among.items():
             half = max(2, (len(holders[part]) + 1) // 2)
             usual = mask_of(bit for bit, those in stays_for[part].items() if len(those) >= half)
             self._brought[part] = self.companions(self._core(part), unused) | usual
+
+    def _staying(self, case: Case, part: _PartKey, unused: int) -> int:
+        """Return the changes that stay for a holder though nothing shows their use, if the job is the reason.
+
+        They run on an endpoint that it touched, where no log shows what it did. Where it has other jobs, these may be
+        the reason; and who keeps something risky there has another role anyway.
+        """
+        changes = self._in_plane(part, unused & self.work.changes)
+        return changes if len(case.key.jobs) == 1 and not changes & self.work.all_risky else 0
 
     def _parts(self, case: Case) -> Iterable[_PartKey]:
         """Yield the parts of the jobs of a case's holders that have changes."""
