@@ -37,16 +37,17 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded, schema_of
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
+from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
-from rightsize.analyze.reach.measure import View, crowd_of, described, granted_holdings, own_of, reached_of, view_of
+from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, views_by_state
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
@@ -315,43 +316,64 @@ def _other_access(inputs: Inputs, window: Window) -> pl.DataFrame:
     return _numbered(summed.sort("resource", "source", "access"), 0).select("principal_id", "n", *OTHER_ACCESS)
 
 
+_NODE = {"node": pl.String}
 _EDGES = {"start": pl.String, "end": pl.String, "why": pl.String, "certain": pl.Boolean}
 
 
-def reach_tables(facts: Facts, tenant: Tenant, inputs: Inputs) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
+@dataclass(frozen=True, slots=True)
+class GrantedReach:
+    """What is reached by what is granted today.
+
+    Attributes:
+        states: By what is `active`, and after all activations (`eligible`) where something is eligible.
+        edges: The edges of the graph, and `eligible` for those that stand only in the graph after all activations.
+        crowd: The table `crowd`.
+        escalations: The rows of the table `escalations`.
+    """
+
+    states: dict[str, Measured]
+    edges: pl.DataFrame
+    crowd: pl.DataFrame
+    escalations: pl.DataFrame
+
+
+def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReach:
+    """Measure what everybody reaches by what is granted today; each graph is forgotten before the next is made."""
+    held = granted_holdings(tenant)
+    states, edges, crowd = {}, [], []
+    for state, view in views_by_state(facts, tenant, inputs, held):
+        states[state] = measure(view)
+        edges.append(_edges(view))
+        crowd.append(pl.DataFrame({"node": [view.graph.names[one] for one in crowd_of(view.graph)]}, schema=_NODE))
+        escalations = escalations_of(view.graph, facts, tenant, held)
+        del view
+    return GrantedReach(states, _marked(edges), _marked(crowd), escalations)
+
+
+def _marked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the rows of what is active, and those that stand only in what is eligible, as `eligible` says."""
+    today, *later = frames
+    added = [one.join(today, on=today.columns, how="anti", nulls_equal=True) for one in later]
+    return pl.concat([today.with_columns(eligible=False), *(one.with_columns(eligible=True) for one in added)])
+
+
+def reach_tables(found: GrantedReach, facts: Facts) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
     """Yield the tables of what is granted today: name, rows, and the columns to sort them by."""
     named = pl.concat(["r:" + facts.attached["scope"], "o:" + facts.trusted["outsider"]])
     yield "subjects", pl.DataFrame({"node": named.unique()}), ("node",)
-    held = granted_holdings(tenant)
-    today = _rows(view_of(facts, tenant, inputs, held, with_eligible=False))
-    then = _rows(view_of(facts, tenant, inputs, held, with_eligible=True))
-    for name, order in (("reach", ("node",)), ("edges", ("start", "end")), ("crowd", ("node",))):
-        changed = then[name]
-        if name != "reach":
-            changed = changed.join(today[name], on=changed.columns, how="anti", nulls_equal=True)
-        marked = [today[name].with_columns(eligible=False), changed.with_columns(eligible=True)]
-        yield name, pl.concat(marked), (*order, "eligible")
+    today = found.states["active"].counts
+    then = found.states["eligible"].counts if "eligible" in found.states else today
+    both = [today.with_columns(eligible=False), then.with_columns(eligible=True)]
+    yield "reach", pl.concat(both).select("node", *COUNTS, "eligible"), ("node", "eligible")
+    yield "edges", found.edges, ("start", "end", "eligible")
+    yield "crowd", found.crowd, ("node", "eligible")
 
 
-def _rows(view: View) -> dict[str, pl.DataFrame]:
-    """Return the rows of one view by table."""
-    graph = view.graph
-    edges = (
-        (graph.names[start], graph.names[end], why, certain)
-        for start, ends in enumerate(graph.out)
+def _edges(view: View) -> pl.DataFrame:
+    names = view.graph.names
+    rows = (
+        (names[start], names[end], why, certain)
+        for start, ends in enumerate(view.graph.out)
         for end, (why, certain) in ends.items()
     )
-    described_once: dict[tuple[int, int], dict[str, object]] = {}
-    counts = []
-    for name in graph.names:
-        if name[0] in "pro":
-            bits = reached_of(view, name), own_of(view, name)
-            if bits not in described_once:
-                described_once[bits] = described(view.frame, *bits)
-            counts.append({"node": name} | described_once[bits])
-    types = schema_of("reach")
-    return {
-        "edges": pl.DataFrame(edges, schema=_EDGES, orient="row"),
-        "reach": pl.DataFrame(counts, schema={"node": pl.String} | {name: types[name] for name in COUNTS}),
-        "crowd": pl.DataFrame({"node": [graph.names[node] for node in crowd_of(graph)]}, schema={"node": pl.String}),
-    }
+    return pl.DataFrame(rows, schema=_EDGES, orient="row")

@@ -12,7 +12,7 @@ counts of its set one by one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -52,20 +52,19 @@ def score_principals(analysis: Analysis) -> pl.DataFrame:
     counted = _by_subject(_used_rows(analysis), tenant)
     earlier = _by_subject(_earlier_rows(analysis), tenant)
     observed = _observed(analysis, effective["subject"].unique())
-    every = (effective, counted, observed, earlier)
-    subjects = pl.concat([rows["subject"] for rows in every]).unique().sort()
+    every = (_profiles_held(analysis, effective), counted, observed, earlier)
     judgements = _judgements(analysis)
-    found = [_score(analysis, judgements, *(_of(rows, part) for rows in every)) for part in _parts(subjects)]
+    found = [_score(analysis, judgements, *part) for part in _parts(every)]
     return pl.concat(found).rename({"subject": "principal_id"}).sort("principal_id", "plane")
 
 
-def _parts(subjects: pl.Series) -> list[pl.Series]:
-    """Return the subjects in parts, at least one: what is counted of each needs much memory while it is counted."""
-    return [subjects.slice(first, _AT_ONCE) for first in range(0, max(1, len(subjects)), _AT_ONCE)]
-
-
-def _of(rows: pl.DataFrame, subjects: pl.Series) -> pl.DataFrame:
-    return rows.filter(pl.col("subject").is_in(subjects.implode()))
+def _parts(every: Sequence[pl.DataFrame]) -> Iterator[list[pl.DataFrame]]:
+    """Yield the rows of `_AT_ONCE` subjects of each frame, at least once: what is counted of each needs much memory."""
+    subjects = pl.concat([rows["subject"] for rows in every]).unique().sort().to_frame()
+    numbered = subjects.with_columns(part=pl.int_range(pl.len()) // _AT_ONCE)
+    split = [rows.join(numbered, on="subject").partition_by("part", as_dict=True, include_key=False) for rows in every]
+    for part in range(max(1, -(-len(subjects) // _AT_ONCE))):
+        yield [found.get((part,), rows.clear()) for rows, found in zip(every, split, strict=True)]
 
 
 def score_assignments(analysis: Analysis) -> pl.DataFrame:
@@ -77,7 +76,12 @@ def score_assignments(analysis: Analysis) -> pl.DataFrame:
     counted = used.select("subject", "name", "plane").unique()
     before = _earlier_rows(analysis).join(keys, on=["role_assignment_id", "state"])
     table = _score(
-        analysis, _judgements(analysis), effective, counted, counted, before.select("subject", "name", "plane").unique()
+        analysis,
+        _judgements(analysis),
+        _profiles_held(analysis, effective),
+        counted,
+        counted,
+        before.select("subject", "name", "plane").unique(),
     )
     return (
         table.join(keys, on="subject")
@@ -127,7 +131,7 @@ def _observed(analysis: Analysis, reached: pl.Series) -> pl.DataFrame:
 def _score(
     analysis: Analysis,
     judgements: Judgements,
-    effective: pl.DataFrame,
+    held: pl.DataFrame,
     counted: pl.DataFrame,
     observed: pl.DataFrame,
     earlier: pl.DataFrame,
@@ -137,13 +141,13 @@ def _score(
     Args:
         analysis: The analysis.
         judgements: Its verdicts, as numbers.
-        effective: `(subject, a)`: the assignments that reach it.
+        held: As `_profiles_held` returns it.
         counted: `(subject, name, plane)`: operations that count as used.
         observed: `(subject, name, plane)`: operations that reduce the creep.
         earlier: `(subject, name, plane)`: operations used only before the window; they count as out of coverage, and
             reduce the creep.
     """
-    members, sets = _profile_sets(analysis, effective)
+    members, sets = _profile_sets(held)
     base = count_sets(judgements, sets)
     keys = ("subject", "name", "plane")
     used = pl.concat(
@@ -157,7 +161,7 @@ def _score(
     used = used.with_columns(earlier=pl.col("earlier") & ~pl.col("counts"))
     taken = _taken(used, judgements, members, sets, analysis)
     # Every principal that an assignment reaches has a row, also where none of its operations are known.
-    least = effective.select("subject", plane=pl.lit("control")).unique()
+    least = held.select("subject", plane=pl.lit("control")).unique()
     found = members.join(base, on="set").select("subject", "plane")
     planes = pl.concat([least, found, taken.select("subject", "plane")])
     table = (
@@ -224,13 +228,21 @@ def _magnitude(mass: pl.Expr) -> pl.Expr:
     return (mass.cast(pl.Float64) / _FULL_MASS).pow(_RISE).clip(0.0, 1.0)
 
 
-def _profile_sets(analysis: Analysis, effective: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _profiles_held(analysis: Analysis, effective: pl.DataFrame) -> pl.DataFrame:
+    """Return `(subject, profile_id, reach)` of each subject that an assignment reaches; null without known operations.
+
+    `effective` is `(subject, a)`: the assignments that reach it.
+    """
+    levels = analysis.tenant.assignments.select(
+        "a", "role_assignment_id", "state", reach=pl.col("level").replace_strict(REACH, return_dtype=pl.Int64)
+    )
+    profiles = levels.join(analysis.profiles, on=["role_assignment_id", "state"])
+    return effective.join(profiles, on="a", how="left").select("subject", "profile_id", "reach").unique()
+
+
+def _profile_sets(held: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return `(subject, set)` and `(set, profile_id, reach)`: subjects with equal sets of profiles and reach."""
-    profiles = analysis.profiles.join(
-        analysis.tenant.assignments.select("a", "role_assignment_id", "state", "level"),
-        on=["role_assignment_id", "state"],
-    ).select("a", "profile_id", reach=pl.col("level").replace_strict(REACH, return_dtype=pl.Int64))
-    pairs = effective.join(profiles, on="a").select("subject", "profile_id", "reach").unique()
+    pairs = held.drop_nulls("profile_id")
     # A profile at its greatest reach includes its counts at smaller ones.
     pairs = pairs.group_by("subject", "profile_id").agg(pl.col("reach").max()).sort("subject", "profile_id")
     keyed = pairs.group_by("subject", maintain_order=True).agg(

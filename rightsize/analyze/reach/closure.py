@@ -8,7 +8,7 @@ instruction a word; tens of thousands of nodes take seconds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -52,34 +52,46 @@ class ReachGraph:
         if known is None or (certain and not known[1]):
             ends[number] = (why, certain)
 
-    def close(self, own: Mapping[int, int]) -> list[int]:
-        """Return for each node the union of the sets of all nodes that it reaches, itself included.
+    def close(self, own: Mapping[int, int], bits: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+        """Yield each node with the union of its set and the sets of all nodes that it reaches, leaves first.
+
+        A union is forgotten when all nodes that lead to it are done, so that few are in memory at once.
 
         Args:
             own: The set of each node that has one.
+            bits: The position of the bit that stands for a node in the sets of the others that reach it.
         """
         component, members = self._components()
-        reached = [0] * len(members)
+        leading = [0] * len(members)
+        for start, ends in enumerate(self.out):
+            for end in ends:
+                if component[start] != component[end]:
+                    leading[component[end]] += 1
+        kept: dict[int, int] = {}
         # Tarjan's components come leaves first, so all successors are done.
         for number, nodes in enumerate(members):
             whole = 0
             for node in nodes:
-                whole |= own.get(node, 0)
-                for end in self.out[node]:
-                    if component[end] != number:
-                        found = reached[component[end]]
-                        both = whole | found
-                        # Nodes that reach the same share one integer: each has kilobytes.
-                        if both != whole:
-                            whole = found if both == found else both
-            reached[number] = whole
-        return [reached[component[node]] for node in range(len(self.names))]
+                whole = _joined(whole, own.get(node, 0))
+                ends = self.out[node]
+                for at in [component[end] for end in ends if component[end] != number]:
+                    whole = _joined(whole, kept[at])
+                    leading[at] -= 1
+                    if not leading[at]:
+                        del kept[at]
+                if seen := [bits[end] for end in ends if end in bits and end != node]:
+                    whole |= set_of(seen)
+            if leading[number]:
+                kept[number] = whole
+            for node in nodes:
+                yield node, whole & ~(1 << bits[node]) if len(nodes) > 1 and node in bits else whole
 
     def reachable(self, starts: Iterable[str]) -> frozenset[str]:
         """Return the nodes that some nodes reach, with those of the start nodes that exist."""
-        return frozenset(self.names[node] for node in self._after(starts))
+        return frozenset(self.names[node] for node in self.after(starts))
 
-    def _after(self, starts: Iterable[str]) -> set[int]:
+    def after(self, starts: Iterable[str]) -> set[int]:
+        """Return the numbers of the nodes that some nodes reach, with those of the start nodes that exist."""
         seen = {self.numbers[start] for start in starts if start in self.numbers}
         waiting = list(seen)
         while waiting:
@@ -177,6 +189,20 @@ class ReachGraph:
                         for one in members[-1]:
                             component[one] = len(members) - 1
         return component, members
+
+
+def set_of(bits: Collection[int]) -> int:
+    """Return the set with these bits."""
+    marks = bytearray(max(bits, default=-1) // 8 + 1)
+    for bit in bits:
+        marks[bit >> 3] |= 1 << (bit & 7)
+    return int.from_bytes(marks, "little")
+
+
+def _joined(whole: int, more: int) -> int:
+    """Return the union of two sets; equal sets share one integer, since each may have kilobytes."""
+    both = whole | more
+    return more if both == more else whole if both == whole else both
 
 
 def _cut(stack: list[int], node: int) -> list[int]:

@@ -15,14 +15,14 @@ from operator import or_
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, place_of, schema_of
-from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
+from rightsize.analyze.reach.closure import ReachGraph, Step, set_of, visible_ways
 from rightsize.analyze.reach.escalation import Holdings, build_graph, with_assignable
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.model.access_answers import LETTERS
+from rightsize.model.access_answers import COUNTS, LETTERS
 from rightsize.model.nouns import LAYERS
 from rightsize.rules.operations import LAYER_BITS, only_reads
 
@@ -61,19 +61,30 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One view of the tenant with the reach of its nodes.
+    """One view of the tenant.
 
     Attributes:
         graph: The graph.
         frame: The layout of its sets.
-        reached: The reach of each node.
         own: The bits that each node has by itself.
     """
 
     graph: ReachGraph
     frame: Frame
-    reached: list[int]
     own: dict[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What each principal, resource and outside subject of a view reaches.
+
+    Attributes:
+        counts: `node`, the columns of `COUNTS`, and `tenant_steps`, as in the table `reach`.
+        further: `(node, scope, layer)`: the layers that it can defeat in a subscription through further steps only.
+    """
+
+    counts: pl.DataFrame
+    further: pl.DataFrame
 
 
 def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
@@ -105,17 +116,44 @@ def granted_holdings(tenant: Tenant) -> Holdings:
 
 
 def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> View:
-    """Build the graph of one view, and close it."""
+    """Build the graph of one view."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
     places = _places(graph) | set(facts.policies["scope"])
     where = subscriptions_of(pl.Series(sorted(places), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
-    own = _own(graph, frame, where, holdings.grants, tenant, facts)
-    whole = dict(own)
-    for node, bit in frame.things.items():
-        whole[node] = whole.get(node, 0) | 1 << bit
-    return View(graph, frame, graph.close(whole), own)
+    return View(graph, frame, _own(graph, frame, where, holdings.grants, tenant, facts))
+
+
+def views_by_state(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> Iterator[tuple[str, View]]:
+    """Yield the view of what is active, and that after all activations where something is eligible.
+
+    Each is made when it is asked for, since the graph of a large tenant takes hundreds of megabytes.
+    """
+    yield "active", view_of(facts, tenant, inputs, holdings, with_eligible=False)
+    if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
+        yield "eligible", view_of(facts, tenant, inputs, holdings, with_eligible=True)
+
+
+def measure(view: View) -> Measured:
+    """Measure what everything in a view reaches."""
+    graph, frame = view.graph, view.frame
+    steps = graph.distances(_WHOLE, _is_step)
+    letters, below = frozenset(LETTERS.values()), (1 << frame.first) - 1
+    # Equal sets of layers are written once.
+    sets: dict[int, int] = {}
+    counts, numbers = [], []
+    for node, reached in graph.close(view.own, frame.things):
+        name = graph.names[node]
+        if name[0] in letters:
+            own = own_of(view, name)
+            counts.append((name, *described(frame, reached, own).values(), steps[node]))
+            numbers.append((name, sets.setdefault(reached & ~own & below, len(sets))))
+    types = schema_of("reach")
+    columns = {"node": pl.String()} | {name: types[name] for name in (*COUNTS, "tenant_steps")}
+    keyed = pl.DataFrame(numbers, schema={"node": pl.String, "set": pl.Int64}, orient="row")
+    further = keyed.join(_layers_of(sets, frame), on="set").select("node", "scope", "layer")
+    return Measured(pl.DataFrame(counts, schema=columns, orient="row"), further)
 
 
 def measure_reach(
@@ -126,39 +164,54 @@ def measure_reach(
     Args:
         analysis: The verdicts.
         inputs: The tables.
-        held: The bases, each once, with its facts and holdings. Each is asked for when the one before is measured, and
-            forgotten after it, since the graph of a large tenant takes a gigabyte.
+        held: The bases, each once, with its facts and holdings.
     """
-    found = [_measured(analysis, inputs, *one) for one in held]
+    found = []
+    for basis, facts, holdings in held:
+        views = views_by_state(facts, analysis.tenant, inputs, holdings)
+        states = {state: measure(view) for state, view in views}
+        found.append(rows_of_reach(basis, states, facts, analysis.tenant))
+    return joined_rows(found)
+
+
+def joined_rows(found: Iterable[tuple[pl.DataFrame, pl.DataFrame]]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of several bases together, sorted."""
     rows, layers = (pl.concat(frames) for frames in zip(*found, strict=True))
     return rows.sort("basis", "state", "kind", "subject"), layers.sort(layers.columns)
 
 
-def _measured(
-    analysis: Analysis, inputs: Inputs, basis: str, facts: Facts, holdings: Holdings
+def rows_of_reach(
+    basis: str, states: Mapping[str, Measured], facts: Facts, tenant: Tenant
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return the rows of one basis, unsorted. What eligible assignments do not change has no row of its own."""
-    states = ["active"]
-    if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
-        states.append("eligible")
-    told: dict[tuple[str, str], dict[str, object]] = {}
+    """Return the rows of one basis, unsorted. What eligible assignments do not change has no row of its own.
 
-    def of_state(state: str) -> tuple[pl.DataFrame, pl.DataFrame]:
-        view = view_of(facts, analysis.tenant, inputs, holdings, with_eligible=state == "eligible")
-        steps = view.graph.distances(_WHOLE, _is_step)
-        rows, layers = [], []
-        for subject, kind, reached, own in subjects_of(view, facts, analysis.tenant):
-            number = view.graph.numbers[f"{LETTERS[kind]}:{subject}"]
-            row = described(view.frame, reached, own) | {"tenant_steps": steps[number]}
-            is_any = row["cells"] or row["identities"] or row["secrets"] or row["resources"]
-            if is_any and told.get((subject, kind)) != row:
-                told[subject, kind] = row
-                rows.append({"subject": subject, "kind": kind, "basis": basis, "state": state} | row)
-                layers.append((subject, reached & ~own))
-        return pl.DataFrame(rows, schema=schema_of("reach")), _layer_rows(basis, state, view.frame, layers)
-
-    of_reach, of_layers = zip(*map(of_state, states), strict=True)
-    return pl.concat(of_reach), pl.concat(of_layers)
+    Args:
+        basis: What is held.
+        states: What is reached by what is active, and after all activations where something is eligible.
+        facts: The facts of this basis.
+        tenant: Who acts.
+    """
+    acting = [
+        identities(tenant).select(kind=pl.lit("principal"), subject="principal_id"),
+        facts.attached.select(kind=pl.lit("resource"), subject="scope"),
+        facts.trusted.select(kind=pl.lit("outsider"), subject="outsider"),
+    ]
+    letter = pl.col("kind").replace_strict(LETTERS, return_dtype=pl.String)
+    subjects = pl.concat(acting).unique().with_columns(node=letter + ":" + pl.col("subject"))
+    rows, layers = [], []
+    known: pl.DataFrame | None = None
+    for state, measured in states.items():
+        is_any = pl.any_horizontal(pl.col("cells", "identities", "secrets", "resources") > 0)
+        # Lists are no keys of a join.
+        marked = measured.counts.filter(is_any).with_columns(pl.col("layers", "planes").list.join(",").name.suffix("_"))
+        keys = [name for name in marked.columns if name not in ("layers", "planes")]
+        told = marked if known is None else marked.join(known, on=keys, how="anti", nulls_equal=True)
+        known = marked
+        named = subjects.with_columns(basis=pl.lit(basis), state=pl.lit(state))
+        rows.append(told.join(named, on="node").select(list(schema_of("reach"))))
+        further = measured.further.join(told, on="node", how="semi").join(named, on="node")
+        layers.append(further.select(list(schema_of("reach_layers"))))
+    return pl.concat(rows), pl.concat(layers)
 
 
 def _is_step(start: str, end: str) -> bool:
@@ -166,34 +219,15 @@ def _is_step(start: str, end: str) -> bool:
     return end[0] not in "gt" and not (start[0] == "p" and end[0] in "ho")
 
 
-def subjects_of(view: View, facts: Facts, tenant: Tenant) -> Iterator[tuple[str, str, int, int]]:
-    """Yield id, kind, reach without itself, and the part that needs no further step, for every subject."""
-    numbers = view.graph.numbers
-    holders: dict[str, list[str]] = {}
-    for principal, holder in identities(tenant).sort("principal_id", "holder").iter_rows():
-        holders.setdefault(principal, []).append(holder)
-    direct: dict[str, int] = {}
-    for principal, held in holders.items():
-        node = numbers.get(f"p:{principal}")
-        if node is None:
-            continue
-        own = 0
-        for holder in held:
-            if holder not in direct:
-                direct[holder] = _direct(view, holder)
-            own |= direct[holder]
-        yield principal, "principal", view.reached[node] & ~_bit(view, node), own
-    for kind, found in (("resource", facts.attached["scope"]), ("outsider", facts.trusted["outsider"])):
-        for name in found.unique().sort():
-            node = numbers.get(f"{LETTERS[kind]}:{name}")
-            if node is not None:
-                yield name, kind, view.reached[node] & ~_bit(view, node), 0
-
-
 def reached_of(view: View, node: str) -> int:
     """Return the reach of a node, without itself."""
     number = view.graph.numbers.get(node)
-    return 0 if number is None else view.reached[number] & ~_bit(view, number)
+    if number is None:
+        return 0
+    found = view.graph.after([node])
+    bits = view.frame.things
+    whole = set_of([bits[one] for one in found if one in bits and one != number])
+    return reduce(or_, {view.own[one] for one in found if one in view.own}, whole)
 
 
 def own_of(view: View, node: str) -> int:
@@ -280,10 +314,13 @@ def _own(
         scopes.setdefault(place, []).append(scope)
     roles = _roles(grants, tenant)
     spread: dict[tuple[str, int], int] = {}
+    # The groups of a subscription share one integer: each has kilobytes.
+    shared: dict[int, int] = {}
 
     def at(place: str, bits: int) -> int:
         if (place, bits) not in spread:
-            spread[place, bits] = sum(frame.at(scope, bits) for scope in scopes.get(place, ()))
+            found = sum(frame.at(scope, bits) for scope in scopes.get(place, ()))
+            spread[place, bits] = shared.setdefault(found, found)
         return spread[place, bits]
 
     own: dict[int, int] = {}
@@ -345,32 +382,14 @@ def _direct(view: View, holder: str) -> int:
     return found
 
 
-def _bit(view: View, node: int) -> int:
-    return 1 << view.frame.things[node] if node in view.frame.things else 0
-
-
-def _layer_rows(basis: str, state: str, frame: Frame, found: list[tuple[str, int]]) -> pl.DataFrame:
-    """Return the rows of the table `reach_layers` of one view; equal sets are read once.
-
-    Args:
-        basis: What is held.
-        state: Which of it counts.
-        frame: The frame of the view.
-        found: Subjects, each with what it reaches in further steps.
-    """
-    read: dict[int, int] = {}
-    cells: list[tuple[int, str, str]] = []
-    keyed = []
-    for subject, bits in found:
-        key = bits & ((1 << frame.first) - 1)
-        if key not in read:
-            read[key] = len(read)
-            for scope, position in frame.subscriptions.items():
-                here = key >> (_HEAD + _STRIDE * position)
-                cells += [(read[key], scope, layer) for layer, bit in LAYER_BITS.items() if here & bit]
-        keyed.append((subject, basis, state, read[key]))
-    names = {"set": pl.Int64, "scope": pl.String, "layer": pl.String}
-    sets = pl.DataFrame(cells, schema=names, orient="row")
-    who = {"subject": pl.String, "basis": pl.String, "state": pl.String, "set": pl.Int64}
-    rows = pl.DataFrame(keyed, schema=who, orient="row").join(sets, on="set")
-    return rows.select(list(schema_of("reach_layers")))
+def _layers_of(sets: Mapping[int, int], frame: Frame) -> pl.DataFrame:
+    """Return `(set, scope, layer)` of numbered sets."""
+    cells = [
+        (number, scope, layer)
+        for bits, number in sets.items()
+        for scope, position in frame.subscriptions.items()
+        if (here := bits >> (_HEAD + _STRIDE * position) & _ALL_LAYERS)
+        for layer, bit in LAYER_BITS.items()
+        if here & bit
+    ]
+    return pl.DataFrame(cells, schema={"set": pl.Int64, "scope": pl.String, "layer": pl.String}, orient="row")

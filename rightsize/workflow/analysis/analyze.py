@@ -88,10 +88,10 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         step("storing the answers")
         verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
-        keep_reach(store, inputs, analysis)
+        granted = keep_reach(store, inputs, analysis)
         scores = judged_scores(analysis) if by == "principal" else None
         if has_default_options(asked):
-            keep_analysis(store, inputs, analysis, judged_findings, planes, scores)
+            keep_analysis(store, inputs, analysis, judged_findings, planes, scores, granted)
             keep_jobs(store, inputs, analysis)
     return AnalysisResult(
         window=analysis.window,

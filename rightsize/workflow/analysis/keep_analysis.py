@@ -15,7 +15,14 @@ import polars as pl
 from rightsize.analyze.behaviour.judge import with_held
 from rightsize.analyze.findings import find
 from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
-from rightsize.analyze.kept_tables import principal_tables, reach_tables, read_parts, write_parts
+from rightsize.analyze.kept_tables import (
+    GrantedReach,
+    measure_granted,
+    principal_tables,
+    reach_tables,
+    read_parts,
+    write_parts,
+)
 from rightsize.analyze.planes import PlaneAnalysis, judged_scores, with_planes
 from rightsize.analyze.principals import callings
 from rightsize.analyze.reach.facts import read_facts
@@ -172,14 +179,16 @@ def keep_analysis(
     findings: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
     scores: pl.DataFrame | None = None,
+    granted: GrantedReach | None = None,
 ) -> None:
     """Store an analysis of the present content with default options, in one transaction after all is computed.
 
-    `scores` are those that `judged_scores` returns, where the caller has them already.
+    `scores` are those that `judged_scores` returns, and `granted` what `measure_granted` does, where the caller has
+    them already.
     """
     step("storing the analysis")
     # Of the jobs, which are found later, none may stay that an earlier analysis had.
-    tables = deque([*_tables(store, inputs, analysis, findings, planes, scores), *_tables_of_jobs({})])
+    tables = deque([*_tables(store, inputs, analysis, findings, planes, scores, granted), *_tables_of_jobs({})])
     parts = write_parts(analysis, findings, planes)
     # Each table is dropped when it is written.
     written = (tables.popleft() for _ in range(len(tables)))
@@ -284,17 +293,22 @@ def _tables(
     findings: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
     scores: pl.DataFrame | None = None,
+    granted: GrantedReach | None = None,
 ) -> Iterator[AnalysisTable]:
     scores = judged_scores(analysis) if scores is None else scores
     for one in principal_tables(inputs, analysis, findings, planes, scores):
         yield AnalysisTable(*one)
     window = {"first_day": analysis.window.first_day, "last_day": analysis.window.last_day}
     yield AnalysisTable("tokens", store.frame(_TOKENS, window), ("principal_id", "plane", "source"))
-    yield from _tables_of_reach(store, inputs, analysis.tenant)
+    yield from _tables_of_reach(store, inputs, analysis.tenant, granted)
 
 
-def _tables_of_reach(store: Store, inputs: Inputs, tenant: Tenant) -> Iterator[AnalysisTable]:
-    for one in reach_tables(read_facts(inputs, store.table), tenant, inputs):
+def _tables_of_reach(
+    store: Store, inputs: Inputs, tenant: Tenant, granted: GrantedReach | None = None
+) -> Iterator[AnalysisTable]:
+    facts = read_facts(inputs, store.table)
+    granted = measure_granted(facts, tenant, inputs) if granted is None else granted
+    for one in reach_tables(granted, facts):
         yield AnalysisTable(*one)
     yield AnalysisTable("callings", callings(inputs), ("name", "kind"))
     names, places = read_names(store, inputs)

@@ -13,20 +13,23 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.kept_tables import GrantedReach, measure_granted
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.reach.closure import Step
-from rightsize.analyze.reach.escalation import Holdings, build_graph, escalations_of, with_assignable
+from rightsize.analyze.reach.escalation import Holdings
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.reach.measure import (
     View,
     crowd_of,
     described,
     granted_holdings,
+    joined_rows,
     measure_reach,
     own_of,
     reached_of,
     read_holdings,
+    rows_of_reach,
     used_holdings,
     view_of,
     ways_from,
@@ -65,27 +68,31 @@ _ANSWERS = ("reach", "reach_layers")
 _DRAWN = 24
 
 
-def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> None:
-    """Measure and store reach as granted, used, and left by a plan; without a plan, the last plan's rows stay."""
+def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> GrantedReach:
+    """Measure and store reach as granted, used, and left by a plan; return what is granted.
+
+    Without a plan, the last plan's rows stay.
+    """
     step("measuring what each principal reaches")
     give_back()
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
-    granted = granted_holdings(tenant)
+    found = measure_granted(facts, tenant, inputs)
+    give_back()
 
     def held() -> Iterator[tuple[str, Facts, Holdings]]:
-        yield "granted", facts, granted
         yield "used", without_grants(facts), used_holdings(analysis)
         if plan is not None:
             later = read_facts(inputs, tables_after(plan, store.table))
-            yield "proposed", later, holdings_after(plan, granted, inputs, tenant)
+            yield "proposed", later, holdings_after(plan, granted_holdings(tenant), inputs, tenant)
 
-    answers = dict(zip(_ANSWERS, measure_reach(analysis, inputs, held()), strict=True))
+    granted = rows_of_reach("granted", found.states, facts, tenant)
+    answers = dict(zip(_ANSWERS, joined_rows([granted, measure_reach(analysis, inputs, held())]), strict=True))
     for name, frame in answers.items():
         earlier = store.table(name).filter(pl.col("basis") == "proposed")
         store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
-    graph = build_graph(facts, tenant, inputs, with_assignable(granted, tenant, inputs), with_eligible=True)
-    store.write_answer("escalations", escalations_of(graph, facts, tenant, granted))
+    store.write_answer("escalations", found.escalations)
+    return found
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:
@@ -295,12 +302,8 @@ def ends_of(view: View, node: str) -> list[str]:
     number = view.graph.numbers.get(node)
     if number is None:
         return []
-    crowd = crowd_of(view.graph)
-    found = [
-        view.graph.names[thing]
-        for thing, bit in view.frame.things.items()
-        if view.reached[number] >> bit & 1 and thing not in crowd and thing != number
-    ]
+    others = view.graph.after([node]) - crowd_of(view.graph) - {number}
+    found = [view.graph.names[thing] for thing in view.frame.things if thing in others]
     return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
 
 
