@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded
+from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal
@@ -26,8 +26,8 @@ from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membership
 from rightsize.rbac.expand import Planes, planes_spelling_out
 from rightsize.rbac.permissions import PLANES, read_permissions
-from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
-from rightsize.rbac.text import fold
+from rightsize.rbac.scopes import LONGEST_SCOPE, MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
+from rightsize.rbac.text import Folded, fold
 from rightsize.rules.operations import planes_of
 
 Person = tuple[str | None, str | None]
@@ -64,19 +64,65 @@ class AccessQuestion:
     is_above: bool = False
 
 
+class HeldAssignments(Mapping[str, Mapping[Folded, Sequence[RoleAssignment]]]):
+    """The assignments of a tenant by place, and there by holder.
+
+    Those of a place become objects when it is asked for, since a question concerns the few places above its own.
+    """
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        """Find where the rows of each place are, in rows with the columns `place`, `holder` and `_OF_ASSIGNMENT`."""
+        self._rows = rows.sort("place", "role_assignment_id", "state")
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._found: dict[str, dict[Folded, list[RoleAssignment]]] = {}
+        first = 0
+        for length, place in self._rows["place"].rle().struct.unnest().iter_rows():
+            self._spans[place] = first, length
+            first += length
+
+    def __getitem__(self, place: str) -> Mapping[Folded, Sequence[RoleAssignment]]:
+        """Return the assignments at a place by folded holder, or raise KeyError."""
+        if place not in self._found:
+            found: dict[Folded, list[RoleAssignment]] = {}
+            rows = self._rows.slice(*self._spans[place]).select("holder", *_OF_ASSIGNMENT)
+            for holder, *values in rows.iter_rows():
+                found.setdefault(holder, []).append(RoleAssignment(*values))
+            self._found[place] = found
+        return self._found[place]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the places of which somebody holds an assignment."""
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        """Return the number of places."""
+        return len(self._spans)
+
+    def below(self, prefix: str) -> Iterator[tuple[Folded, RoleAssignment]]:
+        """Yield the assignments, each with its holder, at places that begin with a text."""
+        for place in self:
+            if place.startswith(prefix):
+                yield from ((holder, one) for holder, held in self[place].items() for one in held)
+
+    def conditions(self) -> list[str]:
+        """Return the distinct conditions of assignments."""
+        return self._rows["condition"].drop_nulls().unique().to_list()
+
+    def scopes_of(self, holders: Iterable[str]) -> list[str]:
+        """Return the scopes at which somebody of several folded holders has an assignment, each once by place."""
+        rows = self._rows.filter(pl.col("holder").is_in(list(holders))).sort("role_assignment_id", "state")
+        return sorted(dict(rows.select("place", "scope").iter_rows()).values())
+
+
 @dataclass
 class TenantAccess:
     """The tables of a tenant, indexed for access questions."""
 
     access: Access
     inputs: Inputs
-    known_planes: Mapping[str, Planes]
     roles: Mapping[str, AssignedRole]
     tree: Mapping[str, str]
-    assignments: Sequence[RoleAssignment]
-    ids: frozenset[str]
-    aliases: Mapping[str, str]
-    people: Mapping[str, Person]
+    held: HeldAssignments
     misplaced: Mapping[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     _strangers: set[str] = field(default_factory=set)
@@ -130,20 +176,18 @@ class TenantAccess:
         """Return whether an assignment below a scope allows a principal, or a group of it, an operation there."""
         own = self.access.holders_of(principal_id)
         return any(
-            fold(assignment.principal_id) in own
-            and any(self.access.grants(assignment, operation, plane) for plane in planes)
-            for place, held in self._assignments_by_place.items()
-            if place.startswith(f"{scope.key.rstrip('/')}/")
-            for assignment in held
+            holder in own and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for holder, assignment in self.held.below(f"{scope.key.rstrip('/')}/")
         )
 
     def reaching_unread(self, scope: Scope) -> list[str]:
         """Return the assignments at a scope or above whose role is not loaded."""
-        above = set(lineage(scope, self.tree))
         return [
             assignment.role_assignment_id
-            for assignment in self.assignments
-            if fold(assignment.role_definition_id) not in self.roles and parse_scope(assignment.scope).key in above
+            for place in lineage(scope, self.tree)
+            for held in self.held.get(place, {}).values()
+            for assignment in held
+            if fold(assignment.role_definition_id) not in self.roles
         ]
 
     def blocks_of(self, role_definition_id: str) -> tuple[PermissionBlock, ...]:
@@ -195,8 +239,8 @@ class TenantAccess:
         planes = tuple(planes)
         found = list(self.listings.of_assignments(scope))
         for key in lineage(scope, self.tree):
-            for assignment in self._assignments_by_place.get(key, ()):
-                holder = fold(assignment.principal_id)
+            here = self.held.get(key, {})
+            for holder, assignment in ((holder, one) for holder, some in here.items() for one in some):
                 is_read = fold(assignment.role_definition_id) in self.roles
                 if own is None or holder in own:
                     found += [] if is_read else [self.listings.of_role(fold(assignment.role_definition_id))]
@@ -223,11 +267,8 @@ class TenantAccess:
         if not scope.subscription_id or self.tree.get(subscription, ROOT) != ROOT:
             return []
         may = any(
-            (own is None or fold(assignment.principal_id) in own)
-            and any(self.access.grants(assignment, operation, plane) for plane in planes)
-            for place, held in self._assignments_by_place.items()
-            if place.startswith(MANAGEMENT_GROUPS)
-            for assignment in held
+            (own is None or holder in own) and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for holder, assignment in self.held.below(MANAGEMENT_GROUPS)
         )
         command = "az account management-group show --name ROOT --expand --recurse -o json"
         why = "no listing of the management groups above it is loaded"
@@ -246,11 +287,30 @@ class TenantAccess:
         return frozenset(open_groups(self.inputs)) & frozenset(groups)
 
     @cached_property
-    def _assignments_by_place(self) -> Mapping[str, Sequence[RoleAssignment]]:
-        found: dict[str, list[RoleAssignment]] = {}
-        for assignment in self.assignments:
-            found.setdefault(parse_scope(assignment.scope).key, []).append(assignment)
-        return found
+    def known_planes(self) -> Mapping[str, Planes]:
+        """Return the planes of every operation where ARM or a role says them; a guess decides nothing."""
+        operations = self.inputs.operations
+        said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
+        rows = said.select(folded(pl.col("operation")), "is_data_action").iter_rows()
+        return {name: planes_of(name, is_data_action=is_data) for name, is_data in rows}
+
+    @cached_property
+    def people(self) -> Mapping[str, Person]:
+        """Return the type and display name of each principal."""
+        name = pl.coalesce("user_principal_name", "display_name")
+        rows = self.inputs.principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
+        return {principal_id: (kind, called) for principal_id, kind, called in rows}
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        members = self.inputs.group_members
+        holders = (self.inputs.principals["principal_id"], self.inputs.role_assignments["principal_id"])
+        return frozenset(folded(pl.concat([*holders, members["member_id"], members["group_id"]]).drop_nulls().unique()))
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        aliases = self.inputs.principal_aliases
+        return dict(aliases.select(folded(pl.col("alias")), folded(pl.col("principal_id"))).iter_rows())
 
     def _hiding(self) -> tuple[tuple[set[str], str, str], ...]:
         """Return what may hide access from an answer: the things, the note on them, and their noun."""
@@ -277,10 +337,10 @@ class TenantAccess:
 
     def _find(self, name: str, *, strict: bool) -> str:
         dashed = _dashed(name)
-        if dashed in self.ids:
+        if dashed in self._ids:
             return dashed
-        if dashed in self.aliases:
-            return self.aliases[dashed]
+        if dashed in self._aliases:
+            return self._aliases[dashed]
         if dashed != fold(name) or _is_guid(dashed):
             self._strangers.add(name)
             return dashed
@@ -302,7 +362,7 @@ class TenantAccess:
         return self._scopes[text]
 
     def _has_group_assignments(self) -> bool:
-        return any(fold(assignment.scope).startswith(MANAGEMENT_GROUPS) for assignment in self.assignments)
+        return any(place.startswith(MANAGEMENT_GROUPS) for place in self.held)
 
 
 def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.datetime | None = None) -> TenantAccess:
@@ -322,7 +382,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
             "role_definition_id", "role_name", "permissions"
         ).iter_rows()
     }
-    assignments, misplaced = _assignments(_in_force(inputs.role_assignments, as_of))
+    held, misplaced = _held_of(_in_force(inputs.role_assignments, as_of))
     members = inputs.group_members
     is_direct = pl.col("listing") == "members"
     governed = _in_force(inputs.group_schedule_instances.filter(pl.col("access") == "member"), as_of)
@@ -334,36 +394,24 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
         _pairs(governed.filter(sleeping)),
     )
     tree = parents_of(inputs.scopes)
-    named = (inputs.principals["principal_id"], inputs.role_assignments["principal_id"], members["member_id"])
-    return TenantAccess(
-        access=Access(roles, assignments, _denies(inputs.deny_assignments), membership, tree),
-        inputs=inputs,
-        known_planes=_known_planes(inputs.operations),
-        roles=roles,
-        tree=tree,
-        assignments=assignments,
-        people=_people(inputs.principals),
-        misplaced=misplaced,
-        ids=frozenset(folded(pl.concat([*named, members["group_id"]]).drop_nulls().unique())),
-        aliases=dict(
-            inputs.principal_aliases.select(folded(pl.col("alias")), folded(pl.col("principal_id"))).iter_rows()
-        ),
-    )
+    denies = _denies(inputs.deny_assignments)
+    access = Access(roles, held, denies, membership, tree, held.conditions())
+    return TenantAccess(access, inputs, roles, tree, held, misplaced)
 
 
-def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], dict[str, str]]:
+_OF_ASSIGNMENT = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
+"""The columns with the fields of `RoleAssignment`, in their order."""
+
+
+def _held_of(frame: pl.DataFrame) -> tuple[HeldAssignments, dict[str, str]]:
     """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
-    found: list[RoleAssignment] = []
-    misplaced: dict[str, str] = {}
-    columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
-    for row in frame.sort("role_assignment_id", "state").select(columns).iter_rows():
-        try:
-            parse_scope(row[3] or "")
-        except InputError:
-            misplaced[row[0]] = row[1] or ""
-        else:
-            found.append(RoleAssignment(row[0], row[1] or "", row[2] or "", row[3], row[4], row[5]))
-    return found, misplaced
+    scope = pl.col("scope").fill_null("")
+    rows = frame.select(_OF_ASSIGNMENT).with_columns(pl.col("principal_id", "role_definition_id").fill_null(""))
+    valid = scope.str.strip_chars(" ").str.starts_with("/") & (scope.str.len_chars() <= LONGEST_SCOPE)
+    misplaced = rows.filter(~valid).sort("role_assignment_id", "state").select("role_assignment_id", "principal_id")
+    rows = rows.filter(valid)
+    keys = {"place": place_of(rows["scope"]), "holder": folded(rows["principal_id"])}
+    return HeldAssignments(rows.with_columns(**keys)), dict(misplaced.iter_rows())
 
 
 def _in_force(assignments: pl.DataFrame, as_of: dt.datetime | None) -> pl.DataFrame:
@@ -391,20 +439,6 @@ def _denies(frame: pl.DataFrame) -> list[DenyAssignment]:
 
 def _pairs(members: pl.DataFrame) -> Iterable[tuple[str, str]]:
     return members.select(folded(pl.col("group_id")), folded(pl.col("member_id"))).iter_rows()
-
-
-def _known_planes(operations: pl.DataFrame) -> dict[str, Planes]:
-    """Return the planes of every operation where ARM or a role says them; a guess decides nothing."""
-    said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
-    rows = said.select(folded(pl.col("operation")), "is_data_action").iter_rows()
-    return {name: planes_of(name, is_data_action=is_data) for name, is_data in rows}
-
-
-def _people(principals: pl.DataFrame) -> dict[str, Person]:
-    """Return the type and display name of each principal."""
-    name = pl.coalesce("user_principal_name", "display_name")
-    rows = principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
-    return {principal_id: (kind, called) for principal_id, kind, called in rows}
 
 
 def _said(decision: Decision) -> dict[str, Any]:
