@@ -33,7 +33,7 @@ from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignme
 from rightsize.rbac.conditions import Truth, truth_of
 from rightsize.rbac.permissions import PLANES, PatternSet, Permissions, ReadBlock, Reading, is_granted, read_permissions
 from rightsize.rbac.scopes import Scope, lineage, parse_scope
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import fold
 
 Chain = tuple[str, ...]
 """Group ids from a principal up to a group, nearest first, the group itself last."""
@@ -154,7 +154,7 @@ class Access:
     def __init__(
         self,
         roles: Mapping[str, AssignedRole],
-        held: Mapping[str, Mapping[Folded, Sequence[RoleAssignment]]],
+        held: Mapping[str, Mapping[str, Sequence[RoleAssignment]]],
         denies: Iterable[DenyAssignment],
         membership: Membership,
         tree: Mapping[str, str],
@@ -180,7 +180,7 @@ class Access:
             plane: PatternSet(form for one in read for form in one.loose_forms(plane)) for plane in PLANES
         }
         """Both readings give the same answer outside these patterns, if no condition has a `/*/`."""
-        texts = [*conditions]
+        texts: list[str | None] = [*conditions]
         texts += [block.condition for one in read for plane in PLANES for block in one.of_plane(plane)]
         texts += [deny.deny.condition for deny in self._denies]
         self._has_doubtful_conditions = any("/*/" in (text or "") for text in texts)

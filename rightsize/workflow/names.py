@@ -9,7 +9,6 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 
 import polars as pl
 
@@ -22,7 +21,7 @@ from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 from rightsize.render.sentences import full_path
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store
 from rightsize.workflow.tenant_access import TenantAccess
 
 
@@ -307,12 +306,9 @@ def spellings_in(store: Store, scopes: Iterable[str]) -> dict[str, str]:
     return {row["place"]: row["spelling"] for row in found}
 
 
-def names_in(db: Path | None, plan: Plan) -> dict[str, str]:
+def names_in(store: Store | None, plan: Plan) -> dict[str, str]:
     """Return display names from the store and of the plan's roles; without a store only those of the roles."""
-    found: dict[str, str] = {}
-    if db is not None and db.exists():
-        with open_store(db, read_only=True) as store:
-            found = _names(store)
+    found = {} if store is None else _names(store)
     return found | {role.definition.role_definition_id: role.definition.role_name for role in plan.roles}
 
 

@@ -27,7 +27,7 @@ from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membershi
 from rightsize.rbac.expand import Planes, planes_spelling_out
 from rightsize.rbac.permissions import PLANES, read_permissions
 from rightsize.rbac.scopes import LONGEST_SCOPE, MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
-from rightsize.rbac.text import Folded, fold
+from rightsize.rbac.text import fold
 from rightsize.rules.operations import planes_of
 
 Person = tuple[str | None, str | None]
@@ -64,7 +64,7 @@ class AccessQuestion:
     is_above: bool = False
 
 
-class HeldAssignments(Mapping[str, Mapping[Folded, Sequence[RoleAssignment]]]):
+class HeldAssignments(Mapping[str, Mapping[str, Sequence[RoleAssignment]]]):
     """The assignments of a tenant by place, and there by holder.
 
     Those of a place become objects when it is asked for, since a question concerns the few places above its own.
@@ -74,16 +74,16 @@ class HeldAssignments(Mapping[str, Mapping[Folded, Sequence[RoleAssignment]]]):
         """Find where the rows of each place are, in rows with the columns `place`, `holder` and `_OF_ASSIGNMENT`."""
         self._rows = rows.sort("place", "role_assignment_id", "state")
         self._spans: dict[str, tuple[int, int]] = {}
-        self._found: dict[str, dict[Folded, list[RoleAssignment]]] = {}
+        self._found: dict[str, dict[str, list[RoleAssignment]]] = {}
         first = 0
         for length, place in self._rows["place"].rle().struct.unnest().iter_rows():
             self._spans[place] = first, length
             first += length
 
-    def __getitem__(self, place: str) -> Mapping[Folded, Sequence[RoleAssignment]]:
+    def __getitem__(self, place: str) -> Mapping[str, Sequence[RoleAssignment]]:
         """Return the assignments at a place by folded holder, or raise KeyError."""
         if place not in self._found:
-            found: dict[Folded, list[RoleAssignment]] = {}
+            found: dict[str, list[RoleAssignment]] = {}
             rows = self._rows.slice(*self._spans[place]).select("holder", *_OF_ASSIGNMENT)
             for holder, *values in rows.iter_rows():
                 found.setdefault(holder, []).append(RoleAssignment(*values))
@@ -98,7 +98,7 @@ class HeldAssignments(Mapping[str, Mapping[Folded, Sequence[RoleAssignment]]]):
         """Return the number of places."""
         return len(self._spans)
 
-    def below(self, prefix: str) -> Iterator[tuple[Folded, RoleAssignment]]:
+    def below(self, prefix: str) -> Iterator[tuple[str, RoleAssignment]]:
         """Yield the assignments, each with its holder, at places that begin with a text."""
         for place in self:
             if place.startswith(prefix):

@@ -27,7 +27,7 @@ from rightsize.analyze.window import (
 from rightsize.model.access_answers import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError
 from rightsize.model.progress import counted
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
 from rightsize.store.stored_analysis import is_current, stored_window
@@ -163,10 +163,8 @@ def listings_of(store: Store) -> Listings:
 
 def lacks_of(db: Path) -> list[Lack]:
     """Return the listings that make a `no` somewhere in the tenant unknown; none where there is no store."""
-    if not db.exists():
-        return []
-    with open_store(db, read_only=True) as store:
-        return listings_of(store).every()
+    with open_if_there(db) as store:
+        return [] if store is None else listings_of(store).every()
 
 
 _SOURCES = """
