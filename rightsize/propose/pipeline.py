@@ -131,14 +131,18 @@ def read_basis(
 
     A caller that drops its own tables and analysis then frees the single uses before roles are chosen.
     """
+    give_back()
     reading = read_tenant(inputs, analysis)
+    give_back()
     return _basis_of(reading, read_plan_settings(reading, options, limits))
 
 
 def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
     jobs = jobs_of(reading)
     singled = _singled(reading, settings.options, jobs)
+    give_back()
     bounds = break_bounds(reading, _parts(reading, settings.options), singled.by_place, HORIZON_DAYS)
+    give_back()
     window = reading.analysis.window
     calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
     lean = without_single_uses(reading)
@@ -185,6 +189,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     proposals = write_proposals(drafts, proofs, new, basis.bounds, reading, demands, options.unobservable)
     curve = granted.curve
     del demands, drafts, granted, ordered, proofs, reasons
+    give_back()
     step("summing up the plan")
     advice = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)
