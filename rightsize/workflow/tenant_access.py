@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -14,19 +14,20 @@ from uuid import UUID
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded, place_of
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal
+from rightsize.analyze.tenant import HeldAssignments, hold_assignments
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups
 from rightsize.model.access_answers import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
-from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
+from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membership
 from rightsize.rbac.expand import Planes, planes_spelling_out
 from rightsize.rbac.permissions import PLANES, read_permissions
-from rightsize.rbac.scopes import LONGEST_SCOPE, MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
+from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
 from rightsize.rbac.text import fold
 from rightsize.rules.operations import planes_of
 
@@ -62,56 +63,6 @@ class AccessQuestion:
     plane: str | None = None
     is_of_code: bool = False
     is_above: bool = False
-
-
-class HeldAssignments(Mapping[str, Mapping[str, Sequence[RoleAssignment]]]):
-    """The assignments of a tenant by place, and there by holder.
-
-    Those of a place become objects when it is asked for, since a question concerns the few places above its own.
-    """
-
-    def __init__(self, rows: pl.DataFrame) -> None:
-        """Find where the rows of each place are, in rows with the columns `place`, `holder` and `_OF_ASSIGNMENT`."""
-        self._rows = rows.sort("place", "role_assignment_id", "state")
-        self._spans: dict[str, tuple[int, int]] = {}
-        self._found: dict[str, dict[str, list[RoleAssignment]]] = {}
-        first = 0
-        for length, place in self._rows["place"].rle().struct.unnest().iter_rows():
-            self._spans[place] = first, length
-            first += length
-
-    def __getitem__(self, place: str) -> Mapping[str, Sequence[RoleAssignment]]:
-        """Return the assignments at a place by folded holder, or raise KeyError."""
-        if place not in self._found:
-            found: dict[str, list[RoleAssignment]] = {}
-            rows = self._rows.slice(*self._spans[place]).select("holder", *_OF_ASSIGNMENT)
-            for holder, *values in rows.iter_rows():
-                found.setdefault(holder, []).append(RoleAssignment(*values))
-            self._found[place] = found
-        return self._found[place]
-
-    def __iter__(self) -> Iterator[str]:
-        """Yield the places of which somebody holds an assignment."""
-        return iter(self._spans)
-
-    def __len__(self) -> int:
-        """Return the number of places."""
-        return len(self._spans)
-
-    def below(self, prefix: str) -> Iterator[tuple[str, RoleAssignment]]:
-        """Yield the assignments, each with its holder, at places that begin with a text."""
-        for place in self:
-            if place.startswith(prefix):
-                yield from ((holder, one) for holder, held in self[place].items() for one in held)
-
-    def conditions(self) -> list[str]:
-        """Return the distinct conditions of assignments."""
-        return self._rows["condition"].drop_nulls().unique().to_list()
-
-    def scopes_of(self, holders: Iterable[str]) -> list[str]:
-        """Return the scopes at which somebody of several folded holders has an assignment, each once by place."""
-        rows = self._rows.filter(pl.col("holder").is_in(list(holders))).sort("role_assignment_id", "state")
-        return sorted(dict(rows.select("place", "scope").iter_rows()).values())
 
 
 @dataclass
@@ -382,7 +333,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
             "role_definition_id", "role_name", "permissions"
         ).iter_rows()
     }
-    held, misplaced = _held_of(_in_force(inputs.role_assignments, as_of))
+    held, misplaced = hold_assignments(_in_force(inputs.role_assignments, as_of))
     members = inputs.group_members
     is_direct = pl.col("listing") == "members"
     governed = _in_force(inputs.group_schedule_instances.filter(pl.col("access") == "member"), as_of)
@@ -397,21 +348,6 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
     denies = _denies(inputs.deny_assignments)
     access = Access(roles, held, denies, membership, tree, held.conditions())
     return TenantAccess(access, inputs, roles, tree, held, misplaced)
-
-
-_OF_ASSIGNMENT = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
-"""The columns with the fields of `RoleAssignment`, in their order."""
-
-
-def _held_of(frame: pl.DataFrame) -> tuple[HeldAssignments, dict[str, str]]:
-    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
-    scope = pl.col("scope").fill_null("")
-    rows = frame.select(_OF_ASSIGNMENT).with_columns(pl.col("principal_id", "role_definition_id").fill_null(""))
-    valid = scope.str.strip_chars(" ").str.starts_with("/") & (scope.str.len_chars() <= LONGEST_SCOPE)
-    misplaced = rows.filter(~valid).sort("role_assignment_id", "state").select("role_assignment_id", "principal_id")
-    rows = rows.filter(valid)
-    keys = {"place": place_of(rows["scope"]), "holder": folded(rows["principal_id"])}
-    return HeldAssignments(rows.with_columns(**keys)), dict(misplaced.iter_rows())
 
 
 def _in_force(assignments: pl.DataFrame, as_of: dt.datetime | None) -> pl.DataFrame:
