@@ -159,8 +159,9 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
     window = reading.analysis.window
     demands = _demand_input(basis, settings.privilege)
-    # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
+    # Costs and counts come first and the drafts go early: together with the proposals they would be the peak of memory.
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
+    verdicts = count_verdicts(reading.analysis.verdicts)
     granted = _settled(basis, settings.privilege)
     separation: dict[str, Any] = {}
     if options.separate_layers:
@@ -209,7 +210,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
         ),
         advice=tuple(sorted(advice, key=lambda one: (one.subject, one.text))),
         replay=outcome.as_json(),
-        verdicts=count_verdicts(reading.analysis.verdicts),
+        verdicts=verdicts,
         names=_names(reading, new),
         reads=reads,
         curve=curve,
