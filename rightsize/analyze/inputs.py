@@ -364,7 +364,7 @@ class Inputs:
         Operations stand in `usage_days` in place of their display names, where the catalogue knows these.
         """
         frames = {field.name: table_of(field.name) for field in through(fields(cls), "reading the store", "tables")}
-        frames["usage_days"] = _with_shared_texts(frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES)))
+        frames["usage_days"] = with_shared_texts(frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES)))
         give_back()
         frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
         return cls(**_with_known_names(frames))
@@ -376,7 +376,7 @@ class Inputs:
         return cls(**_with_known_names(found))
 
 
-def _with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
+def with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
     """Return a copy in which each distinct text of a column is in memory once.
 
     A frame from DuckDB has a text a row. All of them stay in memory as long as any frame made of it has one of them.

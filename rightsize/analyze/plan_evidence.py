@@ -31,6 +31,7 @@ from rightsize.model.plan_file import (
     IN_TABLES,
     KEPT_UNSEEN,
     OPERATIONS,
+    PAGE_TABLES,
     READINGS,
     REMOVED,
     WINDOW,
@@ -224,12 +225,15 @@ def files_of(frames: Frames) -> list[EvidenceFile]:
     ]
 
 
-def read_tables(listed: Sequence[EvidenceFile], files: Mapping[str, bytes]) -> dict[str, pl.DataFrame]:
-    """Return all tables of a plan; a table that it does not list is empty.
+def read_tables(
+    listed: Sequence[EvidenceFile], files: Mapping[str, bytes], *, with_pages: bool = True
+) -> dict[str, pl.DataFrame]:
+    """Return the tables of a plan; a table that it does not list is empty.
 
     Args:
         listed: The files that `plan.json` names.
         files: The content of each file of the plan folder, by its name.
+        with_pages: Whether the tables are read, too, that only pages show.
 
     Raises:
         InputError: A file is missing, is no such table, or differs from the table that the plan was made with.
@@ -244,6 +248,7 @@ def read_tables(listed: Sequence[EvidenceFile], files: Mapping[str, bytes]) -> d
         if table.name in named
         else empty_of(table)
         for table in EVIDENCE_TABLES
+        if with_pages or table not in PAGE_TABLES
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,7 +10,9 @@ import polars as pl
 
 from rightsize.analyze.inputs import REACH, Inputs, ScopeTree, folded, level_of, once, place_of, read_tree
 from rightsize.analyze.principals import principal_ids
+from rightsize.model.nouns import RoleAssignment
 from rightsize.rbac.permissions import Reading
+from rightsize.rbac.scopes import LONGEST_SCOPE
 from rightsize.rules.operations import classify, dual_operations, pairs_by_reading, scope_levels, weight
 
 _ALLOW = {"action": "control", "data_action": "data"}
@@ -344,3 +347,68 @@ def _with_power(
         .with_columns(power=pl.coalesce("size", "stand_in", pl.lit(0)).cast(pl.Int64) * reach)
         .drop("size", "stand_in")
     )
+
+
+_OF_ASSIGNMENT = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
+"""The columns with the fields of `RoleAssignment`, in their order."""
+
+
+class HeldAssignments(Mapping[str, Mapping[str, Sequence[RoleAssignment]]]):
+    """The assignments of a tenant by place, and there by holder.
+
+    Those of a place become objects when it is asked for, since a question concerns the few places above its own.
+    """
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        """Find where the rows of each place are, in rows with the columns `place`, `holder` and `_OF_ASSIGNMENT`."""
+        self._rows = rows.sort("place", "role_assignment_id", "state")
+        self._spans: dict[str, tuple[int, int]] = {}
+        self._found: dict[str, dict[str, list[RoleAssignment]]] = {}
+        first = 0
+        for length, place in self._rows["place"].rle().struct.unnest().iter_rows():
+            self._spans[place] = first, length
+            first += length
+
+    def __getitem__(self, place: str) -> Mapping[str, Sequence[RoleAssignment]]:
+        """Return the assignments at a place by folded holder, or raise KeyError."""
+        if place not in self._found:
+            found: dict[str, list[RoleAssignment]] = {}
+            rows = self._rows.slice(*self._spans[place]).select("holder", *_OF_ASSIGNMENT)
+            for holder, *values in rows.iter_rows():
+                found.setdefault(holder, []).append(RoleAssignment(*values))
+            self._found[place] = found
+        return self._found[place]
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the places of which somebody holds an assignment."""
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        """Return the number of places."""
+        return len(self._spans)
+
+    def below(self, prefix: str) -> Iterator[tuple[str, RoleAssignment]]:
+        """Yield the assignments, each with its holder, at places that begin with a text."""
+        for place in self:
+            if place.startswith(prefix):
+                yield from ((holder, one) for holder, held in self[place].items() for one in held)
+
+    def conditions(self) -> list[str]:
+        """Return the distinct conditions of assignments."""
+        return self._rows["condition"].drop_nulls().unique().to_list()
+
+    def scopes_of(self, holders: Iterable[str]) -> list[str]:
+        """Return the scopes at which somebody of several folded holders has an assignment, each once by place."""
+        rows = self._rows.filter(pl.col("holder").is_in(list(holders))).sort("role_assignment_id", "state")
+        return sorted(dict(rows.select("place", "scope").iter_rows()).values())
+
+
+def hold_assignments(frame: pl.DataFrame) -> tuple[HeldAssignments, dict[str, str]]:
+    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
+    scope = pl.col("scope").fill_null("")
+    rows = frame.select(_OF_ASSIGNMENT).with_columns(pl.col("principal_id", "role_definition_id").fill_null(""))
+    valid = scope.str.strip_chars(" ").str.starts_with("/") & (scope.str.len_chars() <= LONGEST_SCOPE)
+    misplaced = rows.filter(~valid).sort("role_assignment_id", "state").select("role_assignment_id", "principal_id")
+    rows = rows.filter(valid)
+    keys = {"place": place_of(rows["scope"]), "holder": folded(rows["principal_id"])}
+    return HeldAssignments(rows.with_columns(**keys)), dict(misplaced.iter_rows())

@@ -20,6 +20,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan_totals import NextSteps
 from rightsize.propose.verify.review import ReviewablePlan, plan_of
 from rightsize.render.plan import proposal_document
+from rightsize.store.connection import open_if_there
 from rightsize.workflow.names import names_in
 from rightsize.workflow.plan.propose import proposal_rows
 from rightsize.workflow.plan.review import steps_in
@@ -195,13 +196,13 @@ its upper bound, 0 to 1 |
 
     @cached_property
     def _names(self) -> dict[str, str]:
-        with explained():
-            return names_in(self._db, self._plan)
+        with explained(), open_if_there(self._db) as store:
+            return names_in(store, self._plan)
 
     @cached_property
     def _steps(self) -> NextSteps:
-        with explained():
-            return steps_in(self._db, self._plan)
+        with explained(), open_if_there(self._db) as store:
+            return steps_in(store, self._plan)
 
 
 def open_plan(folder: Place, db: Path | None) -> Plan:

@@ -51,7 +51,7 @@ def _root(
     """Least privilege for Azure and Entra."""
 
 
-_NEW_OBJECTS = 100_000
+_NEW_OBJECTS = 1_000_000
 """Number of new objects before the garbage collector looks for cycles: imports and reads make many objects and nearly
 no cycles. With Python's own 700, the collector takes a twentieth of the time of a short answer."""
 

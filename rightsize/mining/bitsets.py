@@ -41,5 +41,9 @@ def union(masks: Iterable[int]) -> int:
 
 
 def without(mask: int, other: int) -> int:
-    """Return the difference of two sets: as `mask & ~other`, without a negative number, which is slow if it is long."""
-    return mask ^ (mask & other)
+    """Return the difference of two sets: as `mask & ~other`, without a negative number, which is slow if it is long.
+
+    A set that has nothing in common with the other is returned itself: a copy would take kilobytes.
+    """
+    common = mask & other
+    return mask ^ common if common else mask

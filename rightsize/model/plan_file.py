@@ -225,6 +225,8 @@ READINGS = Table(
     kind="answer",
 )
 EVIDENCE_TABLES = (GRANTS, COUNTS, OPERATIONS, ABSENT, ABSENCE_PROOFS, CHANCES, READINGS)
+PAGE_TABLES = (OPERATIONS, ABSENT, ABSENCE_PROOFS)
+"""The tables that only pages show: no proposal and no proof needs them."""
 
 
 def file_of(table: Table) -> str:

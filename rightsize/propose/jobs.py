@@ -20,6 +20,7 @@ from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.propose.change_groups import PART, group_changes
 from rightsize.propose.core.operation_sets import OperationIndex
+from rightsize.propose.needs.assignments import masks_of
 from rightsize.propose.needs.privileged import RiskKind
 from rightsize.propose.needs.unlogged import masks_by_type
 from rightsize.rbac.text import Folded
@@ -101,8 +102,7 @@ def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int
     )
 
     def masks(*by: str) -> dict[tuple[str, ...], int]:
-        rows = used.select(*by, "bit").unique().group_by(by).agg("bit").sort(by).iter_rows()
-        return {tuple(row[:-1]): mask_of(row[-1]) for row in rows}
+        return {tuple(values): mask for *values, mask in masks_of(used, *by)}
 
     shared = used.with_columns(workers=pl.col("worker").n_unique().over("holder")).filter(pl.col("workers") > _ALONE)
     common = (

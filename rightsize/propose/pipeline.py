@@ -131,14 +131,18 @@ def read_basis(
 
     A caller that drops its own tables and analysis then frees the single uses before roles are chosen.
     """
+    give_back()
     reading = read_tenant(inputs, analysis)
+    give_back()
     return _basis_of(reading, read_plan_settings(reading, options, limits))
 
 
 def _basis_of(reading: TenantReading, settings: PlanSettings) -> PlanBasis:
     jobs = jobs_of(reading)
     singled = _singled(reading, settings.options, jobs)
+    give_back()
     bounds = break_bounds(reading, _parts(reading, settings.options), singled.by_place, HORIZON_DAYS)
+    give_back()
     window = reading.analysis.window
     calls = distinct_uses(reading.inputs, window.remembered, since=window.first_day)
     lean = without_single_uses(reading)
@@ -155,8 +159,9 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     today, use, tenant, options = reading.today, reading.use, reading.analysis.tenant, settings.options
     window = reading.analysis.window
     demands = _demand_input(basis, settings.privilege)
-    # The costs come first and the drafts go early: together with the proposals they would be the peak of memory.
+    # Costs and counts come first and the drafts go early: together with the proposals they would be the peak of memory.
     reads = price_reads(basis.staying, today.orphans, tenant.may_reach)
+    verdicts = count_verdicts(reading.analysis.verdicts)
     granted = _settled(basis, settings.privilege)
     separation: dict[str, Any] = {}
     if options.separate_layers:
@@ -185,6 +190,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
     proposals = write_proposals(drafts, proofs, new, basis.bounds, reading, demands, options.unobservable)
     curve = granted.curve
     del demands, drafts, granted, ordered, proofs, reasons
+    give_back()
     step("summing up the plan")
     advice = {*write_advice(reading.inputs, reading.analysis, options, proposals), *advise(separation)}
     summaries = summarise_roles(new.definitions, role_uses, evidence, proposals, today.book, basis.jobs)
@@ -204,7 +210,7 @@ def plan_from_basis(basis: PlanBasis, content_hash: str) -> Plan:
         ),
         advice=tuple(sorted(advice, key=lambda one: (one.subject, one.text))),
         replay=outcome.as_json(),
-        verdicts=count_verdicts(reading.analysis.verdicts),
+        verdicts=verdicts,
         names=_names(reading, new),
         reads=reads,
         curve=curve,

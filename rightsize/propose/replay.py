@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of
+from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of, with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import REQUESTS_SCHEMA, attributes_of, use_by_day
 from rightsize.analyze.window import Window
@@ -306,7 +306,7 @@ def distinct_uses(inputs: Inputs, window: Window, *, since: dt.date | None = Non
             .sort("principal_id", "plane", "operation", "place")
             .collect()
         )
-    return pl.concat(parts).with_row_index("use")
+    return with_shared_texts(pl.concat(parts)).with_row_index("use")
 
 
 def grants_of(rows: Iterable[GrantRow]) -> pl.DataFrame:

@@ -25,7 +25,7 @@ that only such a membership leads to.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -143,28 +143,27 @@ class Access:
 
     Args:
         roles: Folded id of a role definition to the role.
-        assignments: All assignments, of any state.
+        held: All assignments, of any state: by folded scope, since a question concerns only the few scopes above its
+            own, then by folded holder.
         denies: All deny assignments.
         membership: The group memberships.
         tree: Folded management-group or subscription scope to its parent's scope.
+        conditions: The conditions of the assignments.
     """
 
     def __init__(
         self,
         roles: Mapping[str, AssignedRole],
-        assignments: Iterable[RoleAssignment],
+        held: Mapping[str, Mapping[str, Sequence[RoleAssignment]]],
         denies: Iterable[DenyAssignment],
         membership: Membership,
         tree: Mapping[str, str],
+        conditions: Iterable[str] = (),
     ) -> None:
         self._roles = roles
         self._membership = membership
         self._tree = tree
-        self._held: dict[str, dict[str, list[RoleAssignment]]] = {}
-        """Assignments by scope, then by holder, since a question concerns only the few scopes above its own."""
-        for assignment in assignments:
-            at_scope = self._held.setdefault(parse_scope(assignment.scope).key, {})
-            at_scope.setdefault(fold(assignment.principal_id), []).append(assignment)
+        self._held = held
         self._denies = [
             _Deny(
                 deny,
@@ -181,7 +180,7 @@ class Access:
             plane: PatternSet(form for one in read for form in one.loose_forms(plane)) for plane in PLANES
         }
         """Both readings give the same answer outside these patterns, if no condition has a `/*/`."""
-        texts = [one.condition for at in self._held.values() for held in at.values() for one in held]
+        texts: list[str | None] = [*conditions]
         texts += [block.condition for one in read for plane in PLANES for block in one.of_plane(plane)]
         texts += [deny.deny.condition for deny in self._denies]
         self._has_doubtful_conditions = any("/*/" in (text or "") for text in texts)
@@ -263,7 +262,7 @@ class Access:
         """Return whether the role of an assignment has an operation, by the reading that allows most."""
         return self._grants(assignment, fold(operation), plane)
 
-    def asleep(self, principal_id: str, scope: Scope) -> Iterator[tuple[Chain, list[RoleAssignment]]]:
+    def asleep(self, principal_id: str, scope: Scope) -> Iterator[tuple[Chain, Sequence[RoleAssignment]]]:
         """Yield, for each group that a principal can join by an activation, its assignments at a scope or above it."""
         chains = self._membership.sleeping_chains(fold(principal_id))
         for key in self._lineage(scope) if chains else ():

@@ -235,6 +235,20 @@ def open_store(
     return Store(connection, file, read_only=read_only, watch=watch)
 
 
+@contextmanager
+def open_if_there(path: Path | None) -> Iterator[Store | None]:
+    """Open a store to read it, or yield None where there is none: for answers that a store only adds to.
+
+    Raises:
+        InputError: As `open_store`.
+    """
+    if path is None or not path.exists():
+        yield None
+    else:
+        with open_store(path, read_only=True) as store:
+            yield store
+
+
 def _reserve_turn(file: Path) -> None:
     """Note that this process writes a store: DuckDB lets it open one twice, and then fails at the second commit."""
     with _TURN:

@@ -5,10 +5,10 @@ A misspelt name in a question gets no answer that looks right, but a hint of the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Set
 from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 
 import polars as pl
 
@@ -21,7 +21,7 @@ from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import fold
 from rightsize.render.sentences import full_path
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store
 from rightsize.workflow.tenant_access import TenantAccess
 
 
@@ -50,6 +50,8 @@ _SCOPES = """
     WHERE scope IS NOT NULL"""
 _MOST = 8
 _FEW = 3
+_BELOW = "\0"
+"""Stands for the slash in sorted places: it comes before every other character."""
 _SEARCHED = 50
 """The most unknown names for which the nearest are searched: each takes up to a tenth of a second."""
 
@@ -65,7 +67,7 @@ class AskedScopes:
         self._store = store
         self._found: dict[str, str | InputError | UsageError] = {}
         self._strange: dict[str, list[str]] = {}
-        self._beginnings: dict[int, dict[str, set[str]]] = {}
+        self._beginnings: dict[str, set[str]] = {}
         self._searched = 0
 
     def find(self, text: str) -> str:
@@ -108,24 +110,31 @@ class AskedScopes:
         return self._store.frame(_SCOPES)["scope"]
 
     @cached_property
-    def _places(self) -> pl.Series:
-        """The parts of the known places."""
-        return place_of(self._scopes).unique().str.split("/")
+    def _places(self) -> list[str]:
+        """The known places, sorted so that what is below a place follows it at once."""
+        return place_of(self._scopes).str.replace_all("/", _BELOW, literal=True).unique().sort().to_list()
 
-    def _below(self, above: str, length: int) -> Set[str]:
-        """Return the beginnings of known places that have so many parts, the last of them below a beginning."""
-        if length not in self._beginnings:
-            parts = self._places.filter(self._places.list.len() >= length)
-            here = parts.list.head(length).list.join("/").unique()
-            found = pl.DataFrame({"here": here, "above": here.str.replace("/[^/]*$", "")})
-            rows = found.group_by("above").agg("here").iter_rows()
-            self._beginnings[length] = {beginning: set(those) for beginning, those in rows}
-        return self._beginnings[length].get(above, set())
+    def _has(self, beginning: str) -> bool:
+        """Return whether a place, or one below it, is known."""
+        at = bisect_left(self._places, beginning)
+        return at < len(self._places) and f"{self._places[at]}{_BELOW}".startswith(f"{beginning}{_BELOW}")
+
+    def _beside(self, above: str) -> Set[str]:
+        """Return the beginnings of known places that are one part longer than a beginning."""
+        if above not in self._beginnings:
+            found, start = set(), f"{above}{_BELOW}"
+            at = bisect_left(self._places, start)
+            while at < len(self._places) and self._places[at].startswith(start):
+                here = start + self._places[at][len(start) :].partition(_BELOW)[0]
+                found.add(here.replace(_BELOW, "/"))
+                at = bisect_left(self._places, f"{here}\1", at + 1)
+            self._beginnings[above] = found
+        return self._beginnings[above]
 
     def _listed(self, text: str) -> str:
         wanted = parse_scope(text)
         path = place_of(pl.Series([wanted.text])).item()
-        if path == "/" or self._places.is_empty():
+        if path == "/" or not self._places:
             return text
         parts = path.split("/")
         # The levels of an id: subscription or management group, resource group, then pairs of a type and a name.
@@ -133,10 +142,9 @@ class AskedScopes:
             one for one in range(3, len(parts) + 1, 2) if one != 7 and not (one == 3 and parts[1] == "providers")
         ]
         for length in lengths:
-            here, above = "/".join(parts[:length]), "/".join(parts[: length - 1])
-            beside = self._below(above, length)
-            if here in beside:
+            if self._has(_BELOW.join(parts[:length])):
                 continue
+            here, beside = "/".join(parts[:length]), self._beside(_BELOW.join(parts[: length - 1]))
             is_decisive = parse_scope(here).kind in ("subscription", "management_group")
             if is_decisive and not beside:
                 continue
@@ -298,12 +306,9 @@ def spellings_in(store: Store, scopes: Iterable[str]) -> dict[str, str]:
     return {row["place"]: row["spelling"] for row in found}
 
 
-def names_in(db: Path | None, plan: Plan) -> dict[str, str]:
+def names_in(store: Store | None, plan: Plan) -> dict[str, str]:
     """Return display names from the store and of the plan's roles; without a store only those of the roles."""
-    found: dict[str, str] = {}
-    if db is not None and db.exists():
-        with open_store(db, read_only=True) as store:
-            found = _names(store)
+    found = {} if store is None else _names(store)
     return found | {role.definition.role_definition_id: role.definition.role_name for role in plan.roles}
 
 

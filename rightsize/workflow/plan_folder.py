@@ -87,7 +87,7 @@ def open_plan_folder(path: Path, signers: Signers = ANYBODY, *, with_pages: bool
     Args:
         path: The plan folder, or its `plan.json`.
         signers: Whose signature it must have.
-        with_pages: Whether the evidence of each role is read, too, which no proof needs.
+        with_pages: Whether the evidence is read, too, that only pages show, which no proof needs.
 
     Raises:
         InputError: There is no plan, the file is not a plan, its files are missing or altered.

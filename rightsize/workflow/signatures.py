@@ -15,7 +15,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,12 +136,17 @@ def check_origin(chain: Chain, generated_from: Mapping[str, Any]) -> None:
 def _check_folder(folder: Path, plan: bytes, wanted: str, files: Mapping[str, str]) -> None:
     """Raise InputError where a file differs from the chain."""
     altered = [PLAN] if _digest(plan) != wanted else []
-    for name, found in sorted(files.items()):
-        if not is_found(folder, name) or hash_of_found(folder, name) != found:
-            altered.append(name)
+    altered += [name for name, found in sorted(files.items()) if _digest_in(folder, name) != found]
     if altered:
         shown = ", ".join(f"`{name}`" for name in altered[:5])
         raise InputError(f"not what the chain of the plan says: {shown}, {len(altered)} in all", hint=_AGAIN)
+
+
+def _digest_in(folder: Path, name: str) -> str | None:
+    """Return the SHA-256 of a regular file in a folder; None where there is none."""
+    with suppress(InputError):
+        return hash_of_found(folder, name)
+    return None
 
 
 def _link(before: str, part: str, found: str) -> str:

@@ -18,10 +18,11 @@ from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.lacks import Lack, in_order
 from rightsize.analyze.listings import Listings, parents_of
 from rightsize.analyze.principals import resolve_principal
+from rightsize.analyze.tenant import HeldAssignments, hold_assignments
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups
 from rightsize.model.access_answers import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
-from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock, RoleAssignment
+from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membership
 from rightsize.rbac.expand import Planes, planes_spelling_out
@@ -70,13 +71,9 @@ class TenantAccess:
 
     access: Access
     inputs: Inputs
-    known_planes: Mapping[str, Planes]
     roles: Mapping[str, AssignedRole]
     tree: Mapping[str, str]
-    assignments: Sequence[RoleAssignment]
-    ids: frozenset[str]
-    aliases: Mapping[str, str]
-    people: Mapping[str, Person]
+    held: HeldAssignments
     misplaced: Mapping[str, str] = field(default_factory=dict)
     unread: set[str] = field(default_factory=set)
     _strangers: set[str] = field(default_factory=set)
@@ -130,20 +127,18 @@ class TenantAccess:
         """Return whether an assignment below a scope allows a principal, or a group of it, an operation there."""
         own = self.access.holders_of(principal_id)
         return any(
-            fold(assignment.principal_id) in own
-            and any(self.access.grants(assignment, operation, plane) for plane in planes)
-            for place, held in self._assignments_by_place.items()
-            if place.startswith(f"{scope.key.rstrip('/')}/")
-            for assignment in held
+            holder in own and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for holder, assignment in self.held.below(f"{scope.key.rstrip('/')}/")
         )
 
     def reaching_unread(self, scope: Scope) -> list[str]:
         """Return the assignments at a scope or above whose role is not loaded."""
-        above = set(lineage(scope, self.tree))
         return [
             assignment.role_assignment_id
-            for assignment in self.assignments
-            if fold(assignment.role_definition_id) not in self.roles and parse_scope(assignment.scope).key in above
+            for place in lineage(scope, self.tree)
+            for held in self.held.get(place, {}).values()
+            for assignment in held
+            if fold(assignment.role_definition_id) not in self.roles
         ]
 
     def blocks_of(self, role_definition_id: str) -> tuple[PermissionBlock, ...]:
@@ -195,8 +190,8 @@ class TenantAccess:
         planes = tuple(planes)
         found = list(self.listings.of_assignments(scope))
         for key in lineage(scope, self.tree):
-            for assignment in self._assignments_by_place.get(key, ()):
-                holder = fold(assignment.principal_id)
+            here = self.held.get(key, {})
+            for holder, assignment in ((holder, one) for holder, some in here.items() for one in some):
                 is_read = fold(assignment.role_definition_id) in self.roles
                 if own is None or holder in own:
                     found += [] if is_read else [self.listings.of_role(fold(assignment.role_definition_id))]
@@ -223,11 +218,8 @@ class TenantAccess:
         if not scope.subscription_id or self.tree.get(subscription, ROOT) != ROOT:
             return []
         may = any(
-            (own is None or fold(assignment.principal_id) in own)
-            and any(self.access.grants(assignment, operation, plane) for plane in planes)
-            for place, held in self._assignments_by_place.items()
-            if place.startswith(MANAGEMENT_GROUPS)
-            for assignment in held
+            (own is None or holder in own) and any(self.access.grants(assignment, operation, plane) for plane in planes)
+            for holder, assignment in self.held.below(MANAGEMENT_GROUPS)
         )
         command = "az account management-group show --name ROOT --expand --recurse -o json"
         why = "no listing of the management groups above it is loaded"
@@ -246,11 +238,30 @@ class TenantAccess:
         return frozenset(open_groups(self.inputs)) & frozenset(groups)
 
     @cached_property
-    def _assignments_by_place(self) -> Mapping[str, Sequence[RoleAssignment]]:
-        found: dict[str, list[RoleAssignment]] = {}
-        for assignment in self.assignments:
-            found.setdefault(parse_scope(assignment.scope).key, []).append(assignment)
-        return found
+    def known_planes(self) -> Mapping[str, Planes]:
+        """Return the planes of every operation where ARM or a role says them; a guess decides nothing."""
+        operations = self.inputs.operations
+        said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
+        rows = said.select(folded(pl.col("operation")), "is_data_action").iter_rows()
+        return {name: planes_of(name, is_data_action=is_data) for name, is_data in rows}
+
+    @cached_property
+    def people(self) -> Mapping[str, Person]:
+        """Return the type and display name of each principal."""
+        name = pl.coalesce("user_principal_name", "display_name")
+        rows = self.inputs.principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
+        return {principal_id: (kind, called) for principal_id, kind, called in rows}
+
+    @cached_property
+    def _ids(self) -> frozenset[str]:
+        members = self.inputs.group_members
+        holders = (self.inputs.principals["principal_id"], self.inputs.role_assignments["principal_id"])
+        return frozenset(folded(pl.concat([*holders, members["member_id"], members["group_id"]]).drop_nulls().unique()))
+
+    @cached_property
+    def _aliases(self) -> Mapping[str, str]:
+        aliases = self.inputs.principal_aliases
+        return dict(aliases.select(folded(pl.col("alias")), folded(pl.col("principal_id"))).iter_rows())
 
     def _hiding(self) -> tuple[tuple[set[str], str, str], ...]:
         """Return what may hide access from an answer: the things, the note on them, and their noun."""
@@ -277,10 +288,10 @@ class TenantAccess:
 
     def _find(self, name: str, *, strict: bool) -> str:
         dashed = _dashed(name)
-        if dashed in self.ids:
+        if dashed in self._ids:
             return dashed
-        if dashed in self.aliases:
-            return self.aliases[dashed]
+        if dashed in self._aliases:
+            return self._aliases[dashed]
         if dashed != fold(name) or _is_guid(dashed):
             self._strangers.add(name)
             return dashed
@@ -302,7 +313,7 @@ class TenantAccess:
         return self._scopes[text]
 
     def _has_group_assignments(self) -> bool:
-        return any(fold(assignment.scope).startswith(MANAGEMENT_GROUPS) for assignment in self.assignments)
+        return any(place.startswith(MANAGEMENT_GROUPS) for place in self.held)
 
 
 def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.datetime | None = None) -> TenantAccess:
@@ -322,7 +333,7 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
             "role_definition_id", "role_name", "permissions"
         ).iter_rows()
     }
-    assignments, misplaced = _assignments(_in_force(inputs.role_assignments, as_of))
+    held, misplaced = hold_assignments(_in_force(inputs.role_assignments, as_of))
     members = inputs.group_members
     is_direct = pl.col("listing") == "members"
     governed = _in_force(inputs.group_schedule_instances.filter(pl.col("access") == "member"), as_of)
@@ -334,36 +345,9 @@ def read_tenant_access(table_of: Callable[[str], pl.DataFrame], *, as_of: dt.dat
         _pairs(governed.filter(sleeping)),
     )
     tree = parents_of(inputs.scopes)
-    named = (inputs.principals["principal_id"], inputs.role_assignments["principal_id"], members["member_id"])
-    return TenantAccess(
-        access=Access(roles, assignments, _denies(inputs.deny_assignments), membership, tree),
-        inputs=inputs,
-        known_planes=_known_planes(inputs.operations),
-        roles=roles,
-        tree=tree,
-        assignments=assignments,
-        people=_people(inputs.principals),
-        misplaced=misplaced,
-        ids=frozenset(folded(pl.concat([*named, members["group_id"]]).drop_nulls().unique())),
-        aliases=dict(
-            inputs.principal_aliases.select(folded(pl.col("alias")), folded(pl.col("principal_id"))).iter_rows()
-        ),
-    )
-
-
-def _assignments(frame: pl.DataFrame) -> tuple[list[RoleAssignment], dict[str, str]]:
-    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
-    found: list[RoleAssignment] = []
-    misplaced: dict[str, str] = {}
-    columns = ("role_assignment_id", "principal_id", "role_definition_id", "scope", "state", "condition")
-    for row in frame.sort("role_assignment_id", "state").select(columns).iter_rows():
-        try:
-            parse_scope(row[3] or "")
-        except InputError:
-            misplaced[row[0]] = row[1] or ""
-        else:
-            found.append(RoleAssignment(row[0], row[1] or "", row[2] or "", row[3], row[4], row[5]))
-    return found, misplaced
+    denies = _denies(inputs.deny_assignments)
+    access = Access(roles, held, denies, membership, tree, held.conditions())
+    return TenantAccess(access, inputs, roles, tree, held, misplaced)
 
 
 def _in_force(assignments: pl.DataFrame, as_of: dt.datetime | None) -> pl.DataFrame:
@@ -391,20 +375,6 @@ def _denies(frame: pl.DataFrame) -> list[DenyAssignment]:
 
 def _pairs(members: pl.DataFrame) -> Iterable[tuple[str, str]]:
     return members.select(folded(pl.col("group_id")), folded(pl.col("member_id"))).iter_rows()
-
-
-def _known_planes(operations: pl.DataFrame) -> dict[str, Planes]:
-    """Return the planes of every operation where ARM or a role says them; a guess decides nothing."""
-    said = operations.filter(pl.col("is_data_action").is_not_null() & ~pl.col("is_guess").fill_null(False))
-    rows = said.select(folded(pl.col("operation")), "is_data_action").iter_rows()
-    return {name: planes_of(name, is_data_action=is_data) for name, is_data in rows}
-
-
-def _people(principals: pl.DataFrame) -> dict[str, Person]:
-    """Return the type and display name of each principal."""
-    name = pl.coalesce("user_principal_name", "display_name")
-    rows = principals.select(folded(pl.col("principal_id")), "principal_type", name=name).iter_rows()
-    return {principal_id: (kind, called) for principal_id, kind, called in rows}
 
 
 def _said(decision: Decision) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from rightsize.analyze.plan_evidence import (
     write_table,
 )
 from rightsize.model.errors import InputError
-from rightsize.model.plan_file import EVIDENCE_TABLES, OPERATIONS, file_of
+from rightsize.model.plan_file import EVIDENCE_TABLES, OPERATIONS, PAGE_TABLES, file_of
 from tests.examples import MANY, SOME
 
 HOSTILE = '"\\\n\t\x00\x1f\x7f\u202e\u2028é😀'
@@ -145,6 +145,15 @@ def test_tables_are_read_back(tables: dict[str, pl.DataFrame], files: dict[str, 
     found = read_tables(files_of(tables), files)
     for name, frame in tables.items():
         assert_frame_equal(found[name], frame)
+
+
+def test_tables_for_pages_alone_are_not_read_without_pages(
+    tables: dict[str, pl.DataFrame], files: dict[str, bytes]
+) -> None:
+    """A damaged table that only pages show stops nothing that shows none of them."""
+    damaged = files | {file_of(one): b"" for one in PAGE_TABLES}
+    found = read_tables(files_of(tables), damaged, with_pages=False)
+    assert found.keys() == tables.keys() - {one.name for one in PAGE_TABLES}
 
 
 def test_a_table_without_rows_has_no_file() -> None:

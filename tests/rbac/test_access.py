@@ -14,6 +14,7 @@ from rightsize.rbac.access import EVERYBODY, STRENGTH, Access, AssignedRole, rea
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
 from tests.examples import MANY
+from tests.rbac.places import by_place
 
 SUB = "/subscriptions/s"
 RG = SUB + "/resourceGroups/rg"
@@ -45,7 +46,9 @@ def build(
     eligible: tuple[tuple[str, str], ...] = (),
 ) -> Access:
     roles = {name: AssignedRole(name.title(), read_permissions(blocks)) for name, blocks in ROLES.items()}
-    return Access(roles, assignments, denies, read_membership(members, transitive, eligible), TREE)
+    conditions = [one.condition for one in assignments if one.condition]
+    membership = read_membership(members, transitive, eligible)
+    return Access(roles, by_place(assignments), denies, membership, TREE, conditions)
 
 
 def held(role: str, scope: str = RG, principal: str = "p", **more: Any) -> RoleAssignment:

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.workflow.names import AskedScopes
 from rightsize.workflow.tenant_access import AccessQuestion, TenantAccess, read_tenant_access
 
 SUB = "/subscriptions/60000000-0000-4000-8000-000000000000"
@@ -68,3 +69,31 @@ def test_an_operation_that_is_on_both_planes_is_decided_on_both(
     """Unless the question names one of them."""
     answer = access.answer(AccessQuestion(principal, DUAL, SUB, plane), strict=False)
     assert (answer["allowed"], answer["plane"]) == (allowed, on)
+
+
+class _KnownPlaces:
+    """A store of which only the known scopes are asked."""
+
+    def frame(self, _: str) -> pl.DataFrame:
+        return pl.DataFrame({"scope": [f"{SUB}/resourceGroups/{name}/providers/A.B/c/d" for name in ("web", "web-2")]})
+
+
+@pytest.mark.parametrize(
+    ("asked", "strange"),
+    [
+        ("web", False),
+        ("web/providers/A.B/c", False),
+        ("web-2/providers/A.B/c/d", False),
+        ("web-", True),
+        ("we", True),
+        ("web/providers/A.B/c/e", True),
+    ],
+)
+def test_a_scope_is_known_where_a_place_begins_with_its_parts(asked: str, *, strange: bool) -> None:
+    """A name that only begins like a known one is not known, and the known ones beside it are near."""
+    scopes = AskedScopes(_KnownPlaces())  # type: ignore[arg-type]
+    scopes.find(f"{SUB}/resourceGroups/{asked}")
+    notes = scopes.notes()
+    assert bool(notes) is strange
+    if asked == "web-":
+        assert all(f"{SUB}/resourcegroups/{name}".lower() in notes[0] for name in ("web", "web-2"))

@@ -18,8 +18,9 @@ from __future__ import annotations
 import heapq
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter, itemgetter
 
 from rightsize.analyze.reasons import Unused, sentence
@@ -55,7 +56,7 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
     for proposal in plan.all_proposals:
         by_plane[AZURE_ROLES if proposal.is_of_rbac else proposal.plane].append(proposal)
     dangers = _dangers(plan.all_proposals)
-    steps: list[tuple[_Order, NextStep]] = []
+    steps: list[tuple[_Order, Callable[[int], NextStep]]] = []
     removable: dict[str, float] = {}
     for plane in (plane for plane in PLANE_NAMES if plane in by_plane):
         groups = _groups(_changes(by_plane[plane], new, reached or {}, dangers))
@@ -68,10 +69,10 @@ def rank_steps(plan: Plan, reached: Mapping[str, Reached] | None = None) -> Next
                 makes = tuple(role for role in one.new_roles if role not in made)
                 made.update(makes)
                 order = (wave, group.danger if wave == TODAY else ())
-                steps.append((order, _step(wave, one, group, total, makes, wholes)))
+                steps.append((order, partial(_step, wave, one, group, total, makes, wholes)))
     # Within a wave the planes and their order stay, but what gives the tenant away is one list.
     steps.sort(key=itemgetter(0))
-    ranked = (replace(step, rank=rank) for rank, (_, step) in enumerate(steps, 1))
+    ranked = (step_at(rank) for rank, (_, step_at) in enumerate(steps, 1))
     return NextSteps(tuple(ranked), tuple(_left_out(plan.proposals)), removable)
 
 
@@ -305,15 +306,21 @@ def _best_first(groups: Sequence[_Group], made: set[str]) -> Iterator[_Group]:
 
 
 def _step(
-    wave: int, change: _Change, group: _Group, total: float, makes: tuple[str, ...], wholes: tuple[float, float]
+    wave: int,
+    change: _Change,
+    group: _Group,
+    total: float,
+    makes: tuple[str, ...],
+    wholes: tuple[float, float],
+    rank: int,
 ) -> NextStep:
-    """Return the step of a change, not ranked yet; `wholes` is what goes of the live excess of its plane, and all."""
+    """Return the step of a change; `wholes` is what goes of the live excess of its plane, and all."""
     main, (whole, every) = change.main, wholes
     beside = sorted(one.id for other in group.changes if other is not change for one in other.proposals)
     becomes = dict.fromkeys(made.role for one in change.proposals for made in one.assignments)
     bounds = [(one.evidence.get("break_probability") or {}).get("bound") for one in change.proposals]
     return NextStep(
-        rank=0,
+        rank=rank,
         wave=wave,
         plane=change.plane,
         proposal=main.id,

@@ -65,6 +65,12 @@ class Need:
     def __bool__(self) -> bool:
         return bool(self.operations or self.parts)
 
+    def without(self, operations: int) -> Need:
+        """Return the need without some operations: itself where it has none of them, since a set takes kilobytes."""
+        if not self.operations & operations:
+            return self
+        return replace(self, operations=self.operations & ~operations)
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class RoleContent:

@@ -50,7 +50,7 @@ def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:
     singled = _singled_out(draft, asked)
     for place, need in sorted(needs.by_scope.items()) if not needs.through else ():
         own = singled.get(place, {})
-        shared = replace(need, operations=need.operations & ~union(own.values()))
+        shared = need.without(union(own.values()))
         parts = [(subject.principal_id, shared), *((member, Need(mask)) for member, mask in sorted(own.items()))]
         for principal, part in parts:
             # What the condition of today's assignment never restricts is held without it.

@@ -25,7 +25,7 @@ from rightsize.analyze.verdicts.coverage import covered_subscriptions
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
-from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex, OperationKey
+from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex, OperationKey
 from rightsize.propose.core.scopes import Lifetimes, anchor_of, place, read_lifetimes
 from rightsize.rbac.text import Folded, fold
 
@@ -107,8 +107,9 @@ class Use:
 
 def masks_of(rows: pl.DataFrame, *by: str) -> Iterator[tuple[Any, ...]]:
     """Yield for each group of rows, sorted, the values of its columns `by`, and its column `bit` as a set."""
+    sets = Interner()
     for *values, bits in rows.group_by(by).agg(pl.col("bit").unique()).sort(by).iter_rows():
-        yield *values, mask_of(bits)
+        yield *values, sets[mask_of(bits)]
 
 
 def read_subjects(inputs: Inputs) -> list[Subject]:

@@ -265,8 +265,7 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
     delegated = _delegated(demand, profile, privilege, GUARDS[0] if by_layer else PRIVILEGED)
     if delegated is not None:
         yield delegated
-        left = demand.need.operations & ~delegated.need.operations
-        demand = replace(demand, need=replace(demand.need, operations=left))
+        demand = replace(demand, need=demand.need.without(delegated.need.operations))
     apart = 0
     if demand.state != "eligible":  # what is eligible already is activated as a whole
         apart = demand.need.operations & privilege.part_of(demand.subject.key, profile)
@@ -277,7 +276,7 @@ def split(demand: GrantRequest, profile: Profile | None, privilege: Privilege) -
     if by_layer:
         yield from _by_layer(demand, apart, privilege)
         return
-    rest = replace(demand.need, operations=demand.need.operations & ~apart)
+    rest = demand.need.without(apart)
     if rest:
         yield replace(demand, need=rest)
     if apart:

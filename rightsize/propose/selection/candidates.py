@@ -60,7 +60,7 @@ class Atoms:
 
     def of_need(self, need: Need) -> int:
         """Return the atoms of a need."""
-        return need.operations | sum(self._bits[part] for part in need.parts)
+        return need.operations | sum(self._bits[part] for part in need.parts) if need.parts else need.operations
 
     def of_blocks(self, certain: int, blocks: Blocks) -> int:
         """Return the atoms that blocks grant, for all strings; `certain` has what they grant by every reading."""
@@ -106,13 +106,11 @@ class Existing:
     Attributes:
         kind: `own` for one of the roles that are replaced, `builtin` or `custom` for another.
         atoms: The atoms that it grants.
-        spare: The operations that it grants beyond the need.
     """
 
     kind: ChoiceKind
     role: KnownRole
     atoms: int
-    spare: int
 
 
 @dataclass(slots=True)
@@ -203,7 +201,7 @@ class CandidateIndex:
                 return
             atoms, spare = self.atoms_of(role), without(role.granted, needed)
             if atoms & wanted and not (is_exact and spare) and not spare & self.never_spare:
-                yield Existing(kind, role, atoms, spare)
+                yield Existing(kind, role, atoms)
 
     def is_inside(self, one: Existing, ceiling: tuple[Folded, ...]) -> bool:
         """Return whether a ceiling grants everything that a role grants, for all strings."""

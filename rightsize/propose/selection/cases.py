@@ -349,7 +349,8 @@ class Fallbacks:
             stays = one.kind == "own" and one.role.role_definition_id in key.held
             if (left and beside is None) or stays or one.role.granted & key.foreign:
                 continue
-            ranked = bool(one.spare & self.terms.privileged), self.terms.live(one.spare, case.latent)
+            spare = without(one.role.granted, case.needed)
+            ranked = bool(spare & self.terms.privileged), self.terms.live(spare, case.latent)
             found.append((*ranked, bool(left), one.kind != "own", one.role.role_definition_id, one, beside))
         for *_, one, beside in sorted(found, key=lambda item: item[:5]):
             if self.candidates.is_inside(one, key.asked.ceiling):

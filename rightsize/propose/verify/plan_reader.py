@@ -110,6 +110,11 @@ class WrittenPlan:
     evidence: tuple[EvidenceFile, ...] = ()
 
     @property
+    def every(self) -> tuple[WrittenProposal, ...]:
+        """Return the proposals of all planes."""
+        return (*self.proposals, *(one for part in self.parts for one in part.proposals))
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Return the names of the files that belong to the plan beside `plan.json`: roles and tables of evidence."""
         return (*(role.file for role in self.roles), *(table.file for table in self.evidence))
@@ -243,7 +248,7 @@ def read_roles(plan: WrittenPlan, files: Mapping[str, bytes]) -> dict[Folded, Ro
 
 
 def read_evidence(
-    plan: WrittenPlan, document: Mapping[str, Any], files: Mapping[str, bytes]
+    plan: WrittenPlan, document: Mapping[str, Any], files: Mapping[str, bytes], *, with_pages: bool
 ) -> tuple[dict[str, Any], dict[str, pl.DataFrame]]:
     """Return the document of a plan in today's format with whole proposals, and its tables of evidence.
 
@@ -251,6 +256,7 @@ def read_evidence(
         plan: The plan.
         document: The document of `load_plan` that it was read from.
         files: The content of each file that exists, by its name.
+        with_pages: Whether the tables are read, too, that only pages show.
 
     Raises:
         InputError: Files are missing, are no such table, or differ from the table that the plan was made with; or a
@@ -259,7 +265,7 @@ def read_evidence(
     today = {**document, "format_version": PLAN_FORMAT}
     proposals = document["proposals"]
     if "evidence" in document:
-        tables = read_tables(plan.evidence, files)
+        tables = read_tables(plan.evidence, files, with_pages=with_pages)
         return today | {"proposals": list(with_grants(proposals, tables))}, tables
     # Format version 1 has the rows in its proposals.
     tables = take_rows((one["id"], one["plane"], one["evidence"]) for one in proposals)

@@ -22,14 +22,14 @@ from rightsize.model.decisions import PARTICIPLE, ReviewDecision
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
-from rightsize.model.plan import KEEP, PROPOSAL_KINDS, Advice, Growth, Plan, PlanePart, PlannedRole, Proof, Proposal
+from rightsize.model.plan import KEEP, Advice, Growth, Plan, PlanePart, PlannedRole, Proof, Proposal
 from rightsize.model.plan_file import OPERATIONS
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.verify.plan_reader import (
     WrittenPlan,
+    WrittenProposal,
     check_plan,
     load_plan,
-    planned_assignment,
     read_evidence,
     read_roles,
     with_readings,
@@ -280,7 +280,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
     Args:
         text: `plan.json`.
         files: The content of each file of the plan folder, by its name.
-        with_pages: Whether the evidence of each role is read, too, which no proof needs.
+        with_pages: Whether the evidence is read, too, that only pages show, which no proof needs.
 
     Raises:
         InputError: The text is not a plan, or files are missing, altered, or of another form.
@@ -288,7 +288,7 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
     document = load_plan(text)
     written = check_plan(document)
     roles = read_roles(written, files)
-    document, tables = read_evidence(written, document, files)
+    document, tables = read_evidence(written, document, files, with_pages=with_pages)
     for index, one in enumerate(document["proposals"], 1):
         written_checks("proposal_evidence").require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
     written = with_readings(written, tables)
@@ -301,12 +301,12 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
 def plan_of(read: ReviewablePlan) -> Plan:
     """Return the plan object of a plan that was read, without `names` and `verdicts`, which no file has.
 
-    Without its pages, its roles have no evidence.
+    Without its pages, its roles have no evidence, and it has no uses.
     """
-    document = read.document
+    document, written = read.document, {one.id: one for one in read.written.every}
     return Plan(
         generated_from=document["generated_from"],
-        proposals=tuple(_proposal_of(one) for one in document["proposals"]),
+        proposals=tuple(_proposal_of(one, written[one["id"]]) for one in document["proposals"]),
         roles=tuple(
             PlannedRole(
                 read.roles[role.role], role.file[len("roles/") : -len(".json")], read.evidence.get(role.role, {})
@@ -318,11 +318,11 @@ def plan_of(read: ReviewablePlan) -> Plan:
         curve=tuple(document["curve"]),
         would_tell=document.get("would_tell", {}),
         separation=document.get("separation", {}),
-        uses=read.tables[OPERATIONS.name],
+        uses=read.tables.get(OPERATIONS.name),
     )
 
 
-def _proposal_of(one: Mapping[str, Any]) -> Proposal:
+def _proposal_of(one: Mapping[str, Any], written: WrittenProposal) -> Proposal:
     proof = one["proof"]
     grown = tuple(Growth(found["role"], found["because"]) for found in proof.get("tomorrow", ()))
     numbers = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
@@ -330,10 +330,10 @@ def _proposal_of(one: Mapping[str, Any]) -> Proposal:
         id=one["id"],
         plane=one["plane"],
         principal_ids=tuple(one["principal_ids"]),
-        kind=PROPOSAL_KINDS[one["kind"]],
+        kind=written.kind,
         # Ids of grants of Microsoft Graph keep their case.
-        replaces=tuple(map(fold if one["plane"] in ("control", "data") else str, one["replaces"])),
-        assignments=tuple(map(planned_assignment, one["assignments"])),
+        replaces=written.replaces if one["plane"] in ("control", "data") else tuple(one["replaces"]),
+        assignments=written.assignments,
         reason=one["reason"],
         evidence=one["evidence"],
         proof=Proof(proof["used_subset"], proof["granted_superset"], proof.get("witness"), grown),

@@ -22,12 +22,12 @@ CATALOGUE = "az provider operation list -o json > operations.json; rightsize cat
 LOGS = "rightsize fetch-script --source activity_log > get.sh; bash get.sh exports; rightsize load exports"
 
 _STATE = """
+    WITH held AS MATERIALIZED (SELECT DISTINCT lower(role_definition_id) AS role FROM role_assignments)
     SELECT
-        EXISTS (FROM role_assignments) AS has_rbac,
-        EXISTS (FROM role_assignments) OR EXISTS (FROM directory_role_assignments) OR EXISTS (FROM app_role_assignments)
+        EXISTS (FROM held) AS has_rbac,
+        EXISTS (FROM held) OR EXISTS (FROM directory_role_assignments) OR EXISTS (FROM app_role_assignments)
             AS has_grants,
-        EXISTS (FROM role_assignments AS a SEMI JOIN role_definitions AS r
-            ON lower(a.role_definition_id) = lower(r.role_definition_id)) AS has_roles,
+        EXISTS (FROM role_definitions WHERE lower(role_definition_id) IN (FROM held)) AS has_roles,
         EXISTS (FROM operations) AS has_catalogue,
         EXISTS (FROM coverage WHERE state <> 'missing' AND source <> 'sign_in_log') AS has_logs,
         EXISTS (FROM proposals) AS is_planned"""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from rightsize.analyze.window import (
 from rightsize.model.access_answers import DENY_ASSIGNMENTS, ELIGIBILITY, ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError
 from rightsize.model.progress import counted
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
 from rightsize.store.stored_analysis import is_current, stored_window
@@ -60,14 +60,12 @@ class Missing:
     blocks: str
 
 
-def find_missing(store: Store, window: Window | None) -> list[Missing]:
+def _missing(store: Store, inputs: Inputs, lacks: Iterable[Lack], window: Window | None) -> list[Missing]:
     """Return what the store lacks, in the order in which it stops an analysis."""
-    inputs = Inputs.of(**{name: store.table(name) for name in TABLES})
     complete = store.frame(_COMPLETE)
-    has_catalogue = bool(store.frame("SELECT count(*) > 0 AS found FROM operations").item())
     return [
-        *_of_grants(inputs, has_catalogue),
-        *_of_access(inputs),
+        *_of_grants(inputs, store.has_rows("operations")),
+        *_of_access(lacks),
         *_of_logs(inputs, window),
         *_of_sign_ins(inputs, window),
         *_of_inventories(inputs, complete),
@@ -103,9 +101,9 @@ def _of_grants(inputs: Inputs, has_catalogue: bool) -> Iterator[Missing]:
         )
 
 
-def _of_access(inputs: Inputs) -> Iterator[Missing]:
+def _of_access(lacks: Iterable[Lack]) -> Iterator[Missing]:
     """Yield what is not listed completely; roles and group members are counted among the grants."""
-    found = Counter(lack.listing for lack in Listings(inputs.listings, {}).incomplete())
+    found = Counter(lack.listing for lack in lacks)
     for kind in (ROLE_ASSIGNMENTS, ELIGIBILITY, DENY_ASSIGNMENTS):
         if found[kind.name]:
             yield Missing(f"{kind.words} of {counted(found[kind.name], 'scope')}", kind.costs)
@@ -165,10 +163,8 @@ def listings_of(store: Store) -> Listings:
 
 def lacks_of(db: Path) -> list[Lack]:
     """Return the listings that make a `no` somewhere in the tenant unknown; none where there is no store."""
-    if not db.exists():
-        return []
-    with open_store(db, read_only=True) as store:
-        return listings_of(store).every()
+    with open_if_there(db) as store:
+        return [] if store is None else listings_of(store).every()
 
 
 _SOURCES = """
@@ -305,7 +301,8 @@ class StoreStatus:
 def read_status(db: Path) -> StoreStatus:
     """Return the contents of the store at `db`; raise InputError where there is none."""
     with open_store(db, read_only=True) as store:
-        window = _window(store)
+        inputs = _read_inputs(store)
+        window, lacks = _window(inputs), Listings(inputs.listings, {}).incomplete()
         return StoreStatus(
             sources=store.frame(_SOURCES).to_dicts(),
             contents=store.frame(_CONTENTS).to_dicts(),
@@ -317,8 +314,8 @@ def read_status(db: Path) -> StoreStatus:
             requests=store.frame(_REQUESTS).to_dicts(),
             unmapped=store.frame(_UNMAPPED).to_dicts(),
             inventories=store.frame(_INVENTORIES).to_dicts(),
-            listings=listings_of(store).incomplete(),
-            missing=find_missing(store, window),
+            listings=lacks,
+            missing=_missing(store, inputs, lacks, window),
         )
 
 
@@ -339,18 +336,21 @@ def _analysis(store: Store) -> dict[str, str | bool] | None:
     }
 
 
-def _window(store: Store) -> Window | None:
-    """Return the window that an analysis would choose, from the newest day of each table that decides it."""
-    coverage = store.frame("SELECT source, category, scope, day, state, declared_by FROM coverage")
+def _read_inputs(store: Store) -> Inputs:
+    """Return the tables that a status is read from; of use and sign-ins they have the newest day alone."""
     usage = store.frame("SELECT max(day) AS day FROM base.usage_days")
     sign_ins = store.frame(
         "SELECT max(day) AS day FROM "
         "(SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)"
     )
-    if coverage.is_empty() and usage["day"].null_count() and sign_ins["day"].null_count():
-        return None
-    scopes = store.table("scopes")
-    return choose_window(Inputs.of(coverage=coverage, scopes=scopes, usage_days=usage, sign_ins=sign_ins))
+    return Inputs.of(**{name: store.table(name) for name in TABLES}, usage_days=usage, sign_ins=sign_ins)
+
+
+def _window(inputs: Inputs) -> Window | None:
+    """Return the window that an analysis would choose, or None where no log is loaded."""
+    newest = (inputs.usage_days["day"], inputs.sign_ins["day"])
+    is_empty = inputs.coverage.is_empty() and all(day.null_count() for day in newest)
+    return None if is_empty else choose_window(inputs)
 
 
 def prune_store(db: Path | str, keep_days: int, *, done: bool) -> Pruning:

@@ -25,7 +25,7 @@ from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
 from rightsize.render.plan import write_folder
 from rightsize.render.rows import write_markdown
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.workflow.names import names_in, proposals_called, spellings_in
 from rightsize.workflow.plan.review import accepted_of, read_review, steps_in
 from rightsize.workflow.plan_folder import plan_file, read_plan_folder
@@ -66,8 +66,8 @@ def write_deployment(
     if COMMENT_FORM in forms:
         raise UsageError("markdown is a comment, not a form to deploy", hint="`rightsize plan comment PLAN` writes it")
     only = None if review is None else accepted_of(read, review, dt.datetime.now(dt.UTC).date())
-    names = names_in(db, read)
     with open_store(db, read_only=True) as store:
+        names = names_in(store, read)
         tables = ("principals", "role_definitions", "role_assignments")
         inputs = Inputs.of(**{name: store.table(name) for name in tables})
         contents = contents_of(read, today_of(store, inputs, read, names), only)
@@ -92,7 +92,8 @@ def comment_on(db: Path, plan: Path, review: Path | None = None, signers: Signer
     if review is not None:
         found = standings(read, read_review(review), dt.datetime.now(dt.UTC).date())
         states = {one.proposal.id: str(one.state) for one in found}
-    return write_comment(read, names_in(db, read), states, steps_in(db, read))
+    with open_if_there(db) as store:
+        return write_comment(read, names_in(store, read), states, steps_in(store, read))
 
 
 def today_of(store: Store, inputs: Inputs, plan: Plan, names: Mapping[str, str]) -> Today:
@@ -145,7 +146,8 @@ def list_proposals(
         UsageError: No proposal has the id, or none is of the holder or kind.
     """
     read = plan_of(read_plan_folder(plan, signers))
-    names = names_in(db, read)
+    with open_if_there(db) as store:
+        names = names_in(store, read)
     wanted = set() if proposal is None else set(proposals_called(read, [proposal]))
     chosen = [
         one

@@ -50,9 +50,9 @@ def changes_of(db: Path, plan: Plan, only: Collection[str] | None) -> Asked:
         plan: The plan.
         only: The ids of the accepted proposals; None for all. A vault is switched only if all of its own are.
     """
-    names: dict[str, str] = {fold(id_): name for id_, name in names_in(db, plan).items()}
     definitions = _new_roles(plan)
     with open_store(db, read_only=True) as store:
+        names: dict[str, str] = {fold(id_): name for id_, name in names_in(store, plan).items()}
         inputs = Inputs.of(**{name: store.table(name) for name in ("role_definitions", "role_assignments")})
         spellings = spellings_in(store, [place.scope for one in plan.all_proposals for place in one.assignments])
     stored: dict[str, str | None] = {

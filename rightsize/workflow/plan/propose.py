@@ -148,7 +148,8 @@ def propose_plan(
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
         if _is_stored(options):
             keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
-        basis = read_basis(inputs, with_needed_calls(analysis, careful), careful)
+        analysis = with_needed_calls(analysis, careful)
+        basis = read_basis(inputs, analysis, careful)
         # The following steps need no single use, which is most of the memory that was read.
         inputs, analysis = basis.reading.inputs, basis.reading.analysis
         plan, jobs = plan_from_basis(basis, digest_content(store)), basis.jobs
@@ -158,8 +159,11 @@ def propose_plan(
             plan = respect(plan, decisions)
         layers = measure_plan(inputs, analysis, plan)
         left = layers.violations.filter(pl.col("basis") == "proposed")
-        advice = _with_layers(plan, left.filter(pl.col("state") == "active"), options)
-        plan = replace(plan, advice=advice, separation=as_measured(plan.separation, left))
+        plan = replace(
+            plan,
+            advice=_with_layers(plan, left.filter(pl.col("state") == "active"), options),
+            separation=as_measured(plan.separation, left),
+        )
         plan, questions = _with_questions(plan, short, inputs, findings, store.table("object_owners"))
         extra = {SUMMARY: write_summary(plan, layers=draw_matrix(matrix_rows(layers.defeats, plan.names)))}
         if forms:

@@ -38,8 +38,8 @@ from rightsize.rbac.text import fold
 from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell
 from rightsize.render.next_steps import left_row, step_row, wave_rows
-from rightsize.store.connection import open_store
-from rightsize.workflow.data.status import lacks_of
+from rightsize.store.connection import Store, open_if_there, open_store
+from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import names_in
 from rightsize.workflow.plan_folder import open_plan_folder, read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -97,15 +97,16 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
     read = plan_of(open_plan_folder(plan, signers, with_pages=False).read)
     short = short_ids([one.id for one in read.all_proposals])
     look = look_closer(db if names_db else None, read)
-    return NextResult(steps_in(db, read), names_in(db, read), look, short, lacks_of(db))
+    with open_if_there(db) as store:
+        lacks = [] if store is None else listings_of(store).every()
+        return NextResult(steps_in(store, read), names_in(store, read), look, short, lacks)
 
 
-def steps_in(db: Path | None, plan: Plan) -> NextSteps:
+def steps_in(store: Store | None, plan: Plan) -> NextSteps:
     """Return the steps of a plan, with the members of groups as a store has them, if there is one."""
-    if db is None or not db.exists():
+    if store is None:
         return rank_steps(plan)
-    with open_store(db, read_only=True) as store:
-        return rank_steps(plan, reached_by(plan, store.table("principals"), store.table("group_closure")))
+    return rank_steps(plan, reached_by(plan, store.table("principals"), store.table("group_closure")))
 
 
 def proposals_of_wave(db: Path, plan: Plan, wave: int) -> list[str]:
@@ -114,7 +115,8 @@ def proposals_of_wave(db: Path, plan: Plan, wave: int) -> list[str]:
     Raises:
         UsageError: The wave has none.
     """
-    steps = steps_in(db, plan)
+    with open_if_there(db) as store:
+        steps = steps_in(store, plan)
     of_rbac = {one.id for one in plan.proposals if one.is_of_rbac}
     changed = {id_: step.wave for id_, step in steps.by_proposal().items() if id_ in of_rbac}
     found = sorted(id_ for id_, one in changed.items() if one == wave)
@@ -355,7 +357,8 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date, signers: Signers
     """
     read = plan_of(read_plan_folder(plan, signers))
     decisions = read_decisions(read_given(file), str(file)) if file.exists() else {}
-    return Review(read, names_in(db, read), file, day, decisions, steps_in(db, read))
+    with open_if_there(db) as store:
+        return Review(read, names_in(store, read), file, day, decisions, steps_in(store, read))
 
 
 def read_review(file: Path) -> dict[str, ReviewDecision]:

@@ -96,8 +96,7 @@ def check_role(
         asked = AskedScopes(store)
         answer = explain_principal(analysed, found)
         holders = {found, *(row["group_id"] for row in answer["groups"])}
-        held = [one.scope for one in tenant.assignments if fold(one.principal_id) in holders]
-        places = [asked.find(one) for one in scopes] or sorted({fold(one): one for one in held}.values())
+        places = [asked.find(one) for one in scopes] or tenant.held.scopes_of(holders)
         judged = judged_operations(analysed, found)
     if not roles:
         raise InputError("there is no role definition to check")

@@ -29,6 +29,7 @@ from tests.propose.small_tenant import (
     SmallTenant,
     guid,
 )
+from tests.rbac.places import by_place
 
 pytestmark = pytest.mark.slow
 
@@ -134,7 +135,8 @@ def _access(
         for role in plan.roles
     }
     tree = {parse_scope(child).key: parent for child, parent in tenant.parents.items()}
-    return Access(roles, held, denies, read_membership([(owner, member) for owner, member in inside]), tree)
+    membership = read_membership([(owner, member) for owner, member in inside])
+    return Access(roles, by_place(held), denies, membership, tree)
 
 
 def _today(held: list[tuple[str, str, str, str]]) -> list[RoleAssignment]:
