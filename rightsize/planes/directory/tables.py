@@ -87,7 +87,7 @@ class DirectoryTables:
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> DirectoryTables:
-        """Read and prepare the tables, each got through `table_of`; those of Azure RBAC only where somebody has a role."""
+        """Read and prepare the tables, each got through `table_of`; if nobody has a role, only those of roles."""
         roles = _roles(table_of("directory_roles"))
         coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
         days = _days(table_of("usage_days"), coverage)
