@@ -254,7 +254,8 @@ def conclude(
     if touched.days or days or question.automation:
         _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
     changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
-    changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+    if changes.height:
+        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
     as_of = days[-1] if days else until or newest
     kinds, seen = found.replaced()
     reported = commit_pass(
