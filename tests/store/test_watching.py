@@ -22,6 +22,7 @@ from rightsize.store.watching import (
     read_touched,
     undelivered,
     watched_events,
+    watched_keys,
     watched_until,
 )
 from tests.store.staged import calls, load, record
@@ -111,4 +112,5 @@ def test_events_of_some_days_are_found_with_who_did_them(store: Store) -> None:
     found = watched_events(store, [dt.date(2026, 1, 1), dt.date(2026, 1, 2)], [WRITE])
     assert found.select("operation", "outcome").rows() == [(WRITE, "succeeded")]
     assert found["actor_id"].null_count() == 0
+    assert watched_keys(store, [dt.date(2026, 1, 1), dt.date(2026, 1, 2)], [WRITE]).equals(found.select("event_key"))
     assert watched_events(store, [], [WRITE]).is_empty()

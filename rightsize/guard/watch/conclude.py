@@ -254,7 +254,8 @@ def conclude(
     if touched.days or days or question.automation:
         _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
     changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
-    changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+    if changes.height:
+        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
     as_of = days[-1] if days else until or newest
     kinds, seen = found.replaced()
     reported = commit_pass(
@@ -329,7 +330,7 @@ def _conclude_all(
     # Nothing is concluded from what an unusual day used first, as in an analysis.
     # Each day asks for the same tables.
     held_by = _standing_behaviour(store, found, newest)
-    table_of = cache(with_holds(store, held_by, _since(store, oldest)))
+    table_of = cache(with_holds(store, held_by, _since(store, context.table_of, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
@@ -339,7 +340,7 @@ def _conclude_all(
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
         judged = judge_planes(table_of, asked)
         planes = [one.analysis for one in judged]
-        now = standing_of(inputs, analysis, planes, store.table, drifted_roles(applied, inputs))
+        now = standing_of(inputs, analysis, planes, context.table_of, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)
 
 
@@ -353,13 +354,13 @@ def _standing_behaviour(store: Store, found: Found, newest: dt.date) -> pl.DataF
 _OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
 
 
-def _since(store: Store, window: Window) -> Callable[[str], pl.DataFrame]:
+def _since(store: Store, whole: Callable[[str], pl.DataFrame], window: Window) -> Callable[[str], pl.DataFrame]:
     """Return a reader of tables that leaves out days before a window; for use, only the days that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
         if name not in (*_OF_USE, "sign_ins", "request_access", "coverage"):
-            return store.table(name)
+            return whole(name)
         first = window.remembered.first_day if name in _OF_USE else window.first_day
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})

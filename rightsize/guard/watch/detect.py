@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -38,7 +38,7 @@ from rightsize.rules.attacks import watched_operations
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
-from rightsize.store.watching import SEEN, horizon, records_ahead, watched_events
+from rightsize.store.watching import SEEN, horizon, records_ahead, watched_events, watched_keys
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
 from rightsize.workflow.analysis.behaviour_inputs import read_news
 from rightsize.workflow.names import read_names
@@ -118,28 +118,34 @@ class ReportContext:
     is_first: bool
 
     @cached_property
+    def table_of(self) -> Callable[[str], pl.DataFrame]:
+        """What reads the tables of the store, each once in a pass."""
+        return cache(self.store.table)
+
+    @cached_property
     def strong(self) -> Collection[str]:
         """The folded ids of the roles that can assign roles."""
-        return set(privileged_roles(self.store.table("role_operations")))
+        return set(privileged_roles(self.table_of("role_operations")))
 
     @cached_property
     def names(self) -> Names:
         """Display names."""
-        return _names(self.store)
+        return _names(self.store, self.table_of)
 
 
-def _names(store: Store) -> Names:
-    principals, places = read_names(store)
+def _names(store: Store, table_of: Callable[[str], pl.DataFrame]) -> Names:
+    tables = ("principals", "role_assignments", "scopes")
+    principals, places = read_names(store, Inputs.of(**{name: table_of(name) for name in tables}))
     roles = store.frame("""
         SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
         UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
     named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
-    return Names(principals, dict(named.iter_rows()), places, cache(lambda: _agents_of_blueprints(store)))
+    return Names(principals, dict(named.iter_rows()), places, cache(lambda: _agents_of_blueprints(table_of)))
 
 
-def _agents_of_blueprints(store: Store) -> dict[str, int]:
-    tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+def _agents_of_blueprints(table_of: Callable[[str], pl.DataFrame]) -> dict[str, int]:
+    tables = GraphTables.of(**{name: table_of(name) for name in AGENT_TABLES})
     agents = agent_identities(tables).filter(~pl.col("deleted")).drop_nulls("holder_id")
     return dict(agents.group_by("holder_id").agg(pl.len()).sort("holder_id").iter_rows())
 
@@ -153,9 +159,12 @@ def report_events(context: ReportContext, days: Sequence[dt.date], outcome: str,
         outcome: Outcome of the events: `succeeded`, or `started` for events whose end no log shows.
         found: Gets the changes.
     """
-    store = context.store
+    store, known = context.store, found.known("event")
+    # Most passes load none that is new.
+    keys = watched_keys(store, days, watched_operations())
+    if keys.join(known, left_on="event_key", right_on="name", how="anti").is_empty():
+        return
     events = watched_events(store, days, watched_operations()).filter(pl.col("outcome") == outcome)
-    known = found.known("event")
     fresh = events.join(known, left_on="event_key", right_on="name", how="anti").sort("time", "event_key")
     if fresh.is_empty():
         return

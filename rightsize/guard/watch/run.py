@@ -296,6 +296,8 @@ def run_pass(
     now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
     asked = replace(question, sinks=outlets.sinks)
     with open_store(db, read_only=False, existing=True) as store:
+        # A pass asks many small questions beside other programs: sharing each out costs more than it saves.
+        store.connection.execute("SET threads = 1")
         concluded = conclude(store, asked, taken, now=now, failed=failed)
         if contain is None:
             return _deliver(store, outlets, clock, taken, concluded)
@@ -305,13 +307,14 @@ def run_pass(
 
 
 def _deliver(store: Store, outlets: Outlets, clock: Clock, taken: Taken | None, concluded: Concluded) -> WatchResult:
-    reported = pending_changes(store, STDOUT)
+    waiting = undelivered(store)
+    reported = pending_changes(store, STDOUT) if STDOUT in waiting else []
     if reported:
         outlets.show(reported)
         acknowledge(store, STDOUT, [one["seq"] for one in reported])
     delivered = [write_to_file(store, outlets.file)] if outlets.file is not None else []
     delivered += [send_to_webhook(store, webhook, clock) for webhook in outlets.webhooks]
-    waiting = undelivered(store)
+    waiting = undelivered(store) if waiting else waiting
     # After each concluded day, since an analysis of everything takes longer than a pass.
     if concluded.days and not concluded.is_stale_soon:
         with suppress(EvidenceError):

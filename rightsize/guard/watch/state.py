@@ -19,7 +19,7 @@ from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.reach.facts import read_facts
-from rightsize.analyze.reach.layers import measure_layers
+from rightsize.analyze.reach.layers import granted_defeats, harmful, today, violations_in
 from rightsize.analyze.reach.measure import granted_holdings
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.verdicts.judge import Analysis
@@ -263,7 +263,9 @@ def escalations(inputs: Inputs, analysis: Analysis, table_of: Callable[[str], pl
 
 def violations(analysis: Analysis) -> pl.DataFrame:
     """Return the principals that can defeat two or more layers of one subscription, as granted."""
-    found = measure_layers(analysis).violations.filter(pl.col("basis") == "granted")
+    tenant = analysis.tenant
+    harm = harmful(tenant.operations)
+    found = violations_in(granted_defeats(today(tenant.assignments), tenant.grants, harm, tenant, "granted"), harm)
     layers = pl.col("layers").list.join(", ")
     return found.select(
         kind=pl.lit(CONCLUDED[2]), name=_joined(*map(pl.col, ("principal_id", "scope", "state"))), value=layers,

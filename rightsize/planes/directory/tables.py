@@ -87,13 +87,13 @@ class DirectoryTables:
 
     @classmethod
     def read(cls, table_of: Callable[[str], pl.DataFrame]) -> DirectoryTables:
-        """Read and prepare the tables, each got through `table_of`."""
-        inputs = Inputs.read(table_of)
+        """Read and prepare the tables, each got through `table_of`; if nobody has a role, only those of roles."""
         roles = _roles(table_of("directory_roles"))
         coverage = table_of("coverage").filter((pl.col("source") == AUDIT_LOG) & (pl.col("state") != "missing"))
         days = _days(table_of("usage_days"), coverage)
         assignments = _assignments(table_of("directory_role_assignments"), roles)
-        units = _units(table_of("administrative_unit_members"), inputs.listings)
+        units = _units(table_of("administrative_unit_members"), table_of("listings"))
+        inputs = Inputs.of() if assignments.is_empty() else Inputs.read(table_of)
         return cls(inputs, roles, assignments, days, coverage.select("day").unique(), units)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args
 from weakref import WeakKeyDictionary
@@ -116,15 +117,24 @@ def held_use(store: Store, behaviour: pl.DataFrame | None = None, usage: pl.Data
         behaviour: The result of `find_behaviour`, where the caller has it.
         usage: Rows of `usage_days`, `graph_usage_days` or `m365_usage_days`; all of `usage_days` for None.
     """
+    return _holds(store, behaviour)(store.table("usage_days") if usage is None else usage)
+
+
+def _holds(store: Store, behaviour: pl.DataFrame | None) -> Callable[[pl.DataFrame], pl.DataFrame]:
+    """Return what says which rows of use are held."""
     newest = store.frame(f"SELECT ({NEWEST_DAY}) AS day")["day"][0]
     if newest is None or not store.has_rows("usage_days"):
-        return pl.DataFrame(schema=HELD)
+        return lambda _: pl.DataFrame(schema=HELD)
     behaviour = find_behaviour(store) if behaviour is None else behaviour
     behaviour = pl.concat([behaviour, _held_openings(store, behaviour, newest)], how="diagonal")
-    usage = store.table("usage_days") if usage is None else usage
-    # A request to Graph has no scope of its own.
-    usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
-    return find_held(usage, behaviour, store.frame(_TRUSTED), newest)
+    trusted = store.frame(_TRUSTED)
+
+    def held(usage: pl.DataFrame) -> pl.DataFrame:
+        # A request to Graph has no scope of its own.
+        usage = usage if "scope" in usage.columns else usage.with_columns(scope=pl.lit("/"))
+        return find_held(usage, behaviour, trusted, newest)
+
+    return held
 
 
 def _held_openings(store: Store, behaviour: pl.DataFrame, newest: dt.date) -> pl.DataFrame:
@@ -150,10 +160,11 @@ def with_holds(
         table_of: What reads the tables; the store for None.
     """
     read = store.table if table_of is None else table_of
+    holds = cache(lambda: _holds(store, behaviour))
 
     def held(name: str) -> pl.DataFrame:
         rows = read(name)
-        return with_held(rows, held_use(store, behaviour, rows)) if name in _OF_USE else rows
+        return with_held(rows, holds()(rows)) if name in _OF_USE else rows
 
     return held
 

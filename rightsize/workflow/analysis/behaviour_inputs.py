@@ -182,9 +182,9 @@ def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
         "sought": sought["name"].to_list(), "opening": opening_among(names).to_list(), "silent": signals.SILENT,
         "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
     }  # fmt: skip
-    parts = [store.frame(NEWS, {**asked, "first": history_of(day), "last": day}) for day in sorted(days)]
-    schema: Mapping[str, pl.DataType] = {**_DAY, "families": pl.List(pl.String()), "digest": _TEXT}
-    return pl.concat([pl.DataFrame(schema=schema), *parts])
+    # These are few rows, and a frame would take the long statement apart twice.
+    rows = [row for day in sorted(days) for row in store.rows(NEWS, {**asked, "first": history_of(day), "last": day})]
+    return pl.DataFrame(rows, schema={**_DAY, "families": pl.List(pl.String()), "digest": _TEXT})
 
 
 def history_of(day: dt.date) -> dt.date:
