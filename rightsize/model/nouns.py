@@ -27,6 +27,9 @@ LAYERS = (
 )
 """The layers of defence, from the inside to the outside; the order in which layers are shown everywhere."""
 
+DONE_BY = ("all", "most", "few")
+"""How many of the holders of a job use an operation; most are at least half."""
+
 
 @dataclass(frozen=True, slots=True)
 class PermissionBlock:

@@ -1,4 +1,4 @@
-"""Declare tables and columns: the one source of DDL, polars schemas, column comments and the schema page."""
+"""Define what a table and a column declare: the one source of DDL, polars schemas, comments and the schema page."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ class ColumnType(Enum):
     REAL = "DOUBLE"
     TIME = "TIMESTAMP"
     DAY = "DATE"
-
-
-TEXT = ColumnType.TEXT
-TEXTS = ColumnType.TEXTS
-BOOL = ColumnType.BOOL
-INT = ColumnType.INT
-REAL = ColumnType.REAL
-TIME = ColumnType.TIME
-DAY = ColumnType.DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +66,3 @@ class Table:
             if column.name == name:
                 return column
         raise KeyError(f"{self.name} has no column {name}")
-
-
-def key(name: str, type: ColumnType, comment: str) -> Column:
-    """Declare a column of the natural key."""
-    return Column(name, type, comment, key=True)

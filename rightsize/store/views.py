@@ -21,10 +21,9 @@ from rightsize.model.access_answers import (
     SUBSCRIPTION,
     AccessListing,
 )
-from rightsize.model.plan_file import EVIDENCE_TABLES, file_of
+from rightsize.model.plan_file import file_of
 from rightsize.model.schema import Column, ColumnType, Table
-from rightsize.model.tables import TABLES
-from rightsize.model.tables.directory import LISTED_MEMBER
+from rightsize.model.tables import EVIDENCE_TABLES, LISTED_MEMBER, TABLES
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import ALL, PLURALS, POLICIES, ROLES, VAULT
 from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal

@@ -25,6 +25,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
+from rightsize.model.tables import EVENT_COLUMNS
 from rightsize.render.escape import for_shell
 from rightsize.store import queries, sandbox
 from rightsize.workflow.answers import report as export_workflow
@@ -140,10 +141,10 @@ def events(
     if common.output is OutputFormat.JSONL:
         # Write each chunk at once, so that millions of events are never in memory together.
         for chunk in parsed.chunks:
-            common.show(chunk, events_workflow.COLUMNS)
+            common.show(chunk, EVENT_COLUMNS)
     else:
         table_columns = ("time", "principal_name", "principal_id", "operation", "scope", "outcome")
-        common.show(list(chain.from_iterable(parsed.chunks)), events_workflow.COLUMNS, table_columns=table_columns)
+        common.show(list(chain.from_iterable(parsed.chunks)), EVENT_COLUMNS, table_columns=table_columns)
         common.say_next(f"rightsize load {' '.join(map(for_shell, paths))}")
 
 

@@ -6,10 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rightsize.ingest.pipeline import StagedFile, normalised_events
-from rightsize.model.tables.usage import EVENT_COLUMNS
-
-COLUMNS = tuple(column.name for column in EVENT_COLUMNS)
-"""The columns of an event, in the order of the contract."""
 
 
 @dataclass(frozen=True, slots=True)
