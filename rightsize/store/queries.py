@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.model.times import read_moment
+from rightsize.store.sql import folded, network_of, outcome
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
@@ -68,6 +69,24 @@ def query_text(name: str) -> str:
     if not _NAME.fullmatch(name) or not path.is_file():
         raise InternalError(f"there is no SQL text `{name}`")
     return path.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What a function of SQL expressions writes; a text has it as `{folded[e.principal_name]}`."""
+
+    write: Callable[[str], str]
+
+    def __getitem__(self, expression: str) -> str:
+        return self.write(expression)
+
+
+_EXPRESSIONS = {one.__name__: _Written(one) for one in (folded, network_of, outcome)}
+
+
+def filled_text(name: str, **parts: str) -> str:
+    """Return the SQL text of that name with its `{parts}`; the functions of `store.sql` stand in it, too."""
+    return query_text(name).format_map({**_EXPRESSIONS, **parts}).rstrip()
 
 
 def question_names() -> tuple[str, ...]:

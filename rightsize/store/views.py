@@ -1,14 +1,12 @@
-"""Define the views for SQL users beyond the declared ones, and write the page of all tables and views.
+"""Define the view `listings`, what texts of `queries/views` take from rules, and the page of all tables and views.
 
 A listing is complete unless something speaks against it. Azure lists the assignments of a subscription with those above
 it, so a complete one makes up for one that is not complete at a management group above.
-
-Define the views about key vaults: their model, their access policies, and the use that the policies let through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from rightsize.model.access_answers import (
     ACCESS_LISTINGS,
@@ -23,185 +21,21 @@ from rightsize.model.access_answers import (
 )
 from rightsize.model.plan_file import file_of
 from rightsize.model.schema import Column, ColumnType, Table
-from rightsize.model.tables import EVIDENCE_TABLES, LISTED_MEMBER, TABLES
+from rightsize.model.tables import EVIDENCE_TABLES, TABLES
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import ALL, PLURALS, POLICIES, ROLES, VAULT
-from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal
-
-POLICY_DAYS = (
-    "source VARCHAR, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, operation_key INTEGER, "
-    "scope_key INTEGER, day DATE, events BIGINT, suspect BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
-)
-"""The columns of the table `policy_days`: requests that an access policy let through, by day."""
+from rightsize.store.sql import folded, literal
 
 
-def _setting(name: str) -> str:
-    return f"(settings::JSON ->> '{name}')"
-
-
-_IS_VAULT = f"{folded('resource_type')} = '{VAULT}'"
-# A vault without the setting decides by policies; without any setting nothing is known of it.
-_MODEL = f"""CASE WHEN settings IS NULL THEN NULL
-    WHEN lower({_setting("enableRbacAuthorization")}) = 'true' THEN '{ROLES}' ELSE '{POLICIES}' END"""
-_LISTED = "json_type(settings::JSON, '$.accessPolicies') = 'ARRAY'"
-
-_VAULTS = f"""
-    SELECT scope, {_MODEL} AS model, {folded(_setting("tenantId"))} AS tenant_id,
-        coalesce({_LISTED}, false) AS policies_known,
-        lower({_setting("enabledForDeployment")}) = 'true' AS enabled_for_deployment,
-        lower({_setting("enabledForDiskEncryption")}) = 'true' AS enabled_for_disk_encryption,
-        lower({_setting("enabledForTemplateDeployment")}) = 'true' AS enabled_for_template_deployment,
-        lower({_setting("enablePurgeProtection")}) = 'true' AS purge_protection
-    FROM base.resources WHERE {_IS_VAULT}"""
-
-_ALLOWED = ", ".join(
-    f"({literal(row['kind'])}, {literal(permission)}, {literal(row['operation'])})"
-    for row in rows_of("vault_permissions")
-    for permission in (row["permission"], ALL)
-)
-_VAULT_KINDS = ", ".join(f"{{kind: '{kind}', words: json_extract_string(policy, '$.{kind}[*]')}}" for kind in PLURALS)
-
-_POLICIES = f"""
-    WITH policies AS (
-        SELECT scope, {folded(_setting("tenantId"))} AS own,
-            unnest(json_extract(settings::JSON, '$.accessPolicies[*]')) AS policy
-        FROM base.resources WHERE {_IS_VAULT} AND {_LISTED}
-    ), spelt AS (
-        SELECT scope, own, policy, unnest([{_VAULT_KINDS}], recursive := true) FROM policies
-    ), held AS (
-        SELECT DISTINCT scope, policy ->> 'principal' AS principal_id, policy ->> 'application' AS app_id, kind,
-            unnest(words) AS permission,
-            coalesce(policy ->> 'tenant' <> '' AND policy ->> 'tenant' <> own, false) AS is_foreign
-        FROM spelt WHERE policy ->> 'principal' <> ''
+def vault_parts() -> dict[str, str]:
+    """Return what the texts of the views about key vaults take from the rules about them."""
+    allowed = ", ".join(
+        f"({literal(row['kind'])}, {literal(permission)}, {literal(row['operation'])})"
+        for row in rows_of("vault_permissions")
+        for permission in (row["permission"], ALL)
     )
-    SELECT DISTINCT h.*, a.operation
-    FROM held AS h LEFT JOIN (VALUES {_ALLOWED}) AS a(kind, permission, operation) USING (kind, permission)"""
-
-
-def vault_views(resolved: str) -> Mapping[str, str]:
-    """Return the SQL of the views; `resolved` is SQL of the principals by alias."""
-    return {
-        "vaults": _VAULTS,
-        "vault_policies": _POLICIES,
-        "vault_use_days": f"""
-            SELECT coalesce(p.principal_id, alias.principal_id) AS principal_id, p.principal_name, p.app_id,
-                o.spelling AS operation, s.spelling AS scope, p.day, sum(p.events)::BIGINT AS events,
-                sum(p.suspect)::BIGINT AS suspect, min(p.first_seen) AS first_seen, max(p.last_seen) AS last_seen
-            FROM base.policy_days AS p
-            JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
-            LEFT JOIN ({resolved}) AS alias ON p.principal_id IS NULL AND alias.alias = p.principal_name
-            WHERE s.folded LIKE '%/providers/{VAULT}/%'
-            GROUP BY ALL
-            UNION ALL
-            -- Records that do not say what let the request through.
-            SELECT u.principal_id, u.principal_name, NULL, u.operation, u.scope, u.day,
-                sum(u.succeeded + u.failed + u.started)::BIGINT, sum(u.suspect)::BIGINT, min(u.first_seen),
-                max(u.last_seen)
-            FROM usage_days AS u
-            JOIN vaults AS v ON v.model = '{POLICIES}'
-                AND v.scope = regexp_extract({folded("u.scope")}, '{RESOURCE}', 1)
-            WHERE u.plane = 'data' AND u.succeeded + u.failed + u.started > 0
-            GROUP BY ALL""",
-    }
-
-
-UNMAPPED_OPERATIONS = f"""
-    -- An activity of the directory is marked in its name, and has no resource.
-    SELECT e.source, regexp_replace(o.spelling, '^{UNMAPPED}', '') AS operation, sum(e.events) AS events,
-        count(DISTINCT regexp_extract(s.folded, '{RESOURCE}', 1)) AS resources, min(e.first_seen) AS first_seen,
-        max(e.last_seen) AS last_seen
-    FROM base.operation_days AS e
-    JOIN base.operation_names AS o USING (operation_key) LEFT JOIN base.scope_names AS s USING (scope_key)
-    WHERE e.access = 'unmapped' OR (e.plane = 'directory' AND starts_with(o.folded, '{UNMAPPED}'))
-    GROUP BY e.source, o.spelling"""
-"""The view `unmapped_operations`."""
-
-NOT_LISTED_TWICE = f"""
-    -- A member of the older listing of roles has no id of an assignment.
-    NOT (starts_with(a.role_assignment_id, '{LISTED_MEMBER}') AND EXISTS (
-        SELECT 1 FROM base.directory_role_assignments AS b
-        WHERE NOT starts_with(b.role_assignment_id, '{LISTED_MEMBER}') AND b.state <> 'eligible'
-            AND b.principal_id = a.principal_id AND b.directory_role_id = a.directory_role_id AND b.scope = a.scope))"""
-"""A condition on directory role assignments `a`: no other row has the same holder, role and scope with its own id."""
-
-
-DAYS_BEYOND_ROLES = {
-    "graph_days": (
-        "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
-        "other BIGINT"
-    ),
-    "m365_days": (
-        "app_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, access VARCHAR, operation_key INTEGER, "
-        "day DATE, first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, suspect BIGINT"
-    ),
-    "policy_days": POLICY_DAYS,
-}
-"""The physical columns, as in `ddl`."""
-
-
-def graph_views(resolved: str) -> dict[str, str]:
-    """Return the views; `resolved` is SQL for the principal of each name."""
-    return {
-        "graph_usage_days": """
-            SELECT g.app_id, g.principal_id, g.access, o.spelling AS operation, g.day, g.first_seen, g.last_seen,
-                g.succeeded, g.failed, g.started, g.denied, g.suspect, g.other
-            FROM base.graph_days AS g JOIN base.operation_names AS o USING (operation_key)""",
-        "m365_usage_days": f"""
-            SELECT m.app_id, coalesce(m.principal_id, alias.principal_id) AS principal_id, m.access,
-                o.spelling AS operation, m.day, min(m.first_seen) AS first_seen, max(m.last_seen) AS last_seen,
-                sum(m.succeeded)::BIGINT AS succeeded, sum(m.suspect)::BIGINT AS suspect
-            FROM base.m365_days AS m JOIN base.operation_names AS o USING (operation_key)
-            LEFT JOIN ({resolved}) AS alias ON m.principal_id IS NULL AND alias.alias = m.principal_name
-            GROUP BY ALL""",
-    }
-
-
-SIGN_IN_DAYS = (
-    "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, day DATE, "
-    "resource_name VARCHAR, succeeded BIGINT, failed BIGINT, last_seen TIMESTAMP"
-)
-"""The columns of the table `sign_in_days`."""
-
-CREDENTIAL_DAYS = (
-    "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, "
-    "federated_credential_id VARCHAR, day DATE, resource_name VARCHAR, succeeded BIGINT, failed BIGINT, "
-    "first_seen TIMESTAMP, last_seen TIMESTAMP"
-)
-"""The columns of the table `credential_days`: sign-ins of workloads by day and federated credential."""
-
-
-def trust_views(resolved: str) -> Mapping[str, str]:
-    """Return the SQL of the views about credentials and vaults; `resolved` is SQL of the principals by alias."""
-    return {
-        "credential_sign_ins": f"""
-            SELECT coalesce(i.principal_id, alias.principal_id) AS principal_id, i.app_id, i.resource_id, i.kind,
-                i.federated_credential_id, i.day, max(i.resource_name) AS resource_name, sum(i.succeeded) AS succeeded,
-                sum(i.failed) AS failed, min(i.first_seen) AS first_seen, max(i.last_seen) AS last_seen
-            FROM (
-                SELECT * FROM base.credential_days
-                UNION ALL BY NAME
-                SELECT r.* EXCLUDE (received) RENAME (sign_in_kind AS kind) FROM base.reduced_sign_ins AS r
-                -- Whole records of the same sign-ins replace reduced rows, which do not say the credential.
-                ANTI JOIN base.credential_days AS d ON d.day = r.day AND d.kind = r.sign_in_kind
-                    AND d.app_id IS NOT DISTINCT FROM r.app_id AND d.resource_id IS NOT DISTINCT FROM r.resource_id
-                    AND (d.principal_id = r.principal_id OR d.principal_name = r.principal_name)
-                WHERE r.sign_in_kind IN ('service_principal', 'managed_identity')
-            ) AS i
-            LEFT JOIN ({resolved}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
-            GROUP BY ALL""",
-        "credential_changes": """
-            -- The directory audit log names the application, the Activity Log the credential.
-            SELECT DISTINCT CASE WHEN u.plane = 'directory' THEN ltrim(s.folded, '/')
-                    ELSE split_part(s.folded, '/federatedidentitycredentials/', 1) END AS object_id,
-                split_part(s.folded, '/federatedidentitycredentials/', 2) AS name, u.day
-            FROM base.usage_days AS u
-            JOIN base.operation_names AS o USING (operation_key) JOIN base.scope_names AS s USING (scope_key)
-            WHERE u.succeeded + u.failed + u.started > 0 AND (
-                (u.plane = 'directory' AND o.folded LIKE 'microsoft.directory/applications/%')
-                OR o.folded = 'microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write')""",
-        **vault_views(resolved),
-    }
+    kinds = ", ".join(f"{{kind: '{kind}', words: json_extract_string(policy, '$.{kind}[*]')}}" for kind in PLURALS)
+    return {"vault": VAULT, "roles": ROLES, "policies": POLICIES, "allowed": allowed, "kinds": kinds}
 
 
 _MEMBERS = f"('{MEMBERS.name}', 'transitiveMembers')"

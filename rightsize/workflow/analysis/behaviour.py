@@ -34,7 +34,7 @@ from rightsize.model.progress import step
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.habits import ARRIVED
+from rightsize.store.habits import habit
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
@@ -104,7 +104,7 @@ def behaviour_of_days(
             judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(store)))
             asked = {"who": found["principal_id"].unique().to_list(), "days": found["day"].unique().to_list()}
             unusual = judged.join(found, on=["principal_id", "day"], how="semi")
-            parts.append(judge_hours(behaviour, unusual, store.frame(ARRIVED, asked)))
+            parts.append(judge_hours(behaviour, unusual, store.frame(habit("arrived"), asked)))
     return pl.concat(parts, how="diagonal")
 
 
