@@ -1,6 +1,6 @@
 -- Days with calls of what attackers seek on many resources, at least `$least` and twice the most of any day.
 --
--- Classes that no principal of `{{asked}}` used on so many scopes from `$since` on are left out.
+-- Classes that no principal of `asked` in store/habits.py used on so many scopes from `$since` on are left out.
 --
 -- Columns: `principal_id, of, risk, day, resources`; `made`, how many of the resources the principal created within
 -- `$fresh` days by a call that is not itself of the class, as a snapshot's is, or destroyed as `prepared.sql` has it;

@@ -1,6 +1,6 @@
 -- Calls from `$since` on of what attackers seek where a principal had made none for `$silent` days or ever.
 --
--- The principals are those of `{{asked}}`.
+-- The principals are those of `asked` in store/habits.py.
 --
 -- Columns: `principal_id, day, place` (a folded resource group, a subscription, or nothing for all scopes), `gap` in
 -- days, null where there was no call before; `operation, name, scope, risk, plane, first_seen` of the calls.

@@ -35,8 +35,7 @@ from rightsize.model.plan_file import (
     WINDOW,
     file_of,
 )
-from rightsize.model.schema import Table
-from rightsize.model.tables import EVIDENCE_TABLES
+from rightsize.model.tables import EVIDENCE_TABLES, Table
 from rightsize.model.times import read_moment
 
 Frames = Mapping[str, pl.DataFrame]

@@ -1,6 +1,6 @@
 """Define the objects that a person reviews: roles, assignments, denies, decisions; frozen, without RBAC logic.
 
-Bulk data never takes this form; it stays in the columns that `schema` declares.
+Bulk data never takes this form; it stays in the columns that `tables` declares.
 """
 
 from __future__ import annotations

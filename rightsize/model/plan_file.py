@@ -21,8 +21,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 from rightsize.model.json_schemas import JSON_TYPES, SchemaChecks
 from rightsize.model.options import PlanChoices, WindowOptions, declared
 from rightsize.model.plan import PLANES_BEYOND, PROPOSAL_KINDS
-from rightsize.model.schema import Table
-from rightsize.model.tables import EVIDENCE_TABLES
+from rightsize.model.tables import EVIDENCE_TABLES, Table
 
 _KINDS = '"the words of the proposal kinds"'
 """Stands in the file of the schema for the words themselves, one a line."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from rightsize.model.schema import Table
-from rightsize.model.tables import LISTED_MEMBER, TABLES, table
+from rightsize.model.tables import LISTED_MEMBER, TABLES, Table, table
 from rightsize.store.queries import filled_text, queries_folder, query_text
 from rightsize.store.sql import RESOURCE, UNMAPPED, literal, quoted
 from rightsize.store.views import LISTINGS, vault_parts

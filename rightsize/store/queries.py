@@ -19,6 +19,7 @@ from rightsize.store.sql import folded, network_of, outcome
 PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
+_PART = re.compile(r"\{(\w+)(?:\[((?:[^][]|\[[^][]*\])*)\])?\}")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
 _LABELS = ("title", "description", "parameter", "columns")
 
@@ -71,22 +72,23 @@ def query_text(name: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """What a function of SQL expressions writes; a text has it as `{folded[e.principal_name]}`."""
+def filled_text(name: str, *functions: Callable[[str], str], **parts: str) -> str:
+    """Return the SQL text of that name with its parts.
 
-    write: Callable[[str], str]
+    Args:
+        name: As `query_text` takes it.
+        functions: Functions that write SQL, beside some of `store.sql`; a text has them as `{folded[e.named]}`.
+        parts: What stands in the text as `{part}`. Other words in braces stay.
+    """
+    written = {one.__name__.strip("_"): one for one in (folded, network_of, outcome, *functions)}
 
-    def __getitem__(self, expression: str) -> str:
-        return self.write(expression)
+    def fill(found: re.Match[str]) -> str:
+        word, expression = found.groups()
+        if expression is None:
+            return parts.get(word, found[0])
+        return written[word](expression)
 
-
-_EXPRESSIONS = {one.__name__: _Written(one) for one in (folded, network_of, outcome)}
-
-
-def filled_text(name: str, **parts: str) -> str:
-    """Return the SQL text of that name with its `{parts}`; the functions of `store.sql` stand in it, too."""
-    return query_text(name).format_map({**_EXPRESSIONS, **parts}).rstrip()
+    return _PART.sub(fill, query_text(name)).rstrip()
 
 
 def question_names() -> tuple[str, ...]:

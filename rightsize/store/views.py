@@ -20,8 +20,7 @@ from rightsize.model.access_answers import (
     AccessListing,
 )
 from rightsize.model.plan_file import file_of
-from rightsize.model.schema import Column, ColumnType, Table
-from rightsize.model.tables import EVIDENCE_TABLES, TABLES
+from rightsize.model.tables import EVIDENCE_TABLES, TABLES, Column, ColumnType, Table
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import ALL, PLURALS, POLICIES, ROLES, VAULT
 from rightsize.store.sql import folded, literal

@@ -25,11 +25,11 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
+from rightsize.ingest import pipeline
 from rightsize.model.tables import EVENT_COLUMNS
 from rightsize.render.escape import for_shell
 from rightsize.store import queries, sandbox
 from rightsize.workflow.answers import report as export_workflow
-from rightsize.workflow.data import events as events_workflow
 from rightsize.workflow.data import sql as sql_workflow
 from rightsize.workflow.data import status as prune_workflow
 
@@ -129,22 +129,22 @@ def events(
     They are in order of time. Every export format of the Activity Log and of storage logs gives the same events. Other
     exports are read and counted; only these two logs hold events.
     """
-    parsed = events_workflow.parse_logs(paths)
-    for file in parsed.files:
+    report, chunks = pipeline.normalised_events(paths)
+    for file in report.files:
         # A diagnostic export has thousands of files; only files with rejected records are always named.
-        detail = 0 if len(parsed.files) <= _FEW_FILES or file.rejected else 1
+        detail = 0 if len(report.files) <= _FEW_FILES or file.rejected else 1
         say(f"{file.path}: {file.source}, {file.read:,} read, {file.rejected:,} rejected", level=detail)
-    if len(parsed.files) > _FEW_FILES:
-        say(f"{len(parsed.files):,} files, {sum(file.read for file in parsed.files):,} records read")
-    for note in parsed.notes:
+    if len(report.files) > _FEW_FILES:
+        say(f"{len(report.files):,} files, {sum(file.read for file in report.files):,} records read")
+    for note in report.notes:
         say(note)
     if common.output is OutputFormat.JSONL:
         # Write each chunk at once, so that millions of events are never in memory together.
-        for chunk in parsed.chunks:
+        for chunk in chunks:
             common.show(chunk, EVENT_COLUMNS)
     else:
         table_columns = ("time", "principal_name", "principal_id", "operation", "scope", "outcome")
-        common.show(list(chain.from_iterable(parsed.chunks)), EVENT_COLUMNS, table_columns=table_columns)
+        common.show(list(chain.from_iterable(chunks)), EVENT_COLUMNS, table_columns=table_columns)
         common.say_next(f"rightsize load {' '.join(map(for_shell, paths))}")
 
 

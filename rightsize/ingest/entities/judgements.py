@@ -223,9 +223,8 @@ class RiskShape:
     source: str
     signal: str
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape."""
-        look = look_at(record)
         return _is_of(look, self.signal) and (
             self.signal != "risk_detection"
             or look.has("serviceprincipalid") == (self.name == "service_principal_risk_detections")

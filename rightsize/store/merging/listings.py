@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from rightsize.model.schema import Table
-from rightsize.model.tables import table
+from rightsize.model.tables import Table, table
 from rightsize.store.connection import Store
 from rightsize.store.merging.staging import STAGED_TABLES, note_new_lines
 from rightsize.store.sql import folded, named, note_touched_table, quoted, tidy_scope

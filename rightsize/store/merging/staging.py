@@ -23,8 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from rightsize.model.schema import Table
-from rightsize.model.tables import EVENT_COLUMNS, TABLES
+from rightsize.model.tables import EVENT_COLUMNS, TABLES, Table
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.ddl import MARKED_COLUMNS, RESOLVED
 from rightsize.store.sql import NOT_REJECTED, folded, named, outcome, quoted
