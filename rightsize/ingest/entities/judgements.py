@@ -203,11 +203,6 @@ _DETECTION = ("riskeventtype", "activitydatetime")
 _STATE = ("risklastupdateddatetime", "risklevel", "id")
 
 
-def is_risk(look: Look) -> bool:
-    """Return whether a record is a risk detection or a risky principal."""
-    return any(_is_of(look, source) for source in ("risk_detection", "risky_user", "risky_service_principal"))
-
-
 def _is_of(look: Look, source: str) -> bool:
     if source == "risk_detection":
         return look.has(*_DETECTION) and (look.has("userid") or look.has("serviceprincipalid"))

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -27,9 +27,7 @@ from rightsize.analyze.behaviour.judge import (
     with_held,
 )
 from rightsize.analyze.behaviour.openings import held_openings
-from rightsize.model.decisions import Form
-from rightsize.model.errors import InputError
-from rightsize.model.file_reading import read_given
+from rightsize.model.decisions import read_entry_file
 from rightsize.model.progress import step
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
@@ -295,12 +293,7 @@ def decide_signals(db: Path, path: Path) -> int:
     Raises:
         InputError: The file cannot be read, or its content does not fit its ending.
     """
-    form = path.suffix.lower().removeprefix(".")
-    if form not in get_args(Form):
-        raise InputError(
-            f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
-        )
-    decisions = read_decisions(read_given(path), cast(Form, form), str(path))
+    decisions = read_entry_file(path, "decisions", read_decisions)
     with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
         replace_decisions(con, [asdict(decision) for decision in decisions])
     return len(decisions)

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from rightsize.analyze.controls import (
     SEVERITIES,
@@ -19,7 +19,7 @@ from rightsize.analyze.controls import (
     read_exemptions,
 )
 from rightsize.analyze.lacks import sentence_of
-from rightsize.model.decisions import Form
+from rightsize.model.decisions import read_entry_file
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import load_json
@@ -110,7 +110,7 @@ def check_store(
     """
     controls = list_controls(names)
     given = _parameters(parameters, controls)
-    exempt = _read_exemption_file(exemptions) if exemptions else ()
+    exempt = read_entry_file(exemptions, "exemptions", read_exemptions) if exemptions else ()
     before = read_baseline(baseline) if baseline else frozenset()
     with open_store(db, read_only=True) as store:
         require_content(store)
@@ -150,15 +150,6 @@ def _parameters(texts: Sequence[str], controls: Sequence[Control]) -> dict[str, 
             raise UsageError(f"`{control}` is not one of the controls that run")
         given.setdefault(control, {})[name] = value
     return given
-
-
-def _read_exemption_file(path: Path) -> tuple[Exemption, ...]:
-    form = path.suffix.lower().removeprefix(".")
-    if form not in get_args(Form):
-        raise InputError(
-            f"cannot recognise `{path}` as a file of exemptions", hint="its name has to end in .toml, .json or .csv"
-        )
-    return read_exemptions(read_given(path), cast(Form, form), str(path))
 
 
 def read_baseline(path: Path) -> frozenset[str]:
