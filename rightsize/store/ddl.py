@@ -6,13 +6,15 @@ These integers are internal: they never leave the store and never order anything
 
 from __future__ import annotations
 
+import csv
 import re
 from functools import cache
+from pathlib import Path
 
 from rightsize.model.tables import LISTED_MEMBER, TABLES, Table, table
 from rightsize.store.queries import filled_text, queries_folder, query_text
 from rightsize.store.sql import RESOURCE, UNMAPPED, literal, quoted
-from rightsize.store.views import LISTINGS, vault_parts
+from rightsize.store.views import COMMANDS, vault_parts
 
 MARKED_COLUMNS = (
     "principal_id",
@@ -31,99 +33,16 @@ MARKED_COLUMNS = (
 """Columns of an event that the highest-ranked row decides. They are stored after one digit, 4 minus the rank of their
 row, so that the least value is the better one and merging stays associative over any number of loads."""
 
-_BASE_TABLES = {
-    "operation_names": (
-        "operation_key INTEGER, folded VARCHAR, earliest VARCHAR, smallest VARCHAR, spelling VARCHAR, stale BOOLEAN"
-    ),
-    "scope_names": (
-        "scope_key INTEGER, folded VARCHAR, earliest VARCHAR, smallest VARCHAR, spelling VARCHAR, stale BOOLEAN"
-    ),
-    "actors": "actor_key INTEGER, actor VARCHAR, principal_id VARCHAR, principal_name VARCHAR",
-    "assignment_names": "assignment_key INTEGER, role_assignment_id VARCHAR",
-    "events": (
-        "event_key UHUGEINT, time TIMESTAMP, source VARCHAR, plane VARCHAR, category VARCHAR, rank TINYINT, "
-        "correlation_id VARCHAR, operation_key INTEGER, scope_key INTEGER, "
-        + ", ".join(f"{name} VARCHAR" for name in MARKED_COLUMNS)
-        + ", actor_key INTEGER, assignment_key INTEGER"
-    ),
-    "request_bodies": (
-        "event_key UHUGEINT, assigned_role_id VARCHAR, assigned_type VARCHAR, asked_type VARCHAR, "
-        "assigned_principal_id VARCHAR"
-    ),
-    "usage_days": (
-        "actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, plane VARCHAR, assignment_key INTEGER, day DATE, "
-        "first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, "
-        "suspect BIGINT"
-    ),
-    "alias_days": "day DATE, kind VARCHAR, alias VARCHAR, principal_id VARCHAR",
-    "observed_days": "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT",
-    "graph_days": (
-        "app_id VARCHAR, principal_id VARCHAR, access VARCHAR, operation_key INTEGER, day DATE, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, suspect BIGINT, "
-        "other BIGINT"
-    ),
-    "m365_days": (
-        "app_id VARCHAR, principal_id VARCHAR, principal_name VARCHAR, access VARCHAR, operation_key INTEGER, "
-        "day DATE, first_seen TIMESTAMP, last_seen TIMESTAMP, succeeded BIGINT, suspect BIGINT"
-    ),
-    "policy_days": (
-        "source VARCHAR, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, operation_key INTEGER, "
-        "scope_key INTEGER, day DATE, events BIGINT, suspect BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
-    ),
-    "access_days": (
-        "source VARCHAR, resource VARCHAR, access VARCHAR, principal_id VARCHAR, principal_name VARCHAR, day DATE, "
-        "events BIGINT, last_seen TIMESTAMP"
-    ),
-    "operation_days": (
-        "source VARCHAR, plane VARCHAR, access VARCHAR, operation_key INTEGER, scope_key INTEGER, day DATE, "
-        "events BIGINT, first_seen TIMESTAMP, last_seen TIMESTAMP"
-    ),
-    "sign_in_days": (
-        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, day DATE, "
-        "resource_name VARCHAR, succeeded BIGINT, failed BIGINT, last_seen TIMESTAMP"
-    ),
-    "reduced_usage": (
-        "log VARCHAR, category VARCHAR, plane VARCHAR, actor_key INTEGER, operation_key INTEGER, scope_key INTEGER, "
-        "assignment_key INTEGER, access VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, "
-        "last_seen TIMESTAMP, succeeded BIGINT, failed BIGINT, started BIGINT, denied BIGINT, other BIGINT, "
-        "principal_name VARCHAR, principal_type VARCHAR, app_id VARCHAR, merit VARCHAR"
-    ),
-    "reduced_sign_ins": (
-        "sign_in_kind VARCHAR, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, "
-        "resource_name VARCHAR, day DATE, received TIMESTAMP, first_seen TIMESTAMP, last_seen TIMESTAMP, "
-        "succeeded BIGINT, failed BIGINT"
-    ),
-    "sign_in_rows": (
-        "sign_in_key UHUGEINT, time TIMESTAMP, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, "
-        "resource_id VARCHAR, resource_name VARCHAR, kind VARCHAR, succeeded BOOLEAN, sign_in_id VARCHAR, "
-        "correlation_id VARCHAR, token_id VARCHAR, session_id VARCHAR, ip VARCHAR, "
-        "country VARCHAR, network_number VARCHAR, federated_credential_id VARCHAR"
-    ),
-    "credential_days": (
-        "principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, resource_id VARCHAR, kind VARCHAR, "
-        "federated_credential_id VARCHAR, day DATE, resource_name VARCHAR, succeeded BIGINT, failed BIGINT, "
-        "first_seen TIMESTAMP, last_seen TIMESTAMP"
-    ),
-    "scopes": (
-        "folded VARCHAR, parent VARCHAR, kind VARCHAR, subscription_id VARCHAR, resource_group VARCHAR, "
-        "resource_type VARCHAR, display_name VARCHAR, listed BOOLEAN"
-    ),
-    "coverage": (
-        "source VARCHAR, category VARCHAR, scope VARCHAR, day DATE, events BIGINT, state VARCHAR, declared_by VARCHAR"
-    ),
-    "place_days": (
-        "day DATE, is_sign_in BOOLEAN, principal_id VARCHAR, principal_name VARCHAR, app_id VARCHAR, network VARCHAR, "
-        "country VARCHAR, network_number VARCHAR, calls BIGINT"
-    ),
-    "quarantined_calls": "event_key UHUGEINT, day DATE, signal_id VARCHAR, basis VARCHAR",
-    "quarantine_keys": (
-        "signal_id VARCHAR, kind VARCHAR, value VARCHAR, day DATE, start_on TIMESTAMP, end_on TIMESTAMP"
-    ),
-    "role_operations": ("role_definition_id VARCHAR, operation VARCHAR, plane VARCHAR, conditional BOOLEAN"),
-    "touched": "what VARCHAR, day DATE",
-    "watch_seen": "kind VARCHAR, name VARCHAR, value VARCHAR, day DATE",
-    "watch_files": "path VARCHAR, size BIGINT, changed BIGINT",
-}
+
+def _declared() -> dict[str, str]:
+    text = Path(__file__).with_name("base_columns.csv").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for of, column, kind in list(csv.reader(text.splitlines(), strict=True))[1:]:
+        found.setdefault(of, []).append(f"{column} {kind}")
+    return {of: ", ".join(columns) for of, columns in found.items()}
+
+
+_BASE_TABLES = _declared()
 """Physical tables whose columns differ from those of the table of the same name in `model`."""
 
 _VERSIONED = ("role_definitions", "deny_assignments", "operations", "signals", "tool_judgements")
@@ -167,8 +86,6 @@ _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")
 
 def _selection(name: str) -> str:
     """Return the SQL of a view: a text of `queries/views`, else its physical table."""
-    if name == "listings":
-        return LISTINGS
     if not (queries_folder() / "views" / f"{name}.sql").is_file():
         return f"SELECT * {'EXCLUDE (version) ' if name in _VERSIONED else ''}FROM base.{name}"
     return filled_text(f"views/{name}", **_parts())
@@ -177,6 +94,7 @@ def _selection(name: str) -> str:
 @cache
 def _parts() -> dict[str, str]:
     return {
+        "commands": COMMANDS,
         "resolved": RESOLVED,
         "actors": RESOLVED_ACTORS,
         "vanished": query_text("views/vanished_grants"),

@@ -1,8 +1,4 @@
-"""Define the view `listings`, what texts of `queries/views` take from rules, and the page of all tables and views.
-
-A listing is complete unless something speaks against it. Azure lists the assignments of a subscription with those above
-it, so a complete one makes up for one that is not complete at a management group above.
-"""
+"""Define what texts of `queries/views` take from rules and listings, and the page of all tables and views."""
 
 from __future__ import annotations
 
@@ -10,11 +6,9 @@ from collections.abc import Iterator
 
 from rightsize.model.access_answers import (
     ACCESS_LISTINGS,
-    ELIGIBILITY,
     MEMBERS,
     PLAIN,
     PLAIN_ABOVE,
-    ROLE_ASSIGNMENTS,
     ROLE_DEFINITIONS,
     SUBSCRIPTION,
     AccessListing,
@@ -38,10 +32,8 @@ def vault_parts() -> dict[str, str]:
 
 
 _MEMBERS = f"('{MEMBERS.name}', 'transitiveMembers')"
-_OF_SCOPES = f"('{ROLE_ASSIGNMENTS.name}', '{ELIGIBILITY.name}')"
 _ID = f"""CASE WHEN starts_with("of", '{SUBSCRIPTION}') THEN split_part("of", '/', 3) ELSE "of" END"""
 _SCOPE, _ROLE, _HOLDER = folded("scope"), folded("role_definition_id"), folded("a.principal_id")
-_OF_SUBSCRIPTION = f"'{SUBSCRIPTION}' || split_part({{}}, '/', 3)"
 
 
 def _command(kind: AccessListing) -> str:
@@ -56,70 +48,8 @@ def _command(kind: AccessListing) -> str:
             THEN replace({literal(kind.command)}, '{{id}}', {_ID})"""
 
 
-_COMMANDS = f"CASE {''.join(map(_command, ACCESS_LISTINGS))} END"
-
-LISTINGS = f"""
-    WITH RECURSIVE stated AS (
-        -- What a listing lacks may be in a record that was rejected.
-        SELECT listing, "of", complete AND coalesce(rejected, 0) = 0 AS complete, rejected,
-            CASE WHEN rejected > 0
-                THEN rejected || CASE rejected WHEN 1 THEN ' record was rejected' ELSE ' records were rejected' END
-                ELSE why END AS why
-        FROM base.listings
-    ), assigned AS (
-        SELECT DISTINCT {_OF_SUBSCRIPTION.format(_SCOPE)} AS "of" FROM base.role_assignments
-        WHERE state = 'active' AND starts_with({_SCOPE}, '{SUBSCRIPTION}')
-    ), known AS (
-        SELECT folded AS "of" FROM base.scopes WHERE kind = 'subscription' AND listed
-        UNION SELECT scope FROM base.inventories WHERE starts_with(scope, '{SUBSCRIPTION}')
-        UNION SELECT {_OF_SUBSCRIPTION.format("scope")} FROM base.resources WHERE starts_with(scope, '{SUBSCRIPTION}')
-        UNION SELECT {_OF_SUBSCRIPTION.format('"of"')} FROM stated
-        WHERE listing IN ('{ELIGIBILITY.name}', 'deny_assignments') AND starts_with("of", '{SUBSCRIPTION}')
-    ), holders AS (
-        SELECT DISTINCT {_HOLDER} AS "of" FROM base.role_assignments AS a
-        LEFT JOIN base.principals AS p ON p.principal_id = {_HOLDER}
-        WHERE 'Group' IN (a.principal_type, p.principal_type)
-    ), groups AS (
-        SELECT "of" FROM holders
-        UNION
-        SELECT c.member_id FROM base.group_closure AS c JOIN holders AS h ON h."of" = c.group_id
-        JOIN base.principals AS p ON p.principal_id = c.member_id
-        WHERE p.principal_type = 'Group' AND c.group_id NOT IN (
-            SELECT "of" FROM stated WHERE listing = 'transitiveMembers' AND complete)
-    ), lacking AS (
-        SELECT '{ROLE_ASSIGNMENTS.name}' AS listing, "of", 'no listing of its role assignments is loaded' AS why
-        FROM (FROM known EXCEPT FROM assigned)
-        UNION ALL SELECT '{MEMBERS.name}', "of", 'no listing of its members is loaded' FROM groups
-        WHERE "of" NOT IN (SELECT "of" FROM stated WHERE listing IN {_MEMBERS})
-        UNION ALL SELECT '{ROLE_DEFINITIONS.name}', "of", 'no loaded listing has this role, which is assigned'
-        FROM (SELECT {_ROLE} AS "of" FROM base.role_assignments WHERE role_definition_id IS NOT NULL
-            EXCEPT SELECT {_ROLE} FROM base.role_definitions)
-    ), every AS (
-        SELECT listing, "of", complete, rejected, why FROM stated
-        UNION ALL SELECT listing, "of", false, NULL, why FROM lacking
-        WHERE (listing, "of") NOT IN (SELECT (listing, "of") FROM stated)
-    ), whole AS (
-        SELECT listing, "of" FROM stated WHERE complete AND listing IN {_OF_SCOPES}
-        UNION SELECT '{ROLE_ASSIGNMENTS.name}', "of" FROM assigned
-        WHERE "of" NOT IN (SELECT "of" FROM stated WHERE listing = '{ROLE_ASSIGNMENTS.name}' AND NOT complete)
-    ), above AS (
-        SELECT w.listing, s.parent AS "of" FROM whole AS w JOIN base.scopes AS s ON s.folded = w."of"
-        WHERE s.kind = 'subscription'
-        UNION SELECT a.listing, s.parent FROM above AS a JOIN base.scopes AS s ON s.folded = a."of"
-        WHERE s.kind = 'management_group'
-    ), made_up AS (
-        SELECT listing, "of" FROM above
-        UNION SELECT listing, '/' FROM whole
-        UNION SELECT CASE listing WHEN '{MEMBERS.name}' THEN 'transitiveMembers' ELSE '{MEMBERS.name}' END, "of"
-        FROM stated WHERE complete AND listing IN {_MEMBERS}
-    ), judged AS (
-        SELECT * REPLACE (complete OR (coalesce(rejected, 0) = 0 AND (listing, "of") IN (FROM made_up)) AS complete)
-        FROM every
-    )
-    SELECT listing, "of", complete, rejected, CASE WHEN NOT complete THEN why END AS why,
-        CASE WHEN NOT complete THEN {_COMMANDS} END AS command
-    FROM judged"""
-"""The view `listings`."""
+COMMANDS = f"CASE {''.join(map(_command, ACCESS_LISTINGS))} END"
+"""SQL for the command that gets a listing, over the columns of the view `listings`."""
 
 _DECIDING = ", ".join(f"'{one.name}'" for one in ACCESS_LISTINGS if one.decides_no)
 LACKS_FOR_NO = (

@@ -34,6 +34,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import habit
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.queries import query_text
 from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
@@ -186,47 +187,6 @@ def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_SIGNALS = """
-    WITH named AS (
-        SELECT e.signal_id, coalesce(
-            string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
-                ORDER BY coalesce(p.user_principal_name, p.display_name, e.value))
-                FILTER (WHERE e.entity_kind = 'principal'),
-            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'resource'),
-            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'ip')) AS who
-        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id) GROUP BY ALL
-    ), held AS (
-        SELECT signal_id, count(*) AS calls, count(DISTINCT (principal_id, operation, scope)) AS operations
-        FROM quarantine GROUP BY ALL
-    ), decided AS (
-        SELECT signal_id, min(decision) AS decision FROM signal_decisions WHERE signal_id IS NOT NULL GROUP BY ALL
-    )
-    SELECT s.signal_id, s.kind, s.name, s.severity, s.first_time, s.last_time, n.who,
-        CASE WHEN d.decision = 'trust' THEN 'trusted' WHEN d.decision = 'quarantine' THEN 'held'
-            WHEN s.dismissed THEN 'dismissed' ELSE 'stands' END AS state,
-        s.status, s.classification, coalesce(h.calls, 0) AS calls, coalesce(h.operations, 0) AS operations
-    FROM signals AS s LEFT JOIN named AS n USING (signal_id) LEFT JOIN held AS h USING (signal_id)
-    LEFT JOIN decided AS d USING (signal_id)
-    ORDER BY coalesce(h.calls, 0) = 0, list_position(['high', 'medium', 'low', 'informational'], s.severity),
-        s.last_time DESC, s.signal_id"""
-
-_QUARANTINE = """
-    WITH clean AS (
-        SELECT principal_id, operation, scope, sum(succeeded + failed + started) - sum(suspect) AS clean
-        FROM usage_days GROUP BY ALL
-    )
-    SELECT q.principal_id, coalesce(min(p.user_principal_name), min(p.display_name), min(q.principal_name)) AS name,
-        q.operation, q.scope, q.plane, count(DISTINCT q.event_key) AS calls, min(q.time) AS first_seen,
-        max(q.time) AS last_seen, greatest(coalesce(min(c.clean), 0), 0)::BIGINT AS other_calls,
-        coalesce(min(c.clean), 0) <= 0 AS only_evidence,
-        list_sort(list(DISTINCT q.signal_id)) AS signals, list_sort(list(DISTINCT q.basis)) AS basis
-    FROM quarantine AS q LEFT JOIN principals AS p USING (principal_id)
-    LEFT JOIN clean AS c ON c.principal_id = q.principal_id AND c.operation = q.operation AND c.scope = q.scope
-    WHERE q.outcome IN ('succeeded', 'failed', 'started')
-    GROUP BY q.principal_id, q.operation, q.scope, q.plane
-    ORDER BY only_evidence DESC, name, first_seen, q.operation, q.scope"""
-
-
 _HELD_BY = "after_"
 """Beginning of the basis of held use: `after_behaviour`, `after_signal`."""
 
@@ -251,12 +211,12 @@ def show_signals(db: Path) -> SignalsResult:
     """
     with open_store(db, read_only=True) as store:
         behaviour = find_behaviour(store)
-        held = [*store.frame(_QUARANTINE).to_dicts(), *_held_rows(store, behaviour)]
-        return SignalsResult(store.frame(_SIGNALS).to_dicts(), held, behaviour.to_dicts())
+        held = [*store.frame(query_text("answers/quarantined")).to_dicts(), *_held_rows(store, behaviour)]
+        return SignalsResult(store.frame(query_text("answers/signals")).to_dicts(), held, behaviour.to_dicts())
 
 
 def _held_rows(store: Store, behaviour: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the operations that are held without a call in quarantine, with the columns of `_QUARANTINE`."""
+    """Return the operations that are held without a call in quarantine, as rows of `quarantined.sql`."""
     usage = store.table("usage_days")
     held = held_use(store, behaviour, usage)
     if held.is_empty():
