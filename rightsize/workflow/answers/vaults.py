@@ -18,8 +18,7 @@ from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
 from rightsize.iac.deployed.deployments import WRITES, Change
 from rightsize.model.options import USUAL
 from rightsize.planes.vaults.judge import analyse_vaults
-from rightsize.planes.vaults.tables import VaultTables, vault_window
-from rightsize.planes.vaults.woken import at_vault, data_assignments, is_allowed
+from rightsize.planes.vaults.tables import VaultTables, at_vault, data_assignments, is_allowed, vault_window
 from rightsize.rbac.access import STRENGTH, Chain
 from rightsize.rbac.scopes import Scope
 from rightsize.rbac.text import fold

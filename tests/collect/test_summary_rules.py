@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.collect.kql import COUNTED, REDUCED_TABLES, reduction_text
+from rightsize.collect.kql import COUNTED, REDUCED_TABLES, reduction_text, write_summary_rules
 from rightsize.model.errors import InputError
-from rightsize.workflow.data.summary_rules import write_summary_rules
 
 
 @pytest.mark.slow
