@@ -1,3 +1,4 @@
+-- The state of each log by scope and day.
 WITH spans AS (
     SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day,
         count(*) >= {quiet_share} * (max(day) - min(day) + 1) AS is_dense

@@ -1,3 +1,4 @@
+-- Each declaration by day, category, and known scope at or below it.
 WITH RECURSIVE below(top, scope) AS (
     SELECT DISTINCT {folded[scope]}, {folded[scope]} FROM base.declared_windows
     UNION

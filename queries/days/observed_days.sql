@@ -1,3 +1,4 @@
+-- The days with rows of each log by category and scope, from events, sign-ins and reduced rows.
 WITH counted AS (
     SELECT source, category, scope_key, operation_key, time::DATE AS day, 1 AS events, false AS is_reduced
     FROM base.events WHERE {days} AND category IS DISTINCT FROM '{downloaded}'
