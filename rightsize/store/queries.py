@@ -14,7 +14,6 @@ from pathlib import Path
 
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.model.times import read_moment
-from rightsize.store.sql import folded, network_of, outcome
 
 PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
@@ -80,6 +79,8 @@ def filled_text(name: str, *functions: Callable[[str], str], **parts: str) -> st
         functions: Functions that write SQL, beside some of `store.sql`; a text has them as `{folded[e.named]}`.
         parts: What stands in the text as `{part}`. Other words in braces stay.
     """
+    from rightsize.store.sql import folded, network_of, outcome  # noqa: PLC0415  most texts need no engine
+
     written = {one.__name__.strip("_"): one for one in (folded, network_of, outcome, *functions)}
 
     def fill(found: re.Match[str]) -> str:
