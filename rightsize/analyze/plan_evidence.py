@@ -26,7 +26,6 @@ from rightsize.model.plan_file import (
     BEFORE,
     CHANCES,
     COUNTS,
-    EVIDENCE_TABLES,
     GRANTS,
     IN_TABLES,
     KEPT_UNSEEN,
@@ -37,7 +36,7 @@ from rightsize.model.plan_file import (
     WINDOW,
     file_of,
 )
-from rightsize.model.schema import Table
+from rightsize.model.tables import EVIDENCE_TABLES, Table
 from rightsize.model.times import read_moment
 
 Frames = Mapping[str, pl.DataFrame]

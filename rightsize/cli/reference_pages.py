@@ -38,7 +38,7 @@ from rightsize.cli.options import options_of
 from rightsize.cli.registry import CommandGroup
 from rightsize.collect.sources_page import write_sources_page
 from rightsize.store.controls import Control, control_names, read_control
-from rightsize.store.views import write_schema_page
+from rightsize.store.ddl import write_schema_page
 
 
 @dataclass(frozen=True, slots=True)

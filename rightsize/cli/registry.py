@@ -98,7 +98,7 @@ COMMANDS = (
     CommandEntry("plan", "Plan", "Prove, sign, deploy or comment on a written plan."),
     CommandEntry("plan verify", "", "Prove a plan on today's store, and refuse a stale one.", "plan:verify"),
     CommandEntry("plan files", "", "Write the roles and assignments of a plan for other tools.", "plan:files_"),
-    CommandEntry("plan patch", "", "Write a plan as patches of your own Terraform and Bicep.", "patch:patch_"),
+    CommandEntry("plan patch", "", "Write a plan as patches of your own Terraform and Bicep.", "plan:patch_"),
     CommandEntry("plan comment", "", "Write a plan to stdout as a pull request comment.", "plan:comment_"),
     CommandEntry("plan sign", "", "Sign a plan with `ssh-keygen` or `minisign`.", "plan:sign_"),
     CommandEntry("plan schema", "", "Write the JSON Schema of plan.json to stdout.", "plan:schema_"),

@@ -30,6 +30,7 @@ from rightsize.demo.calls import (
     claims_of,
     client_of,
 )
+from rightsize.demo.catalogue import record_form
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
 from rightsize.demo.spec import WINDOW_DAYS
 from rightsize.demo.tenant import Principal, SampleTenant
@@ -292,7 +293,7 @@ def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> 
 
 
 def _write_graph(tenant: SampleTenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
-    template = Template(_GRAPH)
+    template = Template(record_form("sign_in_graph"))
     for page_number, page in enumerate(rows.iter_slices(_SIGN_INS_A_PAGE), start=1):
         records = joined(template.fill(_frame(tenant, texts, page)), ",")
         head = '{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#auditLogs/signIns",'
@@ -360,31 +361,6 @@ _APPLICATION: dict[str, Any] = {
     "isInteractive": False,
 }
 _STATUS = {"errorCode": "@{error_code}", "failureReason": "#{reason}", "additionalDetails": None}
-_GRAPH: dict[str, Any] = {
-    "id": "#{id}",
-    "createdDateTime": "#{instant}",
-    "userDisplayName": "@{name}",
-    "userPrincipalName": "@{upn}",
-    "userId": "#{principal_id}",
-    "appId": "#{client}",
-    "appDisplayName": "@{client_name}",
-    "ipAddress": "#{address}",
-    "clientAppUsed": "Browser",
-    "correlationId": "#{correlation}",
-    "conditionalAccessStatus": "success",
-    "isInteractive": True,
-    "riskDetail": "none",
-    "riskLevelAggregated": "none",
-    "riskLevelDuringSignIn": "none",
-    "riskState": "none",
-    "riskEventTypes_v2": [],
-    "resourceDisplayName": "@{resource_name}",
-    "resourceId": "#{resource_id}",
-    "status": _STATUS,
-    "deviceDetail": {"deviceId": "", "displayName": "", "operatingSystem": "Windows10", "browser": "Edge 139.0.0"},
-    "location": {"city": "Alder Valley", "state": "", "countryOrRegion": "GB", "geoCoordinates": {}},
-    "appliedConditionalAccessPolicies": [],
-}
 
 
 def sign_in_record(tenant_id: str, kind: int) -> Template:

@@ -20,6 +20,7 @@ from rightsize.demo.calls import (
     END_ONLY,
     request_numbers,
 )
+from rightsize.demo.catalogue import record_form
 from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Template, for_csv_cell, guid, guids, instant, json_text, mixed, number
 
@@ -176,12 +177,13 @@ class Shapes:
     def __init__(self, tenant: SampleTenant) -> None:
         self._tenant = tenant
         self._workspace = json_text(guid(tenant.spec.seed, "workspace"))
-        self._diagnostic = Template(_DIAGNOSTIC)
+        self._diagnostic = Template(record_form("activity"))
         self._rest = Template(_rest(tenant.tenant_id, "authorization", "claims_shown"))
         cli = _rest(tenant.tenant_id, "authorization_indented", "claims_cli")
         self._cli = Template(dict(sorted(cli.items())), depth=1)
-        self._properties = Template(_PROPERTIES)
-        self._properties_with_body = Template(_PROPERTIES | {"requestbody": "@{asked}"})
+        properties = record_form("activity_properties")
+        self._properties = Template(properties)
+        self._properties_with_body = Template(properties | {"requestbody": "@{asked}"})
 
     def diagnostic(self, frame: pl.DataFrame) -> pl.Series:
         """Return the records that diagnostic settings write, as compact JSON."""
@@ -287,59 +289,7 @@ def _portal(column: str) -> pl.Expr:
     return pl.concat_str(pl.lit('"'), pl.col(column).dt.strftime("%-m/%-d/%Y, %-I:%M:%S%.3f %p"), pl.lit('"'))
 
 
-_PROPERTIES = {
-    "eventCategory": "@{category_name}",
-    "entity": "@{scope}",
-    "message": "@{operation}",
-    "hierarchy": "@{hierarchy}",
-    "statusCode": "@{http}",
-    "statusMessage": "@{error}",
-}
-_DIAGNOSTIC = {
-    "RoleLocation": "West Europe",
-    "time": "#{instant}",
-    "resourceId": "@{scope_upper}",
-    "operationName": "@{operation_upper}",
-    "category": "@{diagnostic_category}",
-    "resultType": "@{result_type}",
-    "resultSignature": "@{signature}",
-    "durationMs": "0",
-    "callerIpAddress": "@{address}",
-    "correlationId": "@{correlation_json}",
-    "identity": {"authorization": "@{authorization}", "claims": "@{claims}"},
-    "level": "@{short_level}",
-    "properties": "@{properties}",
-}
-
-
 def _rest(tenant_id: str, authorization: str, claims: str) -> dict[str, Any]:
-    def word(column: str) -> dict[str, str]:
-        return {"localizedValue": f"@{{{column}}}", "value": f"@{{{column}}}"}
-
-    return {
-        "authorization": f"@{{{authorization}}}",
-        "caller": "@{caller}",
-        "category": word("category_name"),
-        "channels": "Operation",
-        "claims": f"@{{{claims}}}",
-        "correlationId": "#{correlation}",
-        "description": "",
-        "eventDataId": "#{event}",
-        "eventName": word("event_name"),
-        "eventTimestamp": "#{instant}",
-        "httpRequest": {"clientIpAddress": "@{address}", "clientRequestId": "#{operation_id}", "method": "@{method}"},
-        "id": "#{scope_text}/events/#{event}/ticks/#{ticks}",
-        "level": "@{level}",
-        "operationId": "#{operation_id}",
-        "operationName": word("operation"),
-        "properties": dict(_PROPERTIES),
-        "resourceGroupName": "@{group}",
-        "resourceId": "@{scope}",
-        "resourceProviderName": word("provider"),
-        "resourceType": word("resource_type"),
-        "status": word("rest"),
-        "subStatus": word("http"),
-        "submissionTimestamp": "#{submission}",
-        "subscriptionId": "@{subscription}",
-        "tenantId": tenant_id,
-    }
+    """Return the form of a record of the REST interface; the names are those of columns."""
+    own = {"authorization": f"@{{{authorization}}}", "claims": f"@{{{claims}}}", "tenantId": tenant_id}
+    return record_form("activity_rest") | own

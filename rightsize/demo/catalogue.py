@@ -34,6 +34,12 @@ def read_data(name: str) -> str:
     return (_DATA / name).read_text(encoding="utf-8")
 
 
+def record_form(name: str) -> dict[str, Any]:
+    """Return the form of a record, with the slots of `writing.Template`."""
+    form: dict[str, Any] = json.loads(read_data("records.json"))[name]
+    return form
+
+
 @cache
 def operations() -> tuple[Operation, ...]:
     """Return the operations, in the file's order."""

@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.calls import address_of, client_of
-from rightsize.demo.catalogue import provider_operations
+from rightsize.demo.catalogue import provider_operations, record_form
 from rightsize.demo.directory_files import CLUSTER_ISSUER
 from rightsize.demo.tenant import Habit, Principal, SampleTenant
 from rightsize.demo.vault_files import logged_vaults, vault_properties
@@ -214,7 +214,7 @@ def _records(tenant: SampleTenant, texts: pl.DataFrame, calls: pl.DataFrame) -> 
         (pl.col("call") % 40).cast(pl.String).str.zfill(3).alias("blob"),
         (pl.col("call") * 137 % 50_000 + 10_000).cast(pl.String).alias("port"),
     ).with_columns(instant("time", "digit").alias("instant"))  # fmt: skip
-    return Template(_RECORD).fill(frame)
+    return Template(record_form("storage")).fill(frame)
 
 
 def _habit_texts(tenant: SampleTenant, habit: Habit, principals: Mapping[str, Principal]) -> dict[str, str]:
@@ -303,40 +303,3 @@ def _signed_with_key(tenant: SampleTenant, category: str) -> list[str]:
         }
         lines.append(json_text(record))
     return lines
-
-
-_RECORD = {
-    "time": "#{instant}",
-    "resourceId": "@{resource}",
-    "category": "@{category_json}",
-    "operationName": "@{request_name}",
-    "operationVersion": "2023-11-03",
-    "schemaVersion": "1.0",
-    "statusCode": "@{code}",
-    "statusText": "@{status}",
-    "durationMs": 12,
-    "callerIpAddress": "#{address}:#{port}",
-    "correlationId": "#{request}",
-    "identity": {
-        "type": "OAuth",
-        "tokenHash": "0D8C3F5B2A7E4D16A7C2B9E8F1D3C4A5",
-        "authorization": "@{authorization}",
-        "requester": "@{requester}",
-    },
-    "location": "West Europe",
-    "properties": {
-        "accountName": "@{account_json}",
-        "userAgentHeader": "azsdk-python-storage-blob/12.19.1 Python/3.11.6 (Linux)",
-        "clientRequestId": "#{request}",
-        "serviceType": "blob",
-        "objectKey": "/#{account}/#{container}/study-#{blob}.dat",
-        "metricResponseType": "@{response}",
-        "serverLatencyMs": 9,
-        "requestHeaderSize": 1442,
-        "responseHeaderSize": 398,
-        "tlsVersion": "TLS 1.3",
-    },
-    "uri": "https://#{account}.blob.core.windows.net:443/#{container}/study-#{blob}.dat",
-    "protocol": "HTTPS",
-    "resourceType": "Microsoft.Storage/storageAccounts/blobServices",
-}

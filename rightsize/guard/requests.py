@@ -30,7 +30,7 @@ import polars as pl
 from rightsize.analyze.agents import INHERITED, OWN, agent_identities, effective_permissions
 from rightsize.analyze.graph_tables import GRANT_TABLES, GraphTables, held_permissions
 from rightsize.analyze.inputs import folded
-from rightsize.model.tables.directory import LISTED_MEMBER
+from rightsize.model.tables import LISTED_MEMBER
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.assignments import role_path
 from rightsize.rbac.text import fold

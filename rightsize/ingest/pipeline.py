@@ -45,7 +45,7 @@ from rightsize.ingest.logs.schemas import SOURCES
 from rightsize.ingest.recognise import Recognised, recognise, stage_signals
 from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
-from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.model.tables import EVENT_COLUMNS
 from rightsize.model.times import Declaration
 from rightsize.store.limits import memory_of, scratch_folder
 from rightsize.store.merging.events import name_calls
@@ -403,12 +403,11 @@ def normalised_events(
 
 
 def _chunks(con: duckdb.DuckDBPyConnection) -> Iterator[list[dict[str, object]]]:
-    names = [column.name for column in EVENT_COLUMNS]
     con.execute(f"CREATE OR REPLACE TEMP VIEW event_rows AS {CALL_ROWS}")
     result = con.execute(
-        f"SELECT {', '.join(names)} FROM ({query_text('reduce/collapse')}) "
+        f"SELECT {', '.join(EVENT_COLUMNS)} FROM ({query_text('reduce/collapse')}) "
         "ORDER BY time, correlation_id, key_operation, key_scope, key_correlation"
     )
     while rows := result.fetchmany(_CHUNK_ROWS):
-        yield [dict(zip(names, row, strict=True)) for row in rows]
+        yield [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in rows]
     con.close()

@@ -16,7 +16,7 @@ import duckdb
 
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.log_tables import PORTAL_COLUMNS
-from rightsize.ingest.entities.shape import Context, Shape
+from rightsize.ingest.entities.shape import Context, Shape, look_at
 from rightsize.ingest.files.encoding import read_head
 from rightsize.ingest.files.readers import Batch
 from rightsize.ingest.files.records import read_records
@@ -106,7 +106,8 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
         family = family_of(record)
         if family is not None:
             return Recognised(file, looked, family=family, log=_likely_log(record))
-        shape = next((shape for shape in shapes if shape.recognises(record, context)), None)
+        look = look_at(record)
+        shape = next((shape for shape in shapes if shape.recognises(look, context)), None)
         # An Event Hub mixes alerts and risk with records of logs; then the logs decide how the file is read.
         if shape is not None and is_signal(record):
             signals = signals or shape
@@ -115,7 +116,7 @@ def _match(file: SourceFile, looked: Sniff, shapes: Sequence[Shape]) -> Recognis
     if signals is not None:
         return Recognised(file, looked, shape=signals)
     if envelope and not looked.samples and context.odata_context:
-        shape = next((shape for shape in shapes if shape.recognises({}, context)), None)
+        shape = next((shape for shape in shapes if shape.recognises(look_at({}), context)), None)
         return Recognised(file, looked, shape=shape)
     return Recognised(file, looked)
 

@@ -20,16 +20,33 @@ import datetime as dt
 import io
 import json
 import tomllib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from rightsize.model.errors import InputError
+from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import load_json
 from rightsize.model.times import read_moment
 
 Form = Literal["toml", "json", "csv"]
 _LONGEST = 1_000
+Entries = TypeVar("Entries")
+
+
+def read_entry_file(path: Path, what: str, read: Callable[[bytes, Form, str], Entries]) -> Entries:
+    """Return what `read` makes of a file whose name says its form; `what` is what people call its entries.
+
+    Raises:
+        InputError: The file cannot be read, or its content does not fit its ending.
+    """
+    form = path.suffix.lower().removeprefix(".")
+    if form not in get_args(Form):
+        raise InputError(
+            f"cannot recognise `{path}` as a file of {what}", hint="its name has to end in .toml, .json or .csv"
+        )
+    return read(read_given(path), cast(Form, form), str(path))
 
 
 def read_entries(content: bytes, form: Form, name: str, *, key: str, hint: str) -> list[Any]:

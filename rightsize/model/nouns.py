@@ -1,6 +1,6 @@
 """Define the objects that a person reviews: roles, assignments, denies, decisions; frozen, without RBAC logic.
 
-Bulk data never takes this form; it stays in the columns that `schema` declares.
+Bulk data never takes this form; it stays in the columns that `tables` declares.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ LAYERS = (
     "monitoring",
 )
 """The layers of defence, from the inside to the outside; the order in which layers are shown everywhere."""
+
+DONE_BY = ("all", "most", "few")
+"""How many of the holders of a job use an operation; most are at least half."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.machine import private_files
 from rightsize.model.tables import table
-from rightsize.store.ddl import create_statements
+from rightsize.store.ddl import completeness_of, create_statements
 from rightsize.store.empty_store import place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
@@ -31,7 +31,6 @@ from rightsize.store.sql import (
     set_meta,
 )
 from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
-from rightsize.store.views import completeness_of
 
 if TYPE_CHECKING:
     import polars as pl

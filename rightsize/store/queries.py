@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from rightsize.model.times import read_moment
 PACKAGE = Path(__file__).resolve().parents[1]
 _NAME = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*")
 _PARAMETER = re.compile(r"(?P<name>[a-z_]+) (?P<type>[a-z]+)(?: = (?P<default>'[^']*'|\S+))?  (?P<meaning>\S.*)")
+_PART = re.compile(r"\{(\w+)(?:\[((?:[^][]|\[[^][]*\])*)\])?\}")
 PARAMETER_TYPES = ("text", "integer", "day", "boolean")
 _LABELS = ("title", "description", "parameter", "columns")
 
@@ -68,6 +69,27 @@ def query_text(name: str) -> str:
     if not _NAME.fullmatch(name) or not path.is_file():
         raise InternalError(f"there is no SQL text `{name}`")
     return path.read_text(encoding="utf-8")
+
+
+def filled_text(name: str, *functions: Callable[[str], str], **parts: str) -> str:
+    """Return the SQL text of that name with its parts.
+
+    Args:
+        name: As `query_text` takes it.
+        functions: Functions that write SQL, beside some of `store.sql`; a text has them as `{folded[e.named]}`.
+        parts: What stands in the text as `{part}`. Other words in braces stay.
+    """
+    from rightsize.store.sql import folded, network_of, outcome  # noqa: PLC0415  most texts need no engine
+
+    written = {one.__name__.strip("_"): one for one in (folded, network_of, outcome, *functions)}
+
+    def fill(found: re.Match[str]) -> str:
+        word, expression = found.groups()
+        if expression is None:
+            return parts.get(word, found[0])
+        return written[word](expression)
+
+    return _PART.sub(fill, query_text(name)).rstrip()
 
 
 def question_names() -> tuple[str, ...]:

@@ -21,8 +21,7 @@ import duckdb
 
 from rightsize import __version__
 from rightsize.model.options import WindowOptions
-from rightsize.model.schema import Column, ColumnType
-from rightsize.model.tables import table
+from rightsize.model.tables import Column, ColumnType, table
 from rightsize.rules.tables import rules_hash
 from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
 from rightsize.store.sql import CONTENT_REVISION, named, registered, set_meta

@@ -13,6 +13,7 @@ import duckdb
 from rightsize.rules.attacks import window_of
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.merging.days import days_between
+from rightsize.store.queries import filled_text
 from rightsize.store.sql import folded
 
 FAMILIAR_DAYS, FRESH_DAYS = 30, 2
@@ -72,49 +73,10 @@ def make_windows(con: duckdb.DuckDBPyConnection) -> None:
         for basis in ("principal", "address")
         if (hours := window_of(kind, basis))
     )
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE suspect_windows AS
-        WITH named AS (
-            SELECT DISTINCT signal_id, principal_id, 'principal' AS basis FROM main.signal_entities
-            WHERE entity_kind = 'principal' AND principal_id IS NOT NULL
-        ), machines AS (
-            SELECT DISTINCT e.signal_id, i.principal_id, 'machine' AS basis
-            FROM base.signal_entities AS e JOIN (
-                SELECT scope, principal_id FROM base.resource_identities
-                WHERE principal_id IS NOT NULL AND kind <> 'self'
-                UNION SELECT {folded("name")}, principal_id
-                FROM (SELECT unnest(alternative_names) AS name, principal_id FROM base.principals)
-            ) AS i ON i.scope = e.value
-            WHERE e.entity_kind = 'resource'
-        ), who AS (FROM named UNION ALL FROM machines),
-        margins (kind, wide, before_hours, after_hours) AS (VALUES {margins})
-        SELECT s.signal_id, w.principal_id,
-            CASE WHEN m.wide = 'address' THEN 'address' ELSE w.basis END AS basis,
-            s.first_time - to_hours(m.before_hours) AS start_on, s.last_time + to_hours(m.after_hours) AS end_on
-        FROM standing_signals AS s JOIN margins AS m USING (kind) LEFT JOIN who AS w USING (signal_id)
-        WHERE (w.principal_id IS NOT NULL OR m.wide = 'address') AND (m.wide <> 'address' OR s.signal_id IN (
-            SELECT signal_id FROM base.signal_entities WHERE entity_kind = 'ip'))
-        UNION ALL
-        SELECT 'decision/' || principal_id, principal_id, 'decision', from_time, to_time FROM standing_decisions
-        WHERE decision = 'quarantine' AND principal_id IS NOT NULL""")
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE standing_keys AS
-        WITH trusted AS (
-            SELECT 'trust/' || principal_id AS signal_id, principal_id, from_time, to_time FROM standing_decisions
-            WHERE decision = 'trust' AND signal_id IS NULL AND principal_id IS NOT NULL
-        )
-        SELECT DISTINCT signal_id, kind, value, NULL::DATE AS day, start_on, end_on FROM (
-            SELECT signal_id, 'standing' AS kind, kind AS value, first_time AS start_on, last_time AS end_on
-            FROM standing_signals
-            UNION ALL SELECT signal_id, 'standing', 'decision', NULL, NULL FROM suspect_windows WHERE basis = 'decision'
-            UNION ALL SELECT signal_id, 'trust', principal_id, from_time, to_time FROM trusted
-            UNION ALL SELECT w.signal_id, 'name', w.principal_id || ' ' || alias.alias, NULL, NULL
-            FROM (SELECT signal_id, principal_id FROM suspect_windows UNION SELECT signal_id, principal_id FROM trusted)
-                AS w JOIN ({RESOLVED}) AS alias USING (principal_id)
-            UNION ALL SELECT signal_id, CASE entity_kind WHEN 'session' THEN 'named_session' ELSE entity_kind END,
-                value, first_time - to_days({SESSION_DAYS}), NULL
-            FROM base.signal_entities JOIN standing_signals USING (signal_id)
-            WHERE entity_kind IN ('ip', 'session', 'sign_in'))""")
+    windows = filled_text("quarantine/windows", margins=margins)
+    con.execute(f"CREATE OR REPLACE TEMP TABLE suspect_windows AS {windows}")
+    keys = filled_text("quarantine/keys", resolved=RESOLVED, session_days=str(SESSION_DAYS))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE standing_keys AS {keys}")
 
 
 def find_changed(con: duckdb.DuckDBPyConnection) -> None:
@@ -159,33 +121,10 @@ def trace(con: duckdb.DuckDBPyConnection, days: str, signals: str, *, of_changed
         of_changed: Whether to trace these signals and ignore their stored keys; else all other signals are traced.
     """
     asked = f"signal_id {'' if of_changed else 'NOT'} IN ({signals})"
-    known = f"UNION SELECT signal_id, value FROM base.quarantine_keys WHERE kind = 'session' AND {asked}"
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE traces AS
-        WITH rows AS (
-            SELECT sign_in_id, session_id, token_id, time, time::DATE AS day FROM base.sign_in_rows WHERE {days}
-        ), keys AS (
-            SELECT signal_id, kind, value, start_on FROM standing_keys
-            WHERE kind IN ('sign_in', 'named_session') AND {asked}
-        ), named AS (
-            SELECT k.signal_id, i.* FROM keys AS k JOIN rows AS i ON i.sign_in_id = k.value AND i.time >= k.start_on
-            WHERE k.kind = 'sign_in'
-        ), sessions AS (
-            SELECT signal_id, session_id FROM named WHERE session_id IS NOT NULL
-            UNION SELECT signal_id, value FROM keys WHERE kind = 'named_session'
-            {"" if of_changed else known}
-        )
-        SELECT signal_id, 'session' AS kind, session_id AS value, day, min(time) - to_days({SESSION_DAYS}) AS start_on
-        FROM named WHERE session_id IS NOT NULL GROUP BY ALL
-        UNION ALL
-        SELECT signal_id, 'token', token_id, day, min(time) - to_days(1) FROM named WHERE token_id IS NOT NULL
-        GROUP BY ALL
-        UNION ALL
-        SELECT s.signal_id, 'session_token', i.token_id, i.day, min(i.time) - to_days(1)
-        FROM sessions AS s JOIN rows AS i USING (session_id)
-        JOIN standing_signals AS g ON g.signal_id = s.signal_id
-            AND i.time >= g.first_time - to_days({SESSION_DAYS})
-        WHERE i.token_id IS NOT NULL GROUP BY ALL""")
+    stored = f"UNION SELECT signal_id, value FROM base.quarantine_keys WHERE kind = 'session' AND {asked}"
+    known = "" if of_changed else stored
+    traces = filled_text("quarantine/traces", asked=asked, days=days, known=known, session_days=str(SESSION_DAYS))
+    con.execute(f"CREATE OR REPLACE TEMP TABLE traces AS {traces}")
 
 
 def earliest_trace(con: duckdb.DuckDBPyConnection) -> dt.datetime | None:

@@ -23,7 +23,7 @@ import typer
 
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
-from rightsize.workflow.data import sql as workflow
+from rightsize.store import sandbox
 
 COLUMNS = ("role_assignment_id", "scope")
 STATEMENT = "SELECT role_assignment_id, scope FROM role_assignments WHERE scope = $scope ORDER BY ALL"
@@ -34,7 +34,7 @@ def assigned(
     scope: Annotated[str, typer.Argument(metavar="SCOPE", help="Scope of the assignments.")], *, common: Common
 ) -> None:
     """List the role assignments at a scope."""
-    found = workflow.ask(common.db, STATEMENT, [f"scope={scope}"], max_rows=1000, timeout=60.0)
+    found = sandbox.run_statement(common.db, STATEMENT, {"scope": scope}, max_rows=1000, timeout=60.0)
     common.show(found.rows, COLUMNS)
     say(f"{len(found.rows)} role assignments")
     common.say_next(common.with_db("rightsize analyze"))

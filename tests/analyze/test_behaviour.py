@@ -15,7 +15,7 @@ from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import NEWS_OF, judge_behaviour, score_days, weight_of
 from rightsize.analyze.behaviour.openings import Acting, read_ways
 from rightsize.model.tables import table
-from rightsize.store.habits import NEWS
+from rightsize.store.habits import habit
 from tests.analyze.habits import counted
 
 ANN, BOB, MACHINE = "ann", "bob", "machine"
@@ -498,7 +498,7 @@ def test_the_first_end_of_a_month_is_no_burst(life: Life) -> None:
 
 def test_a_pass_looks_for_the_news_of_every_kind_of_fact() -> None:
     """A pass judges who has news, so a fact whose news no query finds would never be told."""
-    looked_for = set(re.findall(r"SELECT (?:principal_id|''), '(\w+)'", NEWS))
+    looked_for = set(re.findall(r"SELECT (?:principal_id|''), '(\w+)'", habit("news")))
     assert set().union(*NEWS_OF.values()) == looked_for
 
 

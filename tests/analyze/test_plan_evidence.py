@@ -26,7 +26,8 @@ from rightsize.analyze.plan_evidence import (
     write_table,
 )
 from rightsize.model.errors import InputError
-from rightsize.model.plan_file import EVIDENCE_TABLES, OPERATIONS, PAGE_TABLES, file_of
+from rightsize.model.plan_file import OPERATIONS, PAGE_TABLES, file_of
+from rightsize.model.tables import EVIDENCE_TABLES
 from tests.examples import MANY, SOME
 
 HOSTILE = '"\\\n\t\x00\x1f\x7f\u202e\u2028é😀'

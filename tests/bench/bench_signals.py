@@ -22,7 +22,7 @@ from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
-from rightsize.store.habits import PLACES
+from rightsize.store.habits import habit
 from rightsize.workflow.analysis.behaviour import (
     behaviour_of_days,
     find_behaviour,
@@ -308,7 +308,7 @@ def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
 def all_rows(store: Store) -> BehaviourInputs:
     """Return what behaviour is read from with all rows, so that some can be taken out."""
     span = {"first": dt.date.min, "last": dt.date.max}
-    return replace(behaviour_inputs(store), days=store.table("usage_days"), places=store.frame(PLACES, span))
+    return replace(behaviour_inputs(store), days=store.table("usage_days"), places=store.frame(habit("places"), span))
 
 
 def first_told(inputs: BehaviourInputs, all_calls: Sequence[Call], made: Sequence[Call]) -> int | None:

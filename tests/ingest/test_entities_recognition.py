@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.entities.shape import Context
+from rightsize.ingest.entities.shape import Context, look_at
 from rightsize.ingest.logs.schemas import family_of
 from rightsize.model.errors import InputError
 from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document, stage_files
@@ -27,7 +27,7 @@ def _first(document: Any) -> tuple[Mapping[str, Any], str]:
 
 
 def _recognising(record: Mapping[str, Any], context: Context) -> list[str]:
-    return [shape.name for shape in ENTITY_SHAPES if shape.recognises(record, context)]
+    return [shape.name for shape in ENTITY_SHAPES if shape.recognises(look_at(record), context)]
 
 
 def _recased(value: Any, recase: Any) -> Any:
@@ -49,7 +49,7 @@ def test_shapes_of_one_name_are_one_source() -> None:
 def test_exactly_one_shape_takes_a_record(form: str) -> None:
     name, source, document = DOCUMENTS[form]
     record, said = _first(document)
-    found = [shape for shape in ENTITY_SHAPES if shape.recognises(record, Context(name, said))]
+    found = [shape for shape in ENTITY_SHAPES if shape.recognises(look_at(record), Context(name, said))]
     assert [shape.source for shape in found] == [source]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
-from rightsize.ingest.entities.shape import Context
+from rightsize.ingest.entities.shape import Context, look_at
 from rightsize.ingest.logs.schemas import family_of
 from tests.ingest import signal_records as records
 from tests.ingest.entity_records import guid, stage_document, stage_files
@@ -39,7 +39,7 @@ def test_each_form_is_told_from_every_other(form: str, tmp_path: Path) -> None:
 def test_exactly_one_shape_and_no_log_takes_a_record(form: str) -> None:
     _, document = records.SIGNALS[form]
     record = document[0] if isinstance(document, list) else document["value"][0]
-    assert len([shape for shape in ENTITY_SHAPES if shape.recognises(record, Context("a.json"))]) == 1
+    assert len([shape for shape in ENTITY_SHAPES if shape.recognises(look_at(record), Context("a.json"))]) == 1
     assert family_of(record) is None
 
 

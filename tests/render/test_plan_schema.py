@@ -15,10 +15,11 @@ from jsonschema import ValidationError
 
 from rightsize.cli.main import run
 from rightsize.model.plan import PLAN_FORMAT
-from rightsize.model.plan_file import EVIDENCE_TABLES, file_of
+from rightsize.model.plan_file import file_of
+from rightsize.model.tables import EVIDENCE_TABLES
 from rightsize.render.plan import plan_files
 from rightsize.render.schemas import schema_text
-from rightsize.store.views import write_schema_page
+from rightsize.store.ddl import write_schema_page
 from tests.plan_schema import check_plan, validator
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant
 from tests.propose.written_plans import to_version_1

@@ -52,6 +52,15 @@ def test_a_name_outside_the_folder_is_no_text(name: str) -> None:
         queries.query_text(name)
 
 
+def test_a_text_is_filled_with_its_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Parts and functions of SQL are filled in, with one bracket within another; what else is in braces stays."""
+    folder = _package_at(tmp_path, monkeypatch) / "_queries"
+    folder.mkdir()
+    (folder / "a.sql").write_text("SELECT {outcome[x[1]]}, '{id}' FROM {rows}\n", encoding="utf-8")
+    rank = "CASE x[1] WHEN 1 THEN 'started' WHEN 2 THEN 'denied' WHEN 3 THEN 'failed' WHEN 4 THEN 'succeeded'"
+    assert queries.filled_text("a", rows="t") == f"SELECT {rank} ELSE 'other' END, '{{id}}' FROM t"
+
+
 @pytest.mark.slow
 def test_the_wheel_carries_every_text(tmp_path: Path) -> None:
     """What is built for users holds each SQL text, the scripts of shells, the schemas and the manual pages."""

@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.model.tables import TABLES
 from rightsize.store.connection import open_store
-from rightsize.store.views import write_schema_page
+from rightsize.store.ddl import write_schema_page
 
 
 def test_every_table_is_listed_once_by_its_kind() -> None:

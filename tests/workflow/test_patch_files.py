@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.iac.patch.code_owners import NOBODY, owners_of
-from rightsize.iac.patch.diffs import unified
+from rightsize.iac.patch.code_edits import unified
 from rightsize.iac.patch.grants import Change, Grant, Refused, Wanted
+from rightsize.iac.patch.repository import NOBODY, owners_of
 from rightsize.model.errors import InputError, UsageError
 from rightsize.render.deploy.issue import Open, issue_page
 from rightsize.workflow.plan.branches import commit_branches

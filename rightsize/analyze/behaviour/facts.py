@@ -77,18 +77,18 @@ class BehaviourInputs:
         code: `operation`: operations that run code on a resource.
         ways: The ways that somebody opened to somebody, as `openings.read_ways`.
         keyed: Days of requests with a key or SAS, as `openings.find_keys_used` takes them.
-        graph: First requests to Microsoft Graph by whom a way was opened to, as `store.habits.GRAPH_FIRST` has them.
+        graph: First requests to Microsoft Graph by whom a way was opened to, as `habits/graph_first.sql`.
         activations: `principal_id, role, time, justified`: requests to activate a role.
         grants: `principal_id, role, role_name, scope, created_on`: roles that principals hold at a folded scope, by
             name or through a group, and since when.
         role_operations: `role, name`: folded operations that each held role may grant; none for roles that are not
             known.
         woken: `principal_id, day, place, gap, operation, name, scope, risk, plane, first_seen`: calls of what attackers
-            seek after a silence at the place, as `store.habits.WOKEN` has them.
+            seek after a silence at the place, as `queries/habits/woken.sql` has them.
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`: days with such calls on
-            many resources, as `store.habits.BREADTH` has them.
+            many resources, as `queries/habits/breadth.sql` has them.
         prepared: `principal_id, name, place, day`: what was destroyed by who had called there before, as
-            `store.habits.PREPARED` has it.
+            `queries/habits/prepared.sql` has it.
     """
 
     days: pl.DataFrame

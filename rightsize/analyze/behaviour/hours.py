@@ -23,7 +23,7 @@ def judge_hours(behaviour: Behaviour, found: pl.DataFrame, arrived: pl.DataFrame
     Args:
         behaviour: The result of `read_behaviour`.
         found: Rows of `judge_behaviour`.
-        arrived: `principal_id, day, kind, what, arrived`: the times of places, as `store.habits.ARRIVED`.
+        arrived: `principal_id, day, kind, what, arrived`: the times of places, as `queries/habits/arrived.sql`.
     """
     if found.is_empty():
         return found.with_columns(pl.lit(None, kind).alias(name) for name, kind in _TOLD.items())

@@ -67,7 +67,7 @@ _KINDS: dict[str, tuple[str, str]] = {
     "target": ("whom", "whom"),
     "gathered": ("before", "operation"),
 }
-"""For each kind of fact its family, and the news of `store.habits.NEWS` without which no day has it.
+"""For each kind of fact its family, and the news of `queries/habits/news.sql` without which no day has it.
 
 First uses of what attackers seek have a kind for each class (`risk_secret`), the family `risk`, and are operations or
 uses of a grant that wakes.

@@ -320,7 +320,7 @@ def find_breadth(breadth: pl.DataFrame, judged: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         breadth: `principal_id, risk, day, resources, made, days, total, kind_days, kind_total`, as
-            `store.habits.BREADTH` has them.
+            `queries/habits/breadth.sql` has them.
         judged: The days that are judged: `principal_id, day, last_seen`; the number stands at the end of the day.
     """
     among = (pl.col("kind_total") - pl.col("kind_days") + 2 * _BREADTH_PRIOR) / (pl.col("kind_days") + _BREADTH_PRIOR)

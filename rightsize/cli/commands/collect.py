@@ -25,6 +25,7 @@ from rightsize.cli.commands.load import show_report
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
+from rightsize.collect.kql import write_summary_rules
 from rightsize.model import file_reading
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
@@ -34,7 +35,6 @@ from rightsize.workflow.data import catalog as catalog_workflow
 from rightsize.workflow.data import collect as collect_workflow
 from rightsize.workflow.data import doctor as doctor_workflow
 from rightsize.workflow.data import exports as exports_workflow
-from rightsize.workflow.data.summary_rules import write_summary_rules
 
 COLLECT_COLUMNS = ("source", "state", "units", "complete", "pages", "rows", "missing", "reason")
 _COLLECT_BRIEF = ("source", "state", "units", "pages", "rows")

@@ -13,6 +13,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from itertools import chain
@@ -25,11 +27,12 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
+from rightsize.ingest import pipeline
+from rightsize.model.errors import InputError, UsageError
+from rightsize.model.tables import EVENT_COLUMNS
 from rightsize.render.escape import for_shell
 from rightsize.store import queries, sandbox
 from rightsize.workflow.answers import report as export_workflow
-from rightsize.workflow.data import events as events_workflow
-from rightsize.workflow.data import sql as sql_workflow
 from rightsize.workflow.data import status as prune_workflow
 
 Parameters = Annotated[
@@ -56,7 +59,26 @@ def sql(
 
     Values of `-p` are text: cast them, as in `$n::INTEGER`.
     """
-    show_answer(sql_workflow.ask(common.db, statement, parameters or [], max_rows=max_rows, timeout=timeout), common)
+    try:
+        text = sys.stdin.read() if statement == "-" else statement
+    except UnicodeDecodeError as error:
+        raise InputError("stdin is not UTF-8 text") from error
+    given = read_parameters(parameters or ())
+    show_answer(sandbox.run_statement(common.db, text, given, max_rows=max_rows, timeout=timeout), common)
+
+
+def read_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Return the parameters of `name=value` texts; raise UsageError for a missing or repeated name."""
+    values: dict[str, str] = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        name = name.strip().removeprefix("$")
+        if not equals or not name:
+            raise UsageError(f"`{text}` is not NAME=VALUE", hint="write -p name=value")
+        if name in values:
+            raise UsageError(f"parameter `{name}` is given twice")
+        values[name] = value
+    return values
 
 
 def show_answer(answer: sandbox.Answer, common: Common) -> None:
@@ -83,7 +105,7 @@ def list_queries(*, common: Common) -> None:
             "parameters": [parameter.name for parameter in question.parameters],
             "columns": list(question.columns),
         }
-        for question in sql_workflow.list_questions()
+        for question in map(queries.read_question, queries.question_names())
     ]
     common.show(rows, list(rows[0]) if rows else [], table_columns=("name", "title"))
     if rows:
@@ -109,9 +131,9 @@ def run_query(
     common: Common,
 ) -> None:
     """Answer a saved question from the store."""
-    show_answer(
-        sql_workflow.ask_question(common.db, name, parameters or [], max_rows=max_rows, timeout=timeout), common
-    )
+    question = queries.read_question(name)
+    values = queries.bind_parameters(question, read_parameters(parameters or ()))
+    show_answer(sandbox.run_statement(common.db, question.text, values, max_rows=max_rows, timeout=timeout), common)
 
 
 _FEW_FILES = 40
@@ -128,22 +150,22 @@ def events(
     They are in order of time. Every export format of the Activity Log and of storage logs gives the same events. Other
     exports are read and counted; only these two logs hold events.
     """
-    parsed = events_workflow.parse_logs(paths)
-    for file in parsed.files:
+    report, chunks = pipeline.normalised_events(paths)
+    for file in report.files:
         # A diagnostic export has thousands of files; only files with rejected records are always named.
-        detail = 0 if len(parsed.files) <= _FEW_FILES or file.rejected else 1
+        detail = 0 if len(report.files) <= _FEW_FILES or file.rejected else 1
         say(f"{file.path}: {file.source}, {file.read:,} read, {file.rejected:,} rejected", level=detail)
-    if len(parsed.files) > _FEW_FILES:
-        say(f"{len(parsed.files):,} files, {sum(file.read for file in parsed.files):,} records read")
-    for note in parsed.notes:
+    if len(report.files) > _FEW_FILES:
+        say(f"{len(report.files):,} files, {sum(file.read for file in report.files):,} records read")
+    for note in report.notes:
         say(note)
     if common.output is OutputFormat.JSONL:
         # Write each chunk at once, so that millions of events are never in memory together.
-        for chunk in parsed.chunks:
-            common.show(chunk, events_workflow.COLUMNS)
+        for chunk in chunks:
+            common.show(chunk, EVENT_COLUMNS)
     else:
         table_columns = ("time", "principal_name", "principal_id", "operation", "scope", "outcome")
-        common.show(list(chain.from_iterable(parsed.chunks)), events_workflow.COLUMNS, table_columns=table_columns)
+        common.show(list(chain.from_iterable(chunks)), EVENT_COLUMNS, table_columns=table_columns)
         common.say_next(f"rightsize load {' '.join(map(for_shell, paths))}")
 
 

@@ -16,6 +16,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say
 from rightsize.cli.options import AsOf
 from rightsize.cli.output import short_name, write
+from rightsize.model.nouns import DONE_BY
 from rightsize.model.options import WindowOptions
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
@@ -128,9 +129,8 @@ def _permission(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "token": held, "last_seen": row["last_seen"].date() if row.get("last_seen") else None}
 
 
-_DONE_BY = ("all", "most", "few")
-_JOB_COLUMNS = ("job", "name", "role", "holders", "operations", *_DONE_BY, "alone")
-_JOB_BRIEF = ("name", "holders", *_DONE_BY, "alone", "role")
+_JOB_COLUMNS = ("job", "name", "role", "holders", "operations", *DONE_BY, "alone")
+_JOB_BRIEF = ("name", "holders", *DONE_BY, "alone", "role")
 _JOB_DETAILS = ("section", "what", "name", "used", "done_by", "is_in_role", "groups", "own", "alone")
 _USES = ("operation", "used_by", "done_by", "given_by")
 _MEMBERS = ("name", "used", "alone", "own")

@@ -2,13 +2,18 @@
 
 A state belongs to the folder whose code makes every assignment that the state has, with the same values where the code
 alone decides them. What fits two folders or two files of variables belongs to neither.
+
+A file belongs to the owners of the last line of CODEOWNERS that fits it. Source: docs.github.com, "About code owners";
+docs.gitlab.com, "Code Owners syntax", whose sections are passed over.
 """
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from rightsize.iac.patch.grants import Code, Grant, Roles
@@ -252,3 +257,40 @@ def _variable_files(code: Code, folder: str) -> list[str]:
             name.endswith(".tf") for name in code.names(path.rpartition("/")[0]) if path.rpartition("/")[0] != folder
         )
     ]
+
+
+PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
+NOBODY = "nobody in CODEOWNERS"
+
+
+def owners_of(path: str, files: Mapping[str, bytes]) -> str:
+    """Return the owners of a file, separated by spaces.
+
+    Args:
+        path: Its path in the repository.
+        files: The files of the repository; the first of `PLACES` that is there counts.
+    """
+    content = next((files[name] for name in PLACES if name in files), b"")
+    found = ""
+    for pattern, owners in _lines(content):
+        if pattern.fullmatch(path):
+            found = owners
+    return found or NOBODY
+
+
+@lru_cache(maxsize=4)
+def _lines(content: bytes) -> tuple[tuple[re.Pattern[str], str], ...]:
+    lines = [line.split("#")[0].split() for line in content.decode("utf-8", "replace").splitlines()]
+    kept = [words for words in lines if words and not words[0].startswith(("[", "^["))]
+    return tuple((_pattern(words[0]), " ".join(words[1:])) for words in kept)
+
+
+def _pattern(text: str) -> re.Pattern[str]:
+    is_anchored = "/" in text.rstrip("/")
+    made = "".join(
+        {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
+        for part in re.split(r"(\*\*/|\*\*|\*|\?)", text.strip("/"))
+    )
+    # `docs/*` has the files of a folder, and not those below it.
+    below = "" if text.endswith("/*") else "(?:/.*)?"
+    return re.compile(("" if is_anchored else "(?:.*/)?") + made + ("/.*" if text.endswith("/") else below))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from rightsize.ingest.entities.alerts import ALERT_SHAPES
 from rightsize.ingest.entities.azure_roles import ASSIGNMENT_SHAPES, DEFINITION_SHAPES
-from rightsize.ingest.entities.counted_rows import CountedShape
 from rightsize.ingest.entities.directory import DIRECTORY_SHAPES, MEMBER_TABLES
 from rightsize.ingest.entities.directory_roles import DIRECTORY_ROLE_SHAPES
 from rightsize.ingest.entities.graph_permissions import GRAPH_CATALOGUE_SHAPES, PERMISSION_SHAPES
 from rightsize.ingest.entities.judgements import JUDGEMENT_SHAPES, RISK_SHAPES
-from rightsize.ingest.entities.log_tables import DOWNLOAD_SHAPES, REDUCED_SHAPES
+from rightsize.ingest.entities.log_tables import DOWNLOAD_SHAPES, REDUCED_SHAPES, CountedShape
 from rightsize.ingest.entities.manifests import ManifestShape
 from rightsize.ingest.entities.pages import OWNER_SHAPES, RefusalShape
 from rightsize.ingest.entities.pim import PIM_SHAPES, POLICY_SHAPES

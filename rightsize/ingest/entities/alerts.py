@@ -107,11 +107,6 @@ def _address(value: object) -> str:
 _Found = Iterator[Row | Beside | Unusable]
 
 
-def is_alert(look: Look) -> bool:
-    """Return whether a record is an alert or an incident."""
-    return any(recognises(look) for recognises in (_is_row, _is_arm, _is_graph, _is_incident_row, _is_graph_incident))
-
-
 def _is_row(look: Look) -> bool:
     return look.has("systemalertid", "alertseverity")
 

@@ -14,17 +14,15 @@ Microsoft Entra ID", which names the columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import duckdb
 
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.graph_permissions import published_permissions
 from rightsize.ingest.entities.pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page, has_owners
-from rightsize.ingest.entities.shape import Context, Look, look_at
+from rightsize.ingest.entities.shape import Context, Look
 from rightsize.ingest.entities.workload_identities import RELATIONS, has_trust, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.rbac.text import GUID, fold
@@ -232,9 +230,9 @@ class DirectoryShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record is on a page of this listing; `{}` stands for an empty page."""
-        return _source_of(look_at(record), context) == self.name
+        return _source_of(look, context) == self.name
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
@@ -386,9 +384,9 @@ class MemberTable(DirectoryShape):
         """Return the word for it in `loads`."""
         return "group_members"
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has the columns."""
-        return self.columns <= record.keys()
+        return self.columns <= look.record.keys()
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities.fields import Field, field, read_fields
-from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
+from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys
 from rightsize.model.errors import InputError
 from rightsize.rbac.text import fold
 
@@ -75,11 +75,10 @@ class GrantShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
-        if not record:
+        if not look.record:
             return fold(context.odata_context).endswith(self.pages)
-        look: Look = look_at(record)
         return not look.type and all(key in look.outer for key in self.keys)
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:

@@ -203,11 +203,6 @@ _DETECTION = ("riskeventtype", "activitydatetime")
 _STATE = ("risklastupdateddatetime", "risklevel", "id")
 
 
-def is_risk(look: Look) -> bool:
-    """Return whether a record is a risk detection or a risky principal."""
-    return any(_is_of(look, source) for source in ("risk_detection", "risky_user", "risky_service_principal"))
-
-
 def _is_of(look: Look, source: str) -> bool:
     if source == "risk_detection":
         return look.has(*_DETECTION) and (look.has("userid") or look.has("serviceprincipalid"))
@@ -223,9 +218,8 @@ class RiskShape:
     source: str
     signal: str
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape."""
-        look = look_at(record)
         return _is_of(look, self.signal) and (
             self.signal != "risk_detection"
             or look.has("serviceprincipalid") == (self.name == "service_principal_risk_detections")

@@ -20,7 +20,7 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.shape import Context, fold_keys, look_at
+from rightsize.ingest.entities.shape import Context, Look, fold_keys
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.times import read_moment
@@ -161,9 +161,9 @@ class ManifestShape:
     name: str = MANIFEST
     source: str = MANIFEST
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record is a manifest, of any version of its format."""
-        return look_at(record).text("format").startswith(_FAMILY)
+        return look.text("format").startswith(_FAMILY)
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Add what each manifest says of its files to `stage_vouched`."""

@@ -227,11 +227,11 @@ def _read_owners(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
 class _OwnersShape(ObjectShape):
     """Objects with their owners; a list of principals of one type is a directory listing, with or without owners."""
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record has this shape."""
         page = classify_page(context.odata_context, context.place)
-        lists_one_type = bool(page and page.cast) or is_blueprint(look_at(record), context.odata_context)
-        return super().recognises(record, context) and not lists_one_type
+        lists_one_type = bool(page and page.cast) or is_blueprint(look, context.odata_context)
+        return super().recognises(look, context) and not lists_one_type
 
 
 OWNER_SHAPES = (_OwnersShape("object_owners", "object_owners", has_owners, "object_owners", _read_owners),)
@@ -288,10 +288,10 @@ class RefusalShape:
     name: str = REFUSAL
     source: str = REFUSAL
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record is nothing but an error with a code and a message."""
-        error = record.get("error")
-        return len(record) == 1 and isinstance(error, Mapping) and look_at(error).has("code", "message")
+        error = look.record.get("error")
+        return len(look.record) == 1 and isinstance(error, Mapping) and look_at(error).has("code", "message")
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Reject each error, so that it is counted and shown."""

@@ -101,9 +101,8 @@ class RequestShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record is a request of this kind."""
-        look = look_at(record)
         if look.type:
             wanted = _ASSIGNMENTS if self.asks_for == "assignment" else _ELIGIBILITIES
             return self.plane == "control" and look.type == wanted

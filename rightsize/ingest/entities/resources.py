@@ -55,9 +55,8 @@ class GroupShape:
     name: str = "resource_groups"
     source: str = "resource_groups"
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape: the id of a group, and tags or the fields of every resource."""
-        look = look_at(record)
         if not GROUP.fullmatch(look.text("id").rstrip("/")):
             return False
         return "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys()
@@ -237,13 +236,12 @@ class ResourceShape:
     name: str = "resources"
     source: str = "resources"
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape.
 
         It has the id of a resource, and tags, or the fields of every resource, or only fields that say what it is, as a
         query of Resource Graph may choose them.
         """
-        look = look_at(record)
         if look.type.startswith(_OF_OTHERS) or not _RESOURCE.fullmatch(look.text("id").rstrip("/")):
             return False
         if "tags" in look.outer or {"name", "type", "location"} <= look.outer.keys():

@@ -324,9 +324,8 @@ class ProviderShape:
     name: str = "providers"
     source: str = "providers"
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape: a namespace and its state."""
-        look = look_at(record)
         has_id = "id" not in look.outer or look.outer["id"] is None or bool(_ID.fullmatch(look.text("id")))
         return has_id and bool(look.text("namespace")) and "registrationstate" in look.outer
 

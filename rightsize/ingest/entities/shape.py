@@ -15,8 +15,7 @@ import duckdb
 from rightsize.ingest.entities.fields import Field, read_fields, utc_time
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
-from rightsize.model.schema import ColumnType
-from rightsize.model.tables import table
+from rightsize.model.tables import ColumnType, table
 from rightsize.rbac.text import fold, fold_key
 from rightsize.store.sql import insert_lists, quoted
 
@@ -53,7 +52,7 @@ class Shape(Protocol):
         """Return the word for it in `loads` and in the output of `load`."""
         ...
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record, `{}` for the first page of an empty listing, has this shape."""
         ...
 
@@ -66,6 +65,7 @@ class Shape(Protocol):
 class Look:
     """A view of a record: its members and those of its `properties`, by folded key, and its folded `type`."""
 
+    record: Mapping[str, Any]
     outer: Mapping[str, Any]
     inner: Mapping[str, Any]
     type: str
@@ -85,24 +85,13 @@ class Look:
         return fold(found) if isinstance(found, str) else ""
 
 
-_latest: tuple[Mapping[str, Any], Look] | None = None
-"""The record that was looked at last, with its view: each shape looks at the same record in turn."""
-
-
 def look_at(record: Mapping[str, Any]) -> Look:
-    """Return the view of a record for recognition. A record is not changed once it was looked at."""
-    global _latest  # noqa: PLW0603  a record is folded once, not once for each shape
-    if _latest is None or _latest[0] is not record:
-        _latest = record, _look(record)
-    return _latest[1]
-
-
-def _look(record: Mapping[str, Any]) -> Look:
+    """Return the view of a record for recognition."""
     outer = fold_keys(record)
     properties = outer.get("properties")
     inner = fold_keys(properties) if isinstance(properties, Mapping) else {}
     said = outer.get("type")
-    return Look(outer, inner, fold(said) if isinstance(said, str) else "")
+    return Look(record, outer, inner, fold(said) if isinstance(said, str) else "")
 
 
 def fold_keys(members: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,9 +117,9 @@ class ColumnShape:
     fields: Sequence[Field]
     insert: str
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape."""
-        return self.recogniser(look_at(record))
+        return self.recogniser(look)
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
@@ -181,9 +170,9 @@ class ObjectShape:
     table: str
     reader: Reader
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape."""
-        return self.recogniser(look_at(record))
+        return self.recogniser(look)
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""

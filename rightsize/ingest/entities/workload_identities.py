@@ -222,11 +222,10 @@ def _mode(fields: Mapping[str, Any], of: str) -> tuple[str, list[str]]:
 class _BlueprintShape(ObjectShape):
     """Blueprints; on a page with a cast each record is one, else each record with the type."""
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
-        if not record:
+        if not look.record:
             return lists_blueprints(context.odata_context)
-        look = look_at(record)
         said = context_of(look, context)
         # A listing of the credentials of all applications is one of credentials; it may have a blueprint among others.
         return is_blueprint(look, said) and (lists_blueprints(said) or not has_trust(look))
@@ -243,11 +242,10 @@ class _InheritableShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
-        if not record:
+        if not look.record:
             return _INHERITABLE.fullmatch(fold(context.odata_context.partition("#")[2])) is not None
-        look = look_at(record)
         return bool(look.text("resourceappid")) and any(key in look.outer for key in _ACCESS)
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
@@ -330,9 +328,8 @@ def _read_trust(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
 class _TrustShape(ObjectShape):
     """Applications with their federated credentials; a page of blueprints alone is one of blueprints."""
 
-    def recognises(self, record: Mapping[str, Any], context: Context) -> bool:
+    def recognises(self, look: Look, context: Context) -> bool:
         """Return whether a record has this shape."""
-        look = look_at(record)
         return self.recogniser(look) and not lists_blueprints(context_of(look, context))
 
 

@@ -30,8 +30,7 @@ from rightsize.ingest.logs.values import (
 )
 from rightsize.rbac.text import GUID
 from rightsize.rules.graph import audited_workloads
-from rightsize.store.queries import query_text
-from rightsize.store.sql import outcome
+from rightsize.store.queries import filled_text, query_text
 
 CATEGORY = "CloudAuditEvents"
 """The category of its events, which sorts after that of the Activity Log: a call that both have is of that log."""
@@ -155,33 +154,10 @@ FROM (
 
 def normalised_m365() -> str:
     """Return SQL that reads `raw_m365_audits` and returns the columns of `stage_event_rows`, and `problem`."""
-    workloads = ", ".join(f"'{name}'" for name in audited_workloads())
-    return f"""
-WITH read AS (
-    SELECT *, {_guid("app_id")} AS app_guid, {_guid("api_id")} AS api_guid, {_word("workload")} AS service,
-        coalesce(user_type IN ({_APPLICATIONS}), false) AS is_application,
-        {utc_time("time")} AS event_time
-    FROM raw_m365_audits
-), named AS (
-    SELECT *, service || '/' || {_word("operation_name")} || coalesce('?api=' || api_guid, '') AS operation,
-        CASE WHEN app_guid IS NOT NULL AND lower(service) IN ({workloads})
-            AND coalesce(result, '') NOT IN ('failed', 'failure', 'false', 'fail') THEN 4 ELSE 0 END AS rank,
-        CASE WHEN NOT is_application THEN {_guid("user_id")} END AS user_guid,
-        CASE WHEN NOT is_application AND user_id LIKE '%_@_%' AND length(user_id) <= 320 THEN user_id END AS upn,
-        lower(coalesce(nullif(trim(record_id), ''),
-            md5(concat_ws(chr(31), time, workload, operation_name, user_id, app_id)))) AS key
-    FROM read
-)
-SELECT file_no, line, event_time AS time, 'm365_audit_log' AS source, 'graph' AS plane, user_guid AS principal_id,
-    CASE WHEN is_application THEN 'ServicePrincipal' ELSE 'User' END AS principal_type, upn AS principal_name,
-    app_guid AS app_id, operation, '/' AS scope, {outcome("rank")} AS outcome, CAST(NULL AS VARCHAR) AS access,
-    CAST(NULL AS VARCHAR) AS role_assignment_id, CAST(NULL AS VARCHAR) AS role_definition_id,
-    CAST(NULL AS VARCHAR) AS evidence_principal_id, key AS correlation_id, record_id AS event_id,
-    {address("caller_ip")} AS ip,
-    key AS key_correlation, lower(operation) AS key_operation, '/' AS key_scope, service AS category,
-    {token_id("token_id")} AS token_id, {session_id("session_id")} AS session_id, rank,
-    CASE
-        {TIME_PROBLEMS}
-        WHEN coalesce(operation_name, '') = '' THEN 'it has no operation'
-    END AS problem
-FROM named"""
+    return filled_text(
+        "reduce/m365_audits",
+        *(_guid, _word, address, session_id, token_id, utc_time),
+        applications=_APPLICATIONS,
+        time_problems=TIME_PROBLEMS,
+        workloads=", ".join(f"'{name}'" for name in audited_workloads()),
+    )

@@ -19,7 +19,7 @@ import duckdb
 
 from rightsize.ingest.entities.judgements import is_confirmed, is_dismissed
 from rightsize.ingest.logs.directory_audits import (
-    AUDIT_ROWS,
+    audit_rows,
     project_audits,
     stage_from_audits,
     stage_objects_of_audits,
@@ -313,7 +313,7 @@ KINDS: Mapping[str, RecordKind] = {
     "sign_in": RecordKind(
         _always(PROJECTIONS["sign_in"]), "raw_sign_ins", partial(query_text, "reduce/sign_ins"), _stage_sign_ins
     ),
-    "entra_audit": RecordKind(_always(project_audits), "raw_audits", lambda: AUDIT_ROWS, _stage_audits),
+    "entra_audit": RecordKind(_always(project_audits), "raw_audits", audit_rows, _stage_audits),
     "graph_activity": RecordKind(
         _always(project_graph), "raw_graph_requests", normalised_requests, _stage_graph_requests
     ),

@@ -8,8 +8,10 @@ Sources: Microsoft Learn, "Azure Activity Log event schema" and the Log Analytic
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rightsize.rbac.text import fold, fold_key
@@ -17,131 +19,15 @@ from rightsize.rules.log_source import Spellings, Stage
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES
 
-_COMMON_CAMEL: dict[str, tuple[str, ...]] = {
-    "time": ("time", "eventTimestamp", "event_timestamp"),
-    "submitted": ("submissionTimestamp", "submission_timestamp"),
-    "created": ("createdDateTime",),
-    "operation_name": ("operationName", "operation_name"),
-    "resource_id": ("resourceId", "resource_id", "resourceUri"),
-    "category": ("category",),
-    "status": ("resultType", "status"),
-    "sub_status": ("resultSignature", "subStatus", "sub_status"),
-    "description": ("resultDescription",),
-    "caller": ("caller",),
-    "caller_ip": ("callerIpAddress", "ipAddress"),
-    "correlation_id": ("correlationId", "correlation_id"),
-    "event_id": ("eventDataId", "event_data_id"),
-    "identity": ("identity",),
-    "authorization_json": ("authorization",),
-    "claims": ("claims",),
-    "http_request": ("httpRequest", "http_request"),
-    "properties": ("properties",),
-    "status_code": ("statusCode",),
-    "status_text": ("statusText",),
-    "uri": ("uri",),
-    "record_id": ("id",),
-    "user_id": ("userId",),
-    "user_name": ("userPrincipalName",),
-    "service_principal_id": ("servicePrincipalId",),
-    "service_principal_name": ("servicePrincipalName",),
-    "app_id": ("appId",),
-    "resource_name": ("resourceDisplayName",),
-    "federated_credential_id": ("federatedCredentialId",),
-    "client_credential": ("clientCredentialType",),
-    "event_types": ("signInEventTypes",),
-    "is_interactive": ("isInteractive",),
-    "logged_by": ("loggedByService",),
-    "activity": ("activityDisplayName",),
-    "activity_time": ("activityDateTime",),
-    "initiated_by": ("initiatedBy",),
-    "targets": ("targetResources",),
-    "details": ("additionalDetails",),
-    "result": ("result",),
-    "result_reason": ("resultReason",),
-    "request_method": ("requestMethod",),
-    "request_uri": ("requestUri",),
-    "request_id": ("requestId",),
-    "batch_id": ("operationId",),
-    "graph_status": ("responseStatusCode",),
-    "token_id": ("signInActivityId", "uniqueTokenIdentifier"),
-    "session_id": ("sessionId",),
-    "risk_level": ("riskLevelDuringSignIn", "riskLevelAggregated"),
-    "risk_state": ("riskState",),
-    "risk_detail": ("riskDetail",),
-    "alert_id": ("SystemAlertId",),
-    "location": ("location",),
-    "network_number": ("autonomousSystemNumber",),
-}
 
-_COMMON_PASCAL: dict[str, tuple[str, ...]] = {
-    "table_name": ("Type",),
-    "time": ("TimeGenerated", "CreationTime", "Timestamp"),
-    "submitted": ("EventSubmissionTimestamp",),
-    "created": ("CreatedDateTime", "CreatedDateTime [UTC]"),
-    "operation_name": ("OperationNameValue", "OperationName", "Operation"),
-    "resource_id": ("ResourceId", "_ResourceId"),
-    "category": ("CategoryValue", "Category"),
-    "status": ("ActivityStatusValue", "ActivityStatus", "ResultType"),
-    "sub_status": ("ActivitySubstatusValue", "ActivitySubstatus", "ResultSignature"),
-    "description": ("ResultDescription",),
-    "caller": ("Caller",),
-    "caller_ip": ("CallerIpAddress", "IPAddress"),
-    "correlation_id": ("CorrelationId",),
-    "event_id": ("EventDataId",),
-    "authorization_json": ("Authorization_d", "Authorization"),
-    "claims": ("Claims_d", "Claims"),
-    "http_request": ("HTTPRequest",),
-    # Of AzureDiagnostics, in a workspace that has no room for more of its columns.
-    "properties": ("Properties_d", "Properties", "AdditionalFields"),
-    "status_code": ("StatusCode",),
-    "status_text": ("StatusText",),
-    "uri": ("Uri",),
-    "object_key": ("ObjectKey",),
-    "operation_index": ("OperationCount",),
-    "authentication": ("AuthenticationType",),
-    "authorization_details": ("AuthorizationDetails",),
-    "requester_object_id": ("RequesterObjectId",),
-    "requester_app_id": ("RequesterAppId",),
-    "requester_upn": ("RequesterUpn",),
-    "service_type": ("ServiceType",),
-    "record_id": ("Id",),
-    "user_id": ("UserId",),
-    "user_name": ("UserPrincipalName",),
-    "service_principal_id": ("ServicePrincipalId",),
-    "service_principal_name": ("ServicePrincipalName",),
-    "app_id": ("AppId",),
-    "resource_app_id": ("ResourceIdentity",),
-    "resource_name": ("ResourceDisplayName",),
-    "federated_credential_id": ("FederatedCredentialId",),
-    "client_credential": ("ClientCredentialType",),
-    "is_interactive": ("IsInteractive",),
-    "logged_by": ("LoggedByService",),
-    "activity": ("ActivityDisplayName",),
-    "activity_time": ("ActivityDateTime",),
-    "initiated_by": ("InitiatedBy",),
-    "targets": ("TargetResources",),
-    "details": ("AdditionalDetails",),
-    "result": ("Result",),
-    "result_reason": ("ResultReason",),
-    "identity": ("Identity",),
-    "http_status": ("HttpStatusCode", "httpStatusCode_d", "statusCode_s"),
-    "request_uri": ("RequestUri", "requestUri_s"),
-    "request_method": ("RequestMethod",),
-    "request_id": ("RequestId",),
-    "batch_id": ("OperationId",),
-    "graph_status": ("ResponseStatusCode",),
-    "token_id": ("SignInActivityId", "UniqueTokenIdentifier", "UniqueTokenId"),
-    "session_id": ("SessionId",),
-    "risk_level": ("RiskLevelDuringSignIn", "RiskLevelAggregated"),
-    "risk_state": ("RiskState",),
-    "risk_detail": ("RiskDetail",),
-    "alert_id": ("SystemAlertId",),
-    "location": ("LocationDetails", "Location"),
-    "network_number": ("AutonomousSystemNumber",),
-    "client_app_id": ("ApplicationId",),
-    "account_id": ("AccountObjectId",),
-    "account_type": ("EntityType",),
-}
+def _common(form: str) -> dict[str, tuple[str, ...]]:
+    """Return the keys of the fields that many logs have in an envelope, from `log_fields.csv`.
+
+    `AdditionalFields` has the properties of a row of AzureDiagnostics in a workspace without room for more columns.
+    """
+    text = Path(__file__).with_name("log_fields.csv").read_text(encoding="utf-8")
+    rows = csv.reader(text.splitlines(), strict=True)
+    return {field: tuple(keys.split("|")) for of, field, keys in rows if of == form}
 
 
 def _with_own(common: Mapping[str, tuple[str, ...]], own: Iterable[Spellings]) -> dict[str, tuple[str, ...]]:
@@ -153,8 +39,8 @@ def _with_own(common: Mapping[str, tuple[str, ...]], own: Iterable[Spellings]) -
     return found
 
 
-_CAMEL = _with_own(_COMMON_CAMEL, (log.camel for log in LOG_SOURCES))
-_PASCAL = _with_own(_COMMON_PASCAL, (log.pascal for log in LOG_SOURCES))
+_CAMEL = _with_own(_common("camel"), (log.camel for log in LOG_SOURCES))
+_PASCAL = _with_own(_common("pascal"), (log.pascal for log in LOG_SOURCES))
 
 FIELDS = tuple(dict.fromkeys((*_CAMEL, *_PASCAL)))
 """All fields that a record of either envelope may have, each under one name."""

@@ -35,8 +35,7 @@ from rightsize.model.role_forms import to_arm
 from rightsize.planes.vaults.choose import RoleChooser, RoleNeed, VaultRole
 from rightsize.planes.vaults.decide import EQUAL, QUESTIONS, Decider, PolicyDecision, equal, needed_of
 from rightsize.planes.vaults.judge import PolicyCase, PolicyUse, VaultAnalysis, weight_of
-from rightsize.planes.vaults.tables import VaultTables
-from rightsize.planes.vaults.woken import data_assignments, woken
+from rightsize.planes.vaults.tables import VaultTables, data_assignments, woken
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of

@@ -20,6 +20,7 @@ from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.plan import Plan
+from rightsize.model.tables import JOB_TABLES
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.propose.needs.assignments import place_uses
@@ -232,9 +233,6 @@ def _about(things: Iterable[str], agent: str) -> str:
     if len(chosen) > 1 and len(" and ".join(chosen)) + len(agent) >= _LONGEST:
         chosen.pop()
     return " and ".join(chosen)
-
-
-JOB_TABLES = ("jobs", "job_operations", "job_holders")
 
 
 @dataclass(frozen=True, slots=True)

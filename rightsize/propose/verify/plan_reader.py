@@ -31,7 +31,6 @@ from rightsize.model.json_schemas import SchemaChecks, load_unrepeated
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PLAN_FORMAT, PLANES_BEYOND, PROPOSAL_KINDS, PlannedAssignment, ProposalKind
 from rightsize.model.plan_file import (
-    EVIDENCE_TABLES,
     GRANTS,
     READINGS,
     SaidOnce,
@@ -41,6 +40,7 @@ from rightsize.model.plan_file import (
     plan_checks,
 )
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
+from rightsize.model.tables import EVIDENCE_TABLES
 from rightsize.propose.core.fingerprint import WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
 from rightsize.rbac.text import Folded, fold

@@ -18,10 +18,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rightsize.analyze.counting import count_unexplained
+from rightsize.model.nouns import DONE_BY
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import NextStep, latent_of, total_excess_of
 from rightsize.model.progress import counted
-from rightsize.model.tables.answers import DONE_BY
 from rightsize.rbac.text import fold
 from rightsize.render.next_steps import (
     describe_danger,

@@ -23,9 +23,7 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 
-from rightsize.model.schema import Table
-from rightsize.model.tables import TABLES
-from rightsize.model.tables.usage import EVENT_COLUMNS
+from rightsize.model.tables import EVENT_COLUMNS, TABLES, Table
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.ddl import MARKED_COLUMNS, RESOLVED
 from rightsize.store.sql import NOT_REJECTED, folded, named, outcome, quoted
@@ -70,7 +68,7 @@ CONTEXT_COLUMNS = ("source", "plane", "category", *(name for name in MARKED_COLU
 """Columns that many rows share: the caller, its access, address and log. A row has one number for all of them."""
 
 EVENT_TEXTS = (
-    *(column.name for column in EVENT_COLUMNS if column.name != "outcome"),
+    *(name for name in EVENT_COLUMNS if name != "outcome"),
     "category",
     "access",
     "token_id",

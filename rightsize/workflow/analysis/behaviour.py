@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -28,15 +28,14 @@ from rightsize.analyze.behaviour.judge import (
     with_held,
 )
 from rightsize.analyze.behaviour.openings import held_openings
-from rightsize.model.decisions import Form
-from rightsize.model.errors import InputError
-from rightsize.model.file_reading import read_given
+from rightsize.model.decisions import read_entry_file
 from rightsize.model.progress import step
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
-from rightsize.store.habits import ARRIVED
+from rightsize.store.habits import habit
 from rightsize.store.quarantine import replace_decisions
+from rightsize.store.queries import query_text
 from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
@@ -105,7 +104,7 @@ def behaviour_of_days(
             judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(store)))
             asked = {"who": found["principal_id"].unique().to_list(), "days": found["day"].unique().to_list()}
             unusual = judged.join(found, on=["principal_id", "day"], how="semi")
-            parts.append(judge_hours(behaviour, unusual, store.frame(ARRIVED, asked)))
+            parts.append(judge_hours(behaviour, unusual, store.frame(habit("arrived"), asked)))
     return pl.concat(parts, how="diagonal")
 
 
@@ -199,47 +198,6 @@ def behaviour_rows(found: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-_SIGNALS = """
-    WITH named AS (
-        SELECT e.signal_id, coalesce(
-            string_agg(DISTINCT coalesce(p.user_principal_name, p.display_name, e.value), ', '
-                ORDER BY coalesce(p.user_principal_name, p.display_name, e.value))
-                FILTER (WHERE e.entity_kind = 'principal'),
-            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'resource'),
-            string_agg(DISTINCT e.value, ', ' ORDER BY e.value) FILTER (WHERE e.entity_kind = 'ip')) AS who
-        FROM signal_entities AS e LEFT JOIN principals AS p USING (principal_id) GROUP BY ALL
-    ), held AS (
-        SELECT signal_id, count(*) AS calls, count(DISTINCT (principal_id, operation, scope)) AS operations
-        FROM quarantine GROUP BY ALL
-    ), decided AS (
-        SELECT signal_id, min(decision) AS decision FROM signal_decisions WHERE signal_id IS NOT NULL GROUP BY ALL
-    )
-    SELECT s.signal_id, s.kind, s.name, s.severity, s.first_time, s.last_time, n.who,
-        CASE WHEN d.decision = 'trust' THEN 'trusted' WHEN d.decision = 'quarantine' THEN 'held'
-            WHEN s.dismissed THEN 'dismissed' ELSE 'stands' END AS state,
-        s.status, s.classification, coalesce(h.calls, 0) AS calls, coalesce(h.operations, 0) AS operations
-    FROM signals AS s LEFT JOIN named AS n USING (signal_id) LEFT JOIN held AS h USING (signal_id)
-    LEFT JOIN decided AS d USING (signal_id)
-    ORDER BY coalesce(h.calls, 0) = 0, list_position(['high', 'medium', 'low', 'informational'], s.severity),
-        s.last_time DESC, s.signal_id"""
-
-_QUARANTINE = """
-    WITH clean AS (
-        SELECT principal_id, operation, scope, sum(succeeded + failed + started) - sum(suspect) AS clean
-        FROM usage_days GROUP BY ALL
-    )
-    SELECT q.principal_id, coalesce(min(p.user_principal_name), min(p.display_name), min(q.principal_name)) AS name,
-        q.operation, q.scope, q.plane, count(DISTINCT q.event_key) AS calls, min(q.time) AS first_seen,
-        max(q.time) AS last_seen, greatest(coalesce(min(c.clean), 0), 0)::BIGINT AS other_calls,
-        coalesce(min(c.clean), 0) <= 0 AS only_evidence,
-        list_sort(list(DISTINCT q.signal_id)) AS signals, list_sort(list(DISTINCT q.basis)) AS basis
-    FROM quarantine AS q LEFT JOIN principals AS p USING (principal_id)
-    LEFT JOIN clean AS c ON c.principal_id = q.principal_id AND c.operation = q.operation AND c.scope = q.scope
-    WHERE q.outcome IN ('succeeded', 'failed', 'started')
-    GROUP BY q.principal_id, q.operation, q.scope, q.plane
-    ORDER BY only_evidence DESC, name, first_seen, q.operation, q.scope"""
-
-
 _HELD_BY = "after_"
 """Beginning of the basis of held use: `after_behaviour`, `after_signal`."""
 
@@ -264,12 +222,12 @@ def show_signals(db: Path) -> SignalsResult:
     """
     with open_store(db, read_only=True) as store:
         behaviour = find_behaviour(store)
-        held = [*store.frame(_QUARANTINE).to_dicts(), *_held_rows(store, behaviour)]
-        return SignalsResult(store.frame(_SIGNALS).to_dicts(), held, behaviour.to_dicts())
+        held = [*store.frame(query_text("answers/quarantined")).to_dicts(), *_held_rows(store, behaviour)]
+        return SignalsResult(store.frame(query_text("answers/signals")).to_dicts(), held, behaviour.to_dicts())
 
 
 def _held_rows(store: Store, behaviour: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the operations that are held without a call in quarantine, with the columns of `_QUARANTINE`."""
+    """Return the operations that are held without a call in quarantine, as rows of `quarantined.sql`."""
     usage = store.table("usage_days")
     held = held_use(store, behaviour, usage)
     if held.is_empty():
@@ -306,12 +264,7 @@ def decide_signals(db: Path, path: Path) -> int:
     Raises:
         InputError: The file cannot be read, or its content does not fit its ending.
     """
-    form = path.suffix.lower().removeprefix(".")
-    if form not in get_args(Form):
-        raise InputError(
-            f"cannot recognise `{path}` as a file of decisions", hint="its name has to end in .toml, .json or .csv"
-        )
-    decisions = read_decisions(read_given(path), cast(Form, form), str(path))
+    decisions = read_entry_file(path, "decisions", read_decisions)
     with open_store(db, read_only=False, existing=True) as store, store.transaction() as con:
         replace_decisions(con, [asdict(decision) for decision in decisions])
     return len(decisions)

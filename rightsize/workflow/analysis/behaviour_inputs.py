@@ -18,19 +18,10 @@ from rightsize.analyze.inputs import folded
 from rightsize.rules.attacks import breadth_classes, escalation_rules
 from rightsize.store.connection import Store
 from rightsize.store.habits import (
-    BREADTH,
-    FIRST_ROWS,
-    GRAPH_FIRST,
     IS_ASKED,
-    KEYED,
-    NEWS,
-    OPENED,
-    PLACES,
-    PREPARED,
-    USAGE_BY_DAY,
-    WOKEN,
     active_days,
     first_places,
+    habit,
     logged_days,
 )
 
@@ -62,8 +53,8 @@ _ROLE_OPERATIONS = """
     SELECT DISTINCT lower(role_definition_id) AS role, lower(operation) AS name FROM role_operations
     WHERE (NOT conditional OR conditional IS NULL)
         AND lower(role_definition_id) IN (SELECT lower(role_definition_id) FROM role_assignments)"""
-_ACTIVE = active_days(f"SELECT * FROM ({USAGE_BY_DAY}) WHERE {IS_ASKED}", LEAST_DAYS)
-_LOGGED = logged_days(f"SELECT * FROM ({PLACES}) WHERE {IS_ASKED}")
+_ACTIVE = active_days(f"SELECT * FROM ({habit('usage_by_day')}) WHERE {IS_ASKED}", LEAST_DAYS)
+_LOGGED = logged_days(f"SELECT * FROM ({habit('places')}) WHERE {IS_ASKED}")
 _COUNT, _TIME, _TEXT = pl.Int64(), pl.Datetime("us"), pl.String()
 _DAY: Mapping[str, pl.DataType] = {"principal_id": _TEXT, "day": pl.Date()}
 _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
@@ -132,13 +123,13 @@ def behaviour_inputs(
     ways = ways_opened(store, principals, names, span)
     acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
-        days=store.frame(FIRST_ROWS, {**span, **lately}),
+        days=store.frame(habit("first_rows"), {**span, **lately}),
         active=_of_days(store, _ACTIVE, {**span, "who": working}, only),
-        places=read("places", "where", first_places(PLACES), span, None),
+        places=read("places", "where", first_places(habit("places")), span, None),
         logged=read("logged", "where", _LOGGED, {**span, "who": who}),
         ways=ways,
-        graph=read("graph", "graph", GRAPH_FIRST, {**span, "acting": acting}),
-        keyed=read("keyed", "keys", KEYED, {**span, "silent": signals.SILENT}),
+        graph=read("graph", "graph", habit("graph_first"), {**span, "acting": acting}),
+        keyed=read("keyed", "keys", habit("keyed"), {**span, "silent": signals.SILENT}),
         activations=read("activations", "activation", _ACTIVATIONS, span, None),
         principals=principals,
         operations=operations,
@@ -149,9 +140,11 @@ def behaviour_inputs(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
         ),
         role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
-        woken=read("woken", "wakes", WOKEN, {**asked, **some, "silent": signals.SILENT}),
-        breadth=read("breadth", "breadth", BREADTH, {**asked, **some, **_widely(sought), "fresh": signals.FRESH}),
-        prepared=store.frame(PREPARED, {**asked, "fresh": signals.FRESH}),
+        woken=read("woken", "wakes", habit("woken"), {**asked, **some, "silent": signals.SILENT}),
+        breadth=read(
+            "breadth", "breadth", habit("breadth"), {**asked, **some, **_widely(sought), "fresh": signals.FRESH}
+        ),
+        prepared=store.frame(habit("prepared"), {**asked, "fresh": signals.FRESH}),
     )
 
 
@@ -182,8 +175,9 @@ def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
         "sought": sought["name"].to_list(), "opening": opening_among(names).to_list(), "silent": signals.SILENT,
         "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
     }  # fmt: skip
+    news = habit("news")
     # These are few rows, and a frame would take the long statement apart twice.
-    rows = [row for day in sorted(days) for row in store.rows(NEWS, {**asked, "first": history_of(day), "last": day})]
+    rows = [row for day in sorted(days) for row in store.rows(news, {**asked, "first": history_of(day), "last": day})]
     return pl.DataFrame(rows, schema={**_DAY, "families": pl.List(pl.String()), "digest": _TEXT})
 
 
@@ -200,7 +194,7 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
 
 def ways_opened(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
     """Return the ways that calls opened to somebody, with who can act through each."""
-    calls = store.frame(OPENED, {**span, "opening": opening_among(names).to_list()})
+    calls = store.frame(habit("opened"), {**span, "opening": opening_among(names).to_list()})
     asked = who_acts(calls["name"].unique())
     pair = {"principal_id": pl.String}
     acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))

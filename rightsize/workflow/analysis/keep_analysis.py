@@ -35,9 +35,10 @@ from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
+from rightsize.model.tables import JOB_TABLES
 from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps, TableOf
 from rightsize.planes.vaults.tables import WRITES as POLICY_WRITES
-from rightsize.propose.assembly.purposes import JOB_TABLES, JobTables, job_tables, read_jobs
+from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store
 from rightsize.store.sql import named
 from rightsize.store.stored_analysis import (

@@ -4,7 +4,7 @@ The tables are read once and indexed, so thousands of questions cost little more
 
 Roles of the service decide about the data of some resources. They answer by what no listing of role assignments has.
 So a question about their data is `unknown` by roles, whatever roles grant. `rules/resource_settings.csv` has the
-settings that say so. Of a key vault the policies are loaded with it, and answer (`vault_answers`).
+settings that say so. Of a key vault the policies are loaded with it, and answer (`vaults`).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from rightsize.rules.operations import classify
 from rightsize.rules.vaults import VAULT
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.answers.vault_answers import VaultAnswers, woken
+from rightsize.workflow.answers.vaults import VaultAnswers, woken
 from rightsize.workflow.names import AskedNames
 from rightsize.workflow.tenant_access import AccessQuestion, Person, TenantAccess, read_tenant_access
 

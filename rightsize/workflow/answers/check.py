@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 from rightsize.analyze.controls import (
     SEVERITIES,
@@ -19,38 +19,16 @@ from rightsize.analyze.controls import (
     read_exemptions,
 )
 from rightsize.analyze.lacks import sentence_of
-from rightsize.model.decisions import Form
+from rightsize.model.decisions import read_entry_file
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.role_forms import load_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.controls import Control, ControlResult, control_names, judge, read_control, whole_statement
+from rightsize.store.queries import query_text
 from rightsize.workflow.analysis.find_analysis import provide_answers, require_content
 
 _BASELINE_FORMAT = 1
-_NAMED = """
-    WITH unused AS (
-        SELECT role_assignment_id, sum(operations) FILTER (verdict = 'unused') AS unused
-        FROM verdicts GROUP BY role_assignment_id
-    )
-    SELECT a.role_assignment_id AS id, min(a.principal_id) AS principal_id,
-           min(coalesce(nullif(p.display_name, ''), a.principal_name)) AS principal_name,
-           min(coalesce(p.principal_type, a.principal_type)) AS principal_type,
-           min(a.role_definition_id) AS role_definition_id, min(coalesce(d.role_name, a.role_name)) AS role_name,
-           min(a.scope) AS scope, any_value(u.unused)::BIGINT AS unused
-    FROM role_assignments a
-    LEFT JOIN principals p ON p.principal_id = a.principal_id
-    LEFT JOIN role_definitions d ON d.role_definition_id = a.role_definition_id
-    LEFT JOIN unused u ON u.role_assignment_id = a.role_assignment_id
-    WHERE a.role_assignment_id IN (SELECT unnest($ids::VARCHAR[]))
-    GROUP BY a.role_assignment_id
-    UNION ALL
-    SELECT principal_id, principal_id, display_name, principal_type, NULL, NULL, NULL, NULL
-    FROM principals WHERE principal_id IN (SELECT unnest($ids::VARCHAR[]))
-    UNION ALL
-    SELECT role_definition_id, NULL, NULL, NULL, role_definition_id, role_name, NULL, NULL
-    FROM role_definitions WHERE role_definition_id IN (SELECT unnest($ids::VARCHAR[]))
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +88,7 @@ def check_store(
     """
     controls = list_controls(names)
     given = _parameters(parameters, controls)
-    exempt = _read_exemption_file(exemptions) if exemptions else ()
+    exempt = read_entry_file(exemptions, "exemptions", read_exemptions) if exemptions else ()
     before = read_baseline(baseline) if baseline else frozenset()
     with open_store(db, read_only=True) as store:
         require_content(store)
@@ -152,15 +130,6 @@ def _parameters(texts: Sequence[str], controls: Sequence[Control]) -> dict[str, 
     return given
 
 
-def _read_exemption_file(path: Path) -> tuple[Exemption, ...]:
-    form = path.suffix.lower().removeprefix(".")
-    if form not in get_args(Form):
-        raise InputError(
-            f"cannot recognise `{path}` as a file of exemptions", hint="its name has to end in .toml, .json or .csv"
-        )
-    return read_exemptions(read_given(path), cast(Form, form), str(path))
-
-
 def read_baseline(path: Path) -> frozenset[str]:
     """Return the fingerprints of the failures in a baseline or in output of `check -o json`; else raise InputError."""
     document = load_json(read_given(path))
@@ -192,7 +161,7 @@ def baseline_document(report: CheckReport) -> dict[str, Any]:
 
 def _named(store: Store, judgements: Sequence[ControlResult]) -> dict[str, Named]:
     ids = sorted({finding.resource for judged in judgements for finding in judged.findings})
-    found = store.frame(_NAMED, {"ids": ids})
+    found = store.frame(query_text("answers/named"), {"ids": ids})
     return {row.pop("id"): Named(**row) for row in found.sort("id").to_dicts()}
 
 

@@ -17,6 +17,7 @@ from rightsize.propose.pipeline import catalogue_hash
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.limits import scratch_folder
+from rightsize.store.queries import query_text
 from rightsize.workflow.data.collect import collect_tenant
 from rightsize.workflow.data.load import LoadReport, load_catalogue
 
@@ -25,22 +26,6 @@ SOURCES = ("operations", "role_definitions")
 
 IMPORTED = (*SOURCES, "directory_roles", "graph_permissions", "api_permissions", "first_party_apps")
 """Other sources that may be imported: directory roles, the map of Graph's permissions, their ids, Microsoft's apps."""
-
-_COUNTS = """
-SELECT
-    (SELECT count(*) FROM operations) AS operations,
-    (SELECT count(*) FROM operations WHERE is_data_action IS FALSE AND is_guess IS NOT TRUE) AS control,
-    (SELECT count(*) FROM operations WHERE is_data_action IS TRUE AND is_guess IS NOT TRUE) AS data,
-    (SELECT count(*) FROM operations WHERE is_data_action IS NOT NULL AND is_guess) AS guessed,
-    (SELECT count(*) FROM operations WHERE is_data_action IS NULL) AS unknown,
-    (SELECT count(*) FROM role_definitions WHERE role_type = 'BuiltInRole') AS built_in_roles,
-    (SELECT count(*) FROM role_definitions WHERE role_type = 'CustomRole') AS custom_roles,
-    (SELECT count(*) FROM directory_roles) AS directory_roles,
-    (SELECT count(DISTINCT permission) FROM graph_permissions) AS graph_permissions,
-    (SELECT count(DISTINCT (method, path)) FROM graph_permission_paths) AS graph_requests,
-    (SELECT count(*) FROM api_permissions) AS permission_ids,
-    (SELECT count(*) FROM first_party_apps) AS first_party_apps
-"""
 
 _FROM_AZURE = """
 SELECT
@@ -224,7 +209,7 @@ def read_catalogue_status(db: Path | str, clock: Clock | None = None) -> Catalog
         InputError: There is no store.
     """
     with open_store(db, read_only=True) as store:
-        counts = store.frame(_COUNTS).row(0, named=True)
+        counts = store.frame(query_text("answers/catalogue")).row(0, named=True)
         refreshed = store.remembered(_REFRESHED)
         age = (clock or Clock()).utc() - dt.datetime.fromisoformat(refreshed) if refreshed else None
         return CatalogStatus(

@@ -30,6 +30,7 @@ from rightsize.model.progress import counted
 from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
+from rightsize.store.queries import filled_text
 from rightsize.store.stored_analysis import is_current, stored_window
 
 TABLES = (
@@ -185,26 +186,6 @@ _SIGN_INS = f"""
         UNION ALL SELECT sign_in_kind, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins
         WHERE principal_id IS NULL) AS i
     LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = i.principal_name"""
-# The kinds of a table's rows; a table without rows gets one row, so that a missing source is visible.
-_CONTENTS = f"""
-    WITH counted AS (
-        SELECT 1 AS place, 'principals' AS what, principal_type AS kind FROM principals
-        UNION ALL SELECT 2, 'group members', listing FROM group_members
-        UNION ALL SELECT 3, 'scopes', kind FROM scopes
-        UNION ALL SELECT 4, 'role definitions', role_type FROM role_definitions
-        UNION ALL SELECT 5, 'role assignments', state FROM role_assignments
-        UNION ALL SELECT 6, 'deny assignments', NULL FROM deny_assignments
-        UNION ALL SELECT 7, 'operations', CASE WHEN is_data_action THEN 'data' WHEN NOT is_data_action THEN 'control'
-            END FROM operations
-        UNION ALL SELECT 8, 'events', source FROM base.events
-        UNION ALL SELECT 9, 'sign-ins', kind FROM ({_SIGN_INS})
-    )
-    SELECT t.what, c.kind, count(c.what) AS rows
-    FROM (VALUES (1, 'principals'), (2, 'group members'), (3, 'scopes'), (4, 'role definitions'),
-        (5, 'role assignments'), (6, 'deny assignments'), (7, 'operations'), (8, 'events'), (9, 'sign-ins')
-    ) AS t (place, what)
-    LEFT JOIN counted AS c ON c.place = t.place
-    GROUP BY t.place, t.what, c.kind ORDER BY t.place, rows DESC, c.kind"""
 _COVERAGE = """
     SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day, sum(events)::BIGINT AS events,
         count(*) FILTER (state = 'observed') AS observed,
@@ -305,7 +286,7 @@ def read_status(db: Path) -> StoreStatus:
         window, lacks = _window(inputs), Listings(inputs.listings, {}).incomplete()
         return StoreStatus(
             sources=store.frame(_SOURCES).to_dicts(),
-            contents=store.frame(_CONTENTS).to_dicts(),
+            contents=store.frame(filled_text("answers/contents", sign_ins=_SIGN_INS)).to_dicts(),
             window=window,
             analysis=_analysis(store),
             coverage=store.frame(_COVERAGE).to_dicts(),

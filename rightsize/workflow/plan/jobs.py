@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.model.errors import UsageError
+from rightsize.model.nouns import DONE_BY
 from rightsize.model.options import USUAL, WindowOptions
-from rightsize.model.tables.answers import DONE_BY, JOB_TABLES
+from rightsize.model.tables import JOB_TABLES
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import Analysed, stored_analysis
 from rightsize.workflow.analysis.find_analysis import require_content
@@ -108,8 +109,7 @@ def find_jobs(db: Path, asked: WindowOptions = USUAL, *, note: Callable[[str], N
 
 def _read(store: Store, stored: Analysed) -> JobsResult | None:
     """Return the jobs of the stored analysis; None where it has none, which has a reason to be found out."""
-    names = [one.name for one in JOB_TABLES]
-    tables = {name: stored.rows(f"SELECT * EXCLUDE (n) FROM analysed.{name} ORDER BY n") for name in names}
+    tables = {name: stored.rows(f"SELECT * EXCLUDE (n) FROM analysed.{name} ORDER BY n") for name in JOB_TABLES}
     if not tables["jobs"]:
         return None
     roles = dict(store.connection.execute("SELECT job, role FROM jobs").fetchall())

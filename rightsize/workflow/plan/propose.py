@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any
 
 import polars as pl
 
@@ -18,9 +18,8 @@ from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
-from rightsize.model.decisions import Form, ReviewDecision
-from rightsize.model.errors import EvidenceError, InputError
-from rightsize.model.file_reading import read_given
+from rightsize.model.decisions import ReviewDecision, read_entry_file
+from rightsize.model.errors import EvidenceError
 from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
@@ -376,9 +375,4 @@ def read_exclusion_file(path: Path) -> tuple[Exclusion, ...]:
     Raises:
         InputError: The file cannot be read, or its content does not fit its ending.
     """
-    form = path.suffix.lower().removeprefix(".")
-    if form not in get_args(Form):
-        raise InputError(
-            f"cannot recognise `{path}` as a file of exclusions", hint="its name has to end in .toml, .json or .csv"
-        )
-    return read_exclusions(read_given(path), cast(Form, form), str(path))
+    return read_entry_file(path, "exclusions", read_exclusions)

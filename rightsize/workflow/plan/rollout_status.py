@@ -15,6 +15,7 @@ from rightsize.model.role_forms import permissions_from_json, read_role_definiti
 from rightsize.rbac.text import fold
 from rightsize.render.sentences import short_scope
 from rightsize.store.connection import Store, open_store
+from rightsize.store.queries import query_text
 from rightsize.workflow.plan.rollout import entries_by_swap, open_bundle, read_entries, read_rollout_tenant
 
 
@@ -64,22 +65,7 @@ def _seen(store: Store, bundle: Bundle, since: dt.datetime | None, today: dt.dat
 def _refusals(store: Store, since: dt.datetime) -> list[Refusal]:
     """Return refused calls, one row a day; where events are stored, with the time and number of those since."""
     found = store.frame(
-        """
-        WITH days AS (
-            SELECT principal_id, operation, scope, plane, day, sum(denied)::BIGINT AS denied,
-                max(last_seen) AS last_seen
-            FROM usage_days WHERE denied > 0 AND principal_id IS NOT NULL AND last_seen >= $since GROUP BY ALL
-        ), calls AS (
-            SELECT operation, scope, plane, principal_id, time::DATE AS day, max(time) AS last_denied,
-                count(*) FILTER (WHERE time >= $since) AS since
-            FROM events WHERE outcome = 'denied' AND time >= $since::DATE GROUP BY ALL
-        )
-        SELECT d.principal_id, d.operation, d.scope, d.plane, coalesce(max(c.since), max(d.denied))::BIGINT AS calls,
-            coalesce(max(c.last_denied), max(d.last_seen)) AS last_seen
-        FROM days AS d LEFT JOIN calls AS c ON c.operation = d.operation AND c.scope = d.scope AND c.plane = d.plane
-            AND c.day = d.day AND coalesce(c.principal_id, d.principal_id) = d.principal_id
-        GROUP BY d.principal_id, d.operation, d.scope, d.plane, d.day ORDER BY ALL
-        """,
+        query_text("answers/refusals"),
         {"since": since},
     )
     return [Refusal(**row) for row in found.to_dicts()]

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.demo.code_files import write_code
+from rightsize.demo.code_files import write_code, write_pipeline
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.pipeline_files import write_pipeline
 from rightsize.demo.spec import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from rightsize.model.plan import Proposal
-from rightsize.planes.verify import verify_graph
+from rightsize.planes.planes import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
 from rightsize.render.plane_requests import graph_files
 from tests.planes.graph.small_map import GRAPH, Apps

@@ -7,7 +7,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from rightsize.planes.verify import verify_graph
+from rightsize.planes.planes import verify_graph
 from rightsize.propose.verify.plan_reader import WrittenPart
 from tests.planes.graph.small_map import WINDOW, Apps
 

@@ -13,7 +13,7 @@ from rightsize.planes.graph.cases import GraphMap
 from rightsize.planes.graph.choose import lies_within
 from rightsize.planes.graph.judge import cheapest_cover
 from rightsize.planes.graph.permissions import parse_request
-from rightsize.planes.verify import verify_graph
+from rightsize.planes.planes import verify_graph
 from rightsize.propose.verify.plan_reader import read_plan
 from tests.examples import SOME
 from tests.planes.graph.small_map import PERMISSIONS, Apps

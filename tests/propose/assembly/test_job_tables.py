@@ -9,7 +9,8 @@ import pytest
 from rightsize.analyze.inputs import schema_of
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
-from rightsize.propose.assembly.purposes import JOB_TABLES, JobTables, job_tables, read_jobs
+from rightsize.model.tables import JOB_TABLES
+from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, SUB, VM, SmallTenant, guid
 
 START, RESTART = (f"Microsoft.Compute/virtualMachines/{verb}/action" for verb in ("start", "restart"))
