@@ -21,6 +21,7 @@ from rightsize.store.ddl import view_text
 from rightsize.store.limits import ResourceLimits
 from rightsize.store.migrations import SCHEMA_VERSION
 from rightsize.store.pruning import compact
+from tests.golden_files import WRITES
 from tests.store.staged import calls, content, load, record
 from tests.store.test_opening import held
 
@@ -116,6 +117,33 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 Attacked = Callable[[str], Path]
+
+
+def _compare(path: Path) -> None:
+    with duckdb.connect(str(path), read_only=True) as con:
+        strangers.require_schema(con, path)
+
+
+def test_the_views_of_a_store_are_known(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that they need not be parsed; `RIGHTSIZE_WRITE_GOLDEN=1` notes them anew after a change of the schema."""
+    if WRITES:
+        with duckdb.connect(str(whole), read_only=True) as con:
+            known = strangers.known_views(strangers.views_of(con))
+        strangers.KNOWN.write_text(f"{known}\n", encoding="ascii")
+    monkeypatch.setattr(strangers, "_declared_views", dict)
+    _compare(whole)
+
+
+@pytest.mark.parametrize("attack", ["a view over every file of a folder", "no view", "another view"])
+def test_views_that_are_not_known_are_compared_one_by_one(
+    whole: Path, attacked: Attacked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, attack: str
+) -> None:
+    """As with a version of DuckDB that writes them in another way."""
+    monkeypatch.setattr(strangers, "KNOWN", tmp_path / "none.txt")
+    (tmp_path / "none.txt").touch()
+    _compare(whole)
+    with pytest.raises(InputError, match=ATTACKS[attack][1]):
+        _compare(attacked(attack))
 
 
 @pytest.fixture
