@@ -1,8 +1,12 @@
-"""Analysis of a large tenant: 20,000 principals, 60,000 assignments, 1,000,000 rows of usage."""
+"""Analysis of a large tenant: 20,000 principals, 60,000 assignments, 1,000,000 rows of usage.
+
+BENCH_PRINCIPALS is another number of principals; groups and subscriptions grow with them.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import os
 import resource
 import time
 from collections.abc import Iterator
@@ -18,8 +22,9 @@ from rightsize.analyze.window import Window
 from rightsize.rules.operations import folded
 
 SLOW = True
-PRINCIPALS, GROUPS, ASSIGNMENTS, USAGE = 20_000, 1_500, 60_000, 1_000_000
-PROVIDERS, TYPES, SUBSCRIPTIONS, RESOURCE_GROUPS = 120, 32, 400, 30
+PRINCIPALS, ASSIGNMENTS, USAGE = int(os.environ.get("BENCH_PRINCIPALS", "20000")), 60_000, 1_000_000
+GROUPS, SUBSCRIPTIONS = PRINCIPALS * 3 // 40, max(400, PRINCIPALS // 100)
+PROVIDERS, TYPES, RESOURCE_GROUPS = 120, 32, 30
 VERBS = ("read", "write", "delete", "restart/action")
 WINDOW = Window(dt.date(2026, 1, 1), dt.date(2026, 3, 31))
 
