@@ -128,7 +128,7 @@ def _differences(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
     yield from (f"the table `{name}` has other columns" for (name,) in collated)
     texts = views_of(connection)
     if known_views(texts) not in KNOWN.read_text(encoding="ascii").split("\n"):
-        yield from _unlike("view", texts, _declared_views(connection), "another text")
+        yield from _unlike("view", texts, declared_views(connection), "another text")
 
 
 def _unlike(kind: str, found: Mapping[str, object], declared: Mapping[str, object], what: str) -> Iterator[str]:
@@ -150,7 +150,7 @@ def _declared_columns() -> dict[str, set[tuple[str, str]]]:
     return declared
 
 
-def _declared_views(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
+def declared_views(connection: duckdb.DuckDBPyConnection) -> Mapping[str, str]:
     """Return the selection of each view as DuckDB writes it, which parses them all once and binds nothing."""
     if not _VIEWS:
         texts = {one.name: view_text(one) for one in TABLES}

@@ -130,7 +130,7 @@ def test_the_views_of_a_store_are_known(whole: Path, monkeypatch: pytest.MonkeyP
         with duckdb.connect(str(whole), read_only=True) as con:
             known = strangers.known_views(strangers.views_of(con))
         strangers.KNOWN.write_text(f"{known}\n", encoding="ascii")
-    monkeypatch.setattr(strangers, "_declared_views", dict)
+    monkeypatch.setattr(strangers, "declared_views", dict)
     _compare(whole)
 
 
