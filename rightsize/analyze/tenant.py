@@ -404,7 +404,10 @@ class HeldAssignments(Mapping[str, Mapping[str, Sequence[RoleAssignment]]]):
 
 
 def hold_assignments(frame: pl.DataFrame) -> tuple[HeldAssignments, dict[str, str]]:
-    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing."""
+    """Return the assignments, and the holders by id of those whose scope is invalid, which therefore reach nothing.
+
+    A scope is valid, and its place the same, as `rbac.scopes.parse_scope` says.
+    """
     scope = pl.col("scope").fill_null("")
     rows = frame.select(_OF_ASSIGNMENT).with_columns(pl.col("principal_id", "role_definition_id").fill_null(""))
     valid = scope.str.strip_chars(" ").str.starts_with("/") & (scope.str.len_chars() <= LONGEST_SCOPE)

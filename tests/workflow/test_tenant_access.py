@@ -9,6 +9,9 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import schema_of
+from rightsize.analyze.tenant import hold_assignments
+from rightsize.model.errors import InputError
+from rightsize.rbac.scopes import LONGEST_SCOPE, parse_scope
 from rightsize.workflow.names import AskedScopes
 from rightsize.workflow.tenant_access import AccessQuestion, TenantAccess, read_tenant_access
 
@@ -97,3 +100,21 @@ def test_a_scope_is_known_where_a_place_begins_with_its_parts(asked: str, *, str
     assert bool(notes) is strange
     if asked == "web-":
         assert all(f"{SUB}/resourcegroups/{name}".lower() in notes[0] for name in ("web", "web-2"))
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["/", "", " ", "//", f" {SUB} ", f"/{SUB}//", SUB.upper(), SUB.removeprefix("/"), "/providers/N", f"\t{SUB}",
+     "/" + "x" * (LONGEST_SCOPE - 1), "/" + "x" * LONGEST_SCOPE],
+)  # fmt: skip
+def test_assignments_are_held_where_their_scope_is(scope: str) -> None:
+    """Spaces around a scope and doubled slashes do not count, and what is no scope reaches nothing."""
+    row = {"role_assignment_id": "a", "principal_id": "P", "scope": scope, "state": "active"}
+    rows = pl.DataFrame([row], schema=schema_of("role_assignments"))
+    held, misplaced = hold_assignments(rows)
+    try:
+        wanted = [parse_scope(scope).key]
+    except InputError:
+        wanted = []
+    assert list(held) == wanted
+    assert misplaced == ({} if wanted else {"a": "P"})
