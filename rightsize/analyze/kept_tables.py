@@ -47,7 +47,7 @@ from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
-from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, views_by_state
+from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, states_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
@@ -322,7 +322,7 @@ _EDGES = {"start": pl.String, "end": pl.String, "why": pl.String, "certain": pl.
 
 @dataclass(frozen=True, slots=True)
 class GrantedReach:
-    """What is reached by what is granted today.
+    """What everybody reaches through the access that is granted today.
 
     Attributes:
         states: By what is `active`, and after all activations (`eligible`) where something is eligible.
@@ -341,11 +341,13 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
     """Measure what everybody reaches by what is granted today; each graph is forgotten before the next is made."""
     held = granted_holdings(tenant)
     states, edges, crowd = {}, [], []
-    for state, view in views_by_state(facts, tenant, inputs, held):
+    for state in (asked := states_of(facts, held)):
+        view = view_of(facts, tenant, inputs, held, with_eligible=state == "eligible")
         states[state] = measure(view)
         edges.append(_edges(view))
         crowd.append(pl.DataFrame({"node": [view.graph.names[one] for one in crowd_of(view.graph)]}, schema=_NODE))
-        escalations = escalations_of(view.graph, facts, tenant, held)
+        if state == asked[-1]:
+            escalations = escalations_of(view.graph, facts, tenant, held)
         del view
     return GrantedReach(states, _marked(edges), _marked(crowd), escalations)
 

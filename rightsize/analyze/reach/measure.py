@@ -7,7 +7,7 @@ what follows. A reach is an upper bound: a step that a rule calls possible count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -125,14 +125,10 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     return View(graph, frame, _own(graph, frame, where, holdings.grants, tenant, facts))
 
 
-def views_by_state(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings) -> Iterator[tuple[str, View]]:
-    """Yield the view of what is active, and that after all activations where something is eligible.
-
-    Each is made when it is asked for, since the graph of a large tenant takes hundreds of megabytes.
-    """
-    yield "active", view_of(facts, tenant, inputs, holdings, with_eligible=False)
-    if any("eligible" in held["state"] for held in (holdings.assigned, facts.roles, facts.scoped, facts.governed)):
-        yield "eligible", view_of(facts, tenant, inputs, holdings, with_eligible=True)
+def states_of(facts: Facts, holdings: Holdings) -> tuple[str, ...]:
+    """Return the states to measure: what is active, and what is there after all activations if anything is eligible."""
+    held = (holdings.assigned, facts.roles, facts.scoped, facts.governed)
+    return ("active", "eligible") if any("eligible" in one["state"] for one in held) else ("active",)
 
 
 def measure(view: View) -> Measured:
@@ -168,8 +164,11 @@ def measure_reach(
     """
     found = []
     for basis, facts, holdings in held:
-        views = views_by_state(facts, analysis.tenant, inputs, holdings)
-        states = {state: measure(view) for state, view in views}
+        # A view is forgotten before the next is made: the graph of a large tenant takes hundreds of megabytes.
+        states = {
+            state: measure(view_of(facts, analysis.tenant, inputs, holdings, with_eligible=state == "eligible"))
+            for state in states_of(facts, holdings)
+        }
         found.append(rows_of_reach(basis, states, facts, analysis.tenant))
     return joined_rows(found)
 
