@@ -119,7 +119,7 @@ class ReportContext:
 
     @cached_property
     def table_of(self) -> Callable[[str], pl.DataFrame]:
-        """What reads the tables of the store, each once in a pass."""
+        """A reader of the tables of the store that reads each once in a pass."""
         return cache(self.store.table)
 
     @cached_property

@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded
-from rightsize.mining.bitsets import mask_of, union
+from rightsize.mining.bitsets import mask_of, union, without
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.role_patterns import PatternPart, strings_in
@@ -67,9 +67,8 @@ class Need:
 
     def without(self, operations: int) -> Need:
         """Return the need without some operations: itself where it has none of them, since a set takes kilobytes."""
-        if not self.operations & operations:
-            return self
-        return replace(self, operations=self.operations & ~operations)
+        left = without(self.operations, operations)
+        return self if left is self.operations else replace(self, operations=left)
 
 
 @dataclass(frozen=True, slots=True, order=True)
