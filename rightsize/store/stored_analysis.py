@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -164,14 +164,19 @@ def is_current(store: Store) -> bool | None:
     return None if key is None else _is_of_present(store, key)
 
 
-def mark_answers(store: Store) -> None:
-    """Remember that the answer tables are of the present content, rules and version, whatever the options were."""
-    store.remember(_ANSWERS, json.dumps(_basis(store)))
+def mark_answers(store: Store, asked: WindowOptions, standby: Sequence[str] = ()) -> None:
+    """Remember that the answer tables are of the present content, rules and version, and with which options."""
+    store.remember(_ANSWERS, json.dumps(_basis(store) | {"options": _options(asked, standby)}))
 
 
-def has_current_answers(store: Store) -> bool:
-    """Return whether the answer tables are of the present content, rules and version."""
-    return store.remembered(_ANSWERS) == json.dumps(_basis(store))
+def has_current_answers(store: Store, asked: WindowOptions | None = None, standby: Sequence[str] = ()) -> bool:
+    """Return whether the answer tables are of the present content, rules and version, and of these options if given."""
+    key = json.loads(store.remembered(_ANSWERS) or "{}")
+    return _is_of_present(store, key) and (asked is None or key.get("options") == _options(asked, standby))
+
+
+def _options(asked: WindowOptions, standby: Sequence[str]) -> list[object]:
+    return [asked.as_of and asked.as_of.isoformat(), *asked.span, sorted(standby)]
 
 
 def put_in_front(store: Store, answers: Mapping[str, pl.DataFrame]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.model.options import USUAL
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import mark_answers
@@ -72,7 +73,7 @@ def test_days_are_found_once_for_a_content(store: Store, monkeypatch: pytest.Mon
     found = find_behaviour(store)
     assert not found.is_empty()
     store.write_answer("behaviour_findings", found)
-    mark_answers(store)
+    mark_answers(store, USUAL)
 
     def never(*_: object) -> None:
         raise AssertionError("found anew")

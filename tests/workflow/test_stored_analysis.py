@@ -8,17 +8,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from polars.testing import assert_frame_equal
 
 from rightsize.cli.main import run
 from rightsize.model.errors import InputError
 from rightsize.model.options import WindowOptions
+from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import Store, open_store
 from rightsize.store.sql import CONTENT_REVISION
-from rightsize.store.stored_analysis import NOT_STORED, Analysed, is_current, stored_analysis
+from rightsize.store.stored_analysis import (
+    NOT_STORED,
+    Analysed,
+    has_current_answers,
+    is_current,
+    stored_analysis,
+)
 from rightsize.workflow.analysis.analyze import analyze_store
 from rightsize.workflow.analysis.attack_paths import reach_of_node
 from rightsize.workflow.analysis.keep_analysis import analyse_in_memory
 from rightsize.workflow.answers.explain import explain_principal
+from rightsize.workflow.plan import propose
+from rightsize.workflow.plan.propose import propose_plan
 from rightsize.workflow.suite.demo import STORE
 
 pytestmark = pytest.mark.slow
@@ -189,6 +199,41 @@ def test_other_options_are_not_answered_by_the_stored_analysis(small: Path) -> N
         again = stored_analysis(store, WindowOptions())
         assert again is not None
         assert again.windows["rbac"].days == days
+
+
+def test_answers_are_current_for_the_options_that_made_them(small: Path) -> None:
+    """Without options asked, whatever they were: unusual days depend on none."""
+    usual, short = WindowOptions(), WindowOptions(min_window=7)
+    for asked in (usual, short):
+        analyze_store(small, asked)
+        with open_store(small, read_only=False) as store:
+            assert [has_current_answers(store, one) for one in (usual, short)] == [asked == usual, asked == short]
+            assert not has_current_answers(store, asked, ["/subscriptions/s"])
+            assert has_current_answers(store)
+    with open_store(small, read_only=False) as store:
+        _assign(store, "b")
+        assert not has_current_answers(store)
+
+
+def test_a_plan_is_the_same_from_a_stored_analysis_which_it_does_not_make_again(
+    analysed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare, small = (Path(shutil.copy(analysed, tmp_path / name)) for name in ("bare.duckdb", "small.duckdb"))
+    with open_store(bare, read_only=False) as store:
+        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
+    propose_plan(bare, PlanOptions(), tmp_path / "made")
+    for name in ("analyse_inputs", "write_conclusions", "keep_reach", "keep_analysis"):
+        monkeypatch.setattr(propose, name, None)
+    propose_plan(small, PlanOptions(), tmp_path / "read")
+    made, read = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).rglob("*") if file.is_file()}
+        for name in ("made", "read")
+    )
+    assert made == read
+    with open_store(bare, read_only=True) as first, open_store(small, read_only=True) as second:
+        for name in ("verdicts", "reach", "findings", "proposals"):
+            assert_frame_equal(first.table(name), second.table(name), check_row_order=False)
+        assert not second.table("proposals").is_empty()
 
 
 def test_rules_and_version_are_part_of_the_key(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:

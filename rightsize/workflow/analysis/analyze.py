@@ -85,10 +85,10 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         judged = judge_planes(tables_beside(store, inputs), asked)
         planes = [one.analysis for one in judged]
         analysis, judged_findings = analyse_inputs(inputs, asked, planes=planes)
-        step("storing the answers")
         verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
         keep_layers(store, measure_layers(analysis))
         granted = keep_reach(store, inputs, analysis)
+        mark_answers(store, asked)
         scores = judged_scores(analysis) if by == "principal" else None
         if has_default_options(asked):
             keep_analysis(store, inputs, analysis, judged_findings, planes, scores, granted)
@@ -115,6 +115,7 @@ def write_conclusions(
 
     `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while nothing else is in memory.
     """
+    step("storing the answers")
     verdicts = with_planes(analysis.verdicts, planes)
     store.write_answer("behaviour_findings", behaviour)
     found = all_findings(analysis.window, findings, behaviour, planes)
@@ -127,7 +128,6 @@ def write_conclusions(
     listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
     store.write_answer("resource_types", listed)
     store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
-    mark_answers(store)
     return verdicts, found
 
 

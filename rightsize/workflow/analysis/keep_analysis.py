@@ -235,14 +235,20 @@ def whole_analysis(
     Raises:
         EvidenceError: Nothing is loaded that could be analysed.
     """
-    found = stored_analysis(store, asked)
+    found = kept_analysis(store, inputs, asked)
     if found is None:
         note(NOT_STORED)
         return _judge(store, inputs, asked)
-    return _read(found, inputs)
+    return found
 
 
-def _read(found: Analysed, inputs: Inputs) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
+def kept_analysis(
+    store: Store, inputs: Inputs, asked: WindowOptions
+) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]] | None:
+    """Return the stored analysis as `whole_analysis` does; None where the store has none for these options."""
+    found = stored_analysis(store, asked)
+    if found is None:
+        return None
     forget_days = DEFAULT_FORGET_DAYS
     windows = {name: Window(one.first_day, one.last_day, forget_days) for name, one in found.windows.items()}
     return read_parts(found.part, windows, read_tenant(inputs))
@@ -252,9 +258,9 @@ def analysis_of_rbac(
     store: Store, inputs: Inputs, asked: WindowOptions, note: Callable[[str], None] = lambda _: None
 ) -> Analysis:
     """Return the analysis of Azure RBAC alone, as `whole_analysis` finds it; an empty one where nothing is loaded."""
-    found = stored_analysis(store, asked)
+    found = kept_analysis(store, inputs, asked)
     if found is not None:
-        return _read(found, inputs)[0]
+        return found[0]
     note(NOT_STORED)
     return analyse(inputs, choose_window(inputs, asked.as_of, *asked.span))
 

@@ -5,7 +5,7 @@ The blast radius of one subject before and after a plan comes as plain values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from rightsize.analyze.kept_tables import GrantedReach, measure_granted
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.reach.closure import Step
-from rightsize.analyze.reach.escalation import Holdings
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.reach.measure import (
     View,
@@ -68,31 +67,34 @@ _ANSWERS = ("reach", "reach_layers")
 _DRAWN = 24
 
 
-def keep_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan | None = None) -> GrantedReach:
-    """Measure and store reach as granted, used, and left by a plan; return what is granted.
-
-    Without a plan, the last plan's rows stay.
-    """
+def keep_reach(store: Store, inputs: Inputs, analysis: Analysis) -> GrantedReach:
+    """Measure and store reach as granted and as used; return what is granted. The last plan's rows stay."""
     step("measuring what each principal reaches")
     give_back()
     facts = read_facts(inputs, store.table)
     tenant = analysis.tenant
     found = measure_granted(facts, tenant, inputs)
     give_back()
-
-    def held() -> Iterator[tuple[str, Facts, Holdings]]:
-        yield "used", without_grants(facts), used_holdings(analysis)
-        if plan is not None:
-            later = read_facts(inputs, tables_after(plan, store.table))
-            yield "proposed", later, holdings_after(plan, granted_holdings(tenant), inputs, tenant)
-
     granted = rows_of_reach("granted", found.states, facts, tenant)
-    answers = dict(zip(_ANSWERS, joined_rows([granted, measure_reach(analysis, inputs, held())]), strict=True))
-    for name, frame in answers.items():
-        earlier = store.table(name).filter(pl.col("basis") == "proposed")
-        store.write_answer(name, frame if plan is not None else pl.concat([frame, earlier]))
+    used = measure_reach(analysis, inputs, [("used", without_grants(facts), used_holdings(analysis))])
+    _write_reach(store, joined_rows([granted, used]), pl.col("basis") == "proposed")
     store.write_answer("escalations", found.escalations)
     return found
+
+
+def keep_planned_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan) -> None:
+    """Measure and store reach as a plan leaves it, beside what is granted and used."""
+    step("measuring what each principal reaches after the plan")
+    later = read_facts(inputs, tables_after(plan, store.table))
+    held = holdings_after(plan, granted_holdings(analysis.tenant), inputs, analysis.tenant)
+    rows = measure_reach(analysis, inputs, [("proposed", later, held)])
+    _write_reach(store, rows, pl.col("basis") != "proposed")
+
+
+def _write_reach(store: Store, rows: Iterable[pl.DataFrame], stays: pl.Expr) -> None:
+    """Write the rows of both tables, and of those that are stored the rows that stay."""
+    for name, frame in zip(_ANSWERS, rows, strict=True):
+        store.write_answer(name, pl.concat([frame, store.table(name).filter(stays)]))
 
 
 def show_reach(db: Path) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ A file of exclusions is read in the format that its ending says.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
+from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis
@@ -41,7 +42,7 @@ from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import digest_content
+from rightsize.store.stored_analysis import digest_content, has_current_answers, mark_answers
 from rightsize.workflow.analysis.analyze import write_conclusions
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
@@ -52,10 +53,11 @@ from rightsize.workflow.analysis.keep_analysis import (
     judge_planes,
     keep_analysis,
     keep_jobs,
+    kept_analysis,
     tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
-from rightsize.workflow.analysis.reach import keep_reach
+from rightsize.workflow.analysis.reach import keep_planned_reach, keep_reach
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
 from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
@@ -140,13 +142,9 @@ def propose_plan(
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac and _has_use(inputs):
             require_catalogue(inputs)
-        analysis, findings = analyse_inputs(
-            inputs, options, planes=[one.analysis for one in judged], standby=options.standby
-        )
+        analysis, findings = _concluded(store, inputs, behaviour, [one.analysis for one in judged], options)
         short = _short_log(inputs, analysis) if of_rbac else None
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
-        if _is_stored(options):
-            keep_analysis(store, inputs, analysis, findings, [one.analysis for one in judged])
         analysis = with_needed_calls(analysis, careful)
         basis = read_basis(inputs, analysis, careful)
         # The following steps need no single use, which is most of the memory that was read.
@@ -180,12 +178,11 @@ def propose_plan(
         # The use behind the proposals is written, and no further step needs it.
         plan = replace(plan, uses=None)
         step("storing the answers")
-        write_conclusions(store, analysis, findings, behaviour, [one.analysis for one in judged])
         found = _store_plan(store, plan, jobs, answer_rows(steps, names))
         if _is_stored(options):
             keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
-        keep_reach(store, inputs, analysis, plan)
+        keep_planned_reach(store, inputs, analysis, plan)
         lacks = listings_of(store).every()
     return ProposeResult(
         lacks=lacks,
@@ -201,6 +198,32 @@ def propose_plan(
         questions=questions,
         has_catalogue=not inputs.operations.is_empty() or not of_rbac,
     )
+
+
+def _concluded(
+    store: Store,
+    inputs: Inputs,
+    behaviour: pl.DataFrame,
+    planes: Sequence[PlaneAnalysis],
+    options: PlanOptions,
+) -> tuple[Analysis, pl.DataFrame]:
+    """Return the analysis of Azure RBAC and its findings, after the store has its answers.
+
+    What the store has of the present content and these options is neither judged nor written again.
+    """
+    found = kept_analysis(store, inputs, options) if _is_stored(options) else None
+    if found is None:
+        analysis, findings = analyse_inputs(inputs, options, planes=planes, standby=options.standby)
+    else:
+        analysis, findings, _ = found
+    granted = None
+    if not has_current_answers(store, options, options.standby):
+        write_conclusions(store, analysis, findings, behaviour, planes)
+        granted = keep_reach(store, inputs, analysis)
+        mark_answers(store, options, options.standby)
+    if found is None and _is_stored(options):
+        keep_analysis(store, inputs, analysis, findings, planes, granted=granted)
+    return analysis, findings
 
 
 def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple[Advice, ...]:
