@@ -20,6 +20,7 @@ from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.propose.change_groups import PART, group_changes
 from rightsize.propose.core.operation_sets import OperationIndex
+from rightsize.propose.core.scopes import anchor_of
 from rightsize.propose.needs.assignments import masks_of
 from rightsize.propose.needs.privileged import RiskKind
 from rightsize.propose.needs.unlogged import masks_by_type
@@ -74,11 +75,12 @@ class Work:
         return self.sorts.get(worker, "workload")
 
 
-def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int], index: OperationIndex) -> Work:
+def read_work(uses: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int], index: OperationIndex) -> Work:
     """Return the work of a tenant.
 
     Args:
-        placed: As `assignments.place_uses` returns it: use in the window, and use before it that still counts.
+        uses: Rows of `assignments.read_bits`, or with these columns: use in the window, and use before it that still
+            counts.
         inputs: The tables.
         risky: The risky changes, by kind.
         index: The operations.
@@ -89,14 +91,14 @@ def read_work(placed: pl.DataFrame, inputs: Inputs, risky: Mapping[RiskKind, int
         {"bit": [bit for bit in range(len(index.names)) if changes >> bit & 1]}, schema={"bit": pl.Int64}
     )
     used = (
-        placed.filter(pl.col("bit").is_not_null())
+        uses.filter(pl.col("bit").is_not_null())
         .join(bits, on="bit", how="semi")
         .join(held, on=["role_assignment_id", "state"])
         .select(
             "holder",
             "bit",
             worker=folded(pl.coalesce("principal_id", "holder")),
-            anchor=pl.col("target").str.split("/").list.head(3).list.join("/"),
+            anchor=anchor_of(pl.col("place")),
         )
         .unique()
     )

@@ -23,7 +23,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.tables import JOB_TABLES
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
-from rightsize.propose.needs.assignments import place_uses
+from rightsize.propose.needs.assignments import read_bits
 from rightsize.propose.needs.privileged import risky_changes
 from rightsize.propose.selection.role_names import LONGEST, fitted, unique_names
 from rightsize.rbac.text import Folded, is_read
@@ -258,8 +258,8 @@ def read_jobs(inputs: Inputs, analysis: Analysis) -> Jobs:
     """Return the jobs that a plan of the same tables and verdicts finds."""
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
-    placed = place_uses(inputs, analysis, tenant, index)
-    return find_jobs(read_work(placed, inputs, risky_changes(tenant.operations, index), index))
+    uses = read_bits(inputs, analysis, index)
+    return find_jobs(read_work(uses, inputs, risky_changes(tenant.operations, index), index))
 
 
 def roles_of_jobs(plan: Plan) -> dict[str, str]:

@@ -149,6 +149,16 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     return _with_inside(listed, tenant).drop("assigned_at", "assigned")
 
 
+def read_bits(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> pl.DataFrame:
+    """Return `(role_assignment_id, state, principal_id, place, bit)` of all use that `place_uses` places, unplaced."""
+    columns = (*KEY, "principal_id", "plane", "operation", "scope")
+    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED)
+    rows = pl.concat([used.select(columns), analysis.earlier.select(columns)])
+    named = rows.join(inputs.role_assignments, on=KEY, how="semi").with_columns(name=folded(pl.col("operation")))
+    listed = named.join(index.frame(), on=["plane", "name"])
+    return listed.select(*KEY, "principal_id", "bit", place=place_of(pl.col("scope")))
+
+
 def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> dict[Key, dict[Folded, int]]:
     """Return what calls in quarantine used under each assignment, by the folded scope at which it would be granted.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,12 +90,15 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         granted = keep_reach(store, inputs, analysis)
         mark_answers(store, asked)
         scores = judged_scores(analysis) if by == "principal" else None
+        rows = _by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes)
         if has_default_options(asked):
             keep_analysis(store, inputs, analysis, judged_findings, planes, scores, granted)
+            # The single calls are much of what is in memory, and jobs need none.
+            analysis = replace(analysis, usage=analysis.usage.clear())
             keep_jobs(store, inputs, analysis)
     return AnalysisResult(
         window=analysis.window,
-        rows=_by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes),
+        rows=rows,
         unexplained=count_unexplained_by_plane(verdicts),
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
