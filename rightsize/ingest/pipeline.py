@@ -297,7 +297,7 @@ def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recogn
     """Yield groups of files that one statement can read, of at most `room` bytes, ordered by their contents."""
 
     def alike(found: Recognised) -> tuple[tuple[str, ...], bool]:
-        kind = found.family.name if found.family else found.shape.name if found.shape else ""
+        kind = found.family.name if found.family else "listing" if found.shape else ""
         look = found.sniff
         small = found.family is not None and is_small(found.file, look.form)
         return (kind, found.log, look.form, found.file.compression, look.delimiter, *look.header), small
@@ -323,39 +323,40 @@ def _stage_entities(
     scratch: Scratch,
     parts: dict[int, tuple[SourceFile, str, int]],
 ) -> None:
-    """Stage the records of files of one shape, all at once, or one by one if a file of the group is damaged."""
-    shape = group[0].shape
-    if shape is None:
-        return
+    """Read listings of any shapes at once, and stage the records of each shape."""
+    shapes = {found.file: found.shape for found in group if found.shape is not None}
     for batch in read_whole(con, _batch(group), scratch):
-        _stage_shape(con, batch, shape, parts)
+        con.execute(
+            f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
+            "WHERE list_contains($numbers, file_no) AND is_query",
+            {"numbers": batch.numbers},
+        )
+        con.execute(
+            "INSERT INTO stage_rejects (file_id, line, reason, raw) "
+            f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+        )
+        read = _records_read(con, batch)
+        of_shape: dict[str, list[SourceFile]] = {}
+        for file in batch.files:
+            of_shape.setdefault(shapes[file].name, []).append(file)
+            parts[file_id(file.number, NO_LOG)] = (file, shapes[file].source, read[file.number])
+        for _, files in sorted(of_shape.items()):
+            _stage_shape(con, [file.number for file in files], shapes[files[0]])
 
 
-def _stage_shape(
-    con: duckdb.DuckDBPyConnection, batch: Batch, shape: Shape, parts: dict[int, tuple[SourceFile, str, int]]
-) -> None:
+def _stage_shape(con: duckdb.DuckDBPyConnection, numbers: Sequence[int], shape: Shape) -> None:
+    """Stage the records of the files of one shape, by their numbers."""
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE ingest_entities AS "
-        f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records ORDER BY file_no, line"
+        f"CREATE OR REPLACE TEMP TABLE ingest_entities AS SELECT {_ENTITY_ID} AS file_id, page, line, record "
+        "FROM ingest_records WHERE list_contains($numbers, file_no) ORDER BY file_no, line",
+        {"numbers": numbers},
     )
     con.execute(
         f"INSERT INTO stage_pages SELECT {_ENTITY_ID}, page, context, has_next, records FROM ingest_pages "
         "WHERE list_contains($numbers, file_no) AND NOT is_query",
-        {"numbers": batch.numbers},
-    )
-    con.execute(
-        f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
-        "WHERE list_contains($numbers, file_no) AND is_query",
-        {"numbers": batch.numbers},
-    )
-    con.execute(
-        "INSERT INTO stage_rejects (file_id, line, reason, raw) "
-        f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+        {"numbers": numbers},
     )
     shape.stage(con, "ingest_entities")
-    read = _records_read(con, batch)
-    for file in batch.files:
-        parts[file_id(file.number, NO_LOG)] = (file, shape.source, read[file.number])
 
 
 _ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"
