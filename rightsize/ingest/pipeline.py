@@ -15,6 +15,7 @@ import duckdb
 
 from rightsize.ingest.access_listings import stage_access_listings
 from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.entities.directory import take_directory
 from rightsize.ingest.entities.manifests import (
     CREATE_VOUCHED,
     MANIFEST,
@@ -359,25 +360,30 @@ def _stage_entities(
             f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
         )
         read = _records_read(con, batch)
-        of_shape: dict[str, list[SourceFile]] = {}
+        ids: dict[str, list[int]] = {}
         for file in batch.files:
-            of_shape.setdefault(shapes[file].name, []).append(file)
-            parts[file_id(file.number, NO_LOG)] = (file, shapes[file].source, read[file.number])
-        for _, files in sorted(of_shape.items()):
-            _stage_shape(con, [file.number for file in files], shapes[files[0]])
+            shape, part = shapes[file], file_id(file.number, NO_LOG)
+            ids.setdefault(shape.name, []).append(part)
+            parts[part] = (file, shape.source, read[file.number])
+        directory, of_directory = take_directory(ids)
+        for shape in {shape.name: shape for shape in shapes.values() if shape.name in ids}.values():
+            _stage_shape(con, ids[shape.name], shape)
+        if of_directory:
+            _stage_shape(con, of_directory, directory)
 
 
-def _stage_shape(con: duckdb.DuckDBPyConnection, numbers: Sequence[int], shape: Shape) -> None:
-    """Stage the records of the files of one shape, by their numbers."""
+def _stage_shape(con: duckdb.DuckDBPyConnection, ids: Sequence[int], shape: Shape) -> None:
+    """Stage the records of the files with these ids, which one shape reads."""
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE ingest_entities AS SELECT {_ENTITY_ID} AS file_id, page, line, record "
-        "FROM ingest_records WHERE list_contains($numbers, file_no) ORDER BY file_no, line",
-        {"numbers": numbers},
+        "CREATE OR REPLACE TEMP TABLE ingest_entities AS SELECT * FROM ("
+        f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records) "
+        "WHERE list_contains($ids, file_id) ORDER BY file_id, line",
+        {"ids": ids},
     )
     con.execute(
-        f"INSERT INTO stage_pages SELECT {_ENTITY_ID}, page, context, has_next, records FROM ingest_pages "
-        "WHERE list_contains($numbers, file_no) AND NOT is_query",
-        {"numbers": numbers},
+        f"INSERT INTO stage_pages SELECT * FROM (SELECT {_ENTITY_ID} AS file_id, page, context, has_next, records "
+        "FROM ingest_pages WHERE NOT is_query) WHERE list_contains($ids, file_id)",
+        {"ids": ids},
     )
     shape.stage(con, "ingest_entities")
 
