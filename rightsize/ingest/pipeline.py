@@ -352,7 +352,7 @@ def _stage_entities(
     for batch in read_whole(con, _batch(group), scratch):
         con.execute(
             f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
-            "WHERE list_contains($numbers, file_no) AND is_query",
+            "WHERE is_query AND list_contains($numbers, file_no)",
             {"numbers": batch.numbers},
         )
         con.execute(
@@ -377,12 +377,12 @@ def _stage_shape(con: duckdb.DuckDBPyConnection, ids: Sequence[int], shape: Shap
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_entities AS SELECT * FROM ("
         f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records) "
-        "WHERE list_contains($ids, file_id) ORDER BY file_id, line",
+        "WHERE file_id IN (SELECT unnest($ids::INTEGER[])) ORDER BY file_id, line",
         {"ids": ids},
     )
     con.execute(
         f"INSERT INTO stage_pages SELECT * FROM (SELECT {_ENTITY_ID} AS file_id, page, context, has_next, records "
-        "FROM ingest_pages WHERE NOT is_query) WHERE list_contains($ids, file_id)",
+        "FROM ingest_pages WHERE NOT is_query) WHERE file_id IN (SELECT unnest($ids::INTEGER[]))",
         {"ids": ids},
     )
     shape.stage(con, "ingest_entities")
