@@ -44,7 +44,8 @@ WITH parted AS (
             regexp_replace(regexp_replace(regexp_replace(
                 expand, '[(][^()]*[)]', '', 'g'), '[(][^()]*[)]', '', 'g'), '[(][^()]*[)]', '', 'g'), ','),
             lambda n: trim(split_part(n, '/', 1))), lambda n: regexp_full_match(n, '[a-z]{1,40}'))))[:8] AS expanded,
-        list_filter({properties}, lambda n: regexp_matches(query, '(^|[^a-z])' || n || '($|[^a-z])')) AS named
+        list_filter({properties}, lambda n: CASE
+            WHEN contains(query, n) THEN regexp_matches(query, '(^|[^a-z])' || n || '($|[^a-z])') END) AS named
     FROM steps
 ), formed AS (
     SELECT *, verb || ' ' || path || coalesce('?' || nullif(concat_ws('&',

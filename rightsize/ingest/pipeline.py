@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from itertools import chain, groupby
@@ -15,6 +15,7 @@ import duckdb
 
 from rightsize.ingest.access_listings import stage_access_listings
 from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.entities.directory import take_directory
 from rightsize.ingest.entities.manifests import (
     CREATE_VOUCHED,
     MANIFEST,
@@ -26,7 +27,7 @@ from rightsize.ingest.entities.manifests import (
 from rightsize.ingest.entities.pages import stage_related_listings
 from rightsize.ingest.entities.shape import Shape
 from rightsize.ingest.files.copies import MOST_JOINED, Copies, Digests, is_small, is_unpacked, report_bytes_read
-from rightsize.ingest.files.readers import Batch, describe_parquet, parted
+from rightsize.ingest.files.readers import Batch, describe_parquet, parted, plain_size
 from rightsize.ingest.files.records import read_whole
 from rightsize.ingest.files.sources import Scratch, SourceFile, open_sources
 from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories, vouch_for_others
@@ -39,9 +40,9 @@ from rightsize.ingest.loaded_files import (
     open_named,
     read_facts,
 )
-from rightsize.ingest.logs.batches import NO_LOG, LogCounts, file_id, forget_readings, stage_logs
+from rightsize.ingest.logs.batches import NO_LOG, LogCounts, LogFiles, file_id, forget_readings, stage_logs
 from rightsize.ingest.logs.projections import create_reference_tables
-from rightsize.ingest.logs.schemas import SOURCES
+from rightsize.ingest.logs.schemas import SOURCES, Family
 from rightsize.ingest.recognise import Recognised, recognise, stage_signals
 from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
@@ -150,11 +151,13 @@ def _stage_files(
     copies = Copies(scratch, digests)
     counts = LogCounts()
     done, total = 0, sum(found.file.size for found in recognised)
-    for group in _groups([found for found in recognised if found.source != MANIFEST], memory_of(con) // 2):
+    room = memory_of(con) // 2
+    for groups in _of_one_log(_groups([found for found in recognised if found.source != MANIFEST], room), room):
+        files = [found.file for group in groups for found in group]
         watch(done, total)
-        with _watching(watch, done, total, [found.file.path for found in group]):
-            _stage_group(con, group, copies, counts, parts)
-        done += sum(found.file.size for found in group)
+        with _watching(watch, done, total, [file.path for file in files]):
+            _stage_groups(con, groups, copies, counts, parts)
+        done += sum(file.size for file in files)
     for found in recognised:
         if counts.read[found.file.number, "signal"]:
             number = file_id(found.file.number, list(SOURCES).index("signal"))
@@ -241,23 +244,28 @@ def _watching(watch: Watch, done: int, total: int, paths: Sequence[Path]) -> Abs
     return report_bytes_read(lambda more: watch(min(done + more, total - 1), total), paths)
 
 
-def _stage_group(
+def _stage_groups(
     con: duckdb.DuckDBPyConnection,
-    group: Sequence[Recognised],
+    groups: Sequence[Sequence[Recognised]],
     copies: Copies,
     counts: LogCounts,
     parts: dict[int, tuple[SourceFile, str, int]],
 ) -> None:
+    """Stage the groups of one log, or one group of something else."""
+    group = groups[0]
     first = group[0]
     if first.family is not None:
-        samples = {found.file.number: found.sniff.samples for found in group}
-        stage_logs(con, _batch(group), first.family, first.log, samples, copies, counts)
+        stage_logs(con, [_log_files(one, one[0].family) for one in groups if one[0].family], first.log, copies, counts)
     elif first.shape is not None:
         _stage_entities(con, group, copies.scratch, parts)
     else:
         read = _count_unknown(con, group, copies.scratch)
         for found in group:
             parts[file_id(found.file.number, NO_LOG)] = (found.file, found.source, read.get(found.file.number, 0))
+
+
+def _log_files(group: Sequence[Recognised], family: Family) -> LogFiles:
+    return LogFiles(_batch(group), family, {found.file.number: found.sniff.samples for found in group})
 
 
 def _count_unknown(con: duckdb.DuckDBPyConnection, group: Sequence[Recognised], scratch: Scratch) -> dict[int, int]:
@@ -297,10 +305,10 @@ def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recogn
     """Yield groups of files that one statement can read, of at most `room` bytes, ordered by their contents."""
 
     def alike(found: Recognised) -> tuple[tuple[str, ...], bool]:
-        kind = found.family.name if found.family else found.shape.name if found.shape else ""
+        kind = found.family.name if found.family else "listing" if found.shape else ""
         look = found.sniff
         small = found.family is not None and is_small(found.file, look.form)
-        return (kind, found.log, look.form, found.file.compression, look.delimiter, *look.header), small
+        return (found.log, kind, look.form, found.file.compression, look.delimiter, *look.header), small
 
     ordered = sorted(recognised, key=lambda found: (alike(found), found.file.number))
     for (_, small), members in groupby(ordered, alike):
@@ -309,6 +317,22 @@ def _groups(recognised: Sequence[Recognised], room: int) -> Iterator[list[Recogn
         form = next(iter(found.values())).sniff.form
         for files in parted(found, form, min(most_bytes, room), most_files):
             yield [found[file] for file in files]
+
+
+def _of_one_log(groups: Iterable[list[Recognised]], room: int) -> Iterator[list[list[Recognised]]]:
+    """Yield together the groups of one log of which one statement could read all bytes, and every other group alone."""
+    together: list[list[Recognised]] = []
+    size = 0
+    for group in groups:
+        more = sum(plain_size(found.file, found.sniff.form) for found in group)
+        is_of_log = bool(together and group[0].log) and group[0].log == together[0][0].log
+        if together and not (is_of_log and size + more <= min(_BATCH_BYTES, room)):
+            yield together
+            together, size = [], 0
+        together.append(group)
+        size += more
+    if together:
+        yield together
 
 
 def _batch(group: Sequence[Recognised]) -> Batch:
@@ -323,39 +347,45 @@ def _stage_entities(
     scratch: Scratch,
     parts: dict[int, tuple[SourceFile, str, int]],
 ) -> None:
-    """Stage the records of files of one shape, all at once, or one by one if a file of the group is damaged."""
-    shape = group[0].shape
-    if shape is None:
-        return
+    """Read listings of any shapes at once, and stage the records of each shape."""
+    shapes = {found.file: found.shape for found in group if found.shape is not None}
     for batch in read_whole(con, _batch(group), scratch):
-        _stage_shape(con, batch, shape, parts)
+        con.execute(
+            f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
+            "WHERE is_query AND list_contains($numbers, file_no)",
+            {"numbers": batch.numbers},
+        )
+        con.execute(
+            "INSERT INTO stage_rejects (file_id, line, reason, raw) "
+            f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+        )
+        read = _records_read(con, batch)
+        ids: dict[str, list[int]] = {}
+        for file in batch.files:
+            shape, part = shapes[file], file_id(file.number, NO_LOG)
+            ids.setdefault(shape.name, []).append(part)
+            parts[part] = (file, shape.source, read[file.number])
+        directory, of_directory = take_directory(ids)
+        for shape in {shape.name: shape for shape in shapes.values() if shape.name in ids}.values():
+            _stage_shape(con, ids[shape.name], shape)
+        if of_directory:
+            _stage_shape(con, of_directory, directory)
 
 
-def _stage_shape(
-    con: duckdb.DuckDBPyConnection, batch: Batch, shape: Shape, parts: dict[int, tuple[SourceFile, str, int]]
-) -> None:
+def _stage_shape(con: duckdb.DuckDBPyConnection, ids: Sequence[int], shape: Shape) -> None:
+    """Stage the records of the files with these ids, which one shape reads."""
     con.execute(
-        "CREATE OR REPLACE TEMP TABLE ingest_entities AS "
-        f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records ORDER BY file_no, line"
+        "CREATE OR REPLACE TEMP TABLE ingest_entities AS SELECT * FROM ("
+        f"SELECT {_ENTITY_ID} AS file_id, page, line, record FROM ingest_records) "
+        "WHERE file_id IN (SELECT unnest($ids::INTEGER[])) ORDER BY file_id, line",
+        {"ids": ids},
     )
     con.execute(
-        f"INSERT INTO stage_pages SELECT {_ENTITY_ID}, page, context, has_next, records FROM ingest_pages "
-        "WHERE list_contains($numbers, file_no) AND NOT is_query",
-        {"numbers": batch.numbers},
-    )
-    con.execute(
-        f"INSERT INTO stage_query_pages SELECT {_ENTITY_ID}, total FROM ingest_pages "
-        "WHERE list_contains($numbers, file_no) AND is_query",
-        {"numbers": batch.numbers},
-    )
-    con.execute(
-        "INSERT INTO stage_rejects (file_id, line, reason, raw) "
-        f"SELECT {_ENTITY_ID}, line, reason, raw FROM ingest_damaged"
+        f"INSERT INTO stage_pages SELECT * FROM (SELECT {_ENTITY_ID} AS file_id, page, context, has_next, records "
+        "FROM ingest_pages WHERE NOT is_query) WHERE file_id IN (SELECT unnest($ids::INTEGER[]))",
+        {"ids": ids},
     )
     shape.stage(con, "ingest_entities")
-    read = _records_read(con, batch)
-    for file in batch.files:
-        parts[file_id(file.number, NO_LOG)] = (file, shape.source, read[file.number])
 
 
 _ENTITY_ID = f"file_no * {file_id(1, 0)} + {NO_LOG}"

@@ -32,8 +32,8 @@ from rightsize.store.limits import TIME
 _SCHEMAS = ("base", "main", "analysed")
 """The schemas of a store: its tables, the views for SQL users, and the stored analysis."""
 # INVARIANT: macros come first. Until none is known to be there, no statement may call a function by its short name.
+_FUNCTIONS = "SELECT 'function', function_name FROM system.main.duckdb_functions() WHERE NOT internal"
 _PROGRAMS = (
-    ("function", "SELECT function_name FROM system.main.duckdb_functions() WHERE NOT internal"),
     ("trigger", "SELECT trigger_name FROM system.main.duckdb_triggers()"),
     ("type", "SELECT type_name FROM system.main.duckdb_types() WHERE NOT internal"),
     ("sequence", "SELECT sequence_name FROM system.main.duckdb_sequences()"),
@@ -43,11 +43,12 @@ _PROGRAMS = (
      f"AND schema_name NOT IN {_SCHEMAS}"),
     ("table", "SELECT table_name FROM system.main.duckdb_tables() WHERE schema_name = 'main'"),
     ("view", "SELECT view_name FROM system.main.duckdb_views() WHERE NOT internal AND schema_name <> 'main'"),
+    ("computed column", "SELECT table_name || '.' || column_name FROM system.main.duckdb_columns() "
+     "WHERE NOT internal AND schema_name <> 'main' AND column_default IS NOT NULL"),
 )  # fmt: skip
-"""Kinds of things that no store has, and the statement that names those of a database."""
-_COMPUTED = """
-    SELECT table_name || '.' || column_name FROM system.main.duckdb_columns()
-    WHERE NOT internal AND schema_name <> 'main' AND column_default IS NOT NULL"""
+"""Other kinds of things that no store has, and the statement that names those of a database."""
+_KINDS = [kind for kind, _ in _PROGRAMS]
+_OTHERS = " UNION ALL ".join(f"SELECT '{kind}', * FROM ({statement})" for kind, statement in _PROGRAMS)
 _COLUMNS = """
     SELECT table_name, column_name, data_type FROM system.main.duckdb_columns()
     WHERE NOT internal AND schema_name = 'base'"""
@@ -59,8 +60,8 @@ _WRITTEN = """
     SELECT name, system.main.json_deserialize_sql(system.main.json_serialize_sql(text))
     FROM (SELECT unnest($names) AS name, unnest($texts) AS text)"""
 KNOWN = Path(__file__).with_name("known_views.txt")
-"""What `known_views` returns of a right store, so that DuckDB need not parse all declared views: a tenth of a second of
-each command. A version of DuckDB that writes them in another way has to."""
+"""What `known_schema` returns of a right store, since parsing all declared views takes a tenth of a second.
+With a version of DuckDB that writes them in another way they have to be parsed."""
 _VIEWS: dict[str, str] = {}
 """The selections of all views as DuckDB writes them, once a process has asked for them."""
 _META = {("name", "VARCHAR"), ("value", "VARCHAR")}
@@ -92,10 +93,12 @@ def refuse_programs(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     Raises:
         InputError: It has a function, a trigger, a column with a default or something else that no store has.
     """
-    for kind, statement in (*_PROGRAMS, ("computed column", _COMPUTED)):
-        names = sorted(str(name) for (name,) in connection.execute(statement).fetchall())
-        if names:
-            raise refusal(file, f"it has the {kind} `{names[0][:_LONGEST]}`")
+    for statement in (_FUNCTIONS, _OTHERS):
+        found = [(kind, str(name)) for kind, name in connection.execute(statement).fetchall()]
+        for kind in ("function", *_KINDS):
+            names = [name for of, name in found if of == kind]
+            if names:
+                raise refusal(file, f"it has the {kind} `{min(names)[:_LONGEST]}`")
 
 
 def require_schema(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
@@ -120,15 +123,12 @@ def refusal(file: Path, what: str) -> InputError:
 
 
 def _differences(connection: duckdb.DuckDBPyConnection) -> Iterator[str]:
-    columns: dict[str, set[tuple[str, str]]] = {}
-    for name, column, kind in connection.execute(_COLUMNS).fetchall():
-        columns.setdefault(name, set()).add((column, kind))
+    columns, collated, texts = columns_of(connection), connection.execute(_COLLATED).fetchall(), views_of(connection)
+    if not collated and known_schema(columns, texts) in KNOWN.read_text(encoding="ascii").split("\n"):
+        return
     yield from _unlike("table", columns, _declared_columns(), "other columns")
-    collated = connection.execute(_COLLATED).fetchall()
     yield from (f"the table `{name}` has other columns" for (name,) in collated)
-    texts = views_of(connection)
-    if known_views(texts) not in KNOWN.read_text(encoding="ascii").split("\n"):
-        yield from _unlike("view", texts, declared_views(connection), "another text")
+    yield from _unlike("view", texts, declared_views(connection), "another text")
 
 
 def _unlike(kind: str, found: Mapping[str, object], declared: Mapping[str, object], what: str) -> Iterator[str]:
@@ -164,10 +164,18 @@ def views_of(connection: duckdb.DuckDBPyConnection) -> dict[str, str]:
     return {name: _selection(text) for name, text in connection.execute(_TEXTS).fetchall()}
 
 
-def known_views(texts: Mapping[str, str]) -> str:
-    """Return the hash of the declared views, and that of the selections of views as DuckDB writes them."""
-    declared = {one.name: view_text(one) for one in TABLES}
-    return " ".join(sha256(repr(sorted(one.items())).encode()).hexdigest() for one in (declared, texts))
+def columns_of(connection: duckdb.DuckDBPyConnection) -> dict[str, set[tuple[str, str]]]:
+    """Return the columns of each physical table of a store, with their types."""
+    columns: dict[str, set[tuple[str, str]]] = {}
+    for name, column, kind in connection.execute(_COLUMNS).fetchall():
+        columns.setdefault(name, set()).add((column, kind))
+    return columns
+
+
+def known_schema(columns: Mapping[str, set[tuple[str, str]]], texts: Mapping[str, str]) -> str:
+    """Return the hash of the columns of tables, and of the selections of views as DuckDB writes them."""
+    found = sorted((name, sorted(of)) for name, of in columns.items()), sorted(texts.items())
+    return sha256(repr(found).encode()).hexdigest()
 
 
 def _selection(text: str) -> str:

@@ -56,7 +56,7 @@ _FIELDS = (
 )
 
 
-def _kind() -> str:
+def _kind(default: str) -> str:
     """Return SQL for the kind of an object: user, group, serviceprincipal, nobody, unknown, or null.
 
     An `unknown` object has a type that no rule knows and is on no page of one kind; it may hold access.
@@ -75,7 +75,7 @@ CASE
     WHEN group_types IS NOT NULL OR security_enabled IS NOT NULL THEN 'group'
     WHEN coalesce(user_principal_name, '') <> '' THEN 'user'
     WHEN said_type <> '' THEN CASE WHEN regexp_full_match(id, '{GUID}') THEN 'unknown' END
-    ELSE nullif($default, '')
+    ELSE nullif({default}, '')
 END
 """
 
@@ -220,10 +220,10 @@ _PRINCIPALS = tuple(_SOURCE_OF_KIND)
 
 @dataclass(frozen=True, slots=True)
 class DirectoryShape:
-    """A listing of the directory; `kind` is the kind of objects that do not show it themselves."""
+    """A listing of the directory; `default` is SQL for the kind of objects that do not show it themselves."""
 
     name: str
-    kind: str = ""
+    default: str = "''"
 
     @property
     def source(self) -> str:
@@ -238,7 +238,7 @@ class DirectoryShape:
         """Insert the records of `relation` into the staging tables."""
         read_fields(con, relation, _FIELDS)
         self.classify(con, relation)
-        con.execute(_JUDGE.format(kind=_kind(), object_type=_object_type()), {"default": self.kind})
+        con.execute(_JUDGE.format(kind=_kind(self.default), object_type=_object_type()))
         for statement in (
             _REJECT.format(relation=relation),
             _INSERT_PRINCIPALS,
@@ -339,15 +339,22 @@ def _classify_pages(con: duckdb.DuckDBPyConnection, relation: str) -> None:
 
 
 DIRECTORY_SHAPES = (
-    DirectoryShape("users", "user"),
-    DirectoryShape("groups", "group"),
-    DirectoryShape("service_principals", "serviceprincipal"),
+    DirectoryShape("users", "'user'"),
+    DirectoryShape("groups", "'group'"),
+    DirectoryShape("service_principals", "'serviceprincipal'"),
     DirectoryShape("group_members"),
     DirectoryShape("transitive_members"),
     DirectoryShape("unit_members"),
     DirectoryShape("deleted_items"),
     DirectoryShape(_OBJECTS),
 )
+
+
+def take_directory(ids: dict[str, list[int]]) -> tuple[DirectoryShape, list[int]]:
+    """Take the listings of the directory out of ids of files by shape; return one shape for all, and their ids."""
+    ours = [(one.default, ids.pop(one.name)) for one in DIRECTORY_SHAPES if one.name in ids]
+    kinds = "".join(f" WHEN list_contains({some}, file_id) THEN {default}" for default, some in ours)
+    return DirectoryShape(_OBJECTS, f"CASE{kinds} END"), [id_ for _, some in ours for id_ in some]
 
 
 _POWERSHELL = {"Id", "DeletedDateTime", "AdditionalProperties"}

@@ -84,17 +84,16 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
 def read_whole(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> Iterator[Batch]:
     """Read whole records as `read_records` does, and yield the batch while the tables hold them.
 
-    If one file is damaged, each file is read and yielded separately, so that the others can be read.
+    If a file is damaged, halves of the batch are read and yielded, so that only what is around it is read again.
     """
     try:
         read_records(con, batch, scratch)
     except READ_ERRORS as error:
         if not is_damage(error):
             raise
-        for file in batch.files:
-            alone = batch.only([file])
-            read_records(con, alone, scratch)
-            yield alone
+        half = len(batch.files) // 2
+        for files in (batch.files[:half], batch.files[half:]):
+            yield from read_whole(con, batch.only(files), scratch)
     else:
         yield batch
 
@@ -194,10 +193,11 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
 
 
 def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path]) -> None:
-    size = max(*(path.stat().st_size + 1 for path in paths), MAX_RECORD_BYTES)
+    longest, name = max((path.stat().st_size + 1, file.name) for path, file in zip(paths, batch.files, strict=True))
+    size = max(longest, MAX_RECORD_BYTES)
     if size > MAX_PAGE_BYTES:
         raise InputError(
-            f"`{batch.files[0].name}` holds {size:,} bytes in JSON pages, too many to read at once",
+            f"`{name}` holds {size:,} bytes in JSON pages, too many to read at once",
             hint="write one record a line (JSON lines)",
         )
     con.execute(

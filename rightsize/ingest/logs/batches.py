@@ -83,36 +83,50 @@ class LogCounts:
     other_categories: Counter[str] = field(default_factory=Counter)
 
 
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """Files of logs that one statement can read.
+
+    Attributes:
+        batch: The files, of one form.
+        family: Their envelope.
+        samples: The first records of each file, by its number, for the spelling of their keys.
+    """
+
+    batch: Batch
+    family: Family
+    samples: Mapping[int, Sequence[Mapping[str, object]]]
+
+    def only(self, numbers: Collection[int]) -> LogFiles:
+        """Return the same with the files that have one of these numbers."""
+        return replace(self, batch=self.batch.only([file for file in self.batch.files if file.number in numbers]))
+
+
 def stage_logs(
-    con: duckdb.DuckDBPyConnection,
-    batch: Batch,
-    family: Family,
-    log: str,
-    samples: Mapping[int, Sequence[Mapping[str, object]]],
-    copies: Copies,
-    counts: LogCounts,
+    con: duckdb.DuckDBPyConnection, readings: Sequence[LogFiles], log: str, copies: Copies, counts: LogCounts
 ) -> None:
-    """Stage the log records of a batch.
+    """Stage the log records of files of any forms: each form is read by itself, and all are normalised at once.
 
     Args:
         con: A connection with the staging and the reference tables.
-        batch: The files, of one form.
-        family: Their envelope.
+        readings: The files.
         log: The log that most of their records probably belong to.
-        samples: The first records of each file, by its number, for the spelling of their keys.
         copies: The maker of copies of files.
         counts: The counts to add to.
 
     Raises:
         InputError: A file is damaged beyond single lines.
     """
-    odd = _stage_fast(con, batch, family, log, copies, counts)
+    odd = _stage_fast(con, readings, log, copies, counts)
     if odd:
         _forget(con, odd, counts)
-    for spelt, files in _spelt_alike([file for file in batch.files if file.number in odd], family, samples):
-        for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
-            for read in read_whole(con, batch.only(few), copies.scratch):
-                _stage_whole(con, read, spelt, counts)
+    for one in readings:
+        batch = one.batch
+        files_of = _spelt_alike([file for file in batch.files if file.number in odd], one.family, one.samples)
+        for spelt, files in files_of:
+            for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
+                for read in read_whole(con, batch.only(few), copies.scratch):
+                    _stage_whole(con, read, spelt, counts)
 
 
 def _spelt_alike(
@@ -127,60 +141,30 @@ def _spelt_alike(
 
 
 def _stage_fast(
-    con: duckdb.DuckDBPyConnection,
-    batch: Batch,
-    family: Family,
-    log: str,
-    copies: Copies,
-    counts: LogCounts,
-    text_within: bool = False,
+    con: duckdb.DuckDBPyConnection, readings: Sequence[LogFiles], log: str, copies: Copies, counts: LogCounts
 ) -> set[int]:
-    """Stage the files without odd records; return the numbers of the others.
-
-    `text_within`: read objects within records as text, which accepts any form of them.
-    """
-    opened = (
-        log in USED_LOGS
-        and kind_of(log).is_packed
-        and family.name == "camel"
-        and batch.form in JSON_FORMS
-        and not text_within
-    )
-    try:
-        if not _project(con, batch, family, log, copies, opened):
-            return set(batch.numbers)
-    except READ_ERRORS as error:
-        if not is_damage(error):
-            raise
-        if batch.has_longer_pages:
-            return _stage_fast(con, replace(batch, long_pages=True), family, log, copies, counts, text_within)
-        if opened:
-            return _stage_fast(con, batch, family, log, copies, counts, text_within=True)
-        if len(batch.files) == 1:
-            return set(batch.numbers)
-        return {
-            number
-            for files in _parts_by_damage(con, batch, copies)
-            for number in _stage_fast(con, batch.only(files), family, log, copies, counts)
-        }
+    """Stage the files without odd records; return the numbers of the others."""
+    raw = _RawRows(con, copies, log)
+    odd = {number for one in readings for number in raw.read(one)}
+    if not raw.is_there:
+        return odd
     found_odd = con.execute(f"SELECT DISTINCT file_no FROM ingest_raw WHERE {_odd(log)}").fetchall()
-    odd = {number for (number,) in found_odd}
-    odd = _stage_normalised(con, log, odd)
+    odd |= {number for (number,) in found_odd}
+    odd |= _stage_normalised(con, log, odd)
     found = _count_logs(con)
     kind_of(log).stage_more(con, _log_file(log))
     _count_words(con, log, odd, counts, packed_words())
-    others: dict[str, list[int]] = {}
+    others: dict[str, set[int]] = {}
     for (number, name), records in found.items():
         if number in odd:
             continue
         if name == log or name not in USED_LOGS:
             counts.read[number, name] += records
         else:
-            others.setdefault(name, []).append(number)
+            others.setdefault(name, set()).add(number)
     for name, numbers in sorted(others.items()):
-        wanted = frozenset(numbers)
-        of_log = batch.only([file for file in batch.files if file.number in wanted])
-        odd |= _stage_other(con, of_log, family, name, copies, counts)
+        of_log = [one.only(numbers) for one in readings if not numbers.isdisjoint(one.batch.numbers)]
+        odd |= _stage_other(con, of_log, name, copies, counts)
     return odd
 
 
@@ -198,50 +182,90 @@ def _parts_by_damage(
     return first, [file for file in batch.files if file not in first]
 
 
-def _project(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, opened: bool = False
-) -> bool:
-    """Read the raw columns of `log` into `ingest_raw`; return whether this works for files of this form."""
-    mark = ""
-    try:
-        with copies.of(batch) as parts:
-            for place, part in enumerate(parts):
-                if not _read_raw(con, part, family, log, opened, more=place > 0):
-                    return False
-                mark = part.mark
-    except NoRoomError:
-        return _read_raw(con, batch, family, log, opened)
-    if mark and con.execute("SELECT 1 FROM ingest_raw WHERE file_no IS NULL LIMIT 1").fetchall():
-        return _read_raw(con, batch, family, log, opened)
-    return True
+@dataclass(slots=True)
+class _RawRows:
+    """The table `ingest_raw`, into which the raw columns of `log` are read from one batch after the other."""
 
+    con: duckdb.DuckDBPyConnection
+    copies: Copies
+    log: str
+    is_there: bool = False
 
-def _read_raw(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, opened: bool, more: bool = False
-) -> bool:
-    fields = select_fields(batch, family, opened)
-    if fields is None:
-        return False
-    kind = kind_of(log)
-    projected = kind.project(USED_LOGS[log])(fields)
-    into = "INSERT INTO ingest_raw" if more else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
-    con.execute(f"{into} {packed(projected) if kind.is_packed else projected}", batch.parameters)
-    return True
+    def read(self, one: LogFiles, text_within: bool = False) -> set[int]:
+        """Read files; return the numbers of those that cannot be read so.
+
+        `text_within`: read objects within records as text, which accepts any form of them.
+        """
+        batch, is_packed = one.batch, self.log in USED_LOGS and kind_of(self.log).is_packed
+        opened = is_packed and one.family.name == "camel" and batch.form in JSON_FORMS and not text_within
+        if self.is_read(one, opened):
+            return set()
+        if batch.has_longer_pages:
+            return self.read(replace(one, batch=replace(batch, long_pages=True)), text_within)
+        if opened:
+            return self.read(one, text_within=True)
+        if len(batch.files) == 1:
+            return set(batch.numbers)
+        parts = _parts_by_damage(self.con, batch, self.copies)
+        return {number for files in parts for number in self.read(replace(one, batch=batch.only(files)))}
+
+    def is_read(self, one: LogFiles, opened: bool = False) -> bool:
+        """Read files, all or none; return whether none is damaged."""
+        try:
+            return self._read_copies(one, opened)
+        except READ_ERRORS as error:
+            if not is_damage(error):
+                raise
+            self._take_back(one)
+            return False
+
+    def _read_copies(self, one: LogFiles, opened: bool) -> bool:
+        mark = ""
+        try:
+            with self.copies.of(one.batch) as parts:
+                for part in parts:
+                    if not self._read_part(part, one.family, opened):
+                        return False
+                    mark = part.mark
+        except NoRoomError:
+            mark = ""
+        else:
+            if not (mark and self.con.execute("SELECT 1 FROM ingest_raw WHERE file_no IS NULL LIMIT 1").fetchall()):
+                return True
+        self._take_back(one)
+        return self._read_part(one.batch, one.family, opened)
+
+    def _read_part(self, batch: Batch, family: Family, opened: bool) -> bool:
+        """Read files as they are; return whether this works for files of this form."""
+        fields = select_fields(batch, family, opened)
+        if fields is None:
+            return False
+        kind = kind_of(self.log)
+        projected = kind.project(USED_LOGS[self.log])(fields)
+        into = "INSERT INTO ingest_raw" if self.is_there else "CREATE OR REPLACE TEMP TABLE ingest_raw AS"
+        self.con.execute(f"{into} {packed(projected) if kind.is_packed else projected}", batch.parameters)
+        self.is_there = True
+        return True
+
+    def _take_back(self, one: LogFiles) -> None:
+        """Delete what was read of files before one of them could not be read."""
+        if self.is_there:
+            self.con.execute(
+                "DELETE FROM ingest_raw WHERE file_no IS NULL OR list_contains($numbers, file_no)",
+                {"numbers": one.batch.numbers},
+            )
 
 
 def _stage_other(
-    con: duckdb.DuckDBPyConnection, batch: Batch, family: Family, log: str, copies: Copies, counts: LogCounts
+    con: duckdb.DuckDBPyConnection, readings: Sequence[LogFiles], log: str, copies: Copies, counts: LogCounts
 ) -> set[int]:
     """Stage the records of one more log, from files that have several."""
-    try:
-        if not _project(con, batch, family, log, copies):
-            return set(batch.numbers)
-    except READ_ERRORS as error:
-        if not is_damage(error):
-            raise
-        # The same files could be read just before, together with others or with other columns.
-        return set(batch.numbers)
-    problems = _stage_normalised(con, log, set())
+    raw = _RawRows(con, copies, log)
+    # The same files could be read just before, together with others or with other columns.
+    problems = {number for one in readings if not raw.is_read(one) for number in one.batch.numbers}
+    if not raw.is_there:
+        return problems
+    problems |= _stage_normalised(con, log, problems)
     found = _count_logs(con)
     kind_of(log).stage_more(con, _log_file(log))
     _count_words(con, log, problems, counts, packed_words())
