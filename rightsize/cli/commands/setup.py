@@ -47,7 +47,6 @@ from rightsize.cli.options import (
 from rightsize.cli.output import copy_file, write
 from rightsize.cli.registry import COMMANDS, CommandGroup, with_new_name, write_lines
 from rightsize.mcp import serve as server
-from rightsize.mcp import skill as page
 from rightsize.model.errors import UsageError
 from rightsize.render import schemas
 from rightsize.store import limits
@@ -368,7 +367,7 @@ def mcp(
     settings. It needs the extra `mcp`.
     """
     if skill:
-        write(page.read_skill())
+        write(server.read_skill())
         return
     if sys.stdin.isatty():
         say("waiting for a client's messages on stdin; Ctrl-D ends")

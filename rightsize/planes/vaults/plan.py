@@ -32,8 +32,17 @@ from rightsize.model.plan import (
     Proposal,
 )
 from rightsize.model.role_forms import to_arm
-from rightsize.planes.vaults.choose import RoleChooser, RoleNeed, VaultRole
-from rightsize.planes.vaults.decide import EQUAL, QUESTIONS, Decider, PolicyDecision, equal, needed_of
+from rightsize.planes.vaults.choose import (
+    EQUAL,
+    QUESTIONS,
+    Decider,
+    PolicyDecision,
+    RoleChooser,
+    RoleNeed,
+    VaultRole,
+    equal,
+    needed_of,
+)
 from rightsize.planes.vaults.judge import PolicyCase, PolicyUse, VaultAnalysis, weight_of
 from rightsize.planes.vaults.tables import VaultTables, data_assignments, woken
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
