@@ -24,19 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from rightsize.azure.wire import (
-    AbsentError,
-    BadAnswerError,
-    DroppedError,
-    NotSignedInError,
-    RefusedError,
-    Response,
-    StaleLinkError,
-    StoppedError,
-    TooMuchError,
-    UnsettledError,
-    WireRequest,
-)
+from rightsize.azure import wire
 
 LONGEST_WAIT = 300.0
 """Maximum wait in seconds. If a service asks for more, its source stops; the run continues and can be resumed."""
@@ -63,7 +51,7 @@ class Clock:
             StoppedError: The run was asked to stop.
         """
         if self._stop.wait(max(seconds, 0)):
-            raise StoppedError
+            raise wire.StoppedError
 
     def stop(self) -> None:
         """Make each current and future wait raise StoppedError."""
@@ -150,7 +138,7 @@ class Throttle:
         with bucket.free:
             while bucket.running >= int(bucket.limit):
                 if self._clock.is_stopped:
-                    raise StoppedError
+                    raise wire.StoppedError
                 bucket.free.wait(0.2)
             bucket.running += 1
         try:
@@ -286,7 +274,7 @@ T = TypeVar("T")
 class Sender(Protocol):
     """An object that sends one request once: the SDK clients, or a script in a test."""
 
-    def send(self, request: WireRequest) -> Response:
+    def send(self, request: wire.WireRequest) -> wire.Response:
         """Return the response, whatever its status; raise DroppedError, NotSignedInError, or the error of the guard."""
         ...
 
@@ -316,7 +304,7 @@ class Exchange:
         self._generation = 0
         self.tally = ExchangeTally()
 
-    def ask(self, request: WireRequest, read: Callable[[bytes], T]) -> T:
+    def ask(self, request: wire.WireRequest, read: Callable[[bytes], T]) -> T:
         """Send a request and return its answer, parsed by `read`, which raises BadAnswerError for an unusable answer.
 
         Raises:
@@ -331,19 +319,19 @@ class Exchange:
         budget = request.budget or request.service
         failures = throttled = unauthorised = 0
         while True:
-            response: Response | None = None
+            response: wire.Response | None = None
             with self._throttle.turn(budget, request.cost):
                 generation = self._generation
                 try:
                     response = self._sender.send(request)
                     said = f"answered with status {response.status}"
-                except DroppedError as error:
+                except wire.DroppedError as error:
                     said = f"broke off: {error}"
             self._count(response)
             if response is not None and response.status in request.accepts:
                 try:
                     found = read(response.content)
-                except BadAnswerError as error:
+                except wire.BadAnswerError as error:
                     said = f"answered with {error}"
                     with self._lock:
                         self.tally.failed += 1
@@ -351,12 +339,12 @@ class Exchange:
                     self._throttle.answered(budget)
                     return found
             elif response is not None and request.service in _QUERIED and response.status in _TOO_MUCH:
-                raise TooMuchError(f"the query is too large or too slow: status {response.status}")
+                raise wire.TooMuchError(f"the query is too large or too slow: status {response.status}")
             elif response is not None and response.status == 429:
                 throttled += 1
                 wait = self._wait(request, response, throttled)
                 if throttled >= _THROTTLED_TRIES:
-                    raise UnsettledError(f"{request.service} throttled the request {throttled} times")
+                    raise wire.UnsettledError(f"{request.service} throttled the request {throttled} times")
                 self._throttle.refused(budget, wait)
                 continue
             elif response is not None and response.status not in _SERVER_FAULTS and not _is_cut(response.content):
@@ -367,7 +355,7 @@ class Exchange:
                 continue
             failures += 1
             if failures >= _TRIES:
-                raise UnsettledError(f"{request.service} {said}, {failures} times")
+                raise wire.UnsettledError(f"{request.service} {said}, {failures} times")
             self._clock.sleep(self._wait(request, response, failures))
 
     def _renew(self, generation: int) -> None:
@@ -377,7 +365,7 @@ class Exchange:
                 self._generation += 1
                 self._sender.renew()
 
-    def _count(self, response: Response | None) -> None:
+    def _count(self, response: wire.Response | None) -> None:
         with self._lock:
             self.tally.requests += 1
             self.tally.bytes += len(response.content) if response is not None else 0
@@ -386,12 +374,12 @@ class Exchange:
             elif response is None or response.status in _SERVER_FAULTS:
                 self.tally.failed += 1
 
-    def _wait(self, request: WireRequest, response: Response | None, tries: int) -> float:
+    def _wait(self, request: wire.WireRequest, response: wire.Response | None, tries: int) -> float:
         asked = retry_after(response.headers, self._clock.utc()) if response is not None else None
         if asked is None:
             return min(_FIRST_WAIT * 2.0 ** (tries - 1), _SLOWEST_WAIT)
         if asked > LONGEST_WAIT:
-            raise UnsettledError(f"{request.service} asks for a wait of {asked:,.0f} seconds, longer than allowed")
+            raise wire.UnsettledError(f"{request.service} asks for a wait of {asked:,.0f} seconds, longer than allowed")
         return asked
 
 
@@ -408,21 +396,21 @@ def _is_cut(content: bytes) -> bool:
     return False
 
 
-def _raise_final(request: WireRequest, response: Response) -> None:
+def _raise_final(request: wire.WireRequest, response: wire.Response) -> None:
     code, message = error_of(response.content)
     said = f"{code or response.status}: {message}" if message else code or f"status {response.status}"
     if response.status == 401:
-        raise NotSignedInError(f"{request.service} rejects the token: {said}", code)
+        raise wire.NotSignedInError(f"{request.service} rejects the token: {said}", code)
     # Kusto's error number for an unknown name: the workspace has no such table.
     if code.lower() in _NOT_OFFERED or b"SEM0100" in response.content:
-        raise AbsentError(said, code)
+        raise wire.AbsentError(said, code)
     if response.status in (402, 403) or code.lower() in _NO_LICENCE:
-        raise RefusedError(said, code)
+        raise wire.RefusedError(said, code)
     if request.is_next and response.status in _STALE:
-        raise StaleLinkError(said, code)
+        raise wire.StaleLinkError(said, code)
     if response.status in (404, 410):
-        raise AbsentError(said, code)
-    raise UnsettledError(f"{request.service} answered {said}", code)
+        raise wire.AbsentError(said, code)
+    raise wire.UnsettledError(f"{request.service} answered {said}", code)
 
 
 def error_of(content: bytes) -> tuple[str, str]:

@@ -8,18 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rightsize.analyze.reasons import SHOWN
-from rightsize.change.bundle import (
-    DEFAULT_ORDER,
-    Bundle,
-    Held,
-    LeftOut,
-    Order,
-    ScheduleRules,
-    Swap,
-    home_of,
-    most_at,
-    whole_seconds,
-)
+from rightsize.change import bundle
 from rightsize.change.vaults import vault_swaps
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
@@ -66,8 +55,8 @@ class _SwapPart:
 
     row: Row
     proposals: list[str] = field(default_factory=list)
-    creates: dict[str, Held] = field(default_factory=dict)
-    rules: set[ScheduleRules] = field(default_factory=set)
+    creates: dict[str, bundle.Held] = field(default_factory=dict)
+    rules: set[bundle.ScheduleRules] = field(default_factory=set)
     rests_on: set[str] = field(default_factory=set)
     risk: float = 0.0
     covered: int = 0
@@ -81,8 +70,8 @@ def make_bundle(
     tenant: RolloutTenant,
     *,
     emergency: Collection[str],
-    order: Order = DEFAULT_ORDER,
-) -> Bundle:
+    order: bundle.Order = bundle.DEFAULT_ORDER,
+) -> bundle.Bundle:
     """Return the bundle of a plan: its swaps in waves, and the assignments left out.
 
     Args:
@@ -117,12 +106,12 @@ def make_bundle(
     needed = {role for swap in swaps for role in swap.roles}
     _check_roles(needed, tenant)
     old = {gone.role for swap in swaps for gone in swap.removes} & tenant.roles.keys()
-    return Bundle(
+    return bundle.Bundle(
         plan=plan_hash,
         emergency=tuple(sorted(map(fold, emergency))),
         swaps=tuple(swaps),
         left_out=tuple(
-            sorted((LeftOut(key, why) for key, why in left.items()), key=lambda one: one.role_assignment_id)
+            sorted((bundle.LeftOut(key, why) for key, why in left.items()), key=lambda one: one.role_assignment_id)
         ),
         roles={role: vault_roles.get(role) or to_arm(roles[role]) for role in sorted(needed)},
         old_roles={role: to_arm(tenant.roles[role]) for role in sorted(old)},
@@ -161,18 +150,20 @@ def _add(part: _SwapPart, proposal: Mapping[str, Any], tenant: RolloutTenant) ->
         part.creates[made.id] = made
         if made.is_managed:
             part.rules.add(
-                ScheduleRules(made.scope, made.role, str(part.row["scope"]), fold(str(part.row["role_definition_id"])))
+                bundle.ScheduleRules(
+                    made.scope, made.role, str(part.row["scope"]), fold(str(part.row["role_definition_id"]))
+                )
             )
 
 
-def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tenant: RolloutTenant) -> Held:
+def _created(one: Mapping[str, Any], proposal: Mapping[str, Any], row: Row, tenant: RolloutTenant) -> bundle.Held:
     principal = fold(one["principal_id"])
     condition, state = one.get("condition"), one["state"]
     made = assignment_id(one["scope"], one["role"], principal, condition)
     # The replacement of a time-bound assignment ends with it, and no later than the plan says.
-    until = min(filter(None, (whole_seconds(row["end_on"]), one.get("end_on"))), default=None)
+    until = min(filter(None, (bundle.whole_seconds(row["end_on"]), one.get("end_on"))), default=None)
     activation = proposal["evidence"].get("activation") or {}
-    return Held(
+    return bundle.Held(
         id=made if state == "active" else str(uuid.uuid5(_NAMESPACE, f"{made}|{state}")),
         scope=one["scope"],
         role=fold(one["role"]),
@@ -216,7 +207,7 @@ def _leave_out(
         left |= dict.fromkeys(open_, "it depends on an assignment that is left out")
 
 
-def _loses(made: Held, condition: str, roles: Mapping[str, RoleDefinition], tenant: RolloutTenant) -> bool:
+def _loses(made: bundle.Held, condition: str, roles: Mapping[str, RoleDefinition], tenant: RolloutTenant) -> bool:
     """Return whether a new assignment lacks today's condition, and its role may grant what the condition restricts."""
     if made.condition == condition:
         return False
@@ -255,16 +246,16 @@ def _swaps(
     canaries: set[str],
     tenant: RolloutTenant,
     wave_size: int,
-) -> list[Swap]:
+) -> list[bundle.Swap]:
     groups = _hang_together(parts)
     found = []
     for keys in groups:
         members = [parts[key] for key in keys]
-        creates: dict[str, Held] = {}
+        creates: dict[str, bundle.Held] = {}
         for made in (made for part in members for made in part.creates.values()):
             creates[made.id] = _longer(made, creates.get(made.id, made))
         found.append(
-            Swap(
+            bundle.Swap(
                 id=str(uuid.uuid5(_NAMESPACE, "|".join(keys))),
                 wave=0,
                 proposals=tuple(sorted({one for part in members for one in part.proposals})),
@@ -289,7 +280,7 @@ def _swaps(
     return sorted(waved, key=lambda swap: (swap.wave, swap.id))
 
 
-def _longer(one: Held, other: Held) -> Held:
+def _longer(one: bundle.Held, other: bundle.Held) -> bundle.Held:
     """Return the one of two equal assignments that ends later, or never."""
     return max(one, other, key=lambda held: (held.until is None, held.until or ""))
 
@@ -318,9 +309,9 @@ def _hang_together(parts: Mapping[str, _SwapPart]) -> list[list[str]]:
     return sorted(groups.values())
 
 
-def _removed(row: Row, tenant: RolloutTenant) -> Held:
+def _removed(row: Row, tenant: RolloutTenant) -> bundle.Held:
     principal = fold(str(row["principal_id"]))
-    return Held(
+    return bundle.Held(
         id=str(row["role_assignment_id"]),
         scope=str(row["scope"]),
         role=fold(str(row["role_definition_id"])),
@@ -330,11 +321,11 @@ def _removed(row: Row, tenant: RolloutTenant) -> Held:
         condition_version=row["condition_version"],
         description=row["description"],
         state=str(row["state"]),
-        until=whole_seconds(row["end_on"]),
+        until=bundle.whole_seconds(row["end_on"]),
     )
 
 
-def _wait(made: Held, role: RoleDefinition | None = None) -> int:
+def _wait(made: bundle.Held, role: RoleDefinition | None = None) -> int:
     seconds = {row["kind"]: int(row["seconds"]) for row in rows_of("propagation")}
     at_group = fold(made.scope).startswith("/providers/microsoft.management/")
     # The plan does not say whether a built-in role has data actions; at a management group it may have some.
@@ -343,26 +334,26 @@ def _wait(made: Held, role: RoleDefinition | None = None) -> int:
     return seconds.get(kind, seconds["User"])
 
 
-def _check_room(swaps: Sequence[Swap], held: Mapping[str, Row]) -> None:
+def _check_room(swaps: Sequence[bundle.Swap], held: Mapping[str, Row]) -> None:
     """Raise GateError where new assignments do not fit beside the old ones, which are removed later."""
     taken: dict[str, int] = {}
     # Eligible assignments do not count (Microsoft Learn: Troubleshoot Azure RBAC limits).
     for row in (row for row in held.values() if row["state"] == "active"):
-        home = home_of(str(row["scope"]))
+        home = bundle.home_of(str(row["scope"]))
         taken[home] = taken.get(home, 0) + 1
     for wave in sorted({swap.wave for swap in swaps}):
         members = [swap for swap in swaps if swap.wave == wave]
         for made in (made for swap in members for made in swap.creates if made.state == "active"):
-            taken[home_of(made.scope)] = taken.get(home_of(made.scope), 0) + 1
+            taken[bundle.home_of(made.scope)] = taken.get(bundle.home_of(made.scope), 0) + 1
         for home, number in sorted(taken.items()):
-            most = most_at(home)
+            most = bundle.most_at(home)
             if number > most:
                 raise GateError(
                     f"with wave {wave} `{home}` would have {number} assignments, and Azure allows {most}",
                     hint="plan smaller waves with `--wave-size`, or choose fewer proposals with `--proposal`",
                 )
         for gone in (gone for swap in members for gone in swap.removes if gone.state == "active"):
-            taken[home_of(gone.scope)] -= 1
+            taken[bundle.home_of(gone.scope)] -= 1
 
 
 def _check_roles(needed: set[str], tenant: RolloutTenant) -> None:

@@ -1,26 +1,22 @@
 """Write the pages of reference that are made of the program: `python -m rightsize.cli.reference_pages FOLDER`.
 
 The site has them beside the pages that people write (`docs/site/hooks.py`); whoever has the package can write them.
-
-Describe each command for its pages: how it is called, its arguments and options, and its exit codes.
-
-Write the reference page of the commands from the commands themselves.
-
-What several commands take alike stands once, at the top; the section of a command names it.
-
-Write the page of all controls from what describes them.
-
-Write the page of all reasons of verdicts from their words and sentences.
+There is one of the commands, of all controls, of the reasons of verdicts, and of the sources that are collected; other
+modules write those of tables and of Python. What several commands take alike stands once, at the top.
 """
 
 from __future__ import annotations
 
+import datetime as dt
+import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from rightsize.analyze.controls import SEVERITIES
 from rightsize.analyze.reasons import (
@@ -33,10 +29,12 @@ from rightsize.analyze.reasons import (
     sentence,
 )
 from rightsize.api.reference import write_reference as write_python_api
+from rightsize.azure.wire import WireRequest
 from rightsize.cli.exit_codes import MEANINGS, codes_of
 from rightsize.cli.options import options_of
 from rightsize.cli.registry import CommandGroup
-from rightsize.collect.sources_page import write_sources_page
+from rightsize.collect.listing import CollectionRequest, Source
+from rightsize.collect.sources import SOURCES
 from rightsize.store.controls import Control, control_names, read_control
 from rightsize.store.ddl import write_schema_page
 
@@ -253,6 +251,111 @@ def write_reasons_page() -> str:
         lines += [f"| `{reason.value}` | {sentence(reason)} |" for reason in kind]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
+
+
+_ID = "11111111-1111-4111-8111-111111111111"
+_INNER = "22222222-2222-4222-8222-222222222222"
+_SUBSCRIPTION = "33333333-3333-4333-8333-333333333333"
+_WORKSPACE = "44444444-4444-4444-8444-444444444444"
+_SOURCES_HEAD = """# What is collected
+
+Written from the sources themselves. [Collecting](collect.md) says how they are asked and what lies in a run's folder.
+
+A permission of Azure is an action, or a data action where that is said; one of Graph is an application or a delegated
+permission. The role is the smallest built-in one that has it: of Azure for an action, of the directory for a person who
+uses a permission of Graph. What is *kept* lies in the run as raw pages and is not loaded; pages of everything else go
+to `load`, which counts what it does not read yet.
+"""
+_SOURCE_TABLE = "| source | what | asked | permission | role | pages |\n|---|---|---|---|---|---|\n"
+_SERVICES = {
+    "arm": "Azure Resource Manager",
+    "graph": "Microsoft Graph",
+    "logs": "Log Analytics",
+    "storage": "Storage accounts",
+}
+
+
+class _Example:
+    """A tenant that has one of everything."""
+
+    question = CollectionRequest(
+        dt.datetime(2026, 10, 1, tzinfo=dt.UTC), 30, workspaces=(_WORKSPACE,), containers=("account/container",)
+    )
+
+    def subscriptions(self) -> list[str]:
+        return [_SUBSCRIPTION]
+
+    def management_groups(self) -> list[str]:
+        return []
+
+    def is_held(self, *_: str) -> bool:
+        return False
+
+    def since(self, *_: Any) -> dt.datetime:
+        return self.question.since
+
+    def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
+        resource = f"/subscriptions/{_SUBSCRIPTION}/resourceGroups/group/providers/namespace/type/resource"
+        record: dict[str, Any] = {
+            "id": resource if source in ("user_assigned_identities", "cosmos_accounts") else _ID,
+            "properties": {"principalId": _ID, "principalType": "Group"},
+            "owners": [{}] * 20,
+            "appRoles": [{}],
+            "hour": "2026-09-01T00:00:00Z",
+            "rows": 1,
+            "name": "blob",
+            "size": 1,
+        }
+        if source in ("group_members", "transitive_members"):
+            record = {"@odata.type": "#microsoft.graph.group", "id": _INNER}
+        if source == "resources":
+            record |= {"id": resource, "type": "Microsoft.KeyVault/vaults"}
+        key = {"exported_blobs": "account/container"}.get(source, _WORKSPACE if source.endswith("_counts") else _ID)
+        yield key, iter([record])
+
+    def records(self, source: str) -> Iterator[dict[str, Any]]:
+        for _, records in self.parts(source):
+            yield from records
+
+
+def write_sources_page() -> str:
+    """Return the page as Markdown: one table a service, one row a source."""
+    parts = [_SOURCES_HEAD]
+    for service, title in _SERVICES.items():
+        parts.append(f"\n## {title}\n\n{_SOURCE_TABLE}")
+        # How many rows an hour has is asked of each table; it is the table's own line that counts.
+        parts += [_source_row(one) for one in SOURCES if one.service == service and not one.name.endswith("_counts")]
+    return "".join(parts)
+
+
+def _source_row(source: Source) -> str:
+    right = source.right
+    permission = "<br>".join(f"`{name}`" for name in (right.permission, *right.also))
+    if right.is_data_action:
+        permission += " (data action)"
+    licence = f"<br>licence: {right.licence}" if right.licence else ""
+    unit = next(iter(source.units(_Example())))
+    cells = (
+        f"`{source.name}`",
+        source.title,
+        f"`{_asked(unit.requests[0])}`",
+        permission + licence,
+        right.role,
+        "kept" if source.is_raw else "loaded",
+    )
+    return f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |\n"
+
+
+def _asked(request: WireRequest) -> str:
+    text = unquote(request.url)
+    for found, name in ((_ID, "id"), (_INNER, "id"), (_SUBSCRIPTION, "subscription"), (_WORKSPACE, "workspace")):
+        text = text.replace(found, f"{{{name}}}")
+    text = re.sub(r"\d{4}-\d\d-\d\dT[\d:]+Z", "{time}", text)
+    text = text.replace("/resourceGroups/group/providers/namespace/type/resource", "/…").replace("/blob", "/{blob}")
+    if request.body and request.service == "logs":
+        query = json.loads(request.body)["query"].splitlines()
+        text += f" {query[-1]}" if len(query) < 5 else " (the reduction of the table)"
+    return f"{request.method} {text}"
 
 
 REFERENCE_PAGES: Mapping[str, Callable[[], str]] = {

@@ -77,7 +77,7 @@ COMMANDS = (
     CommandEntry("explain", "Ask", "Show everything known about one principal.", "explain:explain"),
     CommandEntry("can", "Ask", "Show whether a principal may perform an operation, and why.", "can:can", ONE_THREAD),
     CommandEntry("who-can", "Ask", "List the principals that may perform an operation, and why.", "can:who_can", ONE_THREAD),
-    CommandEntry("needs", "Ask", "Show which operations a deployment takes, and where.", "needs:needs"),
+    CommandEntry("needs", "Ask", "Show which operations a deployment takes, and where.", "can:needs"),
     CommandEntry("reach", "Ask", "Show what an attacker gains with each principal or machine.", "reach:reach"),
     CommandEntry("reach layers", "", "List who can defeat several layers of one subscription.", "reach:layers"),
     CommandEntry("check", "Ask", "Check the tenant by controls, as a report or as a gate.", "check:check"),

@@ -11,19 +11,9 @@ from dataclasses import dataclass, field, replace
 from queue import SimpleQueue
 from urllib.parse import urlsplit
 
+from rightsize.azure import wire
 from rightsize.azure.exchange import Clock, Exchange, Throttle
 from rightsize.azure.hosts import root_of
-from rightsize.azure.wire import (
-    AbsentError,
-    NotSignedInError,
-    RefusedError,
-    Service,
-    StaleLinkError,
-    StoppedError,
-    TooMuchError,
-    UnsettledError,
-    WireRequest,
-)
 from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import CollectedPage, CollectionUnit, Source
 from rightsize.collect.pages import Progress, Run, State
@@ -75,13 +65,13 @@ class Fetch:
         task = _Task(self, source, unit, at, root)
         try:
             task.work()
-        except StaleLinkError:
+        except wire.StaleLinkError:
             # The links of a listing expire, or rows are missing; the unit then has to be read again from its start.
             self._run.restart(at)
             task = _Task(self, source, unit, at, root)
             try:
                 task.work()
-            except StaleLinkError as error:
+            except wire.StaleLinkError as error:
                 task.end("incomplete", error.reason)
         return at
 
@@ -107,12 +97,12 @@ class _Task:
         try:
             while self._pending:
                 self._step()
-        except UnsettledError as error:
+        except wire.UnsettledError as error:
             self.end("incomplete", error.reason)
-        except NotSignedInError as error:
+        except wire.NotSignedInError as error:
             self.end("incomplete", error.reason)
             raise
-        except StoppedError:
+        except wire.StoppedError:
             self.end("incomplete", "the run was stopped")
             raise
         else:
@@ -122,18 +112,18 @@ class _Task:
         request = self._pending[0]
         try:
             page = self._fetch._exchange.ask(request, self._source.form)
-        except (RefusedError, AbsentError) as error:
+        except (wire.RefusedError, wire.AbsentError) as error:
             if self._unit.instead and request in self._unit.requests:
                 self._pending[0] = self._unit.instead_of(request)
                 self._less = error.reason
                 return
             self._pending.pop(0)
-            word = "refused" if isinstance(error, RefusedError) else "gone"
+            word = "refused" if isinstance(error, wire.RefusedError) else "gone"
             self._at.lost.append(f"{word}: {error.reason}")
             return
-        except TooMuchError as error:
+        except wire.TooMuchError as error:
             if not self._halve(request):
-                raise UnsettledError(error.reason) from error
+                raise wire.UnsettledError(error.reason) from error
             return
         # The partial answer is dropped: the halves return its rows again.
         if page.is_partial and self._halve(request):
@@ -150,13 +140,13 @@ class _Task:
         if self._pending and (self._buffer.size >= _BUFFER_BYTES or age >= _BUFFER_SECONDS):
             self._flush(None, "")
 
-    def _halve(self, request: WireRequest) -> bool:
+    def _halve(self, request: wire.WireRequest) -> bool:
         """Replace a request by smaller ones, if the source can split it; return whether it could."""
         halves = self._source.split(request) if self._source.split is not None else ()
         self._pending[0:1] = halves or (request,)
         return bool(halves)
 
-    def _follow(self, request: WireRequest, page: CollectedPage) -> list[WireRequest]:
+    def _follow(self, request: wire.WireRequest, page: CollectedPage) -> list[wire.WireRequest]:
         """Return the request for the next page; the list is empty at the end.
 
         Raises:
@@ -168,16 +158,16 @@ class _Task:
             return []
         link = page.next_link
         if "://" in link and root_of(link) != root_of(self._root):
-            raise UnsettledError(f"a next link leads to another host: {urlsplit(link).hostname}")
+            raise wire.UnsettledError(f"a next link leads to another host: {urlsplit(link).hostname}")
         if link in self._seen:
-            raise UnsettledError("the next links go in a circle")
+            raise wire.UnsettledError("the next links go in a circle")
         self._seen.add(link)
         self._empty = 0 if page.rows else self._empty + 1
         if page.rows:
             self._copies = self._copies + 1 if self._is_copy(page) else 0
             self._last = page.fingerprint
         if self._copies >= _MOST_COPIES or self._empty >= _MOST_EMPTY:
-            raise UnsettledError("the listing does not end: the same page or an empty page came again and again")
+            raise wire.UnsettledError("the listing does not end: the same page or an empty page came again and again")
         return [replace(request, url=link, method="GET", body=None, is_next=True)]
 
     def _is_copy(self, page: CollectedPage) -> bool:
@@ -191,7 +181,7 @@ class _Task:
         lost, rows = self._at.lost, self._at.rows + self._buffer.rows
         if rows < self._unit.rows and not lost and not self._left_out:
             said = f"{rows:,} of {self._unit.rows:,} counted rows arrived"
-            raise StaleLinkError(f"{said}; with `--no-resume` they are counted again")
+            raise wire.StaleLinkError(f"{said}; with `--no-resume` they are counted again")
         refused = [text for text in lost if text.startswith("refused")]
         if refused:
             self.end("refused", refused[0].partition(": ")[2])
@@ -222,7 +212,7 @@ class _Task:
         self._buffer = _Buffer(self._fetch._clock.now())
 
 
-def _with_token(request: WireRequest, token: str) -> WireRequest:
+def _with_token(request: wire.WireRequest, token: str) -> wire.WireRequest:
     import orjson  # noqa: PLC0415  only Resource Graph goes on like this
 
     body = orjson.loads(request.body or "{}")
@@ -235,7 +225,7 @@ class Ended:
     """The end of a run: whether nothing is left to fetch, and the lost sign-in that stopped it, if any."""
 
     is_whole: bool
-    stopped_by: NotSignedInError | None = None
+    stopped_by: wire.NotSignedInError | None = None
 
 
 class Runner:
@@ -248,7 +238,7 @@ class Runner:
         exchange: Exchange,
         throttle: Throttle,
         clock: Clock,
-        root: Callable[[Service], str],
+        root: Callable[[wire.Service], str],
         report_progress: Callable[[str, int], None] = lambda _source, _rows: None,
     ) -> None:
         self._run = run
@@ -278,7 +268,7 @@ class Runner:
         """
         waiting = {source.name: source for source in sources}
         left: dict[str, int] = {}
-        stopped_by: NotSignedInError | None = None
+        stopped_by: wire.NotSignedInError | None = None
         try:
             while stopped_by is None and (waiting or self._running):
                 self._start(waiting, left)
@@ -314,7 +304,7 @@ class Runner:
         future.add_done_callback(self._done.put)
         return future
 
-    def _settle(self, left: dict[str, int]) -> NotSignedInError | None:
+    def _settle(self, left: dict[str, int]) -> wire.NotSignedInError | None:
         """Wait until a unit has ended; return its error if the sign-in was lost, which ends the run.
 
         Raises:
@@ -323,7 +313,7 @@ class Runner:
         future = self._done.get()
         left[self._running.pop(future)] -= 1
         error = future.exception()
-        if isinstance(error, NotSignedInError):
+        if isinstance(error, wire.NotSignedInError):
             return error
         if error is not None:
             raise error

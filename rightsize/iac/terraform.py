@@ -14,22 +14,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from rightsize.iac import templates
 from rightsize.iac.arm import arm_roles
 from rightsize.iac.evaluation import evaluate, pairs_of
 from rightsize.iac.expressions import Evaluated, Language, Names, Node, Scope, Unknown, Work
 from rightsize.iac.functions import TERRAFORM_FUNCTIONS, TERRAFORM_STRUCTURAL
 from rightsize.iac.hcl_syntax import Block, read_expression, read_hcl, read_hcl_json, read_template
-from rightsize.iac.templates import (
-    NOTHING_BESIDE,
-    TERRAFORM_TYPE,
-    Beside,
-    UnknownValueError,
-    items_of_loop,
-    make_role,
-    roles_of_all_sides,
-    state_roles,
-    terraform_fields,
-)
 from rightsize.model.errors import InputError, UsageError, install_extra
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
@@ -81,7 +71,7 @@ class TerraformModule:
 
     files: Sequence[Block]
     given: Mapping[str, Given]
-    beside: Beside
+    beside: templates.Beside
     work: Work
     is_called: bool = False
     known: Mapping[str, object] = field(default_factory=dict)
@@ -197,7 +187,7 @@ DEEPEST = 20
 _ENDINGS = (".tf", ".tf.json")
 
 
-def terraform_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefinition]:
+def terraform_roles(text: str, beside: templates.Beside = templates.NOTHING_BESIDE) -> Iterator[RoleDefinition]:
     """Yield the roles of a Terraform file, and of the modules in folders beside it that it calls.
 
     Raises:
@@ -206,19 +196,19 @@ def terraform_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[Role
     return _roles(read_hcl(text), beside)
 
 
-def terraform_json_roles(document: Mapping[str, Any], beside: Beside) -> Iterator[RoleDefinition]:
+def terraform_json_roles(document: Mapping[str, Any], beside: templates.Beside) -> Iterator[RoleDefinition]:
     """Yield the roles of Terraform's JSON."""
     return _roles(read_hcl_json(document), beside)
 
 
-def _roles(file: Block, beside: Beside) -> Iterator[RoleDefinition]:
+def _roles(file: Block, beside: templates.Beside) -> Iterator[RoleDefinition]:
     made = _making(file)
     if not made:
         return
     # The file itself stands last, so that it wins where it is also one of those beside it.
     module = TerraformModule([*_files(beside), file], _given(beside), beside, Work())
     for block in made:
-        yield from roles_of_all_sides(module.work, partial(_of_block, block, module, 0))
+        yield from templates.roles_of_all_sides(module.work, partial(_of_block, block, module, 0))
 
 
 def _making(file: Block) -> list[Block]:
@@ -231,7 +221,7 @@ def _making(file: Block) -> list[Block]:
 
 
 def _may_be_role(kind: str) -> bool:
-    return kind == TERRAFORM_TYPE or kind.startswith("azapi_")
+    return kind == templates.TERRAFORM_TYPE or kind.startswith("azapi_")
 
 
 def _of_block(block: Block, module: TerraformModule, depth: int) -> Iterator[RoleDefinition]:
@@ -253,10 +243,10 @@ def _of_module(call: Block, module: TerraformModule, depth: int) -> Iterator[Rol
         raise InputError("modules call one another more often than any deployment")
     within = module.beside.within(folder)
     if not any(name.endswith(_ENDINGS) for name in within.names(".")):
-        if module.beside is NOTHING_BESIDE:
+        if module.beside is templates.NOTHING_BESIDE:
             return
         place = f"the module `{''.join(call.labels[:1])}`"
-        raise UnknownValueError(place, folder, "for a folder that is not here")
+        raise templates.UnknownValueError(place, folder, "for a folder that is not here")
     files = [read for name in _names(within) if (read := _readable(name, within, must_be_read=True)) is not None]
     made = [block for file in files for block in _making(file)]
     if not made:
@@ -273,19 +263,19 @@ def _of_module(call: Block, module: TerraformModule, depth: int) -> Iterator[Rol
 def _role(block: Block, module: TerraformModule, names: Mapping[str, object]) -> Iterator[RoleDefinition]:
     kind = block.labels[0]
     with module.work.by_default():
-        if terraform_fields(kind, _attributes(block, module, names, True)) is None:
+        if templates.terraform_fields(kind, _attributes(block, module, names, True)) is None:
             return
 
     def fields(uses_defaults: bool) -> dict[str, Any]:
-        granted = terraform_fields(kind, _attributes(block, module, names, uses_defaults)) or {}
+        granted = templates.terraform_fields(kind, _attributes(block, module, names, uses_defaults)) or {}
         with module.work.by_default():
-            found = terraform_fields(kind, _attributes(block, module, names, uses_defaults)) or {}
+            found = templates.terraform_fields(kind, _attributes(block, module, names, uses_defaults)) or {}
         label, each = found.get("name"), names.get("each") or names.get("count")
         if isinstance(label, Unknown) and isinstance(each, Mapping):
             found["name"] = Unknown(label.cause, f"{label.shown} [{next(iter(each.values()))}]")
         return {**found, "permissions": granted.get("permissions")}
 
-    yield make_role(fields)
+    yield templates.make_role(fields)
 
 
 def _attributes(
@@ -297,7 +287,7 @@ def _attributes(
     made = {key: evaluate(block.attributes[key], scope) for key in wanted if key in block.attributes}
     if isinstance(made.get("body"), Unknown):
         made["body"] = {"properties": {"permissions": made["body"]}}
-    if block.labels[0] != TERRAFORM_TYPE:
+    if block.labels[0] != templates.TERRAFORM_TYPE:
         return made
     permissions: list[object] = []
     if "permissions" in block.attributes:
@@ -336,7 +326,7 @@ def _instances(block: Block, module: TerraformModule) -> Iterator[Mapping[str, o
         return evaluate(block.attributes[name], module.scope({}, uses_defaults))
 
     if "for_each" in block.attributes:
-        over = items_of_loop(partial(value, "for_each"), f"`for_each` of {place}")
+        over = templates.items_of_loop(partial(value, "for_each"), f"`for_each` of {place}")
         is_set = isinstance(value("for_each", True), list)
         for key, item in over:
             yield {"each": {"key": item if is_set else key, "value": item}}
@@ -361,7 +351,7 @@ def variables_of(name: str, content: bytes) -> dict[str, Given]:
     return {key: Given(node) for key, node in _file(name, content).attributes.items()}
 
 
-def _given(beside: Beside) -> dict[str, Given]:
+def _given(beside: templates.Beside) -> dict[str, Given]:
     """Return the values of variables from the files that Terraform reads by itself, and from further ones."""
     names = beside.names(".")
     automatic = [name for name in sorted(names) if name.endswith((".auto.tfvars", ".auto.tfvars.json"))]
@@ -372,16 +362,16 @@ def _given(beside: Beside) -> dict[str, Given]:
     return given
 
 
-def _names(beside: Beside) -> list[str]:
+def _names(beside: templates.Beside) -> list[str]:
     return [name for name in sorted(beside.names(".")) if name.endswith(_ENDINGS)]
 
 
-def _files(beside: Beside) -> list[Block]:
+def _files(beside: templates.Beside) -> list[Block]:
     """Return the files of the module that can be read; a name that only a broken one has is unknown."""
     return [file for name in _names(beside) if (file := _readable(name, beside)) is not None]
 
 
-def _readable(name: str, beside: Beside, *, must_be_read: bool = False) -> Block | None:
+def _readable(name: str, beside: templates.Beside, *, must_be_read: bool = False) -> Block | None:
     try:
         return _file(name, beside.read(name) or b"")
     except (InputError, UnicodeDecodeError) as error:
@@ -396,7 +386,9 @@ def _file(name: str, content: bytes) -> Block:
     return read_hcl_json(load_json(text)) if name.endswith(".json") else read_hcl(text)
 
 
-def template_roles(document: object, beside: Beside = NOTHING_BESIDE) -> tuple[RoleDefinition, ...] | None:
+def template_roles(
+    document: object, beside: templates.Beside = templates.NOTHING_BESIDE
+) -> tuple[RoleDefinition, ...] | None:
     """Return the roles that a JSON template, plan or state defines, or None where the document is none of these.
 
     Raises:
@@ -404,7 +396,7 @@ def template_roles(document: object, beside: Beside = NOTHING_BESIDE) -> tuple[R
     """
     if not isinstance(document, Mapping):
         return None
-    found: Iterator[RoleDefinition] | None = state_roles(document)
+    found: Iterator[RoleDefinition] | None = templates.state_roles(document)
     if found is None and isinstance(document.get("resources"), (list, Mapping)) and "$schema" in document:
         found = arm_roles(document)
     if found is None and isinstance(document.get("resource"), (list, Mapping)):

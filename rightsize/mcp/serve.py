@@ -1,12 +1,18 @@
-"""Serve a store over stdin and stdout, until stdin ends."""
+"""Serve a store over stdin and stdout, until stdin ends; and read the page that tells an agent how to use the tools."""
 
 from __future__ import annotations
 
+from importlib.resources import files
 from pathlib import Path
 
 from rightsize.model.errors import UsageError
 from rightsize.store.connection import require_file
 from rightsize.workflow.signatures import Signers
+
+
+def read_skill() -> str:
+    """Return the skill: Markdown with `name` and `description` before it, as agents load skills."""
+    return (files("rightsize.mcp") / "SKILL.md").read_text(encoding="utf-8")
 
 
 def serve(db: Path, plan: Path, signers: Signers, *, rows: int, seconds: float) -> None:
@@ -36,4 +42,4 @@ def serve(db: Path, plan: Path, signers: Signers, *, rows: int, seconds: float) 
     require_file(db)
     from rightsize.mcp.questions import Questions  # noqa: PLC0415  imports frames
 
-    build_server(Questions(db, plan, rows, seconds, signers)).run("stdio")
+    build_server(Questions(db, plan, rows, seconds, signers), read_skill()).run("stdio")

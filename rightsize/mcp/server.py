@@ -25,10 +25,10 @@ from pydantic import Field
 from rightsize import __version__
 from rightsize.mcp import shapes
 from rightsize.mcp.questions import Answer, Questions, Section, bounded, error_document, text_of
-from rightsize.mcp.skill import SKILL_URI, read_skill
 from rightsize.model.errors import RightsizeError, UsageError
 from rightsize.model.plan import PROPOSAL_KINDS
 
+SKILL_URI = "rightsize://skill"
 NAMES = ("can", "who_can", "explain", "next_steps", "logs", "proposals", "jobs", "sql", "check_role", "needs")
 """The tools, which are the methods of `Tools` with these names."""
 
@@ -313,8 +313,8 @@ async def _prints_to_stderr(_: MCPServer[None]) -> AsyncIterator[None]:
         yield
 
 
-def build_server(questions: Questions) -> ReadingServer:
-    """Return the server that answers questions to a store and a plan."""
+def build_server(questions: Questions, skill: str) -> ReadingServer:
+    """Return the server that answers questions to a store and a plan; `skill` is the page that tells how to use it."""
     server = ReadingServer(
         "rightsize", version=__version__, instructions=INSTRUCTIONS, log_level="WARNING", lifespan=_prints_to_stderr
     )
@@ -330,7 +330,7 @@ def build_server(questions: Questions) -> ReadingServer:
             name="skill",
             description="How to draft a least-privilege role with these tools, and what never to do.",
             mime_type="text/markdown",
-            text=read_skill(),
+            text=skill,
         )
     )
     return server

@@ -6,51 +6,41 @@ is what each of them offers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import polars as pl
 
-from rightsize.analyze.graph_tables import GraphTables, graph_window
+from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_window
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
 from rightsize.model.options import WindowOptions
-from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
-from rightsize.planes.directory.tables import DirectoryTables, directory_window
-from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust
-from rightsize.planes.federated.tables import TrustTables, trust_window
-from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
-from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
-from rightsize.planes.vaults.tables import VaultTables, vault_window
-
-if TYPE_CHECKING:
-    from rightsize.model.plan import PlanePart
-    from rightsize.propose.core.options import PlanOptions
-    from rightsize.propose.verify.plan_reader import WrittenPart
-    from rightsize.propose.verify.verify import Change
-
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
-
-from rightsize.analyze.graph_tables import GRAPH_APP_ID
+from rightsize.model.plan import PlanePart
 from rightsize.planes.directory.choose import read_catalogue
-from rightsize.planes.directory.plan import read_role_grants, read_roles
-from rightsize.planes.directory.tables import read_holders
-from rightsize.planes.federated.judge import is_in_use
-from rightsize.planes.federated.plan import read_credentials
-from rightsize.planes.federated.tables import CredentialVerdict, id_of_narrowed
+from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
+from rightsize.planes.directory.plan import plan_directory, read_role_grants, read_roles
+from rightsize.planes.directory.tables import DirectoryTables, directory_window, read_holders
+from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust, is_in_use
+from rightsize.planes.federated.plan import plan_trust, read_credentials
+from rightsize.planes.federated.tables import CredentialVerdict, TrustTables, id_of_narrowed, trust_window
 from rightsize.planes.graph.cases import CaseKey, GraphNeed
 from rightsize.planes.graph.choose import unmet
 from rightsize.planes.graph.inheritance import entry_of, needs_of_agents, read_inheritance
-from rightsize.planes.graph.plan import read_permission_grants
+from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.planes.graph.plan import plan_graph, read_permission_grants
 from rightsize.planes.vaults.choose import built_in_roles
-from rightsize.planes.vaults.plan import read_models, read_policies
+from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
+from rightsize.planes.vaults.plan import plan_vaults, read_models, read_policies
+from rightsize.planes.vaults.tables import VaultTables, vault_window
+from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change, changed_since
 from rightsize.rbac.text import fold
+from rightsize.render.plane_requests import graph_files, trust_files
+from rightsize.render.vault_requests import vault_files
 from rightsize.rules.directory import custom_actions
 from rightsize.rules.trust import parse_expression
 
@@ -97,6 +87,7 @@ def _steps(
     analyse: Callable[[_T, Window], _A],
     days_of_use: Callable[[_T], pl.Series],
     plan: Callable[[_A, PlanOptions], PlanePart],
+    verify: Callable[[WrittenPart, _A], Sequence[Change]],
 ) -> PlaneSteps:
     def judge(table_of: TableOf, asked: WindowOptions) -> Judged | None:
         tables = read(table_of)
@@ -106,73 +97,11 @@ def _steps(
         return Judged(analysis, partial(plan, analysis))
 
     def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
-        from rightsize.planes.planes import VERIFIERS  # noqa: PLC0415
-
         tables = read(table_of)
         newest = max([part.window.last_day, *days_of_use(tables).drop_nulls().unique()])
-        return VERIFIERS[plane](part, analyse(tables, replace(part.window.remembered, last_day=newest)))
+        return verify(part, analyse(tables, replace(part.window.remembered, last_day=newest)))
 
     return PlaneSteps(plane, judge, verify_part)
-
-
-# Planning and verifying are imported when they are asked for: `analyze` needs neither.
-def _plan_graph(analysis: GraphAnalysis, options: PlanOptions) -> PlanePart:
-    from rightsize.planes.graph.plan import plan_graph  # noqa: PLC0415
-    from rightsize.render.plane_requests import graph_files  # noqa: PLC0415
-
-    part = plan_graph(analysis, options)
-    listed = analysis.clients.filter(pl.col("app_id").is_not_null())
-    app_ids = dict(listed.select("client_id", "app_id").iter_rows())
-    apis = {app_id: client for client, app_id in sorted(app_ids.items(), reverse=True)}
-    return replace(part, files=graph_files(part, app_ids, apis))
-
-
-def _plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePart:
-    from rightsize.planes.directory.plan import plan_directory  # noqa: PLC0415
-
-    return plan_directory(analysis, options)
-
-
-def _plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
-    from rightsize.planes.federated.plan import plan_trust  # noqa: PLC0415
-    from rightsize.render.plane_requests import trust_files  # noqa: PLC0415
-
-    part = plan_trust(analysis, options)
-    return replace(part, files=trust_files(part))
-
-
-def _plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
-    from rightsize.planes.vaults.plan import plan_vaults  # noqa: PLC0415
-    from rightsize.render.vault_requests import vault_files  # noqa: PLC0415
-
-    part = plan_vaults(analysis, options)
-    return replace(part, files=vault_files(part))
-
-
-def _days_of_sign_ins(tables: TrustTables) -> pl.Series:
-    return pl.Series(dtype=pl.Date) if tables.is_empty else tables.sign_ins["day"]
-
-
-def _days_of_vaults(tables: VaultTables) -> pl.Series:
-    return pl.Series(dtype=pl.Date) if tables.is_empty else tables.use["day"]
-
-
-GRAPH = _steps(
-    "graph", GraphTables.read, graph_window, analyse_graph, lambda tables: tables.graph_usage_days["day"],
-    _plan_graph,
-)  # fmt: skip
-DIRECTORY = _steps(
-    "directory", DirectoryTables.read, directory_window, analyse_directory, lambda tables: tables.days["day"],
-    _plan_directory,
-)  # fmt: skip
-TRUST = _steps(
-    "trust", TrustTables.read, trust_window, analyse_trust, _days_of_sign_ins,
-    _plan_trust,
-)  # fmt: skip
-VAULTS = _steps(
-    "vault", VaultTables.read, vault_window, analyse_vaults, _days_of_vaults,
-    _plan_vaults,
-)  # fmt: skip
 
 
 def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
@@ -359,10 +288,43 @@ def _uncovered_use(part: WrittenPart, today: VaultAnalysis) -> Iterator[Change]:
                     yield Change("use", one.policy.principal_id, "not_covered", detail, operation, "vault", scope)
 
 
-VERIFIERS: Mapping[Plane, Callable[[WrittenPart, Any], Sequence[Change]]] = {
-    "graph": verify_graph,
-    "directory": verify_directory,
-    "trust": verify_trust,
-    "vault": verify_vaults,
-}
-"""What verifies the part of a plan for each plane, with the analysis of the plane today."""
+def _plan_graph(analysis: GraphAnalysis, options: PlanOptions) -> PlanePart:
+    part = plan_graph(analysis, options)
+    listed = analysis.clients.filter(pl.col("app_id").is_not_null())
+    app_ids = dict(listed.select("client_id", "app_id").iter_rows())
+    apis = {app_id: client for client, app_id in sorted(app_ids.items(), reverse=True)}
+    return replace(part, files=graph_files(part, app_ids, apis))
+
+
+def _plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
+    part = plan_trust(analysis, options)
+    return replace(part, files=trust_files(part))
+
+
+def _plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
+    part = plan_vaults(analysis, options)
+    return replace(part, files=vault_files(part))
+
+
+def _days_of_sign_ins(tables: TrustTables) -> pl.Series:
+    return pl.Series(dtype=pl.Date) if tables.is_empty else tables.sign_ins["day"]
+
+
+def _days_of_vaults(tables: VaultTables) -> pl.Series:
+    return pl.Series(dtype=pl.Date) if tables.is_empty else tables.use["day"]
+
+
+GRAPH = _steps(
+    "graph", GraphTables.read, graph_window, analyse_graph, lambda tables: tables.graph_usage_days["day"],
+    _plan_graph, verify_graph,
+)  # fmt: skip
+DIRECTORY = _steps(
+    "directory", DirectoryTables.read, directory_window, analyse_directory, lambda tables: tables.days["day"],
+    plan_directory, verify_directory,
+)  # fmt: skip
+TRUST = _steps(
+    "trust", TrustTables.read, trust_window, analyse_trust, _days_of_sign_ins, _plan_trust, verify_trust,
+)  # fmt: skip
+VAULTS = _steps(
+    "vault", VaultTables.read, vault_window, analyse_vaults, _days_of_vaults, _plan_vaults, verify_vaults,
+)  # fmt: skip

@@ -10,18 +10,7 @@ from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, SMALL, is_found, parts_of_found, read_found, read_given, stands_in
 from rightsize.propose.verify.review import ReviewablePlan, read_reviewable
 from rightsize.render.plan import PLAN, prepared, read_manifest, write_folder
-from rightsize.workflow.signatures import (
-    ANYBODY,
-    CHAIN,
-    Chain,
-    Signature,
-    Signers,
-    check_origin,
-    check_signature,
-    read_chain,
-    sign_chain,
-    signatures_of,
-)
+from rightsize.workflow import signatures
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +26,14 @@ class PlanFolder:
     folder: Path
     text: bytes
     read: ReviewablePlan
-    chain: Chain | None
-    signature: Signature | None
+    chain: signatures.Chain | None
+    signature: signatures.Signature | None
 
     @property
     def files(self) -> tuple[str, ...]:
         """Return the names of its files beside `plan.json`: roles, tables, chain and what that covers, signatures."""
-        chain = () if self.chain is None else (CHAIN, *self.chain.files)
-        names = (*self.read.written.files, *chain, *signatures_of(self.folder))
+        chain = () if self.chain is None else (signatures.CHAIN, *self.chain.files)
+        names = (*self.read.written.files, *chain, *signatures.signatures_of(self.folder))
         return tuple(dict.fromkeys(name for name in names if name != PLAN))
 
 
@@ -81,7 +70,9 @@ def plan_text(path: Path) -> bytes:
     return read_found(path, PLAN, most=LARGE) if path.is_dir() else read_given(path)
 
 
-def open_plan_folder(path: Path, signers: Signers = ANYBODY, *, with_pages: bool = True) -> PlanFolder:
+def open_plan_folder(
+    path: Path, signers: signatures.Signers = signatures.ANYBODY, *, with_pages: bool = True
+) -> PlanFolder:
     """Return a plan folder whose chain and signature have been checked, and whose every value has its type.
 
     Args:
@@ -96,15 +87,15 @@ def open_plan_folder(path: Path, signers: Signers = ANYBODY, *, with_pages: bool
     """
     folder = plan_file(path).parent
     text = plan_text(path)
-    chain = read_chain(folder, text)
-    signature = check_signature(folder, signers)
+    chain = signatures.read_chain(folder, text)
+    signature = signatures.check_signature(folder, signers)
     read = read_reviewable(text, FolderFiles(folder), with_pages=with_pages)
     if chain is not None:
-        check_origin(chain, read.document["generated_from"])
+        signatures.check_origin(chain, read.document["generated_from"])
     return PlanFolder(folder, text, read, chain, signature)
 
 
-def read_plan_folder(path: Path, signers: Signers = ANYBODY) -> ReviewablePlan:
+def read_plan_folder(path: Path, signers: signatures.Signers = signatures.ANYBODY) -> ReviewablePlan:
     """Return a plan with its roles and their evidence; else as `open_plan_folder`."""
     return open_plan_folder(path, signers).read
 
@@ -117,9 +108,11 @@ def sign_plan(plan: Path, key: Path) -> Path:
         UsageError: The tool is not installed, or refuses the key.
     """
     file = plan_file(plan)
-    if read_chain(file.parent, plan_text(plan)) is None:
-        raise InputError(f"`{file.parent}` has no `{CHAIN}`", hint="write the plan anew with `rightsize propose`")
-    return sign_chain(file.parent, key)
+    if signatures.read_chain(file.parent, plan_text(plan)) is None:
+        raise InputError(
+            f"`{file.parent}` has no `{signatures.CHAIN}`", hint="write the plan anew with `rightsize propose`"
+        )
+    return signatures.sign_chain(file.parent, key)
 
 
 def copy_plan_folder(folder: Path, out: Path) -> list[str]:

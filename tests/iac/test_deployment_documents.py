@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.iac.deployed.documents import read_deployment
-from rightsize.iac.deployed.needs import needs_of, not_known
+from rightsize.iac.deployed.documents import needs_of, not_known, read_deployment
 from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError
 from tests.iac.deployment_cases import GROUP, STORAGE

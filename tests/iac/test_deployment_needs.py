@@ -7,8 +7,7 @@ import time
 
 import pytest
 
-from rightsize.iac.deployed.documents import read_deployment
-from rightsize.iac.deployed.needs import Need, needs_of, not_known
+from rightsize.iac.deployed.documents import Need, needs_of, not_known, read_deployment
 from tests.iac.deployment_cases import (
     AKS,
     GROUP,

@@ -18,8 +18,8 @@ from mcp import Client
 from mcp.types import CallToolResult, Tool
 
 from rightsize.mcp.questions import BEGIN, END, Questions
-from rightsize.mcp.server import NAMES, build_server
-from rightsize.mcp.skill import SKILL_URI, read_skill
+from rightsize.mcp.serve import read_skill
+from rightsize.mcp.server import NAMES, SKILL_URI, build_server
 from rightsize.store.connection import open_store
 from rightsize.workflow.suite.demo import STORE
 from tests.tenants.hostile import NAMES as HOSTILE
@@ -65,7 +65,7 @@ def data_of(answer: CallToolResult) -> dict[str, Any]:
 
 
 def server_for(folder: Path, store: Path, *, rows: int = 50, seconds: float = 300) -> Any:
-    return build_server(Questions(store, folder, rows, seconds))
+    return build_server(Questions(store, folder, rows, seconds), read_skill())
 
 
 TEMPLATE = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.mcp.skill import read_skill
+from rightsize.mcp.serve import read_skill
 from rightsize.workflow.suite.demo import STORE
 
 NOISY = """

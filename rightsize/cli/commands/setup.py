@@ -28,26 +28,12 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.change import bundle
+from rightsize.cli import options
 from rightsize.cli.command import Common, ConfiguredCommand, command, first_set
 from rightsize.cli.narration import say
-from rightsize.cli.options import (
-    CONFIG,
-    DEFAULT_DB,
-    DEFAULT_PLAN,
-    FILE,
-    SHARED_OPTIONS,
-    PlanSigners,
-    is_shared,
-    is_typed,
-    needs_named_file,
-    option_name,
-    options_of,
-    variables_of,
-)
 from rightsize.cli.output import copy_file, write
 from rightsize.cli.registry import COMMANDS, CommandGroup, with_new_name, write_lines
 from rightsize.mcp import serve as server
-from rightsize.mcp import skill as page
 from rightsize.model.errors import UsageError
 from rightsize.render import schemas
 from rightsize.store import limits
@@ -161,8 +147,8 @@ def _rows(called: tuple[ConfiguredCommand, CommandGroup], given: list[str], comm
     ctx = typer.Context(one, parent=typer.Context(group), info_name=one.path)
     one.read_file(ctx, args)
     typed, _, _ = one.make_parser(ctx).parse_args(list(args))
-    for option in options_of(one):
-        name = option_name(option)
+    for option in options.options_of(one):
+        name = options.option_name(option)
         value, source = option.consume_value(ctx, typed)
         from_file = one.from_file.get(option.name)
         set_by = {
@@ -180,8 +166,8 @@ def _rows(called: tuple[ConfiguredCommand, CommandGroup], given: list[str], comm
             "value": _plain(read),
             "source": _SOURCES[source.name],
             "set_by": set_by,
-            "variable": next(variables_of(one.path, option), ""),
-            "key": "" if is_typed(one.path, name) else ".".join((*one.path.split(), name)),
+            "variable": next(options.variables_of(one.path, option), ""),
+            "key": "" if options.is_typed(one.path, name) else ".".join((*one.path.split(), name)),
         }
 
 
@@ -190,9 +176,9 @@ _SOURCES = {"COMMANDLINE": "command line", "ENVIRONMENT": "environment", "DEFAUL
 
 def _own(common: Common) -> Iterator[str]:
     """Yield the options of this call that decide which file is read."""
-    if common.config is not None and os.environ.get(CONFIG) != str(common.config):
+    if common.config is not None and os.environ.get(options.CONFIG) != str(common.config):
         yield from ("--config", str(common.config))
-    if common.db != DEFAULT_DB and os.environ.get("RIGHTSIZE_DB") != str(common.db):
+    if common.db != options.DEFAULT_DB and os.environ.get("RIGHTSIZE_DB") != str(common.db):
         yield from ("--db", str(common.db))
 
 
@@ -205,8 +191,13 @@ def _plain(value: Any) -> Any:
 
 
 def _say_unknown_variables(every: Iterable[tuple[ConfiguredCommand, CommandGroup]]) -> None:
-    known = {name for one, _ in every for option in options_of(one) for name in variables_of(one.path, option)}
-    for name in sorted(set(os.environ) - known - {CONFIG, limits.MEMORY, limits.SPILL, limits.TIME, _DEBUG}):
+    known = {
+        name
+        for one, _ in every
+        for option in options.options_of(one)
+        for name in options.variables_of(one.path, option)
+    }
+    for name in sorted(set(os.environ) - known - {options.CONFIG, limits.MEMORY, limits.SPILL, limits.TIME, _DEBUG}):
         if name.startswith("RIGHTSIZE_"):
             say(f"the variable `{name}` sets no option")
 
@@ -218,7 +209,7 @@ def config_schema() -> str:
     """Return the JSON Schema of `rightsize.toml` as text: a table for each command, with a key for each option."""
     shared: dict[str, Any] = {}
     tables = _tables(CommandGroup(), shared)
-    top = {name: {"$ref": f"#/$defs/{name}"} for name in SHARED_OPTIONS}
+    top = {name: {"$ref": f"#/$defs/{name}"} for name in options.SHARED_OPTIONS}
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:rightsize:config",
@@ -243,14 +234,14 @@ def _tables(group: CommandGroup, shared: dict[str, Any]) -> dict[str, Any]:
 
 def _keys(command: Any, shared: dict[str, Any]) -> dict[str, Any]:
     keys = {}
-    for option in options_of(command):
-        name = option_name(option)
-        if is_typed(command.path, name):
+    for option in options.options_of(command):
+        name = options.option_name(option)
+        if options.is_typed(command.path, name):
             continue
         described = _option(option)
-        if needs_named_file(command.path, name):
+        if options.needs_named_file(command.path, name):
             described["description"] += f" {_NAMED_FILE}"
-        is_same = is_shared(option) and shared.setdefault(name, described) == described
+        is_same = options.is_shared(option) and shared.setdefault(name, described) == described
         keys[name] = {"$ref": f"#/$defs/{name}"} if is_same else described
     return keys
 
@@ -308,7 +299,7 @@ def schema(
     described = {
         **schemas.DESCRIBED,
         _ROLLOUT: "rollout.json, which `rightsize rollout plan` writes",
-        _CONFIG: f"{FILE}, which sets options",
+        _CONFIG: f"{options.FILE}, which sets options",
     }
     if name is None:
         common.show([{"name": one, "describes": what} for one, what in described.items()], ("name", "describes"))
@@ -352,14 +343,14 @@ def completion(
 def mcp(
     plan: Annotated[
         Path, typer.Option("--plan", help="The plan folder that the tools show. They read no other.")
-    ] = DEFAULT_PLAN,
+    ] = options.DEFAULT_PLAN,
     rows: Annotated[int, typer.Option("--rows", min=1, max=1000, help="The most rows of a list in an answer.")] = 50,
     timeout: Annotated[float, typer.Option("--timeout", min=1, help="The most seconds for an answer.")] = 120.0,
     skill: Annotated[
         bool, typer.Option("--skill", help="Print the page that tells an agent how to use the tools, and end.")
     ] = False,
     *,
-    trusted: PlanSigners,
+    trusted: options.PlanSigners,
     common: Common,
 ) -> None:
     """Answer the questions of AI agents (MCP); it only reads.
@@ -368,7 +359,7 @@ def mcp(
     settings. It needs the extra `mcp`.
     """
     if skill:
-        write(page.read_skill())
+        write(server.read_skill())
         return
     if sys.stdin.isatty():
         say("waiting for a client's messages on stdin; Ctrl-D ends")

@@ -11,27 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.iac.arm import DEEPEST, MOST_TURNS, TemplateValues, lower_keys, parse_arm, resources_in
-from rightsize.iac.deployed.deployments import (
-    CREATE,
-    PLACES,
-    USUAL_PLACE,
-    Call,
-    Change,
-    Deployment,
-    Reference,
-    as_segment,
-    called_on,
-    calls_in,
-    child_id,
-    id_functions,
-    ids_of,
-    placeholder,
-    references_in,
-    resource_id,
-    spelt_type,
-    subscription_of,
-    type_of,
-)
+from rightsize.iac.deployed import deployments
 from rightsize.iac.expressions import Node, Unknown, Work
 from rightsize.iac.functions import ARM_FUNCTIONS
 from rightsize.model.errors import InputError
@@ -53,7 +33,9 @@ def is_template(document: object) -> bool:
     return has_resources and isinstance(schema, str) and "deploymenttemplate" in schema.lower()
 
 
-def read_template(template: Mapping[str, Any], at: str = "", given: Mapping[str, object] | None = None) -> Deployment:
+def read_template(
+    template: Mapping[str, Any], at: str = "", given: Mapping[str, object] | None = None
+) -> deployments.Deployment:
     """Return what a template deploys.
 
     Args:
@@ -65,12 +47,22 @@ def read_template(template: Mapping[str, Any], at: str = "", given: Mapping[str,
         InputError: An expression cannot be read, or the template has no end.
     """
     schema = str(template.get("$schema", "")).lower()
-    place = next((scope for kind, scope in PLACES.items() if f"{kind}deploymenttemplate" in schema), USUAL_PLACE)
-    found = Deployment("arm", at or place)
+    place = next(
+        (scope for kind, scope in deployments.PLACES.items() if f"{kind}deploymenttemplate" in schema),
+        deployments.USUAL_PLACE,
+    )
+    found = deployments.Deployment("arm", at or place)
     values = _values_of(
         template, found.at, Work(MOST_STEPS), {name.lower(): one for name, one in (given or {}).items()}
     )
-    found.add(Change("the deployment", DEPLOYMENT, child_id(found.at, DEPLOYMENT, "{deployment}"), frozenset([CREATE])))
+    found.add(
+        deployments.Change(
+            "the deployment",
+            DEPLOYMENT,
+            deployments.child_id(found.at, DEPLOYMENT, "{deployment}"),
+            frozenset([deployments.CREATE]),
+        )
+    )
     _read(template, _Place(found, values, found.at))
     return found
 
@@ -94,13 +86,13 @@ class _Values(TemplateValues):
     at: str = ""
 
     def functions(self, loops: Loops) -> dict[str, Callable[..., object]]:
-        return {**TemplateValues.functions(self, loops), **id_functions(self.at)}
+        return {**TemplateValues.functions(self, loops), **deployments.id_functions(self.at)}
 
     def parameter(self, name: str) -> object:
         found = TemplateValues.parameter(self, name)
         declared = lower_keys(lower_keys(self.template.get("parameters")).get(name.lower()))
         is_text = str(declared.get("type", "")).lower() in ("string", "securestring")
-        return placeholder(name) if isinstance(found, Unknown) and is_text else found
+        return deployments.placeholder(name) if isinstance(found, Unknown) and is_text else found
 
 
 @dataclass(slots=True)
@@ -110,7 +102,7 @@ class _Decided(TemplateValues):
     at: str = ""
 
     def functions(self, loops: Loops) -> dict[str, Callable[..., object]]:
-        return {**TemplateValues.functions(self, loops), **_unknown_names(id_functions(self.at))}
+        return {**TemplateValues.functions(self, loops), **_unknown_names(deployments.id_functions(self.at))}
 
 
 def _unknown_names(functions: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
@@ -136,7 +128,7 @@ class _Place:
         depth: The templates and resources around it.
     """
 
-    found: Deployment
+    found: deployments.Deployment
     values: _Values
     at: str
     kind: str = ""
@@ -179,8 +171,10 @@ def _add(fields: Mapping[str, Any], place: _Place, loops: Loops) -> None:
     if not isinstance(stated, str) or not stated:
         place.found.unknown.append("the type of a resource is known only to the deployment")
         return
-    names = (*place.names, *as_segment(values.value(fields.get("name"), loops)).split("/"))
-    kind = spelt_type(f"{place.kind}/{stated}" if place.kind and "." not in stated.split("/")[0] else stated)
+    names = (*place.names, *deployments.as_segment(values.value(fields.get("name"), loops)).split("/"))
+    kind = deployments.spelt_type(
+        f"{place.kind}/{stated}" if place.kind and "." not in stated.split("/")[0] else stated
+    )
     kind, made = _named(kind, names, _scope_of(fields, place, loops))
     if kind.lower() == DEPLOYMENT.lower():
         made = _add_nested(fields, replace(place, depth=place.depth + 1), loops)
@@ -191,9 +185,9 @@ def _add(fields: Mapping[str, Any], place: _Place, loops: Loops) -> None:
             "properties": {key: one for key, one in lower_keys(fields.get("properties")).items() if key != "template"}
         }
         body = {"properties": values.value(raw["properties"], loops)}
-    references = dict.fromkeys([*references_in(body, made), *_ids_in(raw, place, loops, made)])
+    references = dict.fromkeys([*deployments.references_in(body, made), *_ids_in(raw, place, loops, made)])
     address = f"{kind} {'/'.join(names)}"
-    place.found.add(Change(address, kind, made, frozenset([CREATE]), body, tuple(references)))
+    place.found.add(deployments.Change(address, kind, made, frozenset([deployments.CREATE]), body, tuple(references)))
     _add_calls(raw, place, loops)
     if isinstance(fields.get("resources"), (list, Mapping)) and kind.lower() != DEPLOYMENT.lower():
         _read({"resources": fields["resources"]}, replace(place, kind=kind, names=names, depth=place.depth + 1))
@@ -207,18 +201,18 @@ def _scope_of(fields: Mapping[str, Any], place: _Place, loops: Loops) -> str:
     if scope.startswith("/"):
         return scope if scope == "/" else scope.rstrip("/")
     namespace, *rest = scope.split("/")
-    return resource_id(place.at, "/".join([namespace, *rest[::2]]), rest[1::2])
+    return deployments.resource_id(place.at, "/".join([namespace, *rest[::2]]), rest[1::2])
 
 
 def _named(kind: str, names: tuple[str, ...], at: str) -> tuple[str, str]:
     """Return the type and the id of a resource; an extension may be written as a part of what it extends."""
     above, is_old, extension = kind.partition("/providers/")
     if not is_old:
-        return kind, resource_id(at, kind, names)
+        return kind, deployments.resource_id(at, kind, names)
     depth = above.count("/")
     namespace = names[depth] if len(names) > depth + 1 else "Microsoft.Authorization"
     kind = extension if "." in extension.split("/")[0] else f"{namespace}/{extension}"
-    return kind, child_id(resource_id(at, above, names[:depth]), kind, names[-1])
+    return kind, deployments.child_id(deployments.resource_id(at, above, names[:depth]), kind, names[-1])
 
 
 def _add_nested(fields: Mapping[str, Any], place: _Place, loops: Loops) -> str:
@@ -229,12 +223,12 @@ def _add_nested(fields: Mapping[str, Any], place: _Place, loops: Loops) -> str:
     if isinstance(given["scope"], str) and given["scope"].startswith("/"):
         at = given["scope"]
     if given["subscriptionid"]:
-        at = f"/subscriptions/{as_segment(given['subscriptionid'])}"
+        at = f"/subscriptions/{deployments.as_segment(given['subscriptionid'])}"
     if given["resourcegroup"]:
-        at = f"{subscription_of(at)}/resourceGroups/{as_segment(given['resourcegroup'])}"
+        at = f"{deployments.subscription_of(at)}/resourceGroups/{deployments.as_segment(given['resourcegroup'])}"
     properties = lower_keys(fields.get("properties"))
     inner = properties.get("template")
-    name = as_segment(values.value(fields.get("name"), loops))
+    name = deployments.as_segment(values.value(fields.get("name"), loops))
     if isinstance(inner, Mapping):
         is_own = str(lower_keys(properties.get("expressionevaluationoptions")).get("scope", "")).lower() == "inner"
         if is_own:
@@ -247,10 +241,10 @@ def _add_nested(fields: Mapping[str, Any], place: _Place, loops: Loops) -> str:
         _read(inner, replace(place, values=values, at=at, kind="", names=()))
     else:
         place.found.unknown.append(f"the deployment `{name}` links a template that is not in this file")
-    return child_id(at, DEPLOYMENT, name)
+    return deployments.child_id(at, DEPLOYMENT, name)
 
 
-def _ids_in(raw: object, place: _Place, loops: Loops, own: str, path: str = "") -> Iterator[Reference]:
+def _ids_in(raw: object, place: _Place, loops: Loops, own: str, path: str = "") -> Iterator[deployments.Reference]:
     """Yield the ids that expressions of a body make, also where a part of the expression has no value."""
     if isinstance(raw, Mapping):
         for key, value in raw.items():
@@ -261,10 +255,10 @@ def _ids_in(raw: object, place: _Place, loops: Loops, own: str, path: str = "") 
             yield from _ids_in(item, place, loops, own, path)
     else:
         for node in _expressions(raw, place.values):
-            if not any(_is_runtime(call) for call in calls_in(node)):
-                for found in ids_of(node, place.values.scope(loops), place.at):
+            if not any(_is_runtime(call) for call in deployments.calls_in(node)):
+                for found in deployments.ids_of(node, place.values.scope(loops), place.at):
                     if not found.lower().startswith(own.lower()):
-                        yield Reference(found, path)
+                        yield deployments.Reference(found, path)
 
 
 def _expressions(raw: object, values: _Values, seen: frozenset[str] = frozenset()) -> Iterator[Node]:
@@ -273,7 +267,7 @@ def _expressions(raw: object, values: _Values, seen: frozenset[str] = frozenset(
         return
     node = parse_arm(raw[1:-1])
     yield node
-    for call in calls_in(node):
+    for call in deployments.calls_in(node):
         if str(call.parts[0]).lower() == "variables" and call.parts[1] and call.parts[1][0].kind == "value":
             name = str(call.parts[1][0].parts[0]).lower()
             if name not in seen:
@@ -293,9 +287,9 @@ def _add_calls(raw: object, place: _Place, loops: Loops) -> None:
             _add_calls(item, place, loops)
         return
     for node in _expressions(raw, place.values):
-        for call in filter(_is_runtime, calls_in(node)):
-            target = called_on(call, place.values.scope(loops))
-            kind, name = type_of(target), str(call.parts[0])
+        for call in filter(_is_runtime, deployments.calls_in(node)):
+            target = deployments.called_on(call, place.values.scope(loops))
+            kind, name = deployments.type_of(target), str(call.parts[0])
             if kind:
                 operation = f"{kind}/read" if name.lower() == "reference" else f"{kind}/{name}/action"
-                place.found.calls.append(Call(operation, target, f"the template calls `{name}`"))
+                place.found.calls.append(deployments.Call(operation, target, f"the template calls `{name}`"))

@@ -23,20 +23,10 @@ from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Unused, covered_of
 from rightsize.analyze.verdicts.usage import duration, standing_hours
 from rightsize.analyze.window import days_missing
+from rightsize.model import plan
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.options import Unobservable as Unseen
-from rightsize.model.plan import (
-    BUILTIN,
-    KEEP,
-    MAKE_ELIGIBLE,
-    Advice,
-    PlanePart,
-    PlannedAssignment,
-    Proof,
-    Proposal,
-    ProposalKind,
-)
 from rightsize.planes.directory.cases import DirectoryAssignmentCase, price_reads, read_cases
 from rightsize.planes.directory.choose import (
     IN_PART,
@@ -107,7 +97,7 @@ _CUSTOM_ROLES = 100
 """The limit of custom directory roles in a tenant: Microsoft Learn, "Microsoft Entra service limits"."""
 
 
-def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePart:
+def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> plan.PlanePart:
     """Return the directory part of the plan.
 
     Raises:
@@ -117,8 +107,8 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
     holders = read_holders(tables)
     cases = read_cases(analysis, options, holders)
     planner = _Planner(analysis, options, holders, cases)
-    proposals: list[Proposal] = []
-    advice: list[Advice] = []
+    proposals: list[plan.Proposal] = []
+    advice: list[plan.Advice] = []
     outcomes = {"allowed": 0, "needs_activation": 0, "denied": 0}
     for case in cases:
         choice = planner.choice(case)
@@ -128,7 +118,7 @@ def plan_directory(analysis: DirectoryAnalysis, options: PlanOptions) -> PlanePa
         outcomes["needs_activation" if sleeps else "allowed"] += len(case.used)
     outcomes["unknown"] = count_unexplained(analysis.verdicts)
     catalogue, roles = planner.catalogue, planner.custom
-    return PlanePart(
+    return plan.PlanePart(
         plane="directory",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
         window=analysis.window.as_json(),
@@ -185,7 +175,7 @@ class _Planner:
 
     def choice(self, case: DirectoryAssignmentCase) -> DirectoryChoice:
         """Return the choice for a case; `keep` also where the change is likelier to break something than it may be."""
-        stay = DirectoryChoice(KEEP, actions=self.catalogue.allows.get(case.role, frozenset()) | case.used)
+        stay = DirectoryChoice(plan.KEEP, actions=self.catalogue.allows.get(case.role, frozenset()) | case.used)
         if case.left:
             return stay
         found = choose(case, self.catalogue, self._room_of(case))
@@ -226,7 +216,7 @@ class _Planner:
     def _bound(self, case: DirectoryAssignmentCase) -> Estimate | None:
         return self._bounds.get(case.key)
 
-    def proposals(self, case: DirectoryAssignmentCase, choice: DirectoryChoice) -> Iterable[Proposal]:
+    def proposals(self, case: DirectoryAssignmentCase, choice: DirectoryChoice) -> Iterable[plan.Proposal]:
         """Yield the proposal of a case, and after a split a second one that makes the rest eligible.
 
         Raises:
@@ -239,12 +229,12 @@ class _Planner:
             raise InternalError(f"the proposal for `{case.key[0]}` cannot be proved: {proof.witness}")
         yield self._proposal(case, choice, proof, default)
         if choice.rest:
-            rest = DirectoryChoice(MAKE_ELIGIBLE, actions=self.catalogue.allows[case.role] | case.used, rest=True)
+            rest = DirectoryChoice(plan.MAKE_ELIGIBLE, actions=self.catalogue.allows[case.role] | case.used, rest=True)
             yield self._proposal(case, rest, proof, default)
 
     def _proposal(
-        self, case: DirectoryAssignmentCase, choice: DirectoryChoice, proof: Proof, default: frozenset[str]
-    ) -> Proposal:
+        self, case: DirectoryAssignmentCase, choice: DirectoryChoice, proof: plan.Proof, default: frozenset[str]
+    ) -> plan.Proposal:
         mass, kind = self.catalogue.mass, choice.kind
         own = self.catalogue.allows.get(case.role, frozenset()) | case.used
         hours = self._hours(case) if kind.makes_eligible and not choice.rest and not case.is_idle else None
@@ -259,7 +249,7 @@ class _Planner:
         # The second proposal of a split frees nothing that the first did not free.
         is_second = choice.rest and kind.makes_eligible
         excess_before = float(before - used) * (0.5 if case.row["state"] == "eligible" else 1.0)
-        return Proposal(
+        return plan.Proposal(
             id="directory-" + hash_of([*case.key, *(["rest"] * is_second)])[:16],
             plane="directory",
             principal_ids=(case.holder,),
@@ -324,7 +314,7 @@ class _Planner:
         return gives_away("directory", (fold(case.role), *self.catalogue.allows.get(case.role, ())))
 
 
-def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[PlannedAssignment, ...]:
+def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[plan.PlannedAssignment, ...]:
     kind = choice.kind
     if not kind.assigns:
         return ()
@@ -336,21 +326,21 @@ def _assigned(case: DirectoryAssignmentCase, choice: DirectoryChoice) -> tuple[P
         else map(fold, choice.roles) if choice.roles
         else (fold(case.role),)
     )  # fmt: skip
-    found = [PlannedAssignment(scope, one, principal, None, state) for one in roles]
-    found += [PlannedAssignment(today, fold(one), principal, None, state) for one in choice.readers]
+    found = [plan.PlannedAssignment(scope, one, principal, None, state) for one in roles]
+    found += [plan.PlannedAssignment(today, fold(one), principal, None, state) for one in choice.readers]
     return tuple(sorted(found))
 
 
 def _prove(
     case: DirectoryAssignmentCase, choice: DirectoryChoice, today: frozenset[str], default: frozenset[str]
-) -> Proof:
+) -> plan.Proof:
     """Prove that what was used stays allowed where it was used, and that nothing comes that is not allowed today.
 
     At an administrative unit or an application a role reaches no more than in the whole tenant.
     """
     kind = choice.kind
     if kind.keeps or kind.makes_eligible:
-        return Proof(used_subset=True, granted_superset=True)
+        return plan.Proof(used_subset=True, granted_superset=True)
     needed = (case.used | case.earlier) - default
     changed = {name for name in needed if not is_directory_read(name)}
     missing = sorted(
@@ -359,10 +349,10 @@ def _prove(
     added = sorted(choice.allowed - today)
     outside = sorted(place for place in case.written if choice.place and place != choice.place)
     witness = next(iter([*missing, *added, *outside]), None)
-    return Proof(not missing and not outside, not added, witness)
+    return plan.Proof(not missing and not outside, not added, witness)
 
 
-def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: ProposalKind) -> str:
+def _on_days(case: DirectoryAssignmentCase, analysis: DirectoryAnalysis, kind: plan.ProposalKind) -> str:
     """Return the clause for the days that the audit log covers, if removed actions rest on a part of the window."""
     if kind.keeps or Unused.COVERED_IN_PART not in case.gone.values():
         return ""
@@ -375,7 +365,7 @@ def _comes(choice: DirectoryChoice, catalogue: DirectoryRoleCatalog) -> list[str
     readers = [catalogue.names[role] for role in choice.readers]
     if choice.kind.makes_role:
         return [_custom_name(_custom_id(choice.actions)), *readers] if readers else []
-    if choice.kind is BUILTIN or readers:
+    if choice.kind is plan.BUILTIN or readers:
         return [*(catalogue.names[role] + at for role in choice.roles), *readers]
     return []
 

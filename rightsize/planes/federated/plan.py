@@ -14,18 +14,8 @@ import polars as pl
 from rightsize.analyze.observability.undecided import Gaps
 from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.analyze.window import Window, days_missing
+from rightsize.model import plan
 from rightsize.model.errors import InternalError
-from rightsize.model.plan import (
-    KEEP,
-    NARROW_SCOPE,
-    REMOVE,
-    Advice,
-    PlanePart,
-    PlannedAssignment,
-    Proof,
-    Proposal,
-    ProposalKind,
-)
 from rightsize.planes.federated.judge import WEIGHTS, TrustAnalysis, is_in_use, trusts
 from rightsize.planes.federated.tables import (
     MOST_CREDENTIALS,
@@ -83,7 +73,7 @@ class TrustChoice:
         exists: The credentials of the same object that trust one of these subjects already; no new one is made.
     """
 
-    kind: ProposalKind
+    kind: plan.ProposalKind
     word: str = ""
     detail: str = ""
     narrowed: tuple[NarrowedCredential, ...] = ()
@@ -106,37 +96,37 @@ def _of_one(one: CredentialVerdict, window: Window, options: PlanOptions, exclud
     held = one.credential
     unused, wide = one.verdict is Verdict.UNUSED, is_in_use(one) and is_wide(one)
     if not unused and not wide:
-        return TrustChoice(KEEP)
+        return TrustChoice(plan.KEEP)
     young = options.young_from(window)
     made = held.principal_created
     names = {held.grant, held.object_id, held.principal_id, held.app_id, fold(held.principal_name), fold(held.name)}
     if names & excluded:
-        return TrustChoice(KEEP, "excluded")
+        return TrustChoice(plan.KEEP, "excluded")
     if (made is not None and made >= young) or (one.changed_on is not None and one.changed_on >= young.date()):
-        return TrustChoice(KEEP, "young")
+        return TrustChoice(plan.KEEP, "young")
     if not can_be_restored(held):
-        return TrustChoice(KEEP, "cannot_restore")
+        return TrustChoice(plan.KEEP, "cannot_restore")
     if unused:
-        return TrustChoice(REMOVE) if one.is_age_known else TrustChoice(KEEP, "age_unknown")
+        return TrustChoice(plan.REMOVE) if one.is_age_known else TrustChoice(plan.KEEP, "age_unknown")
     return _narrow(one)
 
 
 def _narrow(one: CredentialVerdict) -> TrustChoice:
     comparisons = parse_expression(one.credential.subject or "")
     if comparisons is None:
-        return TrustChoice(KEEP, "not_understood")
+        return TrustChoice(plan.KEEP, "not_understood")
     signed = {day for use in (one.use, one.earlier) if use for day in use.days}
     told = {day for seen in one.observed for day in seen.days}
     if signed - told:
-        return TrustChoice(KEEP, "days_without_subject", f"{len(signed - told)} of {len(signed)} days")
+        return TrustChoice(plan.KEEP, "days_without_subject", f"{len(signed - told)} of {len(signed)} days")
     others = tuple(other for other in comparisons if other.claim != "sub")
     found = []
     for seen in one.observed:
         expression = narrowed(comparisons, seen.subject) if others else None
         if others and expression is None:
-            return TrustChoice(KEEP, "cannot_be_written")
+            return TrustChoice(plan.KEEP, "cannot_be_written")
         found.append(NarrowedCredential(seen, expression, others))
-    return TrustChoice(NARROW_SCOPE, narrowed=tuple(found))
+    return TrustChoice(plan.NARROW_SCOPE, narrowed=tuple(found))
 
 
 def _without_room(judged: Sequence[CredentialVerdict], choices: Mapping[str, TrustChoice]) -> dict[str, TrustChoice]:
@@ -161,10 +151,10 @@ def _without_room(judged: Sequence[CredentialVerdict], choices: Mapping[str, Tru
             more = len(choice.narrowed) - len(known)
             if taken + more > MOST_CREDENTIALS:
                 text = f"{taken} and {more} new ones are more than {MOST_CREDENTIALS}"
-                found[one.grant] = TrustChoice(KEEP, "no_room", text)
+                found[one.grant] = TrustChoice(plan.KEEP, "no_room", text)
                 continue
             taken += more
-            found[one.grant] = TrustChoice(NARROW_SCOPE, narrowed=choice.narrowed, exists=known)
+            found[one.grant] = TrustChoice(plan.NARROW_SCOPE, narrowed=choice.narrowed, exists=known)
     return found
 
 
@@ -172,7 +162,7 @@ _TOLD = 50
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String)
 
 
-def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
+def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> plan.PlanePart:
     """Return the part of the plan for federated credentials.
 
     Raises:
@@ -187,7 +177,7 @@ def plan_trust(analysis: TrustAnalysis, options: PlanOptions) -> PlanePart:
         proposals.append(_proposal(one, choice, analysis, bound))
         allowed += is_in_use(one)
     names = {one.credential.principal_id: one.credential.principal_name for one in analysis.judged}
-    return PlanePart(
+    return plan.PlanePart(
         plane="trust",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
         window=analysis.window.as_json(),
@@ -234,10 +224,12 @@ def _dared(choice: TrustChoice, bound: Estimate | None, options: PlanOptions) ->
     """Return the choice, or one that keeps the credential where the break probability is above `--max-break`."""
     if bound is None or not bound.exceeds(options.max_break) or choice.kind.keeps:
         return choice
-    return TrustChoice(KEEP, "risky", f"{bound.bound} is above {options.max_break}")
+    return TrustChoice(plan.KEEP, "risky", f"{bound.bound} is above {options.max_break}")
 
 
-def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis, bound: Estimate | None) -> Proposal:
+def _proposal(
+    one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis, bound: Estimate | None
+) -> plan.Proposal:
     held, kind = one.credential, choice.kind
     proof = _prove(one, choice)
     if not proof.holds:
@@ -251,14 +243,14 @@ def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalys
     risked = bound if kind.may_break else None
     if risked is not None:
         evidence["break_probability"] = risked.as_json()
-    return Proposal(
+    return plan.Proposal(
         id=grant_proposal_id("trust", held.grant),
         plane="trust",
         principal_ids=(held.principal_id or held.object_id,),
         kind=kind,
         replaces=(held.grant,),
         assignments=tuple(
-            PlannedAssignment(
+            plan.PlannedAssignment(
                 "/", id_of_narrowed(held, new.observed.subject, new.others), fold(held.principal_id or held.object_id)
             )
             for new in choice.narrowed
@@ -274,17 +266,17 @@ def _proposal(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalys
     )
 
 
-def _prove(one: CredentialVerdict, choice: TrustChoice) -> Proof:
+def _prove(one: CredentialVerdict, choice: TrustChoice) -> plan.Proof:
     """Return the proof: every subject that signed in still does, and no token is trusted that is not trusted today."""
     if choice.kind.keeps:
-        return Proof(used_subset=True, granted_superset=True)
+        return plan.Proof(used_subset=True, granted_superset=True)
     if choice.kind.removes:
         used = is_in_use(one)
-        return Proof(not used, granted_superset=True, witness=one.credential.subject if used else None)
+        return plan.Proof(not used, granted_superset=True, witness=one.credential.subject if used else None)
     planned = {new.observed.subject for new in choice.narrowed}
     missing = [seen.subject for seen in one.observed if seen.subject not in planned]
     wider = [subject for subject in sorted(planned) if not trusts(one.credential, subject)]
-    return Proof(not missing, not wider, next(iter([*missing, *wider]), None))
+    return plan.Proof(not missing, not wider, next(iter([*missing, *wider]), None))
 
 
 def _evidence(one: CredentialVerdict, choice: TrustChoice) -> dict[str, Any]:
@@ -367,7 +359,7 @@ def _reason(one: CredentialVerdict, choice: TrustChoice, analysis: TrustAnalysis
     return sentence_on(one.reason, one.covered_days, analysis.window.days)
 
 
-def _advice(analysis: TrustAnalysis, choices: Mapping[str, TrustChoice]) -> list[Advice]:
+def _advice(analysis: TrustAnalysis, choices: Mapping[str, TrustChoice]) -> list[plan.Advice]:
     """Return questions to the owners of credentials that the logs do not decide, and advice on risky subjects."""
     found = set()
     for one in analysis.judged:
@@ -385,5 +377,5 @@ def _advice(analysis: TrustAnalysis, choices: Mapping[str, TrustChoice]) -> list
             text = f"{about}, and is used: {one.trusts.why}"
         else:
             continue
-        found.add(Advice(held.principal_id or held.object_id, text))
+        found.add(plan.Advice(held.principal_id or held.object_id, text))
     return sorted(found, key=lambda one: (one.subject, one.text))

@@ -11,20 +11,9 @@ from rightsize.analyze.counting import count_unexplained
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, covered_of
+from rightsize.model import plan
 from rightsize.model.errors import InternalError
 from rightsize.model.options import Unobservable
-from rightsize.model.plan import (
-    BUILTIN,
-    KEEP,
-    NARROW_SCOPE,
-    REMOVE,
-    REMOVE_DUPLICATE,
-    PlanePart,
-    PlannedAssignment,
-    Proof,
-    Proposal,
-    ProposalKind,
-)
 from rightsize.planes.graph.cases import CaseKey, SeenRequests
 from rightsize.planes.graph.choose import GraphChoice, choose, grant_bounds, graph_advice
 from rightsize.planes.graph.inheritance import (
@@ -47,7 +36,7 @@ from rightsize.rules.graph import alternatives
 _TOLD = 50
 
 
-def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HORIZON_DAYS) -> PlanePart:
+def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HORIZON_DAYS) -> plan.PlanePart:
     """Return the Graph part of the plan.
 
     Args:
@@ -84,7 +73,7 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
     inherited = read_inheritance(analysis)
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
     advice = {*graph_advice(analysis, choices, names), *split_blueprints(analysis, names)}
-    return PlanePart(
+    return plan.PlanePart(
         plane="graph",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
         window=analysis.window.as_json(),
@@ -205,7 +194,7 @@ class _Writer:
         self._covered = {"covered_days": analysis.covered_days} if in_part else {}
         self._on_days = f" ({covered_of(analysis.covered_days, analysis.window.days)})" if in_part else ""
 
-    def proposal(self, grant: str, rows: list[dict[str, Any]]) -> Proposal:
+    def proposal(self, grant: str, rows: list[dict[str, Any]]) -> plan.Proposal:
         """Return the proposal for a grant, of which each row has a permission."""
         first = rows[0]
         key = (first["client_id"], first["access"], first["user_id"] or "")
@@ -224,7 +213,7 @@ class _Writer:
 
     def _of_another_api(
         self, id_: str, grant: str, key: CaseKey, rows: list[dict[str, Any]], evidence: dict[str, Any]
-    ) -> Proposal:
+    ) -> plan.Proposal:
         """Return the proposal to keep a grant of an API without a log of requests, with what is known of its use."""
         judged = [self._analysis.others[*key, row["api_app_id"] or "", row["permission"]] for row in rows]
         audited: dict[tuple[str, str], list[SeenRequests]] = {}
@@ -239,14 +228,14 @@ class _Writer:
             for row, found in zip(rows, judged, strict=True)
         ]
         reason = "; ".join(sorted({found.reason for found in judged}))
-        return Proposal(
-            id_, "graph", (key[0],), KEEP, (grant,), (), reason, evidence,
-            Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
+        return plan.Proposal(
+            id_, "graph", (key[0],), plan.KEEP, (grant,), (), reason, evidence,
+            plan.Proof(used_subset=True, granted_superset=True), 0.0, 0.0, 0.0, 0.0, 0.0,
         )  # fmt: skip
 
     def _of_graph(
         self, id_: str, grant: str, key: CaseKey, rows: list[dict[str, Any]], evidence: dict[str, Any]
-    ) -> Proposal:
+    ) -> plan.Proposal:
         graph, judgements, bound = self._analysis.graph, self._analysis.judgements[key], self._bounds.get(grant)
         choice = self._dared(self._choices[key], bound)
         permissions = sorted({row["permission"] for row in rows})
@@ -277,13 +266,13 @@ class _Writer:
         left = sum(weights[one] for one in {*staying, *instead})
         kept = sum(weights[one] for one in {*staying, *instead} if one in choice.comes or _is_used(judgements.get(one)))
         after = sorted([*staying, *instead]) if kind.assigns else []
-        return Proposal(
+        return plan.Proposal(
             id=id_,
             plane="graph",
             principal_ids=tuple(one for one in (key[0], key[2]) if one),
             kind=kind,
             replaces=(grant,),
-            assignments=tuple(PlannedAssignment("/", ids[key[1], one], fold(key[0])) for one in after),
+            assignments=tuple(plan.PlannedAssignment("/", ids[key[1], one], fold(key[0])) for one in after),
             reason=_reason(kind, going, choice, judgements) + (self._on_days if kind.changes else ""),
             evidence=evidence,
             proof=choice.proof,
@@ -334,22 +323,24 @@ class _Writer:
         }
 
 
-def _kind(going: list[str], instead: list[str], staying: list[str], choice: GraphChoice) -> ProposalKind:
+def _kind(going: list[str], instead: list[str], staying: list[str], choice: GraphChoice) -> plan.ProposalKind:
     if not going:
-        return KEEP
+        return plan.KEEP
     if instead:
-        return BUILTIN
+        return plan.BUILTIN
     if staying:
-        return NARROW_SCOPE
-    return REMOVE_DUPLICATE if all(one in choice.duplicates for one in going) else REMOVE
+        return plan.NARROW_SCOPE
+    return plan.REMOVE_DUPLICATE if all(one in choice.duplicates for one in going) else plan.REMOVE
 
 
-def _reason(kind: ProposalKind, going: list[str], choice: GraphChoice, judgements: Mapping[str, GraphVerdicts]) -> str:
+def _reason(
+    kind: plan.ProposalKind, going: list[str], choice: GraphChoice, judgements: Mapping[str, GraphVerdicts]
+) -> str:
     if kind.keeps:
         return "; ".join(sorted(set(choice.stays.values()))) or "used"
     if kind.needs_container:
         return "the tenant-wide grant of the application gives it"
-    if kind is BUILTIN:
+    if kind is plan.BUILTIN:
         return "a narrower permission allows every request that was seen"
     words = {judgements[one].verdict.value for one in going}
     return "not used in the window" if words == {"unused"} else "other permissions that stay allow every request"

@@ -32,8 +32,7 @@ from rightsize.model.plan import (
     Proposal,
 )
 from rightsize.model.role_forms import to_arm
-from rightsize.planes.vaults.choose import RoleChooser, RoleNeed, VaultRole
-from rightsize.planes.vaults.decide import EQUAL, QUESTIONS, Decider, PolicyDecision, equal, needed_of
+from rightsize.planes.vaults import choose
 from rightsize.planes.vaults.judge import PolicyCase, PolicyUse, VaultAnalysis, weight_of
 from rightsize.planes.vaults.tables import VaultTables, data_assignments, woken
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
@@ -51,8 +50,8 @@ class _Planned:
     """A policy with its decision, and the roles that its holder gets by scope."""
 
     case: PolicyCase
-    decision: PolicyDecision
-    roles: Mapping[str, tuple[VaultRole, ...]]
+    decision: choose.PolicyDecision
+    roles: Mapping[str, tuple[choose.VaultRole, ...]]
 
     def has(self, operation: str, scope: str) -> bool:
         """Return whether the roles allow an operation at a scope."""
@@ -76,18 +75,19 @@ def plan_vaults(analysis: VaultAnalysis, options: PlanOptions) -> PlanePart:
         InternalError: A proposal cannot be proved.
     """
     tables = analysis.tables
-    chooser = RoleChooser(tables.roles)
-    decider = Decider(tables, analysis.window, options, has_roles=chooser.has_roles)
+    chooser = choose.RoleChooser(tables.roles)
+    decider = choose.Decider(tables, analysis.window, options, has_roles=chooser.has_roles)
     bounds = _bounds(analysis)
     planned = []
     for case in analysis.cases:
         decision, bound = decider.decide(case), bounds.get(case.policy.grant)
         if decision.word in ("", "unused") and bound is not None and bound.exceeds(options.max_break):
-            decision = equal(case, "risky")
+            decision = choose.equal(case, "risky")
         subscription = "/".join(case.policy.vault.split("/")[:3])
         granted = case.policy.operations
         roles = {
-            scope: chooser.choose(RoleNeed(needed, granted), subscription) for scope, needed in decision.needs.items()
+            scope: chooser.choose(choose.RoleNeed(needed, granted), subscription)
+            for scope, needed in decision.needs.items()
         }
         planned.append(_Planned(case, decision, roles))
     new = chooser.named()
@@ -123,8 +123,8 @@ def read_models(tables: VaultTables) -> dict[str, str]:
 
 
 def _named(
-    roles: Mapping[str, tuple[VaultRole, ...]], new: Mapping[Folded, VaultRole]
-) -> dict[str, tuple[VaultRole, ...]]:
+    roles: Mapping[str, tuple[choose.VaultRole, ...]], new: Mapping[Folded, choose.VaultRole]
+) -> dict[str, tuple[choose.VaultRole, ...]]:
     return {scope: tuple(new.get(one.id, one) for one in found) for scope, found in roles.items()}
 
 
@@ -205,7 +205,9 @@ def _prove(one: _Planned) -> Proof:
     if one.decision.is_open or one.decision.word == "orphan":
         return Proof(used_subset=True, granted_superset=True)
     lost = [
-        op for op in needed_of(case) if not one.has(op, case.policy.vault) and op not in (*case.used, *case.earlier)
+        op
+        for op in choose.needed_of(case)
+        if not one.has(op, case.policy.vault) and op not in (*case.used, *case.earlier)
     ]
     for uses in (case.used, case.earlier):
         lost += [op for op, use in uses.items() for scope in use.days_at if not one.has(op, scope)]
@@ -256,7 +258,7 @@ def _evidence(one: _Planned, notes: _VaultNotes, holder_type: str | None) -> dic
     }  # fmt: skip
 
 
-def _unique(roles: Mapping[str, tuple[VaultRole, ...]]) -> list[VaultRole]:
+def _unique(roles: Mapping[str, tuple[choose.VaultRole, ...]]) -> list[choose.VaultRole]:
     return sorted({role.id: role for found in roles.values() for role in found}.values(), key=lambda one: one.id)
 
 
@@ -275,8 +277,8 @@ def _reason(one: _Planned) -> str:
     word, case = one.decision.word, one.case
     if word == "orphan":
         return "its holder no longer exists"
-    if word in QUESTIONS or word in EQUAL:
-        return f"{word}: {(QUESTIONS | EQUAL)[word]}"
+    if word in choose.QUESTIONS or word in choose.EQUAL:
+        return f"{word}: {(choose.QUESTIONS | choose.EQUAL)[word]}"
     on = "the window" if case.covered_days is None else f"{case.covered_days} covered days"
     if not one.roles:
         return f"nothing of it was used in {on}"
@@ -353,7 +355,7 @@ def _advice(analysis: VaultAnalysis, vaults: Mapping[str, _VaultNotes]) -> Itera
     for scope, notes in sorted(vaults.items()):
         name = notes.vault.name
         for word in notes.waits:
-            yield Advice(scope, f"the vault {name} waits: one of its access policies {QUESTIONS[word]}")
+            yield Advice(scope, f"the vault {name} waits: one of its access policies {choose.QUESTIONS[word]}")
         if notes.writers:
             who = ", ".join(_called(tables, one) for one in notes.writers[:5])
             yield Advice(

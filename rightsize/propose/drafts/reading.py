@@ -20,17 +20,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.drafts.keep_rules import LeftAlone, find_left_alone
-from rightsize.propose.needs.assignments import (
-    KEY,
-    Key,
-    Subject,
-    Use,
-    UseRows,
-    place_uses,
-    read_quarantined,
-    read_subjects,
-    read_uses,
-)
+from rightsize.propose.needs import assignments
 from rightsize.propose.needs.delegation import read_delegations
 from rightsize.propose.needs.holders import AccessWeights, read_eligibility, read_groups
 from rightsize.propose.needs.linked_checks import CheckEvidence, read_check_evidence
@@ -39,7 +29,7 @@ from rightsize.propose.needs.profiles import Part, Profile, read_parts, read_pro
 from rightsize.propose.needs.unlogged import Touched
 from rightsize.rbac.text import Folded
 
-_PLACED = (*KEY, "principal_id", "plane", "name", "bit", "place", "target", "inside", "earlier", "declared")
+_PLACED = (*assignments.KEY, "principal_id", "plane", "name", "bit", "place", "target", "inside", "earlier", "declared")
 """The columns of single uses that are still needed after they are summed: a tenant has millions of uses."""
 
 
@@ -55,10 +45,10 @@ class TodaysAccess:
         custom_roles: The number of custom roles of the tenant.
     """
 
-    subjects: tuple[Subject, ...]
+    subjects: tuple[assignments.Subject, ...]
     book: RoleBook
-    orphans: frozenset[Key]
-    containers: Mapping[Key, Sequence[Key]]
+    orphans: frozenset[assignments.Key]
+    containers: Mapping[assignments.Key, Sequence[assignments.Key]]
     spelling: Mapping[Folded, str]
     custom_roles: int
 
@@ -76,9 +66,9 @@ class ObservedUse:
     """
 
     placed: pl.DataFrame
-    rows: UseRows
-    earlier_rows: UseRows
-    declared_rows: UseRows
+    rows: assignments.UseRows
+    earlier_rows: assignments.UseRows
+    declared_rows: assignments.UseRows
     requests: pl.DataFrame
 
 
@@ -92,9 +82,9 @@ class AssignmentEvidence:
         quarantined: The operations that calls in quarantine used under it, by such a scope.
     """
 
-    profiles: Mapping[Key, Profile]
-    uses: Mapping[Key, Mapping[Folded, Use]]
-    quarantined: Mapping[Key, Mapping[Folded, int]] = field(default_factory=dict)
+    profiles: Mapping[assignments.Key, Profile]
+    uses: Mapping[assignments.Key, Mapping[Folded, assignments.Use]]
+    quarantined: Mapping[assignments.Key, Mapping[Folded, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +107,7 @@ class TenantReading:
     today: TodaysAccess
     use: ObservedUse
     evidence: AssignmentEvidence
-    parts: Mapping[Key, Part]
+    parts: Mapping[assignments.Key, Part]
     checks: CheckEvidence
     weights: AccessWeights
     risky: RiskyChanges
@@ -166,14 +156,14 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     today = _read_today(inputs, analysis, index)
-    placed = place_uses(inputs, analysis, tenant, index)
+    placed = assignments.place_uses(inputs, analysis, tenant, index)
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     secrets = risky["secret"]
     checks = read_check_evidence(inputs, tenant.operations, index)
     others = union(risky.values()) & ~secrets
     touched = Touched(placed, inputs, analysis, today.book, others, secrets, checks.on_endpoints)
-    uses, profiles = read_uses(placed), read_profiles(analysis, touched, index)
+    uses, profiles = assignments.read_uses(placed), read_profiles(analysis, touched, index)
     groups = read_groups(inputs, tenant, analysis.window, placed, union(risky.values()))
     return TenantReading(
         inputs=inputs,
@@ -181,12 +171,12 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
         today=today,
         use=ObservedUse(
             placed.select(_PLACED),
-            UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments),
-            UseRows.of(before, inputs.role_assignments, analysis.window.end.date()),
-            UseRows.of(placed.filter("declared"), inputs.role_assignments),
+            assignments.UseRows.of(placed.filter(~pl.col("earlier")), inputs.role_assignments),
+            assignments.UseRows.of(before, inputs.role_assignments, analysis.window.end.date()),
+            assignments.UseRows.of(placed.filter("declared"), inputs.role_assignments),
             read_role_requests(inputs, analysis.window.remembered),
         ),
-        evidence=AssignmentEvidence(profiles, uses, read_quarantined(inputs, analysis, index)),
+        evidence=AssignmentEvidence(profiles, uses, assignments.read_quarantined(inputs, analysis, index)),
         parts=read_parts(analysis, today.subjects, uses, touched, index),
         checks=checks,
         weights=AccessWeights(read_scale(tenant.operations, index), read_reach(inputs.scopes, tenant.tree), groups),
@@ -197,7 +187,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
 def _read_today(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> TodaysAccess:
     """Return today's access, with the orphaned and duplicate assignments that the analysis proves."""
     orphans = classify_holders(inputs).filter(pl.col("holder") == "orphan")
-    containers: dict[Key, list[Key]] = {}
+    containers: dict[assignments.Key, list[assignments.Key]] = {}
     for id_, state, other in find_duplicates(analysis.tenant).iter_rows():
         containers.setdefault((id_, state), []).append((other, "active"))
     # The table of scopes has the spelling, else today's assignments.
@@ -206,9 +196,9 @@ def _read_today(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> To
         for table in (inputs.role_assignments, inputs.scopes)
     ]
     return TodaysAccess(
-        subjects=tuple(read_subjects(inputs)),
+        subjects=tuple(assignments.read_subjects(inputs)),
         book=open_role_book(inputs, index),
-        orphans=frozenset(orphans.select(KEY).iter_rows()),
+        orphans=frozenset(orphans.select(assignments.KEY).iter_rows()),
         containers=containers,
         spelling=dict(pl.concat(spelled).iter_rows()),
         custom_roles=inputs.role_definitions.filter(pl.col("role_type") == "CustomRole").height,

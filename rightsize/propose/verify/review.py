@@ -25,16 +25,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import KEEP, Advice, Growth, Plan, PlanePart, PlannedRole, Proof, Proposal
 from rightsize.model.plan_file import OPERATIONS
 from rightsize.propose.core.fingerprint import hash_of
-from rightsize.propose.verify.plan_reader import (
-    WrittenPlan,
-    WrittenProposal,
-    check_plan,
-    load_plan,
-    read_evidence,
-    read_roles,
-    with_readings,
-    written_checks,
-)
+from rightsize.propose.verify import plan_reader
 from rightsize.rbac.text import Folded, fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
@@ -267,7 +258,7 @@ class ReviewablePlan:
         tables: The tables of evidence, by the name of the table.
     """
 
-    written: WrittenPlan
+    written: plan_reader.WrittenPlan
     document: Mapping[str, Any]
     roles: Mapping[Folded, RoleDefinition]
     evidence: Mapping[Folded, Mapping[str, Any]]
@@ -285,13 +276,15 @@ def read_reviewable(text: bytes, files: Mapping[str, bytes], *, with_pages: bool
     Raises:
         InputError: The text is not a plan, or files are missing, altered, or of another form.
     """
-    document = load_plan(text)
-    written = check_plan(document)
-    roles = read_roles(written, files)
-    document, tables = read_evidence(written, document, files, with_pages=with_pages)
+    document = plan_reader.load_plan(text)
+    written = plan_reader.check_plan(document)
+    roles = plan_reader.read_roles(written, files)
+    document, tables = plan_reader.read_evidence(written, document, files, with_pages=with_pages)
     for index, one in enumerate(document["proposals"], 1):
-        written_checks("proposal_evidence").require(one["evidence"], f"the evidence of proposal {index}", hint=AGAIN)
-    written = with_readings(written, tables)
+        plan_reader.written_checks("proposal_evidence").require(
+            one["evidence"], f"the evidence of proposal {index}", hint=AGAIN
+        )
+    written = plan_reader.with_readings(written, tables)
     evidence: dict[Folded, Mapping[str, Any]] = {}
     for role in written.roles if with_pages else ():
         evidence[role.role] = _read_evidence(evidence_files(role.file), files)
@@ -322,7 +315,7 @@ def plan_of(read: ReviewablePlan) -> Plan:
     )
 
 
-def _proposal_of(one: Mapping[str, Any], written: WrittenProposal) -> Proposal:
+def _proposal_of(one: Mapping[str, Any], written: plan_reader.WrittenProposal) -> Proposal:
     proof = one["proof"]
     grown = tuple(Growth(found["role"], found["because"]) for found in proof.get("tomorrow", ()))
     numbers = ("break_probability_30d", "excess_before", "excess_after", "risk_before", "risk_after")
@@ -352,5 +345,5 @@ def _read_evidence(names: Sequence[str], files: Mapping[str, bytes]) -> Mapping[
     if name is None:
         raise InputError(f"the plan folder has no `{names[0]}`", hint=AGAIN)
     document = load_object(files[name], f"`{name}`", hint=AGAIN)
-    written_checks("role_evidence").require(document, f"`{name}`", hint=AGAIN)
+    plan_reader.written_checks("role_evidence").require(document, f"`{name}`", hint=AGAIN)
     return document

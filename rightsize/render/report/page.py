@@ -32,20 +32,9 @@ from rightsize.rbac.text import fold
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line, stays_for_emergency
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number
+from rightsize.render.report import sections
 from rightsize.render.report.embed import Embedding, to_json
 from rightsize.render.report.figures import Figures, Sources, clean
-from rightsize.render.report.sections import (
-    activation_rows,
-    blast_rows,
-    by_design_part,
-    first_waves,
-    job_picture,
-    job_rows,
-    plane_tables,
-    reach_rows,
-    step_row,
-    unknown_card,
-)
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.sentences import as_sentences, excess_facts, separation_lines
 from rightsize.render.templating import open_templates, policy_source, report_part, report_style
@@ -69,7 +58,7 @@ def danger_cards(figures: Figures) -> dict[str, Any]:
 def _card(step: NextStep, figures: Figures) -> dict[str, Any]:
     reason = textwrap.shorten(step.reason.partition(" (")[0], _REASON, placeholder=" …")
     takes = _takes_text(step, figures)
-    return step_row(step, figures) | {
+    return sections.step_row(step, figures) | {
         "principal_id": step.principal_id if fold(step.principal_id) in figures.names else "",
         "takes": takes,
         "kept": clean(reason) if step.kind.keeps else "",
@@ -290,7 +279,7 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
     changes = sum(1 for one in proposals if PROPOSAL_KINDS[one["kind"]].changes)
     totals = figures.totals()
     findings, advice = figures.findings(), figures.advice()
-    design = by_design_part(figures)
+    design = sections.by_design_part(figures)
     excess = total_excess_of(proposals)
     calendar = draw_calendar(sources.coverage, sources.window)
     options = sources.plan.get("generated_from", {}).get("options", {})
@@ -312,12 +301,12 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "totals": totals,
         "plane_bars": figures.plane_bars(),
         "danger": danger_cards(figures),
-        "waves": first_waves(figures),
+        "waves": sections.first_waves(figures),
         "not_worth": left_out_line(sources.steps),
         "exposure": figures.exposure(),
         "excess": excess_facts(excess),
         "by_design": design,
-        "unknown": unknown_card(figures),
+        "unknown": sections.unknown_card(figures),
         "replay": sources.plan.get("replay", {}),
         "reasons": figures.reasons(),
         "mattering": figures.mattering(),
@@ -325,12 +314,12 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "changes": figures.changes(),
         "change_count": changes,
         "beyond": figures.beyond(),
-        "plane_tables": plane_tables(figures),
-        "activation_rows": activation_rows(figures),
+        "plane_tables": sections.plane_tables(figures),
+        "activation_rows": sections.activation_rows(figures),
         "activation_count": len(sources.activations),
-        "reach_rows": reach_rows(figures),
+        "reach_rows": sections.reach_rows(figures),
         "reach_count": len(sources.reach),
-        "blast_rows": blast_rows(figures),
+        "blast_rows": sections.blast_rows(figures),
         "kept": figures.kept(),
         "kept_count": len(proposals) - changes - sum(map(bool, map(figures.by_design_word, proposals))),
         "principals": figures.principals(),
@@ -340,8 +329,8 @@ def _facts(sources: Sources, figures: Figures) -> dict[str, Any]:
         "curve": draw_curve(sources.plan.get("curve", ()), len(sources.evidence), excess.all_live),
         "curve_mark": "this plan, the default" if options.get("roles") == "auto" else "this plan",
         "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
-        "job_rows": job_rows(figures),
-        "job_picture": job_picture(figures),
+        "job_rows": sections.job_rows(figures),
+        "job_picture": sections.job_picture(figures),
         "job_count": sources.jobs["jobs"].height if sources.jobs else 0,
         "layers": LAYERS,
         "layer_rows": figures.layer_rows(),

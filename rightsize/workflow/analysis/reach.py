@@ -15,24 +15,10 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.kept_tables import GrantedReach, measure_granted
 from rightsize.analyze.principals import LoadedNames
+from rightsize.analyze.reach import measure
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
-from rightsize.analyze.reach.measure import (
-    View,
-    crowd_of,
-    described,
-    granted_holdings,
-    joined_rows,
-    measure_reach,
-    own_of,
-    reached_of,
-    read_holdings,
-    rows_of_reach,
-    used_holdings,
-    view_of,
-    ways_from,
-)
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import LETTERS
 from rightsize.model.errors import EvidenceError
@@ -75,9 +61,9 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis) -> GrantedReach
     tenant = analysis.tenant
     found = measure_granted(facts, tenant, inputs)
     give_back()
-    granted = rows_of_reach("granted", found.states, facts, tenant)
-    used = measure_reach(analysis, inputs, [("used", without_grants(facts), used_holdings(analysis))])
-    _write_reach(store, joined_rows([granted, used]), pl.col("basis") == "proposed")
+    granted = measure.rows_of_reach("granted", found.states, facts, tenant)
+    used = measure.measure_reach(analysis, inputs, [("used", without_grants(facts), measure.used_holdings(analysis))])
+    _write_reach(store, measure.joined_rows([granted, used]), pl.col("basis") == "proposed")
     store.write_answer("escalations", found.escalations)
     return found
 
@@ -86,8 +72,8 @@ def keep_planned_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: P
     """Measure and store reach as a plan leaves it, beside what is granted and used."""
     step("measuring what each principal reaches after the plan")
     later = read_facts(inputs, tables_after(plan, store.table))
-    held = holdings_after(plan, granted_holdings(analysis.tenant), inputs, analysis.tenant)
-    rows = measure_reach(analysis, inputs, [("proposed", later, held)])
+    held = holdings_after(plan, measure.granted_holdings(analysis.tenant), inputs, analysis.tenant)
+    rows = measure.measure_reach(analysis, inputs, [("proposed", later, held)])
     _write_reach(store, rows, pl.col("basis") != "proposed")
 
 
@@ -176,9 +162,9 @@ _TENANT = ("x:tenant", "a:/")
 class Views:
     """The closed graphs of what is granted, what was used, and what a plan leaves."""
 
-    granted: View
-    used: View
-    proposed: View | None
+    granted: measure.View
+    used: measure.View
+    proposed: measure.View | None
 
 
 def views_of(
@@ -194,14 +180,14 @@ def views_of(
         plan: The plan that the last graph assumes to be carried out.
         eligible: Count eligible assignments.
     """
-    tenant, holdings = analysis.tenant, read_holdings(analysis)
-    granted = view_of(facts, tenant, inputs, holdings["granted"], with_eligible=eligible)
-    used = view_of(without_grants(facts), tenant, inputs, holdings["used"], with_eligible=False)
+    tenant, holdings = analysis.tenant, measure.read_holdings(analysis)
+    granted = measure.view_of(facts, tenant, inputs, holdings["granted"], with_eligible=eligible)
+    used = measure.view_of(without_grants(facts), tenant, inputs, holdings["used"], with_eligible=False)
     if plan is None:
         return Views(granted, used, None)
     later = read_facts(inputs, tables_after(plan, table_of))
     held = holdings_after(plan, holdings["granted"], inputs, tenant)
-    return Views(granted, used, view_of(later, tenant, inputs, held, with_eligible=eligible))
+    return Views(granted, used, measure.view_of(later, tenant, inputs, held, with_eligible=eligible))
 
 
 def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any]:
@@ -215,7 +201,7 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
         nothing is reached.
     """
     view = views.granted
-    ways = ways_from(view, node, ends_of(view, node))
+    ways = measure.ways_from(view, node, ends_of(view, node))
     left = views.proposed.graph.reachable([node]) if views.proposed is not None else None
     branches, left_out = grow_branches(ways, left, rank_of)
     grid = draw_grid(node, view, views.used, views.proposed)
@@ -239,7 +225,7 @@ def blast_of(node: str, views: Views, names: Mapping[str, str]) -> dict[str, Any
 
 
 def _worst_way(
-    node: str, ways: Mapping[str, Sequence[Step]], proposed: View | None, names: Mapping[str, str]
+    node: str, ways: Mapping[str, Sequence[Step]], proposed: measure.View | None, names: Mapping[str, str]
 ) -> dict[str, Any] | None:
     """Return the shortest way to the worst thing that is reached, today and under the plan.
 
@@ -249,7 +235,11 @@ def _worst_way(
         return None
     end = min(ways, key=lambda end: (rank_of(end), len(ways[end]), end))
     worst = _TENANT if end in _TENANT else (end,)
-    left = [] if proposed is None else sorted(ways_from(proposed, node, worst).items(), key=lambda way: len(way[1]))
+    left = (
+        []
+        if proposed is None
+        else sorted(measure.ways_from(proposed, node, worst).items(), key=lambda way: len(way[1]))
+    )
     after = None if proposed is None else left[0][1] if left else []
     return {
         "to": named(end, names),
@@ -294,23 +284,23 @@ def blast_from(
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
     names = people | places
     view = views.granted
-    counts = described(view.frame, reached_of(view, node), own_of(view, node))
-    reach = told_reach(node, counts, ways_from(view, node, ends_of(view, node)), names)
+    counts = measure.described(view.frame, measure.reached_of(view, node), measure.own_of(view, node))
+    reach = told_reach(node, counts, measure.ways_from(view, node, ends_of(view, node)), names)
     return reach, blast_of(node, views, names)
 
 
-def ends_of(view: View, node: str) -> list[str]:
+def ends_of(view: measure.View, node: str) -> list[str]:
     """Return the nodes that can be gained, and the scopes and parts of the directory that the graph names."""
     number = view.graph.numbers.get(node)
     if number is None:
         return []
-    others = view.graph.after([node]) - crowd_of(view.graph) - {number}
+    others = view.graph.after([node]) - measure.crowd_of(view.graph) - {number}
     found = [view.graph.names[thing] for thing in view.frame.things if thing in others]
     return found + [name for name in view.graph.numbers if name[:2] in ("a:", "x:")]
 
 
-def _counts(view: View, node: str) -> dict[str, Any]:
-    return described(view.frame, reached_of(view, node), 0)
+def _counts(view: measure.View, node: str) -> dict[str, Any]:
+    return measure.described(view.frame, measure.reached_of(view, node), 0)
 
 
 def _branch_document(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:

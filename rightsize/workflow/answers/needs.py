@@ -21,8 +21,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, read_tree
 from rightsize.iac.deployed.deployments import Change, group_of, subscription_of
-from rightsize.iac.deployed.documents import read_deployment
-from rightsize.iac.deployed.needs import Need, needs_of, not_known
+from rightsize.iac.deployed.documents import Need, needs_of, not_known, read_deployment
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.mining.programs import smallest_cover
 from rightsize.model.errors import UsageError

@@ -30,8 +30,7 @@ from rightsize.rbac.text import fold
 from rightsize.render.report.figures import Sources, Undecided
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sections import BLASTS_OF
-from rightsize.render.rows import write_separated
-from rightsize.render.workbook import write_workbook
+from rightsize.render.rows import write_separated, write_workbook
 from rightsize.rules.prices import known_prices
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import digest_content

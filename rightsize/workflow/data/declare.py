@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.principals import resolve_principal
-from rightsize.iac.deployed.needs import Need
+from rightsize.iac.deployed.documents import Need
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.progress import counted

@@ -25,17 +25,7 @@ from rightsize.model.options import Reads, Unobservable
 from rightsize.model.progress import step, turn
 from rightsize.model.role_forms import load_json
 from rightsize.planes.graph_backtest import GraphTrial, try_graph
-from rightsize.propose.backtest import (
-    BASELINES,
-    NEEDS_SCHEMA,
-    BacktestTally,
-    Fold,
-    choose_folds,
-    history_of,
-    prepare_trial,
-    try_baseline,
-    try_plan,
-)
+from rightsize.propose import backtest
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
@@ -80,16 +70,16 @@ class BacktestResult:
     """
 
     history: Window
-    folds: tuple[Fold, ...]
+    folds: tuple[backtest.Fold, ...]
     left_out: tuple[int, ...]
-    settings: Mapping[str, Sequence[BacktestTally]]
-    baselines: Mapping[str, Sequence[BacktestTally]]
+    settings: Mapping[str, Sequence[backtest.BacktestTally]]
+    baselines: Mapping[str, Sequence[backtest.BacktestTally]]
     predictions: Sequence[Prediction]
     with_truth: bool
     graph: Sequence[GraphTrial] = ()
 
     @property
-    def headline(self) -> BacktestTally:
+    def headline(self) -> backtest.BacktestTally:
         """The tally of the first setting over all folds."""
         return _together(next(iter(self.settings.values())))
 
@@ -161,7 +151,7 @@ class BacktestResult:
             "baselines": {name: describe(found[number], self.with_truth) for name, found in self.baselines.items()},
         }
 
-    def _over_all(self, tallies: Mapping[str, Sequence[BacktestTally]]) -> dict[str, Any]:
+    def _over_all(self, tallies: Mapping[str, Sequence[backtest.BacktestTally]]) -> dict[str, Any]:
         return {name: describe(_together(found), self.with_truth) for name, found in tallies.items()}
 
 
@@ -202,10 +192,10 @@ def backtest_store(
     read = read_settings(settings or DEFAULT_SETTINGS, shared)
     chosen = {setting_name(options): options for options in read}
     require_catalogue(inputs)
-    history = history_of(inputs, as_of)
-    folds = choose_folds(history, train_days, test_days)
-    tried: dict[str, list[BacktestTally]] = {name: [] for name in chosen}
-    baselines: dict[str, list[BacktestTally]] = {name: [] for name in BASELINES}
+    history = backtest.history_of(inputs, as_of)
+    folds = backtest.choose_folds(history, train_days, test_days)
+    tried: dict[str, list[backtest.BacktestTally]] = {name: [] for name in chosen}
+    baselines: dict[str, list[backtest.BacktestTally]] = {name: [] for name in backtest.BASELINES}
     predictions: list[Prediction] = []
     left_out: list[int] = []
     of_graph: list[GraphTrial] = []
@@ -216,17 +206,17 @@ def backtest_store(
             f"testing on {fold.test.days} days"
         )
         require_coverage(inputs, fold.train)
-        trial = prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
+        trial = backtest.prepare_trial(inputs, fold, replace(shared, min_window=fold.train.days), needs)
         left_out.append(trial.left_out)
         for position, (name, options) in enumerate(chosen.items()):
             turn("plan", (number - 1) * len(chosen) + position, len(folds) * len(chosen))
             narrate(f"fold {number} of {len(folds)}: {name}")
-            tally, said = try_plan(trial, replace(options, min_window=fold.train.days))
+            tally, said = backtest.try_plan(trial, replace(options, min_window=fold.train.days))
             tried[name].append(tally)
             predictions.extend(said if position == 0 else ())
         for name, found in baselines.items():
             step("trying the trivial plans")
-            found.append(try_baseline(trial, name))
+            found.append(backtest.try_baseline(trial, name))
         if not graph.is_empty:
             of_graph.append(try_graph(graph, fold, replace(read[0], min_window=fold.train.days)))
     return BacktestResult(history, folds, tuple(left_out), tried, baselines, predictions, needs is not None, of_graph)
@@ -304,8 +294,8 @@ def read_needs(path: Path) -> pl.DataFrame:
     document = load_json(read_given(path))
     needs = document.get("needs") if isinstance(document, dict) else None
     if isinstance(needs, list) and all(_is_need(need) for need in needs):
-        rows = [{name: need[name] for name in NEEDS_SCHEMA} for need in needs]
-        frame = pl.DataFrame(rows, schema=dict.fromkeys(NEEDS_SCHEMA, pl.String))
+        rows = [{name: need[name] for name in backtest.NEEDS_SCHEMA} for need in needs]
+        frame = pl.DataFrame(rows, schema=dict.fromkeys(backtest.NEEDS_SCHEMA, pl.String))
         times = pl.col("first_seen", "last_seen").str.to_datetime(_INSTANT, time_unit="us", strict=False)
         timed = frame.with_columns(times)
         if not timed["first_seen"].has_nulls() and not timed["last_seen"].has_nulls():
@@ -316,10 +306,10 @@ def read_needs(path: Path) -> pl.DataFrame:
 
 
 def _is_need(need: object) -> bool:
-    return isinstance(need, dict) and all(isinstance(need.get(name), str) for name in NEEDS_SCHEMA)
+    return isinstance(need, dict) and all(isinstance(need.get(name), str) for name in backtest.NEEDS_SCHEMA)
 
 
-def describe(tally: BacktestTally, with_truth: bool) -> dict[str, Any]:
+def describe(tally: backtest.BacktestTally, with_truth: bool) -> dict[str, Any]:
     """Return a tally as plain values with its rates; a rate of nothing is None."""
     document: dict[str, Any] = {
         "principals": tally.principals,
@@ -374,8 +364,8 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return row
 
 
-def _together(tallies: Sequence[BacktestTally]) -> BacktestTally:
-    return reduce(add, tallies, BacktestTally())
+def _together(tallies: Sequence[backtest.BacktestTally]) -> backtest.BacktestTally:
+    return reduce(add, tallies, backtest.BacktestTally())
 
 
 def _rate(part: float, whole: float) -> float | None:

@@ -24,16 +24,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.plan_file import WINDOW
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
 from rightsize.propose.assembly.next_steps import rank_steps
-from rightsize.propose.verify.review import (
-    STATES,
-    ReviewStatus,
-    Totals,
-    plan_of,
-    require_current,
-    standings,
-    totals,
-    unmatched,
-)
+from rightsize.propose.verify import review
 from rightsize.rbac.text import fold
 from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell
@@ -94,7 +85,7 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
     Raises:
         InputError: The plan cannot be read.
     """
-    read = plan_of(open_plan_folder(plan, signers, with_pages=False).read)
+    read = review.plan_of(open_plan_folder(plan, signers, with_pages=False).read)
     short = short_ids([one.id for one in read.all_proposals])
     look = look_closer(db if names_db else None, read)
     with open_if_there(db) as store:
@@ -224,7 +215,7 @@ class Review:
     day: dt.date
     decisions: dict[str, ReviewDecision]
     steps: NextSteps
-    found: list[ReviewStatus] = field(init=False)
+    found: list[review.ReviewStatus] = field(init=False)
     short: dict[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -235,19 +226,19 @@ class Review:
     def refresh(self) -> None:
         """Compute the status of every proposal again."""
         ranks = self.steps.ranks()
-        self.found = standings(self.plan, self.decisions, self.day)
+        self.found = review.standings(self.plan, self.decisions, self.day)
         # A change that a review took out of the plan has no rank.
         self.found.sort(key=lambda one: ranks.get(one.proposal.id, len(ranks) + 1))
 
-    def totals(self) -> Totals:
+    def totals(self) -> review.Totals:
         """Return the totals of the review."""
-        return totals(self.found, self.plan)
+        return review.totals(self.found, self.plan)
 
     def unmatched(self) -> list[ReviewDecision]:
         """Return decisions on proposals that the plan does not have."""
-        return unmatched(self.plan, self.decisions)
+        return review.unmatched(self.plan, self.decisions)
 
-    def find(self, name: str) -> ReviewStatus:
+    def find(self, name: str) -> review.ReviewStatus:
         """Return the proposal of an id, or of the beginning of one, or raise UsageError."""
         fitting = [one for one in self.found if one.proposal.id.startswith(name.lower())]
         if len(fitting) == 1 and name:
@@ -264,7 +255,7 @@ class Review:
 
     def decide(
         self, ids: Collection[str], kind: DecisionKind, by: str, reason: str, expires: dt.date | None = None
-    ) -> list[ReviewStatus]:
+    ) -> list[review.ReviewStatus]:
         """Decide on proposals, write the file, and return their new status.
 
         Raises:
@@ -286,7 +277,7 @@ class Review:
             )
         return self._written({one.proposal.id for one in chosen})
 
-    def reopen(self, ids: Collection[str]) -> list[ReviewStatus]:
+    def reopen(self, ids: Collection[str]) -> list[review.ReviewStatus]:
         """Remove decisions from the file, also those on proposals that no longer exist.
 
         Raises:
@@ -308,7 +299,7 @@ class Review:
         expired = [one.proposal.id for one in self.found if one.state == "expired"]
         return sorted({*expired, *(one.proposal for one in self.unmatched())})
 
-    def _written(self, ids: Collection[str]) -> list[ReviewStatus]:
+    def _written(self, ids: Collection[str]) -> list[review.ReviewStatus]:
         write_text(self.file, write_decisions(self.decisions.values()))
         self.refresh()
         return [one for one in self.found if one.proposal.id in ids]
@@ -316,17 +307,17 @@ class Review:
     def rows(self, states: Collection[str] = ()) -> list[dict[str, Any]]:
         """Return a row for each proposal in the given states, or for all; open ones first."""
         chosen = [one for one in self.found if not states or one.state in states]
-        chosen.sort(key=lambda one: STATES.index(one.state))
+        chosen.sort(key=lambda one: review.STATES.index(one.state))
         return [self.row(one) for one in chosen]
 
-    def uses(self, one: ReviewStatus) -> list[dict[str, Any]]:
+    def uses(self, one: review.ReviewStatus) -> list[dict[str, Any]]:
         """Return the use in the window behind a proposal, as rows of the table `operations` of the plan's evidence."""
         if self.plan.uses is None:
             return []
         mine = (pl.col("proposal_id") == one.proposal.id) & (pl.col("period") == WINDOW)
         return pl.DataFrame(self.plan.uses).filter(mine).to_dicts()
 
-    def row(self, one: ReviewStatus) -> dict[str, Any]:
+    def row(self, one: review.ReviewStatus) -> dict[str, Any]:
         """Return a proposal and its status as a row, for people and programs."""
         proposal, decision = one.proposal, one.decision
         return {
@@ -355,7 +346,7 @@ def open_review(db: Path, plan: Path, file: Path, day: dt.date, signers: Signers
     Raises:
         InputError: The plan or the file cannot be read, or two decisions contradict each other.
     """
-    read = plan_of(read_plan_folder(plan, signers))
+    read = review.plan_of(read_plan_folder(plan, signers))
     decisions = read_decisions(read_given(file), str(file)) if file.exists() else {}
     with open_if_there(db) as store:
         return Review(read, names_in(store, read), file, day, decisions, steps_in(store, read))
@@ -373,8 +364,8 @@ def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
         InputError: The file cannot be read, two decisions contradict each other, or one has ended.
         EvidenceError: No proposal is accepted, or one is that was rejected when the plan was made.
     """
-    found = standings(plan, read_review(file), day)
-    require_current(found)
+    found = review.standings(plan, read_review(file), day)
+    review.require_current(found)
     accepted = [one.proposal.id for one in found if one.state == "accepted"]
     kept = [one.proposal.id for one in found if one.state == "accepted" and one.proposal.kind.keeps]
     if kept:
@@ -383,8 +374,8 @@ def accepted_of(plan: Plan, file: Path, day: dt.date) -> list[str]:
             hint="make a new plan: `rightsize propose --review FILE`",
         )
     if not accepted:
-        counts = totals(found, plan).states
-        said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts.get(state)) or "no changes"
+        counts = review.totals(found, plan).states
+        said = ", ".join(f"{counts[state]} {state}" for state in review.STATES if counts.get(state)) or "no changes"
         raise EvidenceError(
             f"no proposal of the plan is accepted: {said}", hint="`rightsize review PLAN` decides on them"
         )

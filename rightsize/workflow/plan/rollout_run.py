@@ -24,17 +24,7 @@ from rightsize.model.errors import AccessError, GateError, InputError, Rightsize
 from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in
 from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
-from rightsize.workflow.plan.rollout import (
-    JOURNAL,
-    PLAN,
-    check_derived,
-    heads_of,
-    open_bundle,
-    read_entries,
-    read_rollout_tenant,
-    swap_named,
-    swap_states,
-)
+from rightsize.workflow.plan import rollout
 from rightsize.workflow.plan.verify import verify_plan
 from rightsize.workflow.signatures import ANYBODY, Signers, check_file, sign_file
 
@@ -79,11 +69,11 @@ def apply_wave(
         AccessError: Nobody is signed in, or to another tenant.
         ServiceError: Azure does not answer or refuses a rollback, or the journal takes no line; call again to continue.
     """
-    bundle = open_bundle(folder)
+    bundle = rollout.open_bundle(folder)
     if wave not in bundle.waves:
         raise UsageError(f"there is no wave {wave}", hint=f"there are {len(bundle.waves)}")
-    if not read_entries(folder, bundle):
-        check_derived(db, folder, bundle, access.plan_signers)
+    if not rollout.read_entries(folder, bundle):
+        rollout.check_derived(db, folder, bundle, access.plan_signers)
     tenant = check_wave(db, folder, bundle, wave, access.plan_signers)
 
     def work(engine: RolloutEngine, who: SignIn) -> None:
@@ -93,7 +83,7 @@ def apply_wave(
         engine.apply(wave, known)
 
     _carry_out(folder, bundle, access, work, report_progress)
-    states = swap_states(folder)
+    states = rollout.swap_states(folder)
     return {swap.id: states[swap.id] for swap in bundle.swaps if swap.wave == wave}
 
 
@@ -106,12 +96,12 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int, signers: Signe
         EvidenceError: The plan is stale by now.
         GateError: The plan cannot be proved, or an emergency access account is gone, disabled or would lose access.
     """
-    removed = [entry.key for entry in read_entries(folder, bundle) if entry.event == "remove-begin"]
-    refusal = verify_plan(db, folder_in(folder, PLAN), removed=removed, signers=signers).refusal
+    removed = [entry.key for entry in rollout.read_entries(folder, bundle) if entry.event == "remove-begin"]
+    refusal = verify_plan(db, folder_in(folder, rollout.PLAN), removed=removed, signers=signers).refusal
     if refusal is not None:
         raise refusal
     with open_store(db, read_only=True) as store:
-        tenant = read_rollout_tenant(store)
+        tenant = rollout.read_rollout_tenant(store)
     for account in bundle.emergency:
         if fold(account) not in tenant.types:
             raise GateError(f"emergency access account `{account}` no longer exists", hint="look before you go on")
@@ -139,13 +129,13 @@ def roll_back(
         AccessError: Nobody is signed in, the sign-in is to another tenant, or a subscription cannot be seen.
         ServiceError: Azure does not answer, or refuses something; call again to continue.
     """
-    bundle = open_bundle(folder)
-    named = {swap_named(bundle, name).id for name in swaps}
+    bundle = rollout.open_bundle(folder)
+    named = {rollout.swap_named(bundle, name).id for name in swaps}
     chosen: Sequence[Swap] = [swap for swap in reversed(bundle.swaps) if not swaps or swap.id in named]
-    states = swap_states(folder)
+    states = rollout.swap_states(folder)
     if any(states[swap.id] not in ("open", "rolled_back", "scope_gone") for swap in chosen):
         _carry_out(folder, bundle, access, lambda engine, _: engine.roll_back(chosen), report_progress)
-    states = swap_states(folder)
+    states = rollout.swap_states(folder)
     return {swap.id: states[swap.id] for swap in chosen}
 
 
@@ -156,16 +146,16 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
         UsageError: A swap is not done.
         InputError: The bundle or the journal is not the one that was written.
     """
-    bundle = open_bundle(folder)
-    entries, states = read_entries(folder, bundle), swap_states(folder)
+    bundle = rollout.open_bundle(folder)
+    entries, states = rollout.read_entries(folder, bundle), rollout.swap_states(folder)
     moment = (clock or Clock()).utc().isoformat(timespec="seconds")
-    named = [swap_named(bundle, name) for name in swaps]
+    named = [rollout.swap_named(bundle, name) for name in swaps]
     for swap in named:
         if states[swap.id] != "done":
             raise UsageError(f"`{swap.id}` is not a swap that is done")
     said = bound_of(entries[0])
     bound = Bound(bundle.hash, bundle.plan, said.tenant, said.cloud)
-    with Journal(folder / JOURNAL, bound, heads_of(bundle)) as journal:
+    with Journal(folder / rollout.JOURNAL, bound, rollout.heads_of(bundle)) as journal:
         for swap in named:
             journal.write(swap.id, "confirmed", swap.id, moment, {"by": person})
 
@@ -180,14 +170,14 @@ def _carry_out(
     clock = access.clock or Clock()
     place = read_cloud(access.cloud)
     trusted = _trusted(folder, bundle, access, report_progress)
-    entries = read_entries(folder, bundle)
+    entries = rollout.read_entries(folder, bundle)
     credential = open_credential(access.auth, place, clock, may_ask=access.may_ask)
     who = sign_in(credential, place)
     report_progress(f"signed in by {who.credential} as {who.name or who.principal_id}, to tenant {who.tenant_id}")
     bound = Bound(bundle.hash, bundle.plan, fold(who.tenant_id), place.arm)
     if entries:
         _check_same_tenant(bound_of(entries[0]), bound)
-    journal = Journal(folder / JOURNAL, bound, heads_of(bundle), room=room_for(bundle), trusted=trusted)
+    journal = Journal(folder / rollout.JOURNAL, bound, rollout.heads_of(bundle), room=room_for(bundle), trusted=trusted)
     with journal:
         try:
             _work(place, credential, who, clock, bundle, journal, work, report_progress)
@@ -244,7 +234,7 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
 
 def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, report_progress: ReportProgress) -> str | None:
     """Return the hash of the journal's last line, where a person or a signature vouches for it."""
-    if access.signers.file is None or not stands_in(folder, JOURNAL):
+    if access.signers.file is None or not stands_in(folder, rollout.JOURNAL):
         return access.head
     hint = "`--key FILE` signs it at the end of each run"
     what = "the head of the journal"
