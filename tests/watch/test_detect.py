@@ -335,9 +335,9 @@ def test_a_day_is_judged_again_for_new_news_and_for_new_listings(
     """More of what the last pass has seen is no reason to judge the newest day again."""
     judged: list[int] = []
 
-    def counting(store: Store, days: Collection[dt.date], *more: Any) -> pl.DataFrame:
+    def counting(reader: Reader, days: Collection[dt.date], *more: Any) -> pl.DataFrame:
         judged.append(len(days))
-        return behaviour_of_days(store, days, *more)
+        return behaviour_of_days(reader, days, *more)
 
     monkeypatch.setattr(detect, "behaviour_of_days", counting)
     first = record(time="2026-02-11T22:05:00", operation=KEYS, correlation_id="first", ip="192.0.2.66")

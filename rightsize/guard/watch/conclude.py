@@ -329,8 +329,8 @@ def _conclude_all(
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
     # Nothing is concluded from what an unusual day used first, as in an analysis.
     # Each day asks for the same tables.
-    held_by = _standing_behaviour(store, found, newest)
-    table_of = cache(with_holds(store, held_by, _since(store, context.table_of, oldest)))
+    held_by = _standing_behaviour(context, found, newest)
+    table_of = cache(with_holds(store, held_by, _since(store, context.reader.table_of, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
@@ -340,15 +340,15 @@ def _conclude_all(
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
         judged = judge_planes(table_of, asked)
         planes = [one.analysis for one in judged]
-        now = standing_of(inputs, analysis, planes, context.table_of, drifted_roles(applied, inputs))
+        now = standing_of(inputs, analysis, planes, context.reader.table_of, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)
 
 
-def _standing_behaviour(store: Store, found: Found, newest: dt.date) -> pl.DataFrame:
+def _standing_behaviour(context: ReportContext, found: Found, newest: dt.date) -> pl.DataFrame:
     """Return the unusual days whose use may be held: the passes until now have told of each."""
     told = found.known("behaviour").select(day=pl.col("name").str.split("|").list.get(1).str.to_date())["day"]
     last = newest - dt.timedelta(days=hold_days("behaviour"))
-    return behaviour_of_days(store, set(told.filter(told >= last)))
+    return behaviour_of_days(context.reader, set(told.filter(told >= last)))
 
 
 _OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")

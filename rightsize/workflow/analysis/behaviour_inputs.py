@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import polars as pl
@@ -76,8 +77,55 @@ _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
+@dataclass(frozen=True)
+class Reader:
+    """Reads what behaviour is judged from, what several questions need once; nobody may write to the store meanwhile."""
+
+    store: Store
+
+    @cached_property
+    def table_of(self) -> Callable[[str], pl.DataFrame]:
+        """A reader of the tables of the store."""
+        return cache(self.store.table)
+
+    @cached_property
+    def operations(self) -> pl.DataFrame:
+        """`operation, risk` of the catalogue."""
+        return self.table_of("operations").select("operation", "risk")
+
+    @cached_property
+    def monitoring(self) -> pl.DataFrame:
+        """The operations that weaken or disable monitoring."""
+        layers = self.table_of("operation_layers")
+        return layers.filter((pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass"))
+
+    @cached_property
+    def names(self) -> pl.Series:
+        """The operations of logs, folded."""
+        return self.store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+
+    @cached_property
+    def opening(self) -> list[str]:
+        """The operations of logs that open a way to somebody, folded."""
+        return opening_among(self.names).to_list()
+
+    @cached_property
+    def sought(self) -> pl.DataFrame:
+        """`name, risk, counted`: what attackers seek, and the class in which its resources of a day are counted."""
+        found = sought_among(classes_of(self.names, self.operations, self.monitoring))
+        return found.with_columns(counted=pl.select(pl.coalesce(breadth_classes(found["name"]), found["risk"])).to_series())
+
+    def asked(self, risk: str) -> dict[str, list[str]]:
+        """Return what attackers seek as parameters of queries, with the classes of a column of `sought`."""
+        return {"sought": self.sought["name"].to_list(), "risks": self.sought[risk].to_list()}
+
+
+_WIDELY = {"wide": list(signals.CLASSES), "least": signals.LEAST}
+"""The classes of which many resources a day are counted, as parameters of queries."""
+
+
 def behaviour_inputs(
-    store: Store,
+    reader: Reader,
     span: Mapping[str, dt.date] | None = None,
     only: Collection[dt.date] | None = None,
     news: pl.DataFrame | None = None,
@@ -85,24 +133,21 @@ def behaviour_inputs(
     """Read the tables from which behaviour is judged.
 
     Args:
-        store: The store.
+        reader: Reads the store.
         span: The `first` and the `last` day of it; all days for None.
         only: The days that are judged; all of the span for None.
         news: Rows of `read_news` of these days: nobody else is judged, and what they have no news of is not read. None
             for everybody.
     """
     span = span or _ALL
-    principals = store.table("principals")
-    operations = store.table("operations").select("operation", "risk")
+    store = reader.store
     code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
-    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
+    steps = pl.concat([reader.operations.filter(pl.col("risk") == "privilege").select("operation"), code])
     lately = {
         "always": folded(steps["operation"]).unique().sort().to_list(),
         "lately": min(only) - dt.timedelta(days=STEPS_DAYS) if only else span["first"],
     }
-    monitoring, names = _monitoring(store), _names(store)
-    sought = sought_among(classes_of(names, operations, monitoring))
-    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    asked = {**span, **reader.asked("risk")}
     # The fact that keys were used is told of who listed them, whatever news that principal has.
     if news is not None and "keys" in news["families"].explode():
         news = None
@@ -120,7 +165,7 @@ def behaviour_inputs(
             return pl.DataFrame(schema=_EMPTY[name])
         return _of_days(store, text, asked, days)
 
-    ways = ways_opened(store, principals, names, span)
+    ways = ways_opened(reader, span)
     acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(habit("first_rows"), {**span, **lately}),
@@ -131,10 +176,10 @@ def behaviour_inputs(
         graph=read("graph", "graph", habit("graph_first"), {**span, "acting": acting}),
         keyed=read("keyed", "keys", habit("keyed"), {**span, "silent": signals.SILENT}),
         activations=read("activations", "activation", _ACTIVATIONS, span, None),
-        principals=principals,
-        operations=operations,
-        monitoring=monitoring,
-        machines=_machines(store.table("resource_identities"), principals),
+        principals=reader.table_of("principals"),
+        operations=reader.operations,
+        monitoring=reader.monitoring,
+        machines=_machines(reader.table_of("resource_identities"), reader.table_of("principals")),
         code=code,
         grants=store.frame(_GRANTS).with_columns(
             scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
@@ -142,42 +187,28 @@ def behaviour_inputs(
         role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
         woken=read("woken", "wakes", habit("woken"), {**asked, **some, "silent": signals.SILENT}),
         breadth=read(
-            "breadth", "breadth", habit("breadth"), {**asked, **some, **_widely(sought), "fresh": signals.FRESH}
+            "breadth", "breadth", habit("breadth"),
+            {**span, **some, **reader.asked("counted"), **_WIDELY, "fresh": signals.FRESH},
         ),
         prepared=store.frame(habit("prepared"), {**asked, "fresh": signals.FRESH}),
     )
 
 
-def _monitoring(store: Store) -> pl.DataFrame:
-    layers = store.table("operation_layers")
-    return layers.filter((pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass"))
-
-
-def _names(store: Store) -> pl.Series:
-    return store.frame("SELECT folded AS name FROM base.operation_names")["name"]
-
-
-def _widely(sought: pl.DataFrame) -> dict[str, Any]:
-    """Return the classes of which many resources a day are counted, as parameters of queries."""
-    counted = pl.select(pl.coalesce(breadth_classes(sought["name"]), sought["risk"])).to_series()
-    return {"risks": counted.to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST}
-
-
-def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
+def read_news(reader: Reader, days: Collection[dt.date]) -> pl.DataFrame:
     """Return `principal_id, day, families, digest`: who has anything that can make a day unusual, and of which kinds.
 
     A day without any is no finding, and one with the same digest as before shows what it showed then. The principal is
     empty for requests that name nobody.
     """
-    names = _names(store)
-    sought = sought_among(classes_of(names, store.table("operations").select("operation", "risk"), _monitoring(store)))
     asked = {
-        "sought": sought["name"].to_list(), "opening": opening_among(names).to_list(), "silent": signals.SILENT,
-        "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
+        **reader.asked("counted"), **_WIDELY, "opening": reader.opening, "silent": signals.SILENT, "old": signals.OLD,
+        "settled": LEAST_DAYS, "burn_in": signals.BURN_IN,
     }  # fmt: skip
     news = habit("news")
     # These are few rows, and a frame would take the long statement apart twice.
-    rows = [row for day in sorted(days) for row in store.rows(news, {**asked, "first": history_of(day), "last": day})]
+    rows = [
+        row for day in sorted(days) for row in reader.store.rows(news, {**asked, "first": history_of(day), "last": day})
+    ]
     return pl.DataFrame(rows, schema={**_DAY, "families": pl.List(pl.String()), "digest": _TEXT})
 
 
@@ -192,25 +223,26 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
 
 
-def ways_opened(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
+def ways_opened(reader: Reader, span: Mapping[str, Any]) -> pl.DataFrame:
     """Return the ways that calls opened to somebody, with who can act through each."""
-    calls = store.frame(habit("opened"), {**span, "opening": opening_among(names).to_list()})
+    store, table_of = reader.store, reader.table_of
+    calls = store.frame(habit("opened"), {**span, "opening": reader.opening})
     asked = who_acts(calls["name"].unique())
     pair = {"principal_id": pl.String}
     acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
     if "identity" in asked:
-        attached = store.table("resource_identities").drop_nulls("principal_id")
+        attached = table_of("resource_identities").drop_nulls("principal_id")
         at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
         found = pl.concat(at).filter(pl.col("scope") != "").unique()
         acting = replace(acting, identities=found)
     if asked & {"application", "agents"}:
         named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
-        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+        listed = [table_of(name).rename({app: "app_id"}) for name, app in named.items()]
         known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
-        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+        people = table_of("principals").select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
         acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
     if "agents" in asked and store.has_rows("agent_blueprints"):
-        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+        tables = GraphTables.of(**{name: table_of(name) for name in AGENT_TABLES})
         agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
         acting = replace(acting, agents=agents.unique())
     return read_ways(calls, acting)
