@@ -89,6 +89,7 @@ class BehaviourInputs:
             many resources, as `queries/habits/breadth.sql` has them.
         prepared: `principal_id, name, place, day`: what was destroyed by who had called there before, as
             `queries/habits/prepared.sql` has it.
+        who: The principals that are asked about; None for all. Others may have rows, which count as their peers' do.
     """
 
     days: pl.DataFrame
@@ -109,6 +110,7 @@ class BehaviourInputs:
     woken: pl.DataFrame
     breadth: pl.DataFrame
     prepared: pl.DataFrame
+    who: list[str] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -143,10 +145,9 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     acts, days, places = _acts(inputs, kinds), inputs.active, _with_kind(inputs.places, kinds)
     starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
     first = _first_uses(acts, starts)
-    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
-    judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
-    judged = _with_kind(judged, kinds)
-    young = _young(days, judged, first)
+    judged = _with_kind(days_with_history(days), kinds)
+    asked_of = days if inputs.who is None else days.filter(pl.col("principal_id").is_in(inputs.who))
+    young = _young(asked_of, judged, first)
     novel = _novel(first, judged)
     fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))
@@ -207,6 +208,12 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     steps = weigh_credentials(steps.drop("ended")).sort("bits", "what", "at", descending=[True, False, False])
     facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
     return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
+
+
+def days_with_history(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the active days that had enough active days before them, with the first of these as `since`."""
+    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
+    return days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
 
 
 def _time_of(part: pl.DataFrame) -> pl.Expr:

@@ -12,7 +12,7 @@ import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, sought_among
+from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, days_with_history, sought_among
 from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways, who_acts
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import folded
@@ -43,7 +43,8 @@ _ACTIVATIONS = """
 # a role before it existed: a hire in an old group did not.
 _GRANTS = """
     SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
-        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        coalesce(d.role_name, a.role_name) AS role_name,
+        CASE rtrim(a.scope, '/') WHEN '' THEN '/' ELSE lower(rtrim(a.scope, '/')) END AS scope,
         greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
     FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
     LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
@@ -64,6 +65,7 @@ _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
     "places": {"principal_id": _TEXT, "is_sign_in": pl.Boolean(), "app_id": _TEXT, "network": _TEXT, "country": _TEXT,
                "network_number": _TEXT, "day": pl.Date()},
     "activations": {"principal_id": _TEXT, "role": _TEXT, "time": _TIME, "justified": pl.Boolean()},
+    "grants": {"principal_id": _TEXT, "role": _TEXT, "role_name": _TEXT, "scope": _TEXT, "created_on": _TIME},
     "role_operations": {"role": _TEXT, "name": _TEXT},
     "graph": {**_DAY, "first_seen": _TIME, "operation": _TEXT, "name": _TEXT, "before": _COUNT},
     "keyed": {"resource": _TEXT, "day": pl.Date(), "first_seen": _TIME, "last_seen": _TIME, "silent": _COUNT,
@@ -154,14 +156,18 @@ def behaviour_inputs(
     who = None if news is None else news["principal_id"].unique().sort().to_list()
     some = {"since": min(only) if only else span["first"], "who": who}
     families = None if news is None else set(news["families"].explode())
-    # The hours of everybody are the measure of who has no history.
-    working = None if families and "when" in families else who
+    active = _of_days(store, _ACTIVE, {**span, "who": who}, only)
+    if families is not None and days_with_history(active).height < active.height:
+        # Who has no history is measured by the roles of others and, at a new hour, by the hours of everybody.
+        families.add("young")
+        if "when" in families:
+            active = _of_days(store, _ACTIVE, {**span, "who": None}, only)
 
     def read(
         name: str, family: str, text: str, asked: Mapping[str, Any], days: Collection[dt.date] | None = only
     ) -> pl.DataFrame:
         """Return the rows of a query, of some days where it is asked of them, none where nobody has such news."""
-        if families is not None and family not in families:
+        if families is not None and families.isdisjoint(family.split()):
             return pl.DataFrame(schema=_EMPTY[name])
         return _of_days(store, text, asked, days)
 
@@ -169,7 +175,7 @@ def behaviour_inputs(
     acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(habit("first_rows"), {**span, **lately}),
-        active=_of_days(store, _ACTIVE, {**span, "who": working}, only),
+        active=active,
         places=read("places", "where", first_places(habit("places")), span, None),
         logged=read("logged", "where", _LOGGED, {**span, "who": who}),
         ways=ways,
@@ -181,9 +187,7 @@ def behaviour_inputs(
         monitoring=reader.monitoring,
         machines=_machines(reader.table_of("resource_identities"), reader.table_of("principals")),
         code=code,
-        grants=store.frame(_GRANTS).with_columns(
-            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
-        ),
+        grants=read("grants", "wakes young", _GRANTS, {}, None),
         role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
         woken=read("woken", "wakes", habit("woken"), {**asked, **some, "silent": signals.SILENT}),
         breadth=read(
@@ -191,6 +195,7 @@ def behaviour_inputs(
             {**span, **some, **reader.asked("counted"), **_WIDELY, "fresh": signals.FRESH},
         ),
         prepared=store.frame(habit("prepared"), {**asked, "fresh": signals.FRESH}),
+        who=who,
     )
 
 
