@@ -271,11 +271,23 @@ def report_behaviour(
             news that it had not: the verdict on a principal follows from its news, and from those before them.
     """
     asked = {day for day in days if horizon(newest) <= day <= newest}
-    rows = _unusual_days(context.reader, asked, newest, found, is_next=is_next)
-    if rows.is_empty():
+    # A day before that was judged with all that it has needs no second look.
+    before = found.news.filter(pl.col("name") == _JUDGED)["day"] if is_next else ()
+    asked -= set(before) - {newest}
+    news = read_news(context.reader, asked) if len(asked) <= _FEW else None
+    fresh = found.news.clear()
+    if news is not None:
+        fresh = news.filter(pl.col("day") == newest)
+        fresh = fresh.select(kind=pl.lit(NEWS), name="principal_id", value="digest", day="day")
+        if is_next and fresh.join(found.news, on=fresh.columns, how="anti").is_empty():
+            asked -= {newest}
+    judged = pl.DataFrame([(NEWS, _JUDGED, "", newest)] * (newest in asked), schema=pl.Schema(SEEN), orient="row")
+    found.news = pl.concat([fresh, judged])
+    if not asked:
         return
     known = found.known("behaviour")
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
+    rows = behaviour_of_days(context.reader, asked, news, _told(known))
     rows = rows.with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     at_first = pl.when(pl.col("high_on") > pl.col("told_on")).then(pl.lit("medium")).otherwise("value")
     fresh = rows.join(known, on=_KEY, how="anti").with_columns(value=at_first)
@@ -292,35 +304,6 @@ def report_behaviour(
         fresh = fresh.with_columns(value=pl.lit(""))
     marks = pl.concat([fresh.select(list(SEEN)), severer.select(list(SEEN))])
     found.reported = pl.concat([found.reported, marks])
-
-
-def _unusual_days(
-    reader: Reader, asked: set[dt.date], newest: dt.date, found: Found, *, is_next: bool
-) -> pl.DataFrame:
-    """Return the findings about some days that nobody was told of, and set the news of the newest day."""
-    known, before = found.known("behaviour"), found.news
-    # A day before that was judged with all that it has needs no second look.
-    asked -= set(before.filter(pl.col("name") == _JUDGED)["day"]) - {newest} if is_next else set()
-    news = read_news(reader, asked) if len(asked) <= _FEW else None
-    new, found.news = news, before.clear()
-    if news is not None:
-        of_day = news.filter(pl.col("day") == newest)
-        found.news = of_day.select(kind=pl.lit(NEWS), name="principal_id", value="digest", day="day")
-        if is_next:
-            whose = found.news.join(before, on=before.columns, how="anti")["name"]
-            asked -= {newest} if whose.is_empty() else set()
-            # How unusual an hour is depends on who else is active that day.
-            is_new = pl.col("principal_id").is_in(whose.implode()) | pl.col("families").list.contains("when")
-            new = news.filter((pl.col("day") != newest) | is_new)
-    if not asked:
-        return pl.DataFrame()
-    judged = pl.DataFrame([(NEWS, _JUDGED, "", newest)] * (newest in asked), schema=pl.Schema(SEEN), orient="row")
-    found.news = pl.concat([found.news, judged])
-    # Access that a finding opened makes others surprise more; and of keys that were used, who listed them is told.
-    if newest in set(known["day"]) or (news is not None and "" in news["principal_id"]):
-        new = news
-    rows = behaviour_of_days(reader, asked, new, _told(known))
-    return rows if new is news or newest not in set(rows["day"]) else behaviour_of_days(reader, asked, news, _told(known))
 
 
 def _told(known: pl.DataFrame) -> pl.DataFrame:
