@@ -308,7 +308,9 @@ def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
 def all_rows(store: Store) -> BehaviourInputs:
     """Return what behaviour is read from with all rows, so that some can be taken out."""
     span = {"first": dt.date.min, "last": dt.date.max}
-    return replace(behaviour_inputs(Reader(store)), days=store.table("usage_days"), places=store.frame(habit("places"), span))
+    return replace(
+        behaviour_inputs(Reader(store)), days=store.table("usage_days"), places=store.frame(habit("places"), span)
+    )
 
 
 def first_told(inputs: BehaviourInputs, all_calls: Sequence[Call], made: Sequence[Call]) -> int | None:

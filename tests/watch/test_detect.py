@@ -14,10 +14,11 @@ import pytest
 from rightsize.guard.watch import conclude as watching
 from rightsize.guard.watch import detect
 from rightsize.guard.watch.conclude import WatchSettings, conclude
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import open_store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
+from rightsize.workflow.analysis.behaviour_inputs import Reader
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 pytestmark = pytest.mark.slow

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.first_days import compare_first_days, days_with_history, find_first_days
 from rightsize.analyze.behaviour.openings import (
     find_graph_uses,
     find_keys_used,
@@ -34,9 +34,6 @@ from rightsize.analyze.behaviour.signals import (
 )
 from rightsize.analyze.inputs import GROUP, folded, place_of
 from rightsize.rules.attacks import sought_classes
-
-LEAST_DAYS = 10
-"""Active days that a principal needs before one of its days is judged."""
 
 _COLLEAGUES = 2
 """Others that began to use an operation in a resource group, from which on it is work of the place."""
@@ -208,12 +205,6 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     steps = weigh_credentials(steps.drop("ended")).sort("bits", "what", "at", descending=[True, False, False])
     facts = steps.unique(["principal_id", "day", "kind"], keep="first", maintain_order=True).select(_FACT)
     return Behaviour(every_day, facts.sort(_FACT), steps, every, creep.filter(pl.col("bits") >= LIMIT))
-
-
-def days_with_history(days: pl.DataFrame) -> pl.DataFrame:
-    """Return the active days that had enough active days before them, with the first of these as `since`."""
-    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
-    return days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
 
 
 def _time_of(part: pl.DataFrame) -> pl.Expr:

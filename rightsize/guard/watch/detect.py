@@ -136,7 +136,7 @@ class ReportContext:
 def _names(reader: Reader) -> Names:
     store = reader.store
     # The views of assignments and scopes compute more than names, and take longer to plan than to read.
-    named = Inputs.of(
+    inputs = Inputs.of(
         principals=reader.table_of("principals"),
         role_assignments=store.frame(
             "SELECT DISTINCT principal_id, principal_name, principal_type FROM base.role_assignments"
@@ -146,7 +146,7 @@ def _names(reader: Reader) -> Names:
             "USING (folded) WHERE s.kind IN ('subscription', 'management_group')"
         ),
     )
-    principals, places = read_names(store, named)
+    principals, places = read_names(store, inputs)
     roles = store.frame("""
         SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles

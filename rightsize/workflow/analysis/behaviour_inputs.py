@@ -12,7 +12,8 @@ import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, days_with_history, sought_among
+from rightsize.analyze.behaviour.facts import BehaviourInputs, classes_of, sought_among
+from rightsize.analyze.behaviour.first_days import LEAST_DAYS, days_with_history
 from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways, who_acts
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import folded
@@ -81,7 +82,7 @@ _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 @dataclass(frozen=True)
 class Reader:
-    """Reads what behaviour is judged from, what several questions need once; nobody may write to the store meanwhile."""
+    """Reads what behaviour is judged from, common tables once: nothing may be written to the store meanwhile."""
 
     store: Store
 
@@ -115,7 +116,9 @@ class Reader:
     def sought(self) -> pl.DataFrame:
         """`name, risk, counted`: what attackers seek, and the class in which its resources of a day are counted."""
         found = sought_among(classes_of(self.names, self.operations, self.monitoring))
-        return found.with_columns(counted=pl.select(pl.coalesce(breadth_classes(found["name"]), found["risk"])).to_series())
+        return found.with_columns(
+            counted=pl.select(pl.coalesce(breadth_classes(found["name"]), found["risk"])).to_series()
+        )
 
     def asked(self, risk: str) -> dict[str, list[str]]:
         """Return what attackers seek as parameters of queries, with the classes of a column of `sought`."""
@@ -156,12 +159,12 @@ def behaviour_inputs(
     who = None if news is None else news["principal_id"].unique().sort().to_list()
     some = {"since": min(only) if only else span["first"], "who": who}
     families = None if news is None else set(news["families"].explode())
-    active = _of_days(store, _ACTIVE, {**span, "who": who}, only)
-    if families is not None and days_with_history(active).height < active.height:
-        # Who has no history is measured by the roles of others and, at a new hour, by the hours of everybody.
-        families.add("young")
-        if "when" in families:
-            active = _of_days(store, _ACTIVE, {**span, "who": None}, only)
+    # The hours of everybody, and who else holds the roles, are the measure of who has no history.
+    active = _of_days(store, _ACTIVE, {**span, "who": None if families and "when" in families else who}, only)
+    if families is not None:
+        old = days_with_history(active).select("principal_id", "day")
+        young = active.filter(pl.col("principal_id").is_in(who)).join(old, on=old.columns, how="anti")
+        families |= {"young"} if young.height else set()
 
     def read(
         name: str, family: str, text: str, asked: Mapping[str, Any], days: Collection[dt.date] | None = only
@@ -191,7 +194,9 @@ def behaviour_inputs(
         role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
         woken=read("woken", "wakes", habit("woken"), {**asked, **some, "silent": signals.SILENT}),
         breadth=read(
-            "breadth", "breadth", habit("breadth"),
+            "breadth",
+            "breadth",
+            habit("breadth"),
             {**span, **some, **reader.asked("counted"), **_WIDELY, "fresh": signals.FRESH},
         ),
         prepared=store.frame(habit("prepared"), {**asked, "fresh": signals.FRESH}),
