@@ -161,7 +161,7 @@ def behaviour_inputs(
     families = None if news is None else set(news["families"].explode())
     # The hours of everybody, and who else holds the roles, are the measure of who has no history.
     active = _of_days(store, _ACTIVE, {**span, "who": None if families and "when" in families else who}, only)
-    if families is not None:
+    if families is not None and who is not None:
         old = days_with_history(active).select("principal_id", "day")
         young = active.filter(pl.col("principal_id").is_in(who)).join(old, on=old.columns, how="anti")
         families |= {"young"} if young.height else set()
