@@ -5,7 +5,7 @@ from __future__ import annotations
 import duckdb
 import polars as pl
 
-from rightsize.analyze.behaviour.facts import LEAST_DAYS
+from rightsize.analyze.behaviour.first_days import LEAST_DAYS
 from rightsize.store.habits import active_days, logged_days
 
 _CALLS = "SELECT *, succeeded + failed + started + denied AS calls FROM usage_rows WHERE principal_id IS NOT NULL"

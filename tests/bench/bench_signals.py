@@ -29,7 +29,7 @@ from rightsize.workflow.analysis.behaviour import (
     held_use,
     with_holds,
 )
-from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs, read_news
+from rightsize.workflow.analysis.behaviour_inputs import Reader, behaviour_inputs, read_news
 from rightsize.workflow.data.load import load_paths
 from tests.analyze.habits import counted
 from tests.bench import planted_attacks as planted
@@ -191,7 +191,7 @@ def play(base: Path, db: Path, made: Made, case: Case) -> tuple[Told | None, Tol
         with open_store(db, read_only=False) as store:
             load_frames(store, frames, f"step {step}")
             day, began = {(step - dt.timedelta(seconds=1)).date()}, time.process_time()
-            found = behaviour_of_days(store, day, read_news(store, day))
+            found = behaviour_of_days(Reader(store), day, read_news(Reader(store), day))
             SECONDS.append(time.process_time() - began)
         since = step
         # Who listed keys last before they were used may be a bystander; the sentence then names the others.
@@ -221,7 +221,7 @@ def enough(base: Path, db: Path, made: Made, case: Case, most: int) -> int:
         _begin(base, db, case)
         with open_store(db, read_only=False) as store:
             load_frames(store, _between(made, some, moment(START, 0), end, case.later), "some")
-            found = behaviour_of_days(store, {end.date()})
+            found = behaviour_of_days(Reader(store), {end.date()})
         is_told = not found.filter(pl.col("principal_id").is_in(sorted(case.culprits))).is_empty()
         low, most = (low, number) if is_told else (number + 1, most)
     return low
@@ -308,7 +308,9 @@ def found_rows(store: Store, calls: Sequence[Call]) -> Iterator[Row]:
 def all_rows(store: Store) -> BehaviourInputs:
     """Return what behaviour is read from with all rows, so that some can be taken out."""
     span = {"first": dt.date.min, "last": dt.date.max}
-    return replace(behaviour_inputs(store), days=store.table("usage_days"), places=store.frame(habit("places"), span))
+    return replace(
+        behaviour_inputs(Reader(store)), days=store.table("usage_days"), places=store.frame(habit("places"), span)
+    )
 
 
 def first_told(inputs: BehaviourInputs, all_calls: Sequence[Call], made: Sequence[Call]) -> int | None:

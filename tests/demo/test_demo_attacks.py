@@ -17,7 +17,7 @@ from rightsize.model.errors import UsageError
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs
+from rightsize.workflow.analysis.behaviour_inputs import Reader, behaviour_inputs
 from rightsize.workflow.data.load import load_paths
 from tests.bench.bench_signals import all_rows, first_told
 
@@ -92,7 +92,7 @@ def test_a_role_that_is_handed_on_and_a_night_of_activating_are_read_with_their_
     calls = write_attacks(generate(spec), Folder(tmp_path / "exports"))
     load_paths(tmp_path / "r.duckdb", [tmp_path / "exports"])
     with open_store(tmp_path / "r.duckdb", read_only=True) as store:
-        inputs = behaviour_inputs(store)
+        inputs = behaviour_inputs(Reader(store))
     assert inputs.given.select("actor_id", "holder_id").rows() == [(calls[0]["principal_id"], calls[1]["principal_id"])]
     nights = inputs.activations.filter(pl.col("principal_id") == calls[-1]["principal_id"]).sort("time")
     assert nights["justified"].to_list() == [True] * 8 + [False]

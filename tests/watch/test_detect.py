@@ -14,10 +14,11 @@ import pytest
 from rightsize.guard.watch import conclude as watching
 from rightsize.guard.watch import detect
 from rightsize.guard.watch.conclude import WatchSettings, conclude
-from rightsize.store.connection import Store, open_store
+from rightsize.store.connection import open_store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
+from rightsize.workflow.analysis.behaviour_inputs import Reader
 from tests.store.staged import GROUP, SUBSCRIPTION, File, at, calls, guid, load, record
 
 pytestmark = pytest.mark.slow
@@ -335,9 +336,9 @@ def test_a_day_is_judged_again_for_new_news_and_for_new_listings(
     """More of what the last pass has seen is no reason to judge the newest day again."""
     judged: list[int] = []
 
-    def counting(store: Store, days: Collection[dt.date], *more: Any) -> pl.DataFrame:
+    def counting(reader: Reader, days: Collection[dt.date], *more: Any) -> pl.DataFrame:
         judged.append(len(days))
-        return behaviour_of_days(store, days, *more)
+        return behaviour_of_days(reader, days, *more)
 
     monkeypatch.setattr(detect, "behaviour_of_days", counting)
     first = record(time="2026-02-11T22:05:00", operation=KEYS, correlation_id="first", ip="192.0.2.66")

@@ -17,7 +17,7 @@ from rightsize.guard.watch.conclude import WatchSettings
 from rightsize.guard.watch.run import Outlets, run_pass
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
-from rightsize.workflow.analysis.behaviour_inputs import read_news
+from rightsize.workflow.analysis.behaviour_inputs import Reader, read_news
 from tests.bench.bench_signals import background
 from tests.bench.planted_attacks import (
     START,
@@ -119,9 +119,9 @@ def test_who_has_no_news_has_no_unusual_day(days: Days, tmp_path: Path) -> None:
         found = 0
         for day in (START + 1, START + 2):
             some = [moment(day, 0).date()]
-            news = read_news(store, some)
-            whole = behaviour_of_days(store, some)
-            assert_frame_equal(behaviour_of_days(store, some, news), whole)
+            news = read_news(Reader(store), some)
+            whole = behaviour_of_days(Reader(store), some)
+            assert_frame_equal(behaviour_of_days(Reader(store), some, news), whole)
             assert news["principal_id"].n_unique() < 30
             found += whole.height
     assert found >= len(CASES) - 1

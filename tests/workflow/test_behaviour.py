@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.behaviour.facts import Behaviour, read_behaviour
 from rightsize.analyze.behaviour.judge import judge_behaviour, reported_days
 from rightsize.store.connection import Store, open_store
-from rightsize.workflow.analysis.behaviour_inputs import behaviour_inputs
+from rightsize.workflow.analysis.behaviour_inputs import Reader, behaviour_inputs
 from tests.analyze.habits import counted
 from tests.bench.bench_signals import all_rows
 from tests.bench.planted_attacks import ACCESS, KEYS, SNAPSHOT
@@ -47,7 +47,7 @@ def alike(found: Behaviour, expected: Behaviour, days: list[dt.date] | None = No
 
 @pytest.mark.nightly
 def test_the_first_rows_of_each_habit_say_what_all_rows_say(store: Store, whole: Behaviour) -> None:
-    inputs = behaviour_inputs(store)
+    inputs = behaviour_inputs(Reader(store))
     assert inputs.days.height < store.table("usage_days").height / 3
     alike(read_behaviour(inputs), whole)
     assert whole.facts["kind"].n_unique() > 8
@@ -59,7 +59,7 @@ def test_a_day_by_itself_is_judged_as_among_all(store: Store, whole: Behaviour) 
     judged = whole.judged["day"].sort()
     days = sorted({told["day"][0], told["day"][-1], judged[len(judged) // 2]})
     span = {"first": dt.date.min, "last": days[-1]}
-    alone = read_behaviour(behaviour_inputs(store, span, days))
+    alone = read_behaviour(behaviour_inputs(Reader(store), span, days))
     alike(alone, whole, days)
     expected = told.filter(pl.col("day").is_in(days)).select("principal_id", "day")
     assert set(reported_days(alone).drop("value").rows()) == set(expected.rows())
@@ -82,5 +82,5 @@ def test_snapshots_count_with_disks_but_not_what_a_new_environment_has(tmp_path:
     )  # fmt: skip
     with open_store(tmp_path / "r.duckdb", read_only=False) as store:
         load_frames(store, {"operations": operation_rows(), "event_rows": event_rows(calls)}, "made")
-        rows = behaviour_inputs(store).breadth.select("principal_id", "risk", "resources", "made")
+        rows = behaviour_inputs(Reader(store)).breadth.select("principal_id", "risk", "resources", "made")
     assert set(rows.rows()) == {(who(1), "exfiltration", 6, 0), (who(2), "secret", 6, 6)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.behaviour.first_days import compare_first_days, find_first_days
+from rightsize.analyze.behaviour.first_days import compare_first_days, days_with_history, find_first_days
 from rightsize.analyze.behaviour.openings import (
     find_graph_uses,
     find_keys_used,
@@ -34,9 +34,6 @@ from rightsize.analyze.behaviour.signals import (
 )
 from rightsize.analyze.inputs import GROUP, folded, place_of
 from rightsize.rules.attacks import sought_classes
-
-LEAST_DAYS = 10
-"""Active days that a principal needs before one of its days is judged."""
 
 _COLLEAGUES = 2
 """Others that began to use an operation in a resource group, from which on it is work of the place."""
@@ -89,6 +86,7 @@ class BehaviourInputs:
             many resources, as `queries/habits/breadth.sql` has them.
         prepared: `principal_id, name, place, day`: what was destroyed by who had called there before, as
             `queries/habits/prepared.sql` has it.
+        who: The principals that are asked about; None for all. Others may have rows, which count as their peers' do.
     """
 
     days: pl.DataFrame
@@ -109,6 +107,7 @@ class BehaviourInputs:
     woken: pl.DataFrame
     breadth: pl.DataFrame
     prepared: pl.DataFrame
+    who: list[str] | None = None
 
     @property
     def is_empty(self) -> bool:
@@ -143,10 +142,9 @@ def read_behaviour(inputs: BehaviourInputs) -> Behaviour:
     acts, days, places = _acts(inputs, kinds), inputs.active, _with_kind(inputs.places, kinds)
     starts = acts.group_by("plane").agg(log_start=pl.col("day").min())
     first = _first_uses(acts, starts)
-    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
-    judged = days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
-    judged = _with_kind(judged, kinds)
-    young = _young(days, judged, first)
+    judged = _with_kind(days_with_history(days), kinds)
+    asked_of = days if inputs.who is None else days.filter(pl.col("principal_id").is_in(inputs.who))
+    young = _young(asked_of, judged, first)
     novel = _novel(first, judged)
     fresh = first.join(young.select("principal_id", "day", "before"), on=["principal_id", "day"])
     fresh = fresh.with_columns(earlier=pl.lit(0, novel.schema["earlier"]))

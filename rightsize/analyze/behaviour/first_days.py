@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.behaviour.signals import log2, rarity
+from rightsize.analyze.behaviour.signals import BURN_IN, log2, rarity
 
+LEAST_DAYS = 10
+"""Active days that a principal needs before one of its days is judged by its own history."""
 FORTNIGHT = 14
 """Calendar days from the first day of a principal on that are its first days."""
 
@@ -21,6 +23,16 @@ _OF_SHARE, _MOST_OF_SHARE = 0.6, 12.0
 """Weight and most bits of the share of first uses that attackers seek: the class of each counts by itself, too."""
 _ELSEWHERE = {"network": (0.5, 1.5), "country": (0.7, 6.0)}
 """Weight and most bits of a network or a country from which nobody of the kind came before."""
+
+
+def days_with_history(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the active days that had enough active days before them, with the first of these as `since`.
+
+    Args:
+        days: As `active` of `facts.BehaviourInputs`.
+    """
+    since = pl.max_horizontal("enough", pl.col("start") + pl.duration(days=BURN_IN))
+    return days.filter(pl.col("before") >= LEAST_DAYS).with_columns(since=since).filter(pl.col("day") >= since)
 
 
 def find_first_days(

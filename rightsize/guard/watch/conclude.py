@@ -251,8 +251,9 @@ def conclude(
     report_expiries(store, limit, until or newest, found)
     report_failures(failed, until or newest, found)
     days = _days(until, newest, touched, has_logs=has_logs)
-    if touched.days or days or question.automation:
-        _conclude_all(store, question, applied, touched, days, newest, found, is_first=is_first)
+    context = ReportContext(store, Origin(_automation(store, question.automation)), is_first)
+    if touched.days or days:
+        _conclude_all(context, question, applied, touched, days, newest, found)
     changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
     if changes.height:
         changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
@@ -273,16 +274,16 @@ def conclude(
     )
     # Records of a day that is not over change no window.
     is_open = not (days or touched.tables) and all(day >= as_of for day in touched.days)
-    fitting = None if is_open else _fitting_days(store, as_of, question)
+    fitting = None if is_open else _fitting_days(context.reader.table_of, as_of, question)
     seconds = time.process_time() - began
     ended = [day for day in days if until is None or day > until]
     is_stale_soon = not is_first and {day - dt.timedelta(days=1) for day in ended}.isdisjoint(touched.days)
     return Concluded(is_first, reported, len(ended), as_of, len(found.seen), seconds, fitting, is_stale_soon)
 
 
-def _fitting_days(store: Store, as_of: dt.date, question: WatchSettings) -> int | None:
+def _fitting_days(table_of: Callable[[str], pl.DataFrame], as_of: dt.date, question: WatchSettings) -> int | None:
     """Return the days of the window that fits the logs, where it is shorter than the one of the settings."""
-    inputs = Inputs.of(coverage=store.table("coverage"), scopes=store.table("scopes"))
+    inputs = Inputs.of(coverage=table_of("coverage"), scopes=table_of("scopes"))
     last = as_of - dt.timedelta(days=1)
     first = as_of - dt.timedelta(days=question.min_window)
     return shortfall(inputs, Window(first, last, question.forget_days, question.min_days))
@@ -306,17 +307,14 @@ def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs:
 
 
 def _conclude_all(
-    store: Store,
+    context: ReportContext,
     question: WatchSettings,
     applied: dict[Folded, RoleDefinition],
     touched: Touched,
     days: Sequence[dt.date],
     newest: dt.date,
     found: Found,
-    *,
-    is_first: bool,
 ) -> None:
-    context = ReportContext(store, Origin(_automation(store, question.automation)), is_first)
     last = days[-1] if days else newest
     report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
@@ -329,8 +327,8 @@ def _conclude_all(
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
     # Nothing is concluded from what an unusual day used first, as in an analysis.
     # Each day asks for the same tables.
-    held_by = _standing_behaviour(store, found, newest)
-    table_of = cache(with_holds(store, held_by, _since(store, context.table_of, oldest)))
+    held_by = _standing_behaviour(context, found, newest)
+    table_of = cache(with_holds(context.store, held_by, _since(context.store, context.reader.table_of, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
         report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
@@ -340,15 +338,15 @@ def _conclude_all(
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
         judged = judge_planes(table_of, asked)
         planes = [one.analysis for one in judged]
-        now = standing_of(inputs, analysis, planes, context.table_of, drifted_roles(applied, inputs))
+        now = standing_of(inputs, analysis, planes, context.reader.table_of, drifted_roles(applied, inputs))
         report_state(context, now, as_of, newest, found)
 
 
-def _standing_behaviour(store: Store, found: Found, newest: dt.date) -> pl.DataFrame:
+def _standing_behaviour(context: ReportContext, found: Found, newest: dt.date) -> pl.DataFrame:
     """Return the unusual days whose use may be held: the passes until now have told of each."""
     told = found.known("behaviour").select(day=pl.col("name").str.split("|").list.get(1).str.to_date())["day"]
     last = newest - dt.timedelta(days=hold_days("behaviour"))
-    return behaviour_of_days(store, set(told.filter(told >= last)))
+    return behaviour_of_days(context.reader, set(told.filter(told >= last)))
 
 
 _OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")

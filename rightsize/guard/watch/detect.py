@@ -40,7 +40,7 @@ from rightsize.store.connection import Store
 from rightsize.store.merging.listings import gone_grants
 from rightsize.store.watching import SEEN, horizon, records_ahead, watched_events, watched_keys
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
-from rightsize.workflow.analysis.behaviour_inputs import read_news
+from rightsize.workflow.analysis.behaviour_inputs import Reader, read_news
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan.rollout import PLAN
 from rightsize.workflow.plan_folder import open_plan_folder
@@ -118,30 +118,41 @@ class ReportContext:
     is_first: bool
 
     @cached_property
-    def table_of(self) -> Callable[[str], pl.DataFrame]:
-        """A reader of the tables of the store that reads each once in a pass."""
-        return cache(self.store.table)
+    def reader(self) -> Reader:
+        """A reader of the store that reads each table once in a pass."""
+        return Reader(self.store)
 
     @cached_property
     def strong(self) -> Collection[str]:
         """The folded ids of the roles that can assign roles."""
-        return set(privileged_roles(self.table_of("role_operations")))
+        return set(privileged_roles(self.reader.table_of("role_operations")))
 
     @cached_property
     def names(self) -> Names:
         """Display names."""
-        return _names(self.store, self.table_of)
+        return _names(self.reader)
 
 
-def _names(store: Store, table_of: Callable[[str], pl.DataFrame]) -> Names:
-    tables = ("principals", "role_assignments", "scopes")
-    principals, places = read_names(store, Inputs.of(**{name: table_of(name) for name in tables}))
+def _names(reader: Reader) -> Names:
+    store = reader.store
+    # The views of assignments and scopes compute more than names, and take longer to plan than to read.
+    inputs = Inputs.of(
+        principals=reader.table_of("principals"),
+        role_assignments=store.frame(
+            "SELECT DISTINCT principal_id, principal_name, principal_type FROM base.role_assignments"
+        ),
+        scopes=store.frame(
+            "SELECT n.spelling AS scope, s.kind, s.display_name FROM base.scopes AS s JOIN base.scope_names AS n "
+            "USING (folded) WHERE s.kind IN ('subscription', 'management_group')"
+        ),
+    )
+    principals, places = read_names(store, inputs)
     roles = store.frame("""
         SELECT role_definition_id AS id, role_name AS name FROM main.role_definitions
         UNION ALL SELECT directory_role_id, role_name FROM main.directory_roles
         UNION ALL SELECT permission_id, permission FROM main.api_permissions WHERE access = 'application'""")
     named = roles.drop_nulls().select(folded(pl.col("id")), "name").sort("id", "name").unique("id", keep="first")
-    return Names(principals, dict(named.iter_rows()), places, cache(lambda: _agents_of_blueprints(table_of)))
+    return Names(principals, dict(named.iter_rows()), places, cache(lambda: _agents_of_blueprints(reader.table_of)))
 
 
 def _agents_of_blueprints(table_of: Callable[[str], pl.DataFrame]) -> dict[str, int]:
@@ -263,7 +274,7 @@ def report_behaviour(
     # A day before that was judged with all that it has needs no second look.
     before = found.news.filter(pl.col("name") == _JUDGED)["day"] if is_next else ()
     asked -= set(before) - {newest}
-    news = read_news(context.store, asked) if len(asked) <= _FEW else None
+    news = read_news(context.reader, asked) if len(asked) <= _FEW else None
     fresh = found.news.clear()
     if news is not None:
         fresh = news.filter(pl.col("day") == newest)
@@ -276,7 +287,7 @@ def report_behaviour(
         return
     known = found.known("behaviour")
     name = pl.concat_str("principal_id", pl.col("day").cast(pl.String), separator="|")
-    rows = behaviour_of_days(context.store, asked, news, _told(known))
+    rows = behaviour_of_days(context.reader, asked, news, _told(known))
     rows = rows.with_columns(kind=pl.lit("behaviour"), name=name, value=severities())
     at_first = pl.when(pl.col("high_on") > pl.col("told_on")).then(pl.lit("medium")).otherwise("value")
     fresh = rows.join(known, on=_KEY, how="anti").with_columns(value=at_first)

@@ -40,7 +40,7 @@ from rightsize.store.sql import CONTENT_REVISION
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
-from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, behaviour_inputs, history_of, ways_opened
+from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, Reader, behaviour_inputs, history_of, ways_opened
 
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
@@ -65,13 +65,13 @@ def find_behaviour(store: Store) -> pl.DataFrame:
         found = stored.sort("score", "day", "principal_id", descending=[True, True, False])
     else:
         step("comparing each day with the days before")
-        found = _found(behaviour_inputs(store), _role_names(store))
+        found = _found(behaviour_inputs(Reader(store)), _role_names(store))
     _FOUND[store] = revision, found
     return found
 
 
 def behaviour_of_days(
-    store: Store, days: Collection[dt.date], news: pl.DataFrame | None = None, told: pl.DataFrame | None = None
+    reader: Reader, days: Collection[dt.date], news: pl.DataFrame | None = None, told: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Return the unusual days among some days, judged by a history of 180 days and more.
 
@@ -79,7 +79,7 @@ def behaviour_of_days(
     Each has the hours `told_on` and `high_on` of `judge_hours`.
 
     Args:
-        store: The store.
+        reader: Reads the store.
         days: The days.
         news: Rows of `read_news` of these days, to judge nobody else; everybody for None.
         told: `principal_id, day, value`: known findings with their severity, left out unless they got severer.
@@ -94,17 +94,17 @@ def behaviour_of_days(
         mine = None if news is None else news.filter(pl.col("day").is_in(some))
         if mine is not None and mine.is_empty():
             continue
-        found = reported_days(read_behaviour(behaviour_inputs(store, span, some, mine)))
+        found = reported_days(read_behaviour(behaviour_inputs(reader, span, some, mine)))
         if told is not None:
             found = found.join(told, on=found.columns, how="anti")
         # The frequency of such days is computed over all days before; few days are worth that cost.
         if found.height:
-            inputs = behaviour_inputs(store, span)
+            inputs = behaviour_inputs(reader, span)
             behaviour = read_behaviour(inputs)
-            judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(store)))
+            judged = judge_behaviour(behaviour, _names_of(inputs, _role_names(reader.store)))
             asked = {"who": found["principal_id"].unique().to_list(), "days": found["day"].unique().to_list()}
             unusual = judged.join(found, on=["principal_id", "day"], how="semi")
-            parts.append(judge_hours(behaviour, unusual, store.frame(habit("arrived"), asked)))
+            parts.append(judge_hours(behaviour, unusual, reader.store.frame(habit("arrived"), asked)))
     return pl.concat(parts, how="diagonal")
 
 
@@ -141,11 +141,10 @@ def _held_openings(store: Store, behaviour: pl.DataFrame, newest: dt.date) -> pl
     recent = behaviour.filter(pl.col("day") >= newest - dt.timedelta(days=hold_days("behaviour")))
     if not recent["kinds"].explode().is_in(["after_way", "after_grant"]).any():
         return pl.DataFrame()
-    principals = store.table("principals")
-    names = store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+    reader = Reader(store)
     first = recent["day"].dt.offset_by(f"-{STEPS_DAYS}d").min()
-    ways = ways_opened(store, principals, names, {"first": first, "last": newest})
-    return held_openings(ways, recent, principals.filter(pl.col("listed")).select("principal_id"))
+    ways = ways_opened(reader, {"first": first, "last": newest})
+    return held_openings(ways, recent, reader.table_of("principals").filter(pl.col("listed")).select("principal_id"))
 
 
 def with_holds(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Collection, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from typing import Any
 
 import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour import signals
-from rightsize.analyze.behaviour.facts import LEAST_DAYS, BehaviourInputs, classes_of, sought_among
+from rightsize.analyze.behaviour.facts import BehaviourInputs, classes_of, sought_among
+from rightsize.analyze.behaviour.first_days import LEAST_DAYS, days_with_history
 from rightsize.analyze.behaviour.openings import ROLE, Acting, opening_among, read_ways, who_acts
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import folded
@@ -42,7 +44,8 @@ _ACTIVATIONS = """
 # a role before it existed: a hire in an old group did not.
 _GRANTS = """
     SELECT DISTINCT coalesce(c.member_id, a.principal_id) AS principal_id, lower(a.role_definition_id) AS role,
-        coalesce(d.role_name, a.role_name) AS role_name, lower(rtrim(a.scope, '/')) AS scope,
+        coalesce(d.role_name, a.role_name) AS role_name,
+        CASE rtrim(a.scope, '/') WHEN '' THEN '/' ELSE lower(rtrim(a.scope, '/')) END AS scope,
         greatest(coalesce(a.created_on, a.start_on), p.created_on) AS created_on
     FROM role_assignments AS a LEFT JOIN group_closure AS c ON c.group_id = a.principal_id
     LEFT JOIN base.principals AS p ON p.principal_id = coalesce(c.member_id, a.principal_id)
@@ -63,6 +66,7 @@ _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
     "places": {"principal_id": _TEXT, "is_sign_in": pl.Boolean(), "app_id": _TEXT, "network": _TEXT, "country": _TEXT,
                "network_number": _TEXT, "day": pl.Date()},
     "activations": {"principal_id": _TEXT, "role": _TEXT, "time": _TIME, "justified": pl.Boolean()},
+    "grants": {"principal_id": _TEXT, "role": _TEXT, "role_name": _TEXT, "scope": _TEXT, "created_on": _TIME},
     "role_operations": {"role": _TEXT, "name": _TEXT},
     "graph": {**_DAY, "first_seen": _TIME, "operation": _TEXT, "name": _TEXT, "before": _COUNT},
     "keyed": {"resource": _TEXT, "day": pl.Date(), "first_seen": _TIME, "last_seen": _TIME, "silent": _COUNT,
@@ -76,8 +80,57 @@ _EMPTY: Mapping[str, Mapping[str, pl.DataType]] = {
 _ALL = {"first": dt.date.min, "last": dt.date.max}
 
 
+@dataclass(frozen=True)
+class Reader:
+    """Reads what behaviour is judged from, common tables once: nothing may be written to the store meanwhile."""
+
+    store: Store
+
+    @cached_property
+    def table_of(self) -> Callable[[str], pl.DataFrame]:
+        """A reader of the tables of the store."""
+        return cache(self.store.table)
+
+    @cached_property
+    def operations(self) -> pl.DataFrame:
+        """`operation, risk` of the catalogue."""
+        return self.table_of("operations").select("operation", "risk")
+
+    @cached_property
+    def monitoring(self) -> pl.DataFrame:
+        """The operations that weaken or disable monitoring."""
+        layers = self.table_of("operation_layers")
+        return layers.filter((pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass"))
+
+    @cached_property
+    def names(self) -> pl.Series:
+        """The operations of logs, folded."""
+        return self.store.frame("SELECT folded AS name FROM base.operation_names")["name"]
+
+    @cached_property
+    def opening(self) -> list[str]:
+        """The operations of logs that open a way to somebody, folded."""
+        return opening_among(self.names).to_list()
+
+    @cached_property
+    def sought(self) -> pl.DataFrame:
+        """`name, risk, counted`: what attackers seek, and the class in which its resources of a day are counted."""
+        found = sought_among(classes_of(self.names, self.operations, self.monitoring))
+        return found.with_columns(
+            counted=pl.select(pl.coalesce(breadth_classes(found["name"]), found["risk"])).to_series()
+        )
+
+    def asked(self, risk: str) -> dict[str, list[str]]:
+        """Return what attackers seek as parameters of queries, with the classes of a column of `sought`."""
+        return {"sought": self.sought["name"].to_list(), "risks": self.sought[risk].to_list()}
+
+
+_WIDELY = {"wide": list(signals.CLASSES), "least": signals.LEAST}
+"""The classes of which many resources a day are counted, as parameters of queries."""
+
+
 def behaviour_inputs(
-    store: Store,
+    reader: Reader,
     span: Mapping[str, dt.date] | None = None,
     only: Collection[dt.date] | None = None,
     news: pl.DataFrame | None = None,
@@ -85,99 +138,87 @@ def behaviour_inputs(
     """Read the tables from which behaviour is judged.
 
     Args:
-        store: The store.
+        reader: Reads the store.
         span: The `first` and the `last` day of it; all days for None.
         only: The days that are judged; all of the span for None.
         news: Rows of `read_news` of these days: nobody else is judged, and what they have no news of is not read. None
             for everybody.
     """
     span = span or _ALL
-    principals = store.table("principals")
-    operations = store.table("operations").select("operation", "risk")
+    store = reader.store
     code = escalation_rules("control").filter(pl.col("rule") == "runs_code").select(operation="permission")
-    steps = pl.concat([operations.filter(pl.col("risk") == "privilege").select("operation"), code])
+    steps = pl.concat([reader.operations.filter(pl.col("risk") == "privilege").select("operation"), code])
     lately = {
         "always": folded(steps["operation"]).unique().sort().to_list(),
         "lately": min(only) - dt.timedelta(days=STEPS_DAYS) if only else span["first"],
     }
-    monitoring, names = _monitoring(store), _names(store)
-    sought = sought_among(classes_of(names, operations, monitoring))
-    asked = {**span, "sought": sought["name"].to_list(), "risks": sought["risk"].to_list()}
+    asked = {**span, **reader.asked("risk")}
     # The fact that keys were used is told of who listed them, whatever news that principal has.
     if news is not None and "keys" in news["families"].explode():
         news = None
     who = None if news is None else news["principal_id"].unique().sort().to_list()
     some = {"since": min(only) if only else span["first"], "who": who}
     families = None if news is None else set(news["families"].explode())
-    # The hours of everybody are the measure of who has no history.
-    working = None if families and "when" in families else who
+    # The hours of everybody, and who else holds the roles, are the measure of who has no history.
+    active = _of_days(store, _ACTIVE, {**span, "who": None if families and "when" in families else who}, only)
+    if families is not None and who is not None:
+        old = days_with_history(active).select("principal_id", "day")
+        young = active.filter(pl.col("principal_id").is_in(who)).join(old, on=old.columns, how="anti")
+        families |= {"young"} if young.height else set()
 
     def read(
         name: str, family: str, text: str, asked: Mapping[str, Any], days: Collection[dt.date] | None = only
     ) -> pl.DataFrame:
         """Return the rows of a query, of some days where it is asked of them, none where nobody has such news."""
-        if families is not None and family not in families:
+        if families is not None and families.isdisjoint(family.split()):
             return pl.DataFrame(schema=_EMPTY[name])
         return _of_days(store, text, asked, days)
 
-    ways = ways_opened(store, principals, names, span)
+    ways = ways_opened(reader, span)
     acting = ways.filter(pl.col("way") != ROLE)["holder_id"].drop_nulls().unique().sort().to_list()
     return BehaviourInputs(
         days=store.frame(habit("first_rows"), {**span, **lately}),
-        active=_of_days(store, _ACTIVE, {**span, "who": working}, only),
+        active=active,
         places=read("places", "where", first_places(habit("places")), span, None),
         logged=read("logged", "where", _LOGGED, {**span, "who": who}),
         ways=ways,
         graph=read("graph", "graph", habit("graph_first"), {**span, "acting": acting}),
         keyed=read("keyed", "keys", habit("keyed"), {**span, "silent": signals.SILENT}),
         activations=read("activations", "activation", _ACTIVATIONS, span, None),
-        principals=principals,
-        operations=operations,
-        monitoring=monitoring,
-        machines=_machines(store.table("resource_identities"), principals),
+        principals=reader.table_of("principals"),
+        operations=reader.operations,
+        monitoring=reader.monitoring,
+        machines=_machines(reader.table_of("resource_identities"), reader.table_of("principals")),
         code=code,
-        grants=store.frame(_GRANTS).with_columns(
-            scope=pl.when(pl.col("scope") == "").then(pl.lit("/")).otherwise("scope")
-        ),
+        grants=read("grants", "wakes young", _GRANTS, {}, None),
         role_operations=read("role_operations", "wakes", _ROLE_OPERATIONS, {}, None),
         woken=read("woken", "wakes", habit("woken"), {**asked, **some, "silent": signals.SILENT}),
         breadth=read(
-            "breadth", "breadth", habit("breadth"), {**asked, **some, **_widely(sought), "fresh": signals.FRESH}
+            "breadth",
+            "breadth",
+            habit("breadth"),
+            {**span, **some, **reader.asked("counted"), **_WIDELY, "fresh": signals.FRESH},
         ),
         prepared=store.frame(habit("prepared"), {**asked, "fresh": signals.FRESH}),
+        who=who,
     )
 
 
-def _monitoring(store: Store) -> pl.DataFrame:
-    layers = store.table("operation_layers")
-    return layers.filter((pl.col("layer") == "monitoring") & (pl.col("effect") != "bypass"))
-
-
-def _names(store: Store) -> pl.Series:
-    return store.frame("SELECT folded AS name FROM base.operation_names")["name"]
-
-
-def _widely(sought: pl.DataFrame) -> dict[str, Any]:
-    """Return the classes of which many resources a day are counted, as parameters of queries."""
-    counted = pl.select(pl.coalesce(breadth_classes(sought["name"]), sought["risk"])).to_series()
-    return {"risks": counted.to_list(), "wide": list(signals.CLASSES), "least": signals.LEAST}
-
-
-def read_news(store: Store, days: Collection[dt.date]) -> pl.DataFrame:
+def read_news(reader: Reader, days: Collection[dt.date]) -> pl.DataFrame:
     """Return `principal_id, day, families, digest`: who has anything that can make a day unusual, and of which kinds.
 
     A day without any is no finding, and one with the same digest as before shows what it showed then. The principal is
     empty for requests that name nobody.
     """
-    names = _names(store)
-    sought = sought_among(classes_of(names, store.table("operations").select("operation", "risk"), _monitoring(store)))
     asked = {
-        "sought": sought["name"].to_list(), "opening": opening_among(names).to_list(), "silent": signals.SILENT,
-        "old": signals.OLD, "settled": LEAST_DAYS, "burn_in": signals.BURN_IN, **_widely(sought),
+        **reader.asked("counted"), **_WIDELY, "opening": reader.opening, "silent": signals.SILENT, "old": signals.OLD,
+        "settled": LEAST_DAYS, "burn_in": signals.BURN_IN,
     }  # fmt: skip
     news = habit("news")
     # These are few rows, and a frame would take the long statement apart twice.
-    rows = [row for day in sorted(days) for row in store.rows(news, {**asked, "first": history_of(day), "last": day})]
+    rows = [
+        row for day in sorted(days) for row in reader.store.rows(news, {**asked, "first": history_of(day), "last": day})
+    ]
     return pl.DataFrame(rows, schema={**_DAY, "families": pl.List(pl.String()), "digest": _TEXT})
 
 
@@ -192,25 +233,26 @@ def _of_days(store: Store, text: str, span: Mapping[str, Any], only: Collection[
     return store.frame(f"SELECT * FROM ({text}) WHERE day IN (SELECT unnest($only))", {**span, "only": sorted(only)})
 
 
-def ways_opened(store: Store, principals: pl.DataFrame, names: pl.Series, span: Mapping[str, Any]) -> pl.DataFrame:
+def ways_opened(reader: Reader, span: Mapping[str, Any]) -> pl.DataFrame:
     """Return the ways that calls opened to somebody, with who can act through each."""
-    calls = store.frame(habit("opened"), {**span, "opening": opening_among(names).to_list()})
+    store, table_of = reader.store, reader.table_of
+    calls = store.frame(habit("opened"), {**span, "opening": reader.opening})
     asked = who_acts(calls["name"].unique())
     pair = {"principal_id": pl.String}
     acting = Acting(*(pl.DataFrame(schema={name: pl.String, **pair}) for name in ("scope", "object_id", "holder_id")))
     if "identity" in asked:
-        attached = store.table("resource_identities").drop_nulls("principal_id")
+        attached = table_of("resource_identities").drop_nulls("principal_id")
         at = (attached.select("principal_id", scope=folded(pl.col(name))) for name in ("scope", "identity_scope"))
         found = pl.concat(at).filter(pl.col("scope") != "").unique()
         acting = replace(acting, identities=found)
     if asked & {"application", "agents"}:
         named = {"object_owners": "app_id", "federated_credentials": "app_id", "agent_blueprints": "blueprint_app_id"}
-        listed = [store.table(name).rename({app: "app_id"}) for name, app in named.items()]
+        listed = [table_of(name).rename({app: "app_id"}) for name, app in named.items()]
         known = pl.concat(rows.select(folded(pl.col("object_id")), folded(pl.col("app_id"))) for rows in listed)
-        people = principals.select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
+        people = table_of("principals").select("principal_id", app_id=folded(pl.col("app_id"))).drop_nulls()
         acting = replace(acting, applications=known.drop_nulls().unique().join(people, on="app_id"))
     if "agents" in asked and store.has_rows("agent_blueprints"):
-        tables = GraphTables.of(**{name: store.table(name) for name in AGENT_TABLES})
+        tables = GraphTables.of(**{name: table_of(name) for name in AGENT_TABLES})
         agents = agent_identities(tables).drop_nulls("holder_id").select("holder_id", principal_id="agent_id")
         acting = replace(acting, agents=agents.unique())
     return read_ways(calls, acting)
