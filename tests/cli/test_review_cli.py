@@ -132,7 +132,7 @@ def test_files_and_comments_know_the_decisions(
         run(["plan", "files", str(demo_folder), "--format", "az", "--out", "deploy", "--review", "review.jsonl"]) == 0
     )
     script = Path("deploy/az/deploy.sh").read_text(encoding="utf-8")
-    assert script.count("az role assignment create") == len(changes[0]["assignments"])
+    assert script.count("/roleAssignments/") == len(changes[0]["assignments"])
     capsys.readouterr()
     assert run(["plan", "comment", str(demo_folder), "--review", "review.jsonl"]) == 0
     rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("| <code>")]

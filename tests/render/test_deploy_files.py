@@ -10,7 +10,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import hcl2
 import pytest
@@ -172,12 +172,9 @@ def _of_az(files: dict[str, str]) -> dict[str, Any]:
     found = {}
     for line in files["az/deploy.sh"].splitlines():
         words = shlex.split(line, comments=True)
-        if words[:3] == ["az", "role", "assignment"]:
-            said = dict(zip(words[4::2], words[5::2], strict=False))
-            found[said["--name"]] = (said["--scope"], said["--role"], said.get("--condition", ""))
-        elif words[:2] == ["az", "rest"] and ASSIGNED in words[5]:
-            scope, _, rest = unquote(words[5]).partition(ASSIGNED)
-            said = json.loads(words[7])["properties"]
+        if words[:1] == ["put"] and ASSIGNED in words[1]:
+            scope, _, rest = unquote(words[1]).partition(ASSIGNED)
+            said = json.loads(words[2])["properties"]
             found[rest.partition("?")[0]] = (scope or "/", said["roleDefinitionId"], said.get("condition", ""))
     return found
 
@@ -261,23 +258,32 @@ def test_a_scope_that_ends_in_the_middle_is_refused() -> None:
         deploy_files(contents_of(plan, Today()), ["bicep"])
 
 
-def test_bash_takes_the_script(tmp_path: Path) -> None:
-    """`az` is what bash makes of each line: it is called with the same words, quotes and dollars included."""
+def _run_with_az(folder: Path, az: str) -> subprocess.CompletedProcess[str]:
+    """Run the script with a program in the place of `az`."""
     if shutil.which("bash") is None:
         pytest.skip("needs bash")
-    (tmp_path / "deploy.sh").write_text(deploy_files(_contents(), ["az"])["az/deploy.sh"], encoding="utf-8")
-    (tmp_path / "az").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
-    (tmp_path / "az").chmod(0o755)
-    called = subprocess.run(
-        ["bash", str(tmp_path / "deploy.sh")],
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
-        check=True,
-        capture_output=True,
-    ).stdout.decode()
-    above = ("/", GROUP)
-    assert {scope for scope in SCOPES if f"--scope\n{scope}\n" in called} == set(SCOPES) - {*above}
-    assert all(f"--url\n{scope.rstrip('/')}{ASSIGNED}" in called for scope in above)
-    assert CONDITION in called
+    (folder / "deploy.sh").write_text(deploy_files(_contents(), ["az"])["az/deploy.sh"], encoding="utf-8")
+    (folder / "az").write_text(f"#!/bin/sh\n{az}\n", encoding="utf-8")
+    (folder / "az").chmod(0o755)
+    environment = {"PATH": f"{folder}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", str(folder / "deploy.sh")], env=environment, check=False, capture_output=True, text=True
+    )
+
+
+def test_bash_takes_the_script(tmp_path: Path) -> None:
+    """`az` is what bash makes of each line: it is called with the same words, quotes and dollars included."""
+    assert _run_with_az(tmp_path, 'printf "%s\\n" "$@" >> "$(dirname "$0")/called"').returncode == 0
+    called = (tmp_path / "called").read_text(encoding="utf-8")
+    assert all(f"--url\n{quote(scope.rstrip('/'))}{ASSIGNED}" in called for scope in SCOPES)
+    assert json.dumps(CONDITION) in called
+
+
+def test_an_assignment_that_exists_stops_no_script_and_another_error_does(tmp_path: Path) -> None:
+    there = 'echo "Conflict({\\"error\\":{\\"code\\":\\"RoleAssignmentExists\\"}})" >&2; exit 1'
+    assert _run_with_az(tmp_path, there).returncode == 0
+    refused = _run_with_az(tmp_path, "echo AuthorizationFailed >&2; exit 1")
+    assert (refused.returncode, refused.stderr) == (1, "AuthorizationFailed\n")
 
 
 @pytest.mark.external

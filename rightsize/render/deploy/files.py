@@ -142,26 +142,15 @@ def _az_lines(contents: DeployContents) -> Iterator[str]:
     yield "# Makes new roles and assignments, each with its id; running it again changes nothing. It removes nothing."
     yield "set -euo pipefail"
     yield 'cd "$(dirname "${BASH_SOURCE[0]}")"'
+    yield "put() {"
+    yield "  local said"
+    yield '  said=$(az rest --method put --url "$1" --body "$2" --output none 2>&1) ||'
+    yield '    case $said in *RoleAssignmentExists*) ;; *) printf "%s\\n" "$said" >&2; return 1 ;; esac'
+    yield "}"
     for role in contents.roles:
-        yield f"az rest --method put --url {for_shell(_role_url(role))} --body @../roles/{role.slug}.json --output none"
+        yield f"put {for_shell(_role_url(role))} @../roles/{role.slug}.json"
     for one in contents.assignments:
-        # az takes a role's path at a management group for its name, and a condition with this sign for a file's name.
-        if not one.role_path.startswith("/subscriptions/") or (one.condition or "").startswith("@"):
-            body = json.dumps({"properties": one.properties()})
-            yield f"az rest --method put --url {for_shell(_url(one))} --body {for_shell(body)} --output none"
-            continue
-        words = {
-            "name": one.id,
-            "role": one.role_path,
-            "scope": one.scope,
-            "assignee-object-id": one.principal_id,
-            "assignee-principal-type": one.principal_type,
-            "description": one.description,
-        }
-        if one.condition:
-            words |= {"condition": one.condition, "condition-version": "2.0"}
-        said = " ".join(f"--{name} {for_shell(text)}" for name, text in words.items())
-        yield f"az role assignment create {said} --output none"
+        yield f"put {for_shell(_url(one))} {for_shell(json.dumps({'properties': one.properties()}))}"
 
 
 def _powershell_lines(contents: DeployContents) -> Iterator[str]:
