@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import polars as pl
 import pytest
 
-from rightsize.propose.jobs import MOST_JOBS
+from rightsize.analyze.inputs import Inputs
+from rightsize.propose.jobs import MOST_JOBS, read_work
+from rightsize.rbac.text import fold
 from tests.propose.jobs.worked import AWAY, HOME, HandWork, core_with, job_with, mask, names_of
 
 SITES = [f"Microsoft.Web/sites/{one}" for one in ("write", "restart/action", "start/action", "stop/action")]
@@ -221,3 +224,19 @@ def test_the_order_of_workers_decides_nothing() -> None:
 
 def test_no_work_is_no_job() -> None:
     assert HandWork().jobs().found == ()
+
+
+def test_work_at_two_management_groups_is_work_at_two_places() -> None:
+    """As in two subscriptions: a risky change that was used at one of them is judged there alone."""
+    groups = [f"/providers/microsoft.management/managementgroups/{name}" for name in ("a", "b")]
+    places = [*groups, "/subscriptions/s/resourcegroups/g"]
+    tenant = HandWork()
+    tenant.worker("ann", *SITES[:3])
+    index = tenant.work().index
+    bits = [index.bits["control", fold(name)] for name in SITES[:3]]
+    keys = {"role_assignment_id": ["1"] * 3, "state": ["active"] * 3}
+    held = pl.DataFrame({"role_assignment_id": ["1"], "state": ["active"], "principal_id": ["Ann"]})
+    uses = pl.DataFrame({**keys, "principal_id": ["Ann"] * 3, "place": places, "bit": bits})
+    work = read_work(uses, Inputs.of(role_assignments=held), {}, index)
+    wanted = zip([*groups, "/subscriptions/s"], bits, strict=True)
+    assert work.by_subscription == {"ann": {place: 1 << bit for place, bit in wanted}}
