@@ -96,18 +96,15 @@ def used_holdings(analysis: Analysis) -> Holdings:
     """Return the access that was used, each use as a role of its own."""
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     spelling = analysis.tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
-    seen = used.join(spelling, on=["operation", "plane"])
-    assigned = seen.select(
-        holder="principal_id",
-        place=place_of(seen["scope"]),
+    seen = used.select("principal_id", "scope", "operation", "plane").join(spelling, on=["operation", "plane"])
+    held = seen.select("name", "plane", holder="principal_id", place=place_of(seen["scope"])).unique()
+    roles = held.with_columns(
         role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"),
         state=pl.lit("active"),
         condition=pl.lit(None, dtype=pl.String),
-    ).unique()
-    grants = seen.select(
-        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"), name="name", plane="plane", conditional=False
-    ).unique()
-    return Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.select("role", "name", "plane", "conditional"))
+    )
+    grants = roles.select("role", "name", "plane", conditional=False).unique()
+    return Holdings(roles.select(list(ASSIGNED_SCHEMA)), grants)
 
 
 def granted_holdings(tenant: Tenant) -> Holdings:
