@@ -71,6 +71,7 @@ def keep_reach(store: Store, inputs: Inputs, analysis: Analysis) -> GrantedReach
 def keep_planned_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan) -> None:
     """Measure and store reach as a plan leaves it, beside what is granted and used."""
     step("measuring what each principal reaches after the plan")
+    give_back()
     later = read_facts(inputs, tables_after(plan, store.table))
     held = holdings_after(plan, measure.granted_holdings(analysis.tenant), inputs, analysis.tenant)
     rows = measure.measure_reach(analysis, inputs, [("proposed", later, held)])

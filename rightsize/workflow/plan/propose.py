@@ -21,6 +21,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
 from rightsize.model.decisions import ReviewDecision, read_entry_file
 from rightsize.model.errors import EvidenceError
+from rightsize.model.machine import give_back
 from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Advice, Plan, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextStep, NextSteps
@@ -216,6 +217,7 @@ def _concluded(
         analysis, findings = analyse_inputs(inputs, options, planes=planes, standby=options.standby)
     else:
         analysis, findings, _ = found
+        give_back()
     granted = None
     if not has_current_answers(store, options, options.standby):
         write_conclusions(store, analysis, findings, behaviour, planes)
