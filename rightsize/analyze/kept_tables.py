@@ -42,7 +42,7 @@ from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded
+from rightsize.analyze.inputs import Inputs, folded, with_shared_texts
 from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.escalation import escalations_of
@@ -100,7 +100,8 @@ def _read(name: str, declared: Any, read: ReadPart, known: dict[object, object])
     for one in fields(declared):
         kind, place = hints[one.name], f"{name}.{one.name}"
         if kind in (pl.DataFrame, pl.Series):
-            frame = pl.read_ipc(read(place))
+            # A written frame has a text a row.
+            frame = with_shared_texts(pl.read_ipc(read(place)))
             found[one.name] = frame if kind is pl.DataFrame else frame.to_series()
         elif kind in known or one.name in known:
             found[one.name] = known.get(kind, known.get(one.name))
