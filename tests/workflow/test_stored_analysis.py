@@ -222,7 +222,7 @@ def test_a_plan_is_the_same_from_a_stored_analysis_which_it_does_not_make_again(
     with open_store(bare, read_only=False) as store:
         store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
     propose_plan(bare, PlanOptions(), tmp_path / "made")
-    for name in ("analyse_inputs", "write_conclusions", "keep_reach", "keep_analysis"):
+    for name in ("analyse_inputs", "write_conclusions", "keep_analysis"):
         monkeypatch.setattr(propose, name, None)
     propose_plan(small, PlanOptions(), tmp_path / "read")
     made, read = (

@@ -11,6 +11,7 @@ import polars as pl
 
 from rightsize.analyze.counting import count_unexplained_by_plane
 from rightsize.analyze.inputs import Inputs
+from rightsize.analyze.kept_tables import GrantedReach
 from rightsize.analyze.planes import (
     PlaneAnalysis,
     answers_of,
@@ -85,10 +86,10 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         judged = judge_planes(tables_beside(store, inputs), asked)
         planes = [one.analysis for one in judged]
         analysis, judged_findings = analyse_inputs(inputs, asked, planes=planes)
-        verdicts, findings = write_conclusions(store, analysis, judged_findings, behaviour, planes)
+        verdicts, findings, granted = write_conclusions(
+            store, inputs, analysis, judged_findings, behaviour, planes, asked
+        )
         keep_layers(store, measure_layers(analysis))
-        granted = keep_reach(store, inputs, analysis)
-        mark_answers(store, asked)
         scores = judged_scores(analysis) if by == "principal" else None
         rows = _by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes)
         if has_default_options(asked):
@@ -109,19 +110,24 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
 
 def write_conclusions(
     store: Store,
+    inputs: Inputs,
     analysis: Analysis,
     findings: pl.DataFrame,
     behaviour: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Write verdicts, findings, activations and what existed back into the store; return verdicts and findings.
+    asked: WindowOptions,
+    standby: Sequence[str] = (),
+) -> tuple[pl.DataFrame, pl.DataFrame, GrantedReach]:
+    """Write the answers of an analysis with these options; return verdicts, findings, and what everybody reaches today.
 
-    `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while nothing else is in memory.
+    These are verdicts, findings, activations, what existed, and reach as granted and as used; when all are written,
+    they are marked as current. `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while
+    nothing else is in memory.
     """
     step("storing the answers")
     verdicts = with_planes(analysis.verdicts, planes)
-    store.write_answer("behaviour_findings", behaviour)
     found = all_findings(analysis.window, findings, behaviour, planes)
+    store.write_answer("behaviour_findings", behaviour)
     store.write_answer("verdicts", verdicts)
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
@@ -131,7 +137,9 @@ def write_conclusions(
     listed = type_rows(analysis.tenant, store.table("resources"), store.table("provider_registrations"))
     store.write_answer("resource_types", listed)
     store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
-    return verdicts, found
+    granted = keep_reach(store, inputs, analysis)
+    mark_answers(store, asked, standby)
+    return verdicts, found, granted
 
 
 def all_findings(

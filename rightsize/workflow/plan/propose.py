@@ -43,7 +43,7 @@ from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import digest_content, has_current_answers, mark_answers
+from rightsize.store.stored_analysis import digest_content, has_current_answers
 from rightsize.workflow.analysis.analyze import write_conclusions
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
@@ -58,7 +58,7 @@ from rightsize.workflow.analysis.keep_analysis import (
     tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
-from rightsize.workflow.analysis.reach import keep_planned_reach, keep_reach
+from rightsize.workflow.analysis.reach import keep_planned_reach
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
 from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
@@ -125,7 +125,7 @@ def propose_plan(
         EvidenceError: Nothing is loaded, a log of use is loaded without a catalogue of operations, or the loaded logs
             cover no day of the window.
         InputError: The folder cannot be written, or decisions contradict each other or have ended.
-        InternalError: A proof or the replay failed; nothing is written then.
+        InternalError: A proof or the replay failed; no plan is written then.
     """
     decisions = read_review(review) if review is not None else None
     with open_store(db, read_only=False, existing=True) as store:
@@ -143,8 +143,8 @@ def propose_plan(
         of_rbac = has_rbac(inputs) or not judged
         if of_rbac and _has_use(inputs):
             require_catalogue(inputs)
-        analysis, findings = _concluded(store, inputs, behaviour, [one.analysis for one in judged], options)
-        short = _short_log(inputs, analysis) if of_rbac else None
+        planes = [one.analysis for one in judged]
+        analysis, findings, short = _concluded(store, inputs, behaviour, planes, options, of_rbac=of_rbac)
         careful = options if short is None else replace(options, **_KEEPS_UNUSED)
         analysis = with_needed_calls(analysis, careful)
         basis = read_basis(inputs, analysis, careful)
@@ -207,10 +207,13 @@ def _concluded(
     behaviour: pl.DataFrame,
     planes: Sequence[PlaneAnalysis],
     options: PlanOptions,
-) -> tuple[Analysis, pl.DataFrame]:
-    """Return the analysis of Azure RBAC and its findings, after the store has its answers.
+    *,
+    of_rbac: bool,
+) -> tuple[Analysis, pl.DataFrame, ShortLog | None]:
+    """Return the analysis of Azure RBAC, its findings and the log that is short, after the store has the answers.
 
-    What the store has of the present content and these options is neither judged nor written again.
+    What the store has of the present content and these options is neither judged nor written again. Where logs cover no
+    day of the window, nothing is written.
     """
     found = kept_analysis(store, inputs, options) if _is_stored(options) else None
     if found is None:
@@ -218,14 +221,12 @@ def _concluded(
     else:
         analysis, findings, _ = found
         give_back()
-    granted = None
+    short, granted = _short_log(inputs, analysis) if of_rbac else None, None
     if not has_current_answers(store, options, options.standby):
-        write_conclusions(store, analysis, findings, behaviour, planes)
-        granted = keep_reach(store, inputs, analysis)
-        mark_answers(store, options, options.standby)
+        *_, granted = write_conclusions(store, inputs, analysis, findings, behaviour, planes, options, options.standby)
     if found is None and _is_stored(options):
         keep_analysis(store, inputs, analysis, findings, planes, granted=granted)
-    return analysis, findings
+    return analysis, findings, short
 
 
 def _with_layers(plan: Plan, found: pl.DataFrame, options: PlanOptions) -> tuple[Advice, ...]:
