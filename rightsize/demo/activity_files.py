@@ -32,8 +32,7 @@ from rightsize.demo.calls import (
 )
 from rightsize.demo.catalogue import record_form
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
-from rightsize.demo.spec import WINDOW_DAYS
-from rightsize.demo.tenant import Principal, SampleTenant
+from rightsize.demo.tenant import WINDOW_DAYS, Principal, SampleTenant
 from rightsize.demo.writing import (
     Folder,
     Template,

@@ -13,8 +13,16 @@ from dataclasses import dataclass, replace
 from typing import cast
 
 from rightsize.demo.catalogue import built_in_roles, read_data
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo.tenant import (
+    Habit,
+    HabitKind,
+    Outcome,
+    Principal,
+    PrincipalKind,
+    SampleGrant,
+    SampleScope,
+    TenantSpec,
+)
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
 

@@ -18,8 +18,17 @@ from typing import Any, Literal
 
 from rightsize.demo.catalogue import read_data
 from rightsize.demo.people import DOMAIN, Cast
-from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
-from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo.tenant import (
+    MIN_PRINCIPALS,
+    MIN_SUBSCRIPTIONS,
+    Habit,
+    HabitKind,
+    Principal,
+    PrincipalKind,
+    SampleGrant,
+    SampleScope,
+    TenantSpec,
+)
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import RoleDefinition
 

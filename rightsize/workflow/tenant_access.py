@@ -15,8 +15,7 @@ from uuid import UUID
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded
-from rightsize.analyze.lacks import Lack, in_order
-from rightsize.analyze.listings import Listings, parents_of
+from rightsize.analyze.listings import Lack, Listings, in_order, parents_of
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.tenant import HeldAssignments, hold_assignments
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups

@@ -10,8 +10,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import ROOT, ScopeTree, folded
-from rightsize.analyze.lacks import Lack, sentence_of
-from rightsize.analyze.listings import Listings, parents_of
+from rightsize.analyze.listings import Lack, Listings, parents_of, sentence_of
 from rightsize.analyze.reasons import Choice, OutOfCoverage, Unused, Verdict, sentence
 from rightsize.mining.bitsets import union
 from rightsize.model.options import Unobservable

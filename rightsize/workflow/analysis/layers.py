@@ -11,7 +11,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.lacks import Lack, of_subscription
+from rightsize.analyze.listings import Lack, of_subscription
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
 from rightsize.analyze.verdicts.judge import Analysis

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.lacks import Lack, sentence_of
+from rightsize.analyze.listings import Lack, sentence_of
 from rightsize.analyze.reasons import UnobservableReason
 from rightsize.analyze.vaults import Vault
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts

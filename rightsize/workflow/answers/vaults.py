@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rightsize.analyze.lacks import Lack
+from rightsize.analyze.listings import Lack
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
 from rightsize.iac.deployed.deployments import WRITES, Change
 from rightsize.model.options import USUAL

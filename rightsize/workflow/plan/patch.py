@@ -33,7 +33,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.propose.verify.review import plan_of
 from rightsize.render.deploy.bicep import role_bicep
-from rightsize.render.deploy.issue import Open, issue_page
+from rightsize.render.deploy.files import Open, issue_page
 from rightsize.render.deploy.terraform import role_terraform
 from rightsize.render.escape import for_bicep, for_terminal, for_terraform
 from rightsize.workflow.plan.patch_changes import Asked, changes_of

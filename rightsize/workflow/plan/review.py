@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import folded, schema_of
-from rightsize.analyze.lacks import Lack
+from rightsize.analyze.listings import Lack
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.file_reading import read_given, write_text
