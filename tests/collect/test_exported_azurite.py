@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rightsize.azure import clients
 from rightsize.collect.pages import Run
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
