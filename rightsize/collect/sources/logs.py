@@ -19,9 +19,10 @@ Defender for Cloud lists all alerts of a subscription.
 Source: Microsoft Learn, "List alerts_v2", "List incidents", "List riskDetections", "List riskyUsers"; REST reference of
 Microsoft.Security alerts.
 
-Tables that KQL reads, whole or reduced, in slices of time, are in a Log Analytics workspace, an Azure Data Explorer database, or the data lake of Sentinel. The rows of each
-hour are counted first. An answer is cut at 500,000 rows, 64 MB (Kusto) or 100 MB (Log Analytics), or ten minutes; what
-is partial is asked again in halves. Fewer rows than were counted are an error, since rows only arrive.
+Tables that KQL reads, whole or reduced, in slices of time, are in a Log Analytics workspace, an Azure Data Explorer
+database, or the data lake of Sentinel. The rows of each hour are counted first. An answer is cut at 500,000 rows, 64 MB
+(Kusto) or 100 MB (Log Analytics), or ten minutes; what is partial is asked again in halves. Fewer rows than were
+counted are an error, since rows only arrive.
 
 The range of time stands beside a query where the service takes one, as Basic and Auxiliary tables need it, else within.
 Sources: Microsoft Learn, "Azure Monitor service limits", "Log Analytics API: timespan", "Query data in a Basic and

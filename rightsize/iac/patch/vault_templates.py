@@ -3,8 +3,8 @@
 A vault is found by its name, which only one vault of Azure has: written out, or given by parameters of a file or of a
 deployment. Its resource is edited where it says its model by a literal or not at all. All else of it stays.
 
-An ARM template is edited as text, and the proof is that it reads as today's with these entries alone. What Bicep compiled is
-not edited: the Bicep is.
+An ARM template is edited as text, and the proof is that it reads as today's with these entries alone. What Bicep
+compiled is not edited: the Bicep is.
 """
 
 from __future__ import annotations
