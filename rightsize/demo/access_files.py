@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
+from rightsize.demo.people import built_in_roles, provider_operations, role_definition
 from rightsize.demo.tenant import Principal, SampleGrant, SampleScope, SampleTenant
 from rightsize.demo.writing import Folder, guid
 

@@ -16,8 +16,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.calls import address_of, client_of
-from rightsize.demo.catalogue import provider_operations, record_form
 from rightsize.demo.directory_files import CLUSTER_ISSUER
+from rightsize.demo.people import provider_operations, record_form
 from rightsize.demo.tenant import Habit, Principal, SampleTenant
 from rightsize.demo.vault_files import logged_vaults, vault_properties
 from rightsize.demo.writing import Folder, Template, below, guid, guids, gzip_chunks, instant, joined, json_text, number

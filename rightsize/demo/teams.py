@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from rightsize.demo.catalogue import read_data
-from rightsize.demo.people import DOMAIN, Cast
+from rightsize.demo.people import DOMAIN, Cast, read_data
 from rightsize.demo.tenant import (
     MIN_PRINCIPALS,
     MIN_SUBSCRIPTIONS,

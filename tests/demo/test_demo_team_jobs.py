@@ -6,8 +6,8 @@ from collections import defaultdict
 
 import pytest
 
-from rightsize.demo.catalogue import operations
 from rightsize.demo.generator import generate
+from rightsize.demo.people import operations
 from rightsize.demo.teams import job_of, team_jobs
 from rightsize.demo.tenant import MIN_PRINCIPALS, TenantSpec
 from rightsize.rbac.text import fold
