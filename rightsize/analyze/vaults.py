@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.model.access_answers import PLAIN
 from rightsize.rules.vaults import PLURALS, POLICIES, ROLES, VAULT, in_part, operations_by_permission
 

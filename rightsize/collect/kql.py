@@ -19,7 +19,7 @@ from typing import Any
 
 from rightsize.model import file_reading
 from rightsize.model.errors import InputError, InternalError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.log_source import Counted
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.activity import DIAGNOSTICS, DIAGNOSTICS_TABLE

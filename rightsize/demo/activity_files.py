@@ -32,7 +32,8 @@ from rightsize.demo.calls import (
 )
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
 from rightsize.demo.people import record_form
-from rightsize.demo.tenant import WINDOW_DAYS, Principal, SampleTenant
+from rightsize.demo.spec import WINDOW_DAYS
+from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import (
     Folder,
     Template,

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.demo.people import read_cast
-from rightsize.demo.tenant import Principal, SampleGrant, SampleTenant, TenantSpec
+from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import Principal, SampleGrant, SampleTenant
 from rightsize.demo.vault_files import LEGACY, vault_id, vault_properties
 
 _OWNERS = """# Who reviews which code.

@@ -25,8 +25,9 @@ from rightsize.demo.graph_files import agent_truth, graph_truth, write_agent_use
 from rightsize.demo.inventory_files import logged_resources, write_inventories, write_inventory, write_storage
 from rightsize.demo.people import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.request_files import write_requests
+from rightsize.demo.spec import TenantSpec
 from rightsize.demo.teams import fill
-from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant, TenantSpec
+from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant
 from rightsize.demo.vault_files import write_vaults
 from rightsize.demo.writing import Folder
 

@@ -19,19 +19,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from rightsize.demo.tenant import (
-    Habit,
-    HabitKind,
-    Outcome,
-    Principal,
-    PrincipalKind,
-    SampleGrant,
-    SampleScope,
-    TenantSpec,
-)
+from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
 from rightsize.demo.writing import below, guid
-from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_permission_blocks, strings_of
+from rightsize.model.text import Folded
 
 _DATA = files("rightsize.demo") / "data"
 _VERBS = {"read": "Read", "write": "Create or update", "delete": "Delete"}

@@ -17,17 +17,8 @@ from functools import cache
 from typing import Any, Literal
 
 from rightsize.demo.people import DOMAIN, Cast, read_data
-from rightsize.demo.tenant import (
-    MIN_PRINCIPALS,
-    MIN_SUBSCRIPTIONS,
-    Habit,
-    HabitKind,
-    Principal,
-    PrincipalKind,
-    SampleGrant,
-    SampleScope,
-    TenantSpec,
-)
+from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
+from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import RoleDefinition
 

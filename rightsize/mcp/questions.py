@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal

@@ -292,7 +292,7 @@ def made_of(wanted: Any, value: Any) -> Any:
         return None if value is None else made_of(next(one for one in arguments if one is not types.NoneType), value)
     if origin is tuple:
         return tuple(made_of(arguments[0], one) for one in value)
-    if is_dataclass(wanted):
+    if isinstance(wanted, type) and is_dataclass(wanted):
         hints = _hints(wanted)
         return wanted(**{name: made_of(hints[name], one) for name, one in value.items()})
     return value
@@ -313,7 +313,7 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
         return {"type": "array", "items": json_schema_of(arguments[0])}
     if origin is Mapping:
         return {"type": "object", "additionalProperties": json_schema_of(arguments[1])}
-    if is_dataclass(wanted):
+    if isinstance(wanted, type) and is_dataclass(wanted):
         hints = _hints(wanted)
         given = [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
         return {

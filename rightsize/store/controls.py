@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rightsize.analyze.controls import SEVERITIES, SUBJECTS, ControlFinding, Severity, Subject, Tag
-from rightsize.analyze.listings import Lack, Listings, sentence_of
+from rightsize.analyze.lacks import Lack, sentence_of
+from rightsize.analyze.listings import Listings
 from rightsize.model.errors import InternalError, UsageError
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.azure import clients
+from rightsize.azure import blobs
 from rightsize.collect.pages import Run
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
@@ -90,7 +90,7 @@ def test_a_container_is_the_same_as_the_folder_of_its_files(
     azurite: Azurite, collect: Collect, tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Listings of several pages.
-    monkeypatch.setattr(clients, "BLOBS_A_PAGE", 7)
+    monkeypatch.setattr(blobs, "BLOBS_A_PAGE", 7)
     fill(azurite, "whole", tree)
     report = collect("whole", db=tmp_path / "collected.duckdb")
     assert report.is_whole

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.mcp.questions import Questions
 from rightsize.workflow.answers import access
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.analyze.listings import note_of
+from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.commands.propose import FormChoice, name_plan
 from rightsize.cli.layout import terminal_width, wrapped

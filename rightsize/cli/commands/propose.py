@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.analyze.listings import note_of
+from rightsize.analyze.lacks import note_of
 from rightsize.analyze.reasons import sentence
 from rightsize.cli.command import Common, command
 from rightsize.cli.narration import say, say_place

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rightsize.analyze.listings import note_of
+from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say

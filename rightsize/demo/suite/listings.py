@@ -19,7 +19,7 @@ from rightsize.demo.suite.model import (
     day_of,
 )
 from rightsize.demo.writing import Folder, guid
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _FREE = frozenset(
     {

@@ -30,8 +30,8 @@ from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
+from rightsize.model.text import fold
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 ASSIGNMENT = "microsoft.authorization/roleassignments"
 NAMESPACE = UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")

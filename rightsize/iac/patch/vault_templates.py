@@ -33,8 +33,8 @@ from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY,
 from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
+from rightsize.model.text import fold
 from rightsize.rbac.assignments import assignment_id
-from rightsize.rbac.text import fold
 from rightsize.rules.vaults import MODEL, VAULT
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"

@@ -27,7 +27,7 @@ from rightsize.ingest.files.readers import select_record_fields
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.logs.schemas import FAMILIES, POWERSHELL_EVENT, RECORD_FAMILY
 from rightsize.ingest.logs.values import CLAIMS
-from rightsize.rbac.text import GUID, fold
+from rightsize.model.text import GUID, fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.activity import DIAGNOSTICS_TABLE
 from rightsize.store.merging.staging import DOWNLOADED, keyed, stage_events

@@ -278,7 +278,7 @@ def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     merge_bookkeeping(con)
     name_listed_scopes(con)
     if touched & {"role_definitions", "operations"}:
-        from rightsize.store.merging.derive import derive_roles  # noqa: PLC0415  logs bring no roles, and need no frames
+        from rightsize.store.merging.derive_roles import derive_roles  # noqa: PLC0415  logs bring no roles, and need no frames
 
         derive_roles(con)
     respell(con, catalogue_changed="operations" in touched)

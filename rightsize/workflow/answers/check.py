@@ -18,7 +18,7 @@ from rightsize.analyze.controls import (
     Severity,
     read_exemptions,
 )
-from rightsize.analyze.listings import sentence_of
+from rightsize.analyze.lacks import sentence_of
 from rightsize.model.decisions import read_entry_file
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.model.file_reading import read_given

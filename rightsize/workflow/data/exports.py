@@ -33,7 +33,7 @@ from rightsize.collect.listing import (
 from rightsize.collect.sources import chosen_sources
 from rightsize.collect.sources.azure import OBSERVED_TYPES
 from rightsize.model.errors import InternalError, UsageError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 Shell = Literal["bash", "powershell"]
 

@@ -11,7 +11,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, place_of, read_tree
-from rightsize.analyze.listings import Lack, Listings
+from rightsize.analyze.lacks import Lack
+from rightsize.analyze.listings import Listings
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, open_groups
 from rightsize.analyze.window import (
     LONGEST_GAP,

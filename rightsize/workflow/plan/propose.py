@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, schema_of
-from rightsize.analyze.listings import Lack
+from rightsize.analyze.lacks import Lack
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.verdicts.coverage import days_of_use

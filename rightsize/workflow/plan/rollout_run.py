@@ -32,7 +32,7 @@ from rightsize.model.errors import AccessError, GateError, InputError, Rightsize
 from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json, read_role_definitions
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.sentences import short_scope
 from rightsize.store.connection import Store, open_store
 from rightsize.store.queries import query_text
