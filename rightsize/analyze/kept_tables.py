@@ -330,12 +330,14 @@ class GrantedReach:
         edges: The edges of the graph, and `eligible` for those that stand only in the graph after all activations.
         crowd: The table `crowd`.
         escalations: The rows of the table `escalations`.
+        subjects: `node`: the resources and outside subjects that can be asked about, beside principals.
     """
 
     states: dict[str, Measured]
     edges: pl.DataFrame
     crowd: pl.DataFrame
     escalations: pl.DataFrame
+    subjects: pl.DataFrame
 
 
 def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReach:
@@ -350,7 +352,8 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
         if state == asked[-1]:
             escalations = escalations_of(view.graph, facts, tenant, held)
         del view
-    return GrantedReach(states, _marked(edges), _marked(crowd), escalations)
+    subjects = pl.concat(["r:" + facts.attached["scope"], "o:" + facts.trusted["outsider"]]).unique().to_frame("node")
+    return GrantedReach(states, _marked(edges), _marked(crowd), escalations, subjects)
 
 
 def _marked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
@@ -360,10 +363,9 @@ def _marked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat([today.with_columns(eligible=False), *(one.with_columns(eligible=True) for one in added)])
 
 
-def reach_tables(found: GrantedReach, facts: Facts) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
+def reach_tables(found: GrantedReach) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
     """Yield the tables of what is granted today: name, rows, and the columns to sort them by."""
-    named = pl.concat(["r:" + facts.attached["scope"], "o:" + facts.trusted["outsider"]])
-    yield "subjects", pl.DataFrame({"node": named.unique()}), ("node",)
+    yield "subjects", found.subjects, ("node",)
     today = found.states["active"].counts
     then = found.states["eligible"].counts if "eligible" in found.states else today
     both = [today.with_columns(eligible=False), then.with_columns(eligible=True)]

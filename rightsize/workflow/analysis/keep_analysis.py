@@ -313,9 +313,8 @@ def _tables(
 def _tables_of_reach(
     store: Store, inputs: Inputs, tenant: Tenant, granted: GrantedReach | None = None
 ) -> Iterator[AnalysisTable]:
-    facts = read_facts(inputs, store.table)
-    granted = measure_granted(facts, tenant, inputs) if granted is None else granted
-    for one in reach_tables(granted, facts):
+    granted = measure_granted(read_facts(inputs, store.table), tenant, inputs) if granted is None else granted
+    for one in reach_tables(granted):
         yield AnalysisTable(*one)
     yield AnalysisTable("callings", callings(inputs), ("name", "kind"))
     names, places = read_names(store, inputs)
