@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 Severity = Literal["low", "medium", "high", "critical"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)

@@ -33,7 +33,7 @@ from rightsize.analyze.verdicts.resource_logs import (
 )
 from rightsize.analyze.verdicts.usage import duration, standing_hours, use_by_day
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import privilege_patterns
 
 SELDOM_HOURS = 8.0

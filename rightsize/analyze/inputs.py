@@ -23,7 +23,7 @@ import polars as pl
 from rightsize.model.machine import give_back
 from rightsize.model.progress import through
 from rightsize.model.tables import Column, ColumnType, table
-from rightsize.rbac.text import OPERATION_FORM, Folded
+from rightsize.model.text import OPERATION_FORM, Folded
 from rightsize.rules.operations import Text, folded, only_reads
 
 __all__ = ["GROUP", "folded", "place_of"]

@@ -21,8 +21,8 @@ from rightsize.model.access_answers import (
     SUBSCRIPTION,
     command_for,
 )
+from rightsize.model.text import fold
 from rightsize.rbac.scopes import Scope, lineage
-from rightsize.rbac.text import fold
 
 _OF_SCOPES = (ROLE_ASSIGNMENTS, ELIGIBILITY)
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from rightsize.model.access_answers import CALLED
 from rightsize.model.errors import InputError, UsageError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _SHOWN = 8
 _MOST_COMPARED = 20_000

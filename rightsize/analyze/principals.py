@@ -23,7 +23,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, once, place_of
 from rightsize.analyze.name_resolution import find_known, resolve_name
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import is_emergency_name
 
 NAMED = ("principals", "principal_aliases", "role_assignments", "group_closure")

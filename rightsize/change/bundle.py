@@ -7,18 +7,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from rightsize.model.errors import InputError
-from rightsize.model.json_schemas import json_schema_of, load_object, mistyped_field
+from rightsize.model.json_schemas import SchemaChecks, json_schema_of, load_object, made_of
+from rightsize.model.text import fold
 from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
     arm_principal_type,
     role_path,
 )
-from rightsize.rbac.text import fold
 
 FORMAT = 2
 _AGAIN = (
@@ -277,40 +277,14 @@ def read_bundle(text: bytes) -> Bundle:
     document = load_object(text, "`rollout.json`", hint=_AGAIN)
     if document.get("format_version") != FORMAT:
         raise InputError("`rollout.json` is not a rollout of this version", hint=_AGAIN)
-    try:
-        order = dict(document["order"])
-        bundle = Bundle(
-            plan=document["plan"],
-            emergency=tuple(document["emergency"]),
-            swaps=tuple(_swap(one) for one in document["swaps"]),
-            left_out=tuple(LeftOut(**one) for one in document["left_out"]),
-            roles=dict(document["roles"]),
-            old_roles=dict(document["old_roles"]),
-            order=Order(**{**order, "canaries": tuple(order["canaries"]), "only": tuple(order["only"])}),
-            names=dict(document["names"]),
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"`rollout.json` is incomplete or damaged: {error}", hint=_AGAIN) from None
-    wrong = mistyped_field(bundle)
-    if wrong is not None:
-        raise InputError(f"`rollout.json` is damaged: `{wrong}` has a wrong type", hint=_AGAIN)
+    _checks().require(document, "`rollout.json`", hint=_AGAIN)
+    bundle: Bundle = made_of(Bundle, {one.name: document[one.name] for one in fields(Bundle)})
     return bundle
 
 
-def _swap(document: Mapping[str, Any]) -> Swap:
-    fields = dict(document)
-    for name in ("creates", "removes"):
-        fields[name] = tuple(Held(**one) for one in fields[name])
-    for name in ("proposals", "roles"):
-        fields[name] = tuple(fields[name])
-    fields["rules"] = tuple(ScheduleRules(**one) for one in fields.get("rules", ()))
-    fields["switches"] = tuple(_switch(one) for one in fields.get("switches", ()))
-    return Swap(**fields)
-
-
-def _switch(document: Mapping[str, Any]) -> VaultSwitch:
-    held = (PolicyHeld(**{**one, "permissions": tuple(one["permissions"])}) for one in document["policies"])
-    return VaultSwitch(**{**document, "policies": tuple(held)})
+@cache
+def _checks() -> SchemaChecks:
+    return SchemaChecks(json.loads(bundle_schema()))
 
 
 def bundle_schema() -> str:

@@ -23,7 +23,7 @@ from rightsize.change.rest import RefusalError, ScopeGoneError, SettlingError
 from rightsize.change.steps import Additions, NotRemovedError, Steps, grants_the_same, seconds_apart, wait_for
 from rightsize.change.vaults import VaultModels
 from rightsize.model.errors import AccessError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _OVER = ("open", "rolled_back", "scope_gone")
 

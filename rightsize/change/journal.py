@@ -29,7 +29,7 @@ from typing import Any, Self
 
 from rightsize.model.errors import InputError, ServiceError, UsageError
 from rightsize.model.file_reading import LARGE, open_found, read_found, stands_in
-from rightsize.model.json_schemas import load_object, mistyped_field
+from rightsize.model.json_schemas import SchemaChecks, json_schema_of, load_object
 from rightsize.model.machine import state_folder
 
 _FORMAT = 1
@@ -109,13 +109,10 @@ def read_head(text: bytes, path: Path) -> Head:
         document = load_object(text, "it")
         if document.pop("format_version") != _FORMAT:
             raise ValueError("it has another format version")
-        head = Head(**document)
-        wrong = mistyped_field(head)
-        if wrong is not None:
-            raise ValueError(f"`{wrong}` has a wrong type")
-    except (InputError, KeyError, TypeError, ValueError) as error:
+        SchemaChecks(json_schema_of(Head)).require(document, "it")
+    except (InputError, KeyError, ValueError) as error:
         raise InputError(f"`{path}` is not the head of a journal: {error}") from None
-    return head
+    return Head(**document)
 
 
 _FILLER = b"\n"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from rightsize.azure.exchange import Exchange
 from rightsize.azure.wire import AbsentError, BadAnswerError, FaultError, RefusedError, UnsettledError, WireRequest
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _MOST_PAGES = 1_000
 _SOON, _LATER = 10.0, 60.0

@@ -19,7 +19,7 @@ from rightsize.change.journal import Entry, Journal
 from rightsize.change.rest import RefusalError, SettlingError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import hash_of_role, read_role_definitions
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import rows_of
 
 State = Literal["open", "begun", "failed", "done", "stopped", "rolling_back", "rolled_back", "scope_gone"]

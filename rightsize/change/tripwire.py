@@ -15,10 +15,10 @@ from rightsize.change.bundle import Held, Swap, VaultSwitch
 from rightsize.change.journal import Entry
 from rightsize.change.steps import State, state_of
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import fold
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import is_within, parse_scope
-from rightsize.rbac.text import fold
 from rightsize.rules.vaults import operations_by_permission
 
 Watch = Literal[

@@ -16,7 +16,7 @@ from rightsize.azure.wire import AbsentError, FaultError, NotSignedInError, Refu
 from rightsize.collect.listing import CollectedPage, CollectionRequest, CollectionUnit, Source
 from rightsize.collect.pages import Run, records_of
 from rightsize.collect.runs import Earlier
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _MANAGEMENT_GROUPS = "/providers/microsoft.management/managementgroups/"
 

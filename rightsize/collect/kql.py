@@ -19,9 +19,10 @@ from typing import Any
 
 from rightsize.model import file_reading
 from rightsize.model.errors import InputError, InternalError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.log_source import Counted
-from rightsize.rules.log_sources import LOG_SOURCES, diagnostics
+from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.log_sources.activity import DIAGNOSTICS, DIAGNOSTICS_TABLE
 from rightsize.rules.tables import rows_of
 from rightsize.store.queries import queries_folder
 
@@ -33,7 +34,7 @@ _SIGN_INS = {
 }
 COUNTED: Mapping[str, Counted] = {
     **{table: log.counted for log in LOG_SOURCES if log.counted is not None for table in log.collected},
-    diagnostics.TABLE: diagnostics.DIAGNOSTICS,
+    DIAGNOSTICS_TABLE: DIAGNOSTICS,
 }
 """The tables whose equal rows are counted, and how."""
 

@@ -128,10 +128,7 @@ class Run:
             raise InputError(f"`{folder}` is not a collection")
         if manifest.get("format") != FORMAT:
             raise InputError(f"`{folder}` has the format {manifest.get('format')}, which this version does not read")
-        try:
-            check_manifest(manifest)
-        except InputError as error:
-            raise InputError(f"the manifest of `{folder}` cannot be used: {error.message}") from error
+        check_manifest(manifest, f"the manifest of `{folder}`")
         run = cls(folder, manifest)
         for line in _whole_lines(folder):
             run._apply(line)
@@ -312,11 +309,9 @@ def _whole_lines(folder: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(read_found(folder, JOURNAL, most=LARGE).split(b"\n")[:-1], 1):
         try:
             entry = orjson.loads(line)
-            check_entry(entry)
         except orjson.JSONDecodeError as error:
             raise InputError(f"line {number} of `{path}` is damaged: {error}") from error
-        except InputError as error:
-            raise InputError(f"line {number} of `{path}` cannot be used: {error.message}") from error
+        check_entry(entry, f"line {number} of `{path}`")
         yield entry
 
 

@@ -14,8 +14,8 @@ from rightsize.collect.listing import CollectionRequest
 from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import hash_of_found, open_found
+from rightsize.model.text import fold
 from rightsize.model.times import Declaration, Span, declared_days
-from rightsize.rbac.text import fold
 from rightsize.store.merging.listings import GRANT_SOURCES, Listing
 
 ALL_RESOURCES = "resources | order by id asc"

@@ -7,12 +7,17 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from rightsize.demo.catalogue import built_in_roles, provider_operations, role_definition
+from rightsize.demo.azure_records import (
+    AUTHORIZATION,
+    eligibility_instance,
+    group_node,
+    subscription_row,
+)
+from rightsize.demo.people import built_in_roles, provider_operations, role_definition
 from rightsize.demo.tenant import Principal, SampleGrant, SampleScope, SampleTenant
 from rightsize.demo.writing import Folder, guid
 
-_AUTHORIZATION = "/providers/Microsoft.Authorization"
-_ASSIGNMENTS = f"{_AUTHORIZATION}/policyAssignments/"
+_ASSIGNMENTS = f"{AUTHORIZATION}/policyAssignments/"
 
 
 def write_policies(tenant: SampleTenant, folder: Folder) -> None:
@@ -53,7 +58,7 @@ def _definition(tenant: SampleTenant, identity: Principal) -> dict[str, Any]:
     """Return a policy definition that names the roles its identity was assigned."""
     name = identity.resource_id.rsplit("/", 1)[-1]
     path = _definition_id(tenant, name)
-    roles = [f"{_AUTHORIZATION}/roleDefinitions/{role}" for role in sorted(_roles(tenant, identity))]
+    roles = [f"{AUTHORIZATION}/roleDefinitions/{role}" for role in sorted(_roles(tenant, identity))]
     details = {"type": "Microsoft.Insights/diagnosticSettings", "roleDefinitionIds": roles}
     return {
         "properties": {
@@ -80,7 +85,7 @@ def _roles(tenant: SampleTenant, identity: Principal) -> Iterator[str]:
 
 
 def _definition_id(tenant: SampleTenant, name: str) -> str:
-    return f"{_AUTHORIZATION}/policyDefinitions/{guid(tenant.spec.seed, 'policy definition', name)}"
+    return f"{AUTHORIZATION}/policyDefinitions/{guid(tenant.spec.seed, 'policy definition', name)}"
 
 
 def _title(name: str) -> str:
@@ -151,7 +156,7 @@ def _cli_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
         "createdOn": f"{grant.created_on.isoformat()}T09:14:07.318204+00:00",
         "delegatedManagedIdentityResourceId": None,
         "description": None,
-        "id": f"{prefix}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+        "id": f"{prefix}{AUTHORIZATION}/roleAssignments/{grant.grant_id}",
         "name": grant.grant_id,
         "principalId": grant.principal_id,
         "principalName": _name_in_listing(principal),
@@ -191,7 +196,7 @@ def _arm_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
             "delegatedManagedIdentityResourceId": None,
             "description": None,
         },
-        "id": f"{prefix}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+        "id": f"{prefix}{AUTHORIZATION}/roleAssignments/{grant.grant_id}",
         "type": "Microsoft.Authorization/roleAssignments",
         "name": grant.grant_id,
     }
@@ -200,7 +205,7 @@ def _arm_assignment(grant: SampleGrant, principal: Principal) -> dict[str, Any]:
 def _role_id(grant: SampleGrant) -> str:
     parts = grant.scope.split("/")
     prefix = "/".join(parts[:3]) if grant.scope.startswith("/subscriptions/") else ""
-    return f"{prefix}{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
+    return f"{prefix}{AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
 def deny_assignment(tenant: SampleTenant) -> dict[str, Any]:
@@ -229,7 +234,7 @@ def deny_assignment(tenant: SampleTenant) -> dict[str, Any]:
             "createdOn": f"{tenant.spec.day_ago(210).isoformat()}T10:02:11.5513422Z",
             "updatedOn": f"{tenant.spec.day_ago(210).isoformat()}T10:02:11.5513422Z",
         },
-        "id": f"{scope}{_AUTHORIZATION}/denyAssignments/{name}",
+        "id": f"{scope}{AUTHORIZATION}/denyAssignments/{name}",
         "type": "Microsoft.Authorization/denyAssignments",
         "name": name,
     }
@@ -293,33 +298,18 @@ def activation_request(tenant: SampleTenant, grant: SampleGrant) -> dict[str, An
             "conditionVersion": None,
         },
         "name": name,
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
+        "id": f"{grant.scope}{AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
         "type": "Microsoft.Authorization/RoleAssignmentScheduleRequests",
     }
 
 
 def _eligibility(tenant: SampleTenant, grant: SampleGrant, principal: Principal) -> dict[str, Any]:
     schedule = guid(tenant.spec.seed, "eligibility schedule", grant.grant_id)
-    return {
-        "properties": {
-            "scope": grant.scope,
-            "roleDefinitionId": _role_id(grant),
-            "principalId": grant.principal_id,
-            "principalType": principal.arm_type,
-            "status": "Provisioned",
-            "roleEligibilityScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilitySchedules/{schedule}",
-            "startDateTime": f"{grant.created_on.isoformat()}T07:45:10.387Z",
-            "endDateTime": _OPEN_END,
-            "memberType": "Direct",
-            "createdOn": f"{grant.created_on.isoformat()}T07:45:10.387Z",
-            "condition": None,
-            "conditionVersion": None,
-            "expandedProperties": _expanded(tenant, grant, principal),
-        },
-        "name": grant.grant_id,
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilityScheduleInstances/{grant.grant_id}",
-        "type": "Microsoft.Authorization/RoleEligibilityScheduleInstances",
-    }
+    created, holder = f"{grant.created_on.isoformat()}T07:45:10.387Z", (principal.principal_id, principal.arm_type)
+    role = _role_id(grant)
+    made = eligibility_instance(grant.grant_id, grant.scope, role, holder, schedule, created=created, end=_OPEN_END)
+    made["properties"]["expandedProperties"] = _expanded(tenant, grant, principal)
+    return made
 
 
 def _assignment_instance(tenant: SampleTenant, grant: SampleGrant, principal: Principal) -> dict[str, Any]:
@@ -328,7 +318,7 @@ def _assignment_instance(tenant: SampleTenant, grant: SampleGrant, principal: Pr
     activated = grant.state == "activated"
     return {
         "properties": {
-            "originRoleAssignmentId": f"{grant.scope}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+            "originRoleAssignmentId": f"{grant.scope}{AUTHORIZATION}/roleAssignments/{grant.grant_id}",
             "linkedRoleEligibilityScheduleId": linked,
             "linkedRoleEligibilityScheduleInstanceId": grant.eligibility_id or None,
             "assignmentType": "Activated" if activated else "Assigned",
@@ -337,7 +327,7 @@ def _assignment_instance(tenant: SampleTenant, grant: SampleGrant, principal: Pr
             "principalId": grant.principal_id,
             "principalType": principal.arm_type,
             "status": "Provisioned",
-            "roleAssignmentScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentSchedules/{schedule}",
+            "roleAssignmentScheduleId": f"{grant.scope}{AUTHORIZATION}/RoleAssignmentSchedules/{schedule}",
             "startDateTime": f"{grant.created_on.isoformat()}T09:14:07.318Z",
             "endDateTime": f"{grant.created_on.isoformat()}T17:14:07.318Z" if activated else None,
             "memberType": "Direct",
@@ -347,7 +337,7 @@ def _assignment_instance(tenant: SampleTenant, grant: SampleGrant, principal: Pr
             "expandedProperties": _expanded(tenant, grant, principal),
         },
         "name": grant.grant_id,
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentScheduleInstances/{grant.grant_id}",
+        "id": f"{grant.scope}{AUTHORIZATION}/RoleAssignmentScheduleInstances/{grant.grant_id}",
         "type": "Microsoft.Authorization/RoleAssignmentScheduleInstances",
     }
 
@@ -372,34 +362,13 @@ def _expanded(tenant: SampleTenant, grant: SampleGrant, principal: Principal) ->
 
 def _group_tree(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
     """Return the output of `az account management-group show --name ROOT --expand --recurse`."""
-    tree = _group_node(tenant, scope)
-    return tree | {
+    return group_node(scope, tenant.scopes) | {
         "details": {"managementGroupAncestors": [], "parent": None, "updatedBy": None, "version": 4},
         "tenantId": tenant.tenant_id,
     }
 
 
-def _group_node(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
-    children = [_group_node(tenant, child) for child in tenant.scopes if child.parent == scope.scope]
-    is_group = scope.kind == "management_group"
-    return {
-        "children": children or None,
-        "displayName": scope.name,
-        "id": scope.scope,
-        "name": scope.scope.rsplit("/", 1)[-1],
-        "type": "Microsoft.Management/managementGroups" if is_group else "/subscriptions",
-    }
-
-
 def _subscription(tenant: SampleTenant, scope: SampleScope) -> dict[str, Any]:
-    return {
-        "cloudName": "AzureCloud",
-        "homeTenantId": tenant.tenant_id,
-        "id": scope.scope.rsplit("/", 1)[-1],
-        "isDefault": scope.scope == next(s.scope for s in tenant.scopes if s.kind == "subscription"),
-        "managedByTenants": [],
-        "name": scope.name,
-        "state": "Enabled",
-        "tenantId": tenant.tenant_id,
-        "user": {"name": f"amelia.hartley@{tenant.domain}", "type": "user"},
-    }
+    is_default = scope.scope == next(s.scope for s in tenant.scopes if s.kind == "subscription")
+    row = subscription_row(scope, tenant.tenant_id, is_default=is_default)
+    return row | {"user": {"name": f"amelia.hartley@{tenant.domain}", "type": "user"}}

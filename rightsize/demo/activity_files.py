@@ -30,8 +30,8 @@ from rightsize.demo.calls import (
     claims_of,
     client_of,
 )
-from rightsize.demo.catalogue import record_form
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
+from rightsize.demo.people import record_form
 from rightsize.demo.spec import WINDOW_DAYS
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import (

@@ -20,7 +20,7 @@ from rightsize.demo.calls import (
     END_ONLY,
     request_numbers,
 )
-from rightsize.demo.catalogue import record_form
+from rightsize.demo.people import record_form
 from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Template, for_csv_cell, guid, guids, instant, json_text, mixed, number
 

@@ -12,8 +12,7 @@ import json
 from typing import Any
 
 from rightsize.demo.calls import ARM, AZURE_CLI, address_of, claims_of, client_of
-from rightsize.demo.catalogue import read_data
-from rightsize.demo.people import read_cast
+from rightsize.demo.people import read_cast, read_data
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder, guid
 from rightsize.rbac.assignments import OWNER

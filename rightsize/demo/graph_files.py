@@ -16,8 +16,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rightsize.demo.catalogue import read_data
-from rightsize.demo.people import MICROSOFT_SERVICES
+from rightsize.demo.people import MICROSOFT_SERVICES, read_data
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder, below, guid, json_text
 

@@ -8,16 +8,16 @@ Write the data-plane log of the one logged storage account, as records of diagno
 
 from __future__ import annotations
 
-import datetime as dt
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
+from rightsize.demo.azure_records import diagnostic_setting, listed_file, manifest, role_evidence
 from rightsize.demo.calls import address_of, client_of
-from rightsize.demo.catalogue import provider_operations, record_form
 from rightsize.demo.directory_files import CLUSTER_ISSUER
+from rightsize.demo.people import provider_operations, record_form
 from rightsize.demo.tenant import Habit, Principal, SampleTenant
 from rightsize.demo.vault_files import logged_vaults, vault_properties
 from rightsize.demo.writing import Folder, Template, below, guid, guids, gzip_chunks, instant, joined, json_text, number
@@ -58,7 +58,9 @@ def write_inventory(tenant: SampleTenant, folder: Folder) -> None:
     for subscription, documents in sorted(by_subscription.items()):
         name = f"inventory/resources-{subscription}.json"
         folder.write_json(name, {"value": documents}, records=len(documents))
-    settings = [_setting(resource) for resource in logged_resources(tenant)]
+    settings = [
+        diagnostic_setting(resource, *_CATEGORIES[resource.split("/")[6]]) for resource in logged_resources(tenant)
+    ]
     folder.write_json("inventory/diagnostic-settings.json", {"value": settings}, records=len(settings))
 
 
@@ -75,8 +77,7 @@ def write_inventories(tenant: SampleTenant, folder: Folder) -> None:
 
     def add(path: str, kind: str, query: str, subscription: str, document: object, rows: int) -> None:
         folder.write_json(f"inventory/{path}", document, records=rows)
-        asked = {"path": path, "kind": kind, "query": query, "subscriptions": [subscription]}
-        entries.append(asked | {"complete": True, "rows": rows, "error": None})
+        entries.append(listed_file(path, kind, query, [subscription], rows))
 
     used, vaults = _used_providers(tenant), vault_properties(tenant)
     for scope in (scope.scope for scope in tenant.scopes if scope.kind == "subscription"):
@@ -98,15 +99,8 @@ def _manifest(tenant: SampleTenant, entries: list[dict[str, Any]]) -> dict[str, 
     root = next(scope.scope for scope in tenant.scopes if not scope.parent)
     grant = next(one for one in tenant.grants if one.scope == root and one.role.role_name == "Reader")
     reader = tenant.principals_by_id()[tenant.members[grant.principal_id][0]]
-    morning = tenant.spec.end_day + dt.timedelta(days=1)
-    return {
-        "format": "rightsize-exports/1",
-        "tenant_id": tenant.tenant_id,
-        "reader": {"id": reader.principal_id, "name": reader.user_principal_name},
-        "started": f"{morning.isoformat()}T06:10:00Z",
-        "finished": f"{morning.isoformat()}T06:25:00Z",
-        "files": entries,
-    }
+    said = {"id": reader.principal_id, "name": reader.user_principal_name}
+    return manifest(tenant.tenant_id, said, tenant.spec.end_day, entries)
 
 
 def _answer(documents: list[dict[str, Any]]) -> dict[str, Any]:
@@ -165,16 +159,6 @@ def _document(resource: str, vaults: dict[str, dict[str, Any]]) -> dict[str, Any
         "type": kind,
         "location": "westeurope",
         **({"properties": properties} if properties else {}),
-    }
-
-
-def _setting(resource: str) -> dict[str, Any]:
-    part, categories = _CATEGORIES[resource.split("/")[6]]
-    return {
-        "id": f"{resource}{part}/providers/microsoft.insights/diagnosticSettings/to-archive",
-        "type": "Microsoft.Insights/diagnosticSettings",
-        "name": "to-archive",
-        "properties": {"logs": [{"category": name, "enabled": True} for name in categories], "metrics": []},
     }
 
 
@@ -242,17 +226,11 @@ def _habit_texts(tenant: SampleTenant, habit: Habit, principals: Mapping[str, Pr
 
 def _authorization(habit: Habit, principals: Mapping[str, Principal]) -> dict[str, Any]:
     grant = habit.grant
-    holder = None if grant is None else principals[grant.principal_id]
-    return {
-        "action": habit.operation,
-        "denyAssignmentId": "",
-        "type": "RBAC",
-        "principals": [{"id": holder.principal_id, "type": holder.arm_type}] if holder else [],
-        "reason": "Policy" if grant else "NoApplicablePolicy",
-        "result": "Granted" if grant else "Denied",
-        "roleAssignmentId": grant.grant_id if grant else "",
-        "roleDefinitionId": grant.role.role_definition_id if grant else "",
-    }
+    if grant is None:
+        return role_evidence(habit.operation, "", "", None)
+    holder = principals[grant.principal_id]
+    given = (holder.principal_id, holder.arm_type)
+    return role_evidence(habit.operation, grant.grant_id, grant.role.role_definition_id, given)
 
 
 def _requester(tenant: SampleTenant, principal: Principal) -> dict[str, str]:

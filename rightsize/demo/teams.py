@@ -16,8 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
-from rightsize.demo.catalogue import read_data
-from rightsize.demo.people import DOMAIN, Cast
+from rightsize.demo.people import DOMAIN, Cast, read_data
 from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
 from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
 from rightsize.demo.writing import below, guid

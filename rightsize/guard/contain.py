@@ -29,9 +29,9 @@ from rightsize.guard.requests import (
 )
 from rightsize.guard.still_allowed import BeyondRoles, find_beyond_roles
 from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.text import fold
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
-from rightsize.rbac.text import fold
 from rightsize.render.containment import left_behind_scripts, write_page
 from rightsize.render.plan import FileText, plan_files, write_folder
 from rightsize.render.rows import write_json

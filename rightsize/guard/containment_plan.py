@@ -42,6 +42,7 @@ from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.options import MAX, Reads, Unobservable
 from rightsize.model.plan import Plan
+from rightsize.model.text import Folded
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions
@@ -56,7 +57,6 @@ from rightsize.propose.needs.needs import STATUS_READ, NeedReader
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.needs.unlogged import SIBLING_READ, type_of
 from rightsize.propose.pipeline import plan_from_reading
-from rightsize.rbac.text import Folded
 from rightsize.rules.operations import sensitive_reads
 
 _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value)

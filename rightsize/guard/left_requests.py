@@ -16,8 +16,8 @@ from uuid import NAMESPACE_URL, uuid5
 import polars as pl
 
 from rightsize.guard.left_listings import Listings, Presence
+from rightsize.model.text import fold
 from rightsize.rbac.assignments import role_path
-from rightsize.rbac.text import fold
 from rightsize.rules.attacks import Kind, kinds_left_behind
 from rightsize.rules.tables import Row
 

@@ -11,7 +11,7 @@ from functools import cache
 import polars as pl
 
 from rightsize.analyze.inputs import folded, place_of, type_acted_on, type_of
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.attacks import kinds_left_behind
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of

@@ -31,9 +31,9 @@ from rightsize.analyze.agents import INHERITED, OWN, agent_identities, effective
 from rightsize.analyze.graph_tables import GRANT_TABLES, GraphTables, held_permissions
 from rightsize.analyze.inputs import folded
 from rightsize.model.tables import LISTED_MEMBER
+from rightsize.model.text import fold
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.assignments import role_path
-from rightsize.rbac.text import fold
 from rightsize.rules.attacks import escalation_rules
 
 TableOf = Callable[[str], pl.DataFrame]

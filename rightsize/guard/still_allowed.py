@@ -12,11 +12,11 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.drafts.reading import TodaysAccess
 from rightsize.propose.needs.assignments import Key
 from rightsize.propose.needs.grant_requests import is_at_or_below
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.operations import sensitive_reads
 
 _DANGEROUS = ("code_execution", "secret", "privilege", "exfiltration", "evasion")

@@ -27,8 +27,8 @@ from rightsize.model.access_answers import (
 )
 from rightsize.model.errors import InputError
 from rightsize.model.progress import counted
+from rightsize.model.text import GUID, fold
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import GUID, fold
 from rightsize.store.sql import folded, insert_lists
 
 _ROW = {

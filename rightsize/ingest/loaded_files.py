@@ -17,7 +17,7 @@ from rightsize.ingest.logs.batches import NO_LOG, LogCounts, file_id
 from rightsize.ingest.recognise import Recognised
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
-from rightsize.rbac.text import GUID, fold
+from rightsize.model.text import GUID, fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.sql import UNMAPPED, folded
 

@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from rightsize.ingest.entities.manifests import Vouched
 from rightsize.ingest.loaded_files import LoadedFile
+from rightsize.model.text import GUID_FORM, fold
 from rightsize.model.times import Declaration, Span, declared_days
-from rightsize.rbac.text import GUID_FORM, fold
 
 ACTIVITY_LOG = "activity_log"
 """The source of the Activity Log, as `load` prints it."""

@@ -14,14 +14,10 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 
 DEEPEST = 64
 """Most levels of lists and objects in a value that no schema describes."""
@@ -289,46 +285,25 @@ def _any_of(checks: list[Check]) -> Check:
     return check
 
 
-def mistyped_field(value: DataclassInstance, where: str = "") -> str | None:
-    """Return the path of the first field that does not have its declared type, such as `swaps[0].wave`, or None.
-
-    Known are texts, whole numbers, numbers (a whole one is one, too), truth values, None, unions of these, tuples of
-    any length, mappings with texts as keys, and dataclasses of all that. `Any` is not checked.
-    """
-    hints = _hints(type(value))
-    for field in fields(value):
-        path = f"{where}.{field.name}" if where else field.name
-        found = _mistyped(getattr(value, field.name), hints[field.name], path)
-        if found is not None:
-            return found
-    return None
-
-
-def _mistyped(value: Any, wanted: Any, path: str) -> str | None:
+def made_of(wanted: Any, value: Any) -> Any:
+    """Return a value of a type that `json_schema_of` knows, made of JSON that its schema takes."""
     origin, arguments = get_origin(wanted), get_args(wanted)
-    if wanted is Any:
-        return None
     if origin in (Union, types.UnionType):
-        return None if any(_mistyped(value, one, path) is None for one in arguments) else path
+        return None if value is None else made_of(next(one for one in arguments if one is not types.NoneType), value)
     if origin is tuple:
-        if not isinstance(value, tuple):
-            return path
-        found = (_mistyped(one, arguments[0], f"{path}[{at}]") for at, one in enumerate(value))
-        return next((one for one in found if one is not None), None)
-    if origin is Mapping:
-        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-            return path
-        found = (_mistyped(one, arguments[1], f"{path}.{key}") for key, one in value.items())
-        return next((one for one in found if one is not None), None)
-    if wanted is float:
-        return None if isinstance(value, int | float) and not isinstance(value, bool) else path
-    if not isinstance(value, wanted) or (wanted is int and isinstance(value, bool)):
-        return path
-    return mistyped_field(value, path) if is_dataclass(value) and not isinstance(value, type) else None
+        return tuple(made_of(arguments[0], one) for one in value)
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        hints = _hints(wanted)
+        return wanted(**{name: made_of(hints[name], one) for name, one in value.items()})
+    return value
 
 
 def json_schema_of(wanted: Any) -> dict[str, Any]:
-    """Return the JSON Schema of a type that `mistyped_field` knows; fields without a default are required."""
+    """Return the JSON Schema of a type; fields of dataclasses without a default are required.
+
+    Known are texts, whole numbers, numbers (a whole one is one, too), truth values, None, unions with None, tuples of
+    any length, mappings with texts as keys, dataclasses of all that, and `Any`.
+    """
     origin, arguments = get_origin(wanted), get_args(wanted)
     if wanted is Any:
         return {}
@@ -338,8 +313,8 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
         return {"type": "array", "items": json_schema_of(arguments[0])}
     if origin is Mapping:
         return {"type": "object", "additionalProperties": json_schema_of(arguments[1])}
-    if is_dataclass(wanted):
-        hints = get_type_hints(wanted)
+    if isinstance(wanted, type) and is_dataclass(wanted):
+        hints = _hints(wanted)
         given = [one.name for one in fields(wanted) if one.default is MISSING and one.default_factory is MISSING]
         return {
             "type": "object",
@@ -351,7 +326,7 @@ def json_schema_of(wanted: Any) -> dict[str, Any]:
 
 
 @cache
-def _hints(kind: type) -> Mapping[str, Any]:
+def _hints(kind: Any) -> Mapping[str, Any]:
     return get_type_hints(kind)
 
 

@@ -6,17 +6,17 @@ Bulk data never takes this form; it stays in the columns that `tables` declares.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal, NewType
+from typing import Literal
+
+from rightsize.model.text import Folded
 
 Plane = Literal["control", "data", "graph", "directory", "trust", "vault"]
+GrantPlane = Literal["control", "data"]
+PLANES: tuple[GrantPlane, ...] = ("control", "data")
+Planes = tuple[GrantPlane, ...]
+"""The known planes of an operation; empty if they are unknown."""
+
 AssignmentState = Literal["active", "eligible", "activated"]
-Folded = NewType("Folded", str)
-"""A folded id, scope, operation or pattern, as `rbac.text.fold` returns it.
-
-Rows are folded where they enter a stage. From there on mypy tells a folded text, as the key of a mapping or as an
-argument, from one that has the spelling of its source.
-"""
-
 LAYERS = (
     "host_integrity",
     "compute_isolation",

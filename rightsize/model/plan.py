@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, Self, get_args
 
-from rightsize.model.nouns import AssignmentState, Folded, Plane, RoleDefinition
+from rightsize.model.nouns import AssignmentState, Plane, RoleDefinition
+from rightsize.model.text import Folded
 
 
 class ProposalKind(str):

@@ -22,7 +22,8 @@ from typing import Any, Literal
 from uuid import UUID
 
 from rightsize.model.errors import InputError
-from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded
 
 _STRINGS = ("actions", "notActions", "dataActions", "notDataActions")
 _PASCAL = tuple(name[0].upper() + name[1:] for name in _STRINGS)

@@ -19,6 +19,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PlanePart
+from rightsize.model.text import fold
 from rightsize.planes.directory.choose import read_catalogue
 from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.planes.directory.plan import plan_directory, read_role_grants, read_roles
@@ -38,7 +39,6 @@ from rightsize.planes.vaults.tables import VaultTables, vault_window
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change, changed_since
-from rightsize.rbac.text import fold
 from rightsize.render.plane_requests import graph_files, trust_files
 from rightsize.render.vault_requests import vault_files
 from rightsize.rules.directory import custom_actions

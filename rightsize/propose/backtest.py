@@ -23,6 +23,7 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
 from rightsize.model.plan_totals import total_excess
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import FoldedKey
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook
@@ -45,7 +46,6 @@ from rightsize.propose.risk.breakage import BreakBounds
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.propose.selection.worth import absent_types, today_exposure, used_weight
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import Folded
 
 LONGEST_TRAINING = 90
 USUAL_TEST = 30

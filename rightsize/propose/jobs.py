@@ -18,13 +18,13 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
+from rightsize.model.text import Folded
 from rightsize.propose.change_groups import PART, group_changes
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.scopes import anchor_of
 from rightsize.propose.needs.assignments import masks_of
 from rightsize.propose.needs.privileged import RiskKind
 from rightsize.propose.needs.unlogged import masks_by_type
-from rightsize.rbac.text import Folded
 
 _ALONE = 3
 """In a group of more workers than this, what a single one used is no job of the group."""

@@ -28,6 +28,7 @@ from rightsize.model.errors import InternalError
 from rightsize.model.machine import give_back
 from rightsize.model.plan import Plan, PlannedRole
 from rightsize.model.progress import step
+from rightsize.model.text import fold
 from rightsize.propose.assembly.advice import write_advice
 from rightsize.propose.assembly.assemble import uses_of, would_tell, write_proposals
 from rightsize.propose.assembly.plan_proof import check_roles, prove_drafts, read_role_uses, replay_drafts
@@ -68,7 +69,6 @@ from rightsize.propose.selection.reconcile import (
 )
 from rightsize.propose.selection.role_names import NewRoles, identify_roles
 from rightsize.propose.selection.worth import Terms
-from rightsize.rbac.text import fold
 
 
 def make_plan(

@@ -25,6 +25,7 @@ from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Proof
 from rightsize.model.progress import step, through
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.role_patterns import strings_of
 from rightsize.propose.needs.assignments import last_of, lasts_as_long
@@ -45,7 +46,6 @@ from rightsize.propose.needs.unlogged import NAMESPACE_READ, SIBLING_READ
 from rightsize.propose.replay import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import contains
 from rightsize.rbac.conditions import unrestricted
-from rightsize.rbac.text import Folded, fold
 
 Blocks = tuple[PermissionBlock, ...]
 CLAIMS_AT_ONCE = 20_000

@@ -27,12 +27,12 @@ from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.progress import through
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.role_patterns import strings_of
 from rightsize.propose.needs.assignments import ENDS_WITHIN_HOURS, EVER, Subject, last_of
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.conditions import truth_of
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold
 
 Blocks = tuple[PermissionBlock, ...]
 

@@ -29,11 +29,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from rightsize.model.nouns import Decision, DenyAssignment, Reason, RoleAssignment
+from rightsize.model.nouns import PLANES, Decision, DenyAssignment, Reason, RoleAssignment
+from rightsize.model.text import fold
 from rightsize.rbac.conditions import Truth, truth_of
-from rightsize.rbac.permissions import PLANES, PatternSet, Permissions, ReadBlock, Reading, is_granted, read_permissions
+from rightsize.rbac.permissions import PatternSet, Permissions, ReadBlock, Reading, is_granted, read_permissions
 from rightsize.rbac.scopes import Scope, lineage, parse_scope
-from rightsize.rbac.text import fold
 
 Chain = tuple[str, ...]
 """Group ids from a principal up to a group, nearest first, the group itself last."""

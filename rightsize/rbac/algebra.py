@@ -3,7 +3,7 @@
 A role grants, on each plane, the union over its blocks of (patterns minus not-patterns). To decide whether `big` grants
 all that `small` does, each pattern *p* of each small block, minus the block's not-patterns *N*, is checked alone:
 
-1. The text of *p*, with its star read as a letter that no pattern names (see `rbac.patterns`), is an operation that
+1. The text of *p*, with its star read as a letter that no pattern names (see `model.text`), is an operation that
    small grants. If no block of big grants it, it is a witness and the check ends. Most pairs of roles end here.
 2. If a block of big grants it and none of that block's not-patterns overlaps *p*, the block grants all of *p*, and the
    check ends.
@@ -35,11 +35,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from typing import Literal
 
-from rightsize.model.nouns import PermissionBlock, Witness
-from rightsize.rbac.patterns import Pattern, intersection, parse_pattern
+from rightsize.model.nouns import PLANES, GrantPlane, PermissionBlock, Witness
+from rightsize.model.text import Pattern, fold, intersection, parse_pattern
 from rightsize.rbac.permissions import (
-    PLANES,
-    GrantPlane,
     Loose,
     PatternSet,
     Permissions,
@@ -50,7 +48,6 @@ from rightsize.rbac.permissions import (
     answer_of,
     read_permissions,
 )
-from rightsize.rbac.text import fold
 from rightsize.rbac.witness import Guard, name_instance, shortest_string
 
 Blocks = Sequence[PermissionBlock] | Permissions

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _NAMESPACE = UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")
 

@@ -25,10 +25,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import Pattern, fold, loosened, parse_pattern
 from rightsize.rbac.algebra import intersects
-from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
 from rightsize.rbac.permissions import PatternSet, Reading
-from rightsize.rbac.text import fold
 
 Truth = bool | None
 """True: it holds. False: it cannot hold. None: it depends on the request."""

@@ -22,22 +22,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import NamedTuple
 
-from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.patterns import Pattern
-from rightsize.rbac.permissions import (
-    PLANES,
-    GrantPlane,
-    PatternSet,
-    Permissions,
-    Reading,
-    answer_of,
-    are_entangled,
-    read_permissions,
-)
-from rightsize.rbac.text import fold
-
-Planes = tuple[GrantPlane, ...]
-"""The known planes of an operation; empty if they are unknown."""
+from rightsize.model.nouns import PLANES, GrantPlane, PermissionBlock, Planes
+from rightsize.model.text import Pattern, fold
+from rightsize.rbac.permissions import PatternSet, Permissions, Reading, answer_of, are_entangled, read_permissions
 
 
 class Catalogue:
@@ -160,7 +147,6 @@ _ROLE_GROUPS = {
     "microsoft.directory/groups/restore": "microsoft.directory/groupsassignabletoroles/restore",
     "microsoft.directory/groups/assignlicense": "microsoft.directory/groupsassignabletoroles/assignlicense",
 }
-READS = ("read", "limitedread", "restrictedread")
 
 
 def patterns_of(action: str) -> tuple[str, ...]:
@@ -194,11 +180,6 @@ def kinds_of(action: str) -> tuple[str, ...]:
     entity, slash, tail = rest.partition("/")
     kinds = (f"{service}/{entity}.*{slash}{tail}",) if entity and "." not in entity else ()
     return (*kinds, _ROLE_GROUPS[needed]) if needed in _ROLE_GROUPS else kinds
-
-
-def is_directory_read(action: str) -> bool:
-    """Return whether an action only reads."""
-    return fold(action).rsplit("/", 1)[-1] in READS
 
 
 def is_of_directory(action: str) -> bool:

@@ -4,7 +4,7 @@ A block of a plane grants the language `allowed` minus `nots`. Patterns that do 
 and blocks with the same not-patterns and the same condition are merged. Patterns are sorted, literals first, then by
 text, so that answers do not depend on the order in a file.
 
-It is not known whether `X/*/y` matches `X/y` (see `rbac.patterns`). One string has one meaning wherever it stands,
+It is not known whether `X/*/y` matches `X/y` (see `model.text`). One string has one meaning wherever it stands,
 among actions or not-actions, and different strings are independent. So each choice of a meaning for every string is a
 combination, and blocks are read in two ways: *most* is what some combination grants, *least* what every combination
 grants.
@@ -24,11 +24,8 @@ from enum import Enum
 from functools import cached_property, lru_cache
 from typing import Literal, NamedTuple
 
-from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.patterns import Pattern, loosened, parse_pattern
-
-GrantPlane = Literal["control", "data"]
-PLANES: tuple[GrantPlane, ...] = ("control", "data")
+from rightsize.model.nouns import GrantPlane, PermissionBlock
+from rightsize.model.text import Pattern, loosened, parse_pattern
 
 
 class Reading(Enum):

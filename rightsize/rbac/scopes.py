@@ -26,7 +26,7 @@ from functools import lru_cache
 from typing import Literal
 
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 ScopeKind = Literal["root", "management_group", "subscription", "resource_group", "resource", "tenant_resource"]
 

@@ -25,9 +25,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from rightsize.rbac.patterns import STAR, Pattern
-from rightsize.rbac.permissions import GrantPlane, Stakes, granted_by_all
-from rightsize.rbac.text import fold
+from rightsize.model.nouns import GrantPlane
+from rightsize.model.text import STAR, Pattern, fold
+from rightsize.rbac.permissions import Stakes, granted_by_all
 
 _WHOLE: dict[GrantPlane, tuple[str, ...]] = {
     "control": (

@@ -18,7 +18,7 @@ from fnmatch import fnmatchcase
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import Row, rows_of
 
 if TYPE_CHECKING:

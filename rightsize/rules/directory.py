@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache
 
-from rightsize.rbac.expand import is_directory_read
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold, is_directory_read, parse_pattern
 from rightsize.rules.tables import risk_weights, rows_of
 
 

@@ -11,11 +11,8 @@ from typing import TypeVar
 
 import polars as pl
 
-from rightsize.model.nouns import LAYERS
-from rightsize.rbac.expand import Planes
-from rightsize.rbac.patterns import loosened, parse_pattern
-from rightsize.rbac.permissions import PLANES
-from rightsize.rbac.text import READ, fold
+from rightsize.model.nouns import LAYERS, PLANES, Planes
+from rightsize.model.text import READ, fold, loosened, parse_pattern
 from rightsize.rules.tables import risk_weights, rows_of
 
 Text = TypeVar("Text", pl.Series, pl.Expr)
@@ -28,12 +25,12 @@ _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
 
 
 def only_reads(name: Text) -> Text:
-    """Return for a column or expression of folded operations what `rbac.text.is_read` says of each."""
+    """Return for a column or expression of folded operations what `model.text.is_read` says of each."""
     return name.str.ends_with(READ)
 
 
 def folded(text: Text) -> Text:
-    """Return a column or expression folded as by `rbac.text.fold`: surrounding spaces trimmed, ASCII lower case."""
+    """Return a column or expression folded as by `model.text.fold`: surrounding spaces trimmed, ASCII lower case."""
     if isinstance(text, pl.Series):
         if text.is_empty() and text.dtype == pl.String:
             return text

@@ -22,8 +22,7 @@ from functools import cache, lru_cache
 
 import polars as pl
 
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold, parse_pattern
 from rightsize.rules.operations import first_match, folded, matching_pairs, privilege_patterns
 from rightsize.rules.tables import Row, rows_of
 

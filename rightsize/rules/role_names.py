@@ -17,7 +17,7 @@ from functools import cache
 
 import polars as pl
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 

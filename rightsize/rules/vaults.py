@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from functools import cache
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import rows_of
 
 VAULT = "microsoft.keyvault/vaults"

@@ -16,8 +16,7 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.machine import private_files
 from rightsize.model.tables import table
-from rightsize.store.ddl import completeness_of, create_statements
-from rightsize.store.empty_store import place_empty_store
+from rightsize.store.ddl import completeness_of, create_statements, place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
 from rightsize.store.sql import (

@@ -37,7 +37,7 @@ UNMAPPED = "unmapped/"
 
 
 def folded(expression: str) -> str:
-    """Return SQL that trims spaces and folds only ASCII letters, as `rbac.text.fold` does.
+    """Return SQL that trims spaces and folds only ASCII letters, as `model.text.fold` does.
 
     For ASCII text lower() gives the same as translate(), twenty times faster.
     """

@@ -17,9 +17,9 @@ from rightsize.analyze.name_resolution import hint_of, nearest, nearest_operatio
 from rightsize.analyze.principals import principal_names, resolve_known
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan
+from rightsize.model.text import fold
 from rightsize.rbac.expand import planes_spelling_out
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 from rightsize.render.sentences import full_path
 from rightsize.store.connection import Store
 from rightsize.workflow.tenant_access import TenantAccess

@@ -22,13 +22,13 @@ from rightsize.analyze.tenant import HeldAssignments, hold_assignments
 from rightsize.analyze.verdicts.coverage import described_principals, open_groups
 from rightsize.model.access_answers import ROLE_ASSIGNMENTS
 from rightsize.model.errors import EvidenceError, InputError, UsageError
-from rightsize.model.nouns import Decision, DenyAssignment, PermissionBlock
+from rightsize.model.nouns import PLANES, Decision, DenyAssignment, PermissionBlock, Planes
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import fold
 from rightsize.rbac.access import STRENGTH, Access, AssignedRole, read_membership
-from rightsize.rbac.expand import Planes, planes_spelling_out
-from rightsize.rbac.permissions import PLANES, read_permissions
+from rightsize.rbac.expand import planes_spelling_out
+from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import MANAGEMENT_GROUPS, ROOT, Scope, lineage, parse_scope
-from rightsize.rbac.text import fold
 from rightsize.rules.operations import planes_of
 
 Person = tuple[str | None, str | None]

@@ -10,8 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.hours import judge_hours
-from rightsize.analyze.behaviour.judge import judge_behaviour
+from rightsize.analyze.behaviour.judge import judge_behaviour, judge_hours
 from rightsize.analyze.behaviour.openings import Acting, held_openings, read_ways
 from tests.analyze.test_behaviour import (
     ANN,

@@ -11,7 +11,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import matches
 
 FIRST = dt.date(2026, 1, 1)

@@ -16,8 +16,8 @@ import polars as pl
 
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.demo.spec import TenantSpec
+from rightsize.model.text import fold
 from rightsize.planes.graph.cases import GraphMap
-from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.sql import UNMAPPED
 from rightsize.workflow.data.catalog import import_catalogue

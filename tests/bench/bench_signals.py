@@ -20,7 +20,7 @@ from rightsize.analyze.behaviour.judge import HIGH, judge_behaviour, weight_of
 from rightsize.analyze.inputs import folded
 from rightsize.demo.generator import generate, write_exports
 from rightsize.demo.spec import ATTACKS, TenantSpec
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.habits import habit
 from rightsize.workflow.analysis.behaviour import (

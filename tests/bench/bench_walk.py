@@ -24,7 +24,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.pipeline import make_plan
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DAY0, DAYS, OWNER, READER, SUB, VM, SmallTenant
 
-HEADS = ("walk", "files", "climbs", "into `rbac/text`", "calls of `fold`")
+HEADS = ("walk", "files", "climbs", "into `model/text`", "calls of `fold`")
 ROOMS = (
     "model",
     "rbac",
@@ -33,7 +33,7 @@ ROOMS = (
     "analyze",
     *(f"propose/{room}" for room in ("core", "needs", "optimize", "selection", "risk", "proof", "assembly")),
 )
-TEXT = "rbac/text.py"
+TEXT = "model/text.py"
 _ROOT = str(Path(rightsize.__file__).parent) + "/"
 _DECISION = "decide draft_all settle grant_needs"
 """The functions that decide, in this version and in earlier ones: on each assignment, and then on all of them."""

@@ -15,7 +15,7 @@ import polars as pl
 from rightsize.guard.contain import ContainResult, Suspicion, contain_principal
 from rightsize.model.errors import EvidenceError, InternalError
 from rightsize.model.plan import Plan
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import open_store
 
 Patterns = Sequence[tuple[tuple[str, ...], tuple[str, ...]]]

@@ -13,7 +13,7 @@ import pytest
 from rightsize.azure.exchange import Exchange
 from rightsize.collect.pages import Run
 from rightsize.collect.runs import find_runs
-from rightsize.collect.sources import workspaces
+from rightsize.collect.sources import logs
 from rightsize.model.errors import AccessError
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.collect import CollectReport, collect_tenant
@@ -333,7 +333,7 @@ def test_use_that_is_reduced_in_the_workspace_is_the_use_of_its_rows(
 ) -> None:
     """The reduction runs where the log is, whatever the slices, and far less comes back."""
     # To translate a query takes the loopback service longer than to run it.
-    monkeypatch.setattr(workspaces, "COUNTED_DAYS", 90)
+    monkeypatch.setattr(logs, "COUNTED_DAYS", 90)
     options: dict[str, Any] = {"workspaces": [loopback.content.workspace_id], "days": 150}
     people = ["users", "service_principals", "operations"]
     tables = ["AzureActivity", "StorageBlobLogs", "SigninLogs", "AADServicePrincipalSignInLogs"]

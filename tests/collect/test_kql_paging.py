@@ -14,7 +14,7 @@ from rightsize.azure.wire import BadAnswerError
 from rightsize.collect.kql import REDUCED_TABLES, Asked, Span, reduction_text, span_of, timespan
 from rightsize.collect.listing import read_tables
 from rightsize.collect.pages import Run
-from rightsize.collect.sources.workspaces import read_place
+from rightsize.collect.sources.logs import read_place
 from rightsize.model.errors import InternalError, UsageError
 from tests.collect.collecting import UNTIL, Collect, row_of
 from tests.loopback.log_tables import ensure_tables

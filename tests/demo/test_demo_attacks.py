@@ -14,8 +14,8 @@ from rightsize.demo.generator import generate
 from rightsize.demo.spec import ATTACKS, TenantSpec
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import UsageError
+from rightsize.model.text import fold
 from rightsize.propose.verify.plan_reader import load_plan
-from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.behaviour_inputs import Reader, behaviour_inputs
 from rightsize.workflow.data.load import load_paths

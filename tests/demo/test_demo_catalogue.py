@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.catalogue import built_in_roles, operations, provider_operations
 from rightsize.demo.generator import generate, is_of_data_plane
+from rightsize.demo.people import built_in_roles, operations, provider_operations
 from rightsize.model.role_forms import strings_of
 
 

@@ -13,13 +13,13 @@ from polars.testing import assert_frame_equal
 from rightsize.analyze.inputs import Inputs
 from rightsize.model.options import WHOLE
 from rightsize.model.plan import REMOVE
+from rightsize.model.text import fold
 from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
 from rightsize.planes.directory.plan import plan_directory
 from rightsize.planes.directory.tables import DirectoryTables, directory_window
 from rightsize.planes.planes import DIRECTORY
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
-from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.keep_analysis import judge_planes, tables_beside
 from rightsize.workflow.data.load import load_paths

@@ -6,11 +6,11 @@ from collections import defaultdict
 
 import pytest
 
-from rightsize.demo.catalogue import operations
 from rightsize.demo.generator import generate
+from rightsize.demo.people import operations
 from rightsize.demo.spec import MIN_PRINCIPALS, TenantSpec
 from rightsize.demo.teams import job_of, team_jobs
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 
 @pytest.mark.slow

@@ -114,8 +114,8 @@ def _roles(data: bytes) -> object:
 def _collection(data: bytes) -> object:
     document = load_json(data)
     if isinstance(document, dict):
-        check_manifest(document)
-    return check_entry(document)
+        check_manifest(document, "it")
+    return check_entry(document, "it")
 
 
 def _scope(text: str) -> object:

@@ -9,7 +9,8 @@ from uuid import NAMESPACE_URL, uuid5
 from rightsize.iac.patch.grants import Change, Code, Grant, Roles, Wanted
 from rightsize.iac.patch.repository import Repository, read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
-from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded
 from rightsize.render.deploy.terraform import role_terraform
 from rightsize.render.escape import for_terraform
 

@@ -11,8 +11,7 @@ import pytest
 from rightsize.iac.patch.grants import Change, Code, Grant, Wanted
 from rightsize.iac.patch.proof import Subject
 from rightsize.iac.patch.terraform_patch import Patch
-from rightsize.iac.patch.vault_bicep import patch_vault_resources
-from rightsize.iac.patch.vault_templates import patch_vault_templates
+from rightsize.iac.patch.vault_templates import patch_vault_resources, patch_vault_templates
 from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.render.deploy.bicep import role_bicep
 from rightsize.render.deploy.terraform import role_terraform

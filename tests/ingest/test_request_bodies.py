@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from tests.ingest.entity_records import stage_files
 from tests.ingest.renderings import SHAPES, Call, diagnostic, write
 

@@ -9,8 +9,8 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import intersection, loosened, parse_pattern
 from rightsize.rbac import algebra
-from rightsize.rbac.patterns import intersection, loosened, parse_pattern
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.witness import Guard, shortest_string
 from tests.examples import MANY, SOME

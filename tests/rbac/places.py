@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rightsize.model.nouns import RoleAssignment
+from rightsize.model.text import fold
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 
 def by_place(assignments: Iterable[RoleAssignment]) -> dict[str, dict[str, list[RoleAssignment]]]:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PLANES, PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import load_json, read_role_definitions
 from rightsize.rbac.algebra import contains, grants
 from rightsize.rbac.expand import Catalogue, doubtful_positions, expand_roles, granted_positions
-from rightsize.rbac.permissions import PLANES, Reading, read_permissions
+from rightsize.rbac.permissions import Reading, read_permissions
 from tests.rbac import naive
 
 

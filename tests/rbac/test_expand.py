@@ -5,11 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.model.nouns import PermissionBlock
-from rightsize.rbac.expand import Catalogue, Planes, expand_roles, planes_spelling_out
-from rightsize.rbac.patterns import parse_pattern
+from rightsize.model.nouns import PermissionBlock, Planes
+from rightsize.model.text import fold, parse_pattern
+from rightsize.rbac.expand import Catalogue, expand_roles, planes_spelling_out
 from rightsize.rbac.permissions import read_permissions
-from rightsize.rbac.text import fold
 from tests.examples import MANY
 from tests.rbac import naive
 

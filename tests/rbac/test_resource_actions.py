@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rightsize.rbac.expand import is_directory_read, is_of_directory, kinds_of, patterns_of
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold, is_directory_read, parse_pattern
+from rightsize.rbac.expand import is_of_directory, kinds_of, patterns_of
 
 D = "microsoft.directory/"
 

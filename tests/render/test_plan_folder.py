@@ -22,7 +22,7 @@ from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import BUILTIN, KEEP, REMOVE, Plan, PlanePart, count_by_plane
 from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.model.role_forms import read_role_definitions
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
 from rightsize.render.rows import indented, plain
 from rightsize.render.sentences import short_scope

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.graph_tables import GRAPH_APP_ID
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.attacks import GAINS, escalation_rules
 from rightsize.rules.tables import rows_of
 

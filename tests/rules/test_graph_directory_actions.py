@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.directory import actions_of_request, roles_that
 from rightsize.rules.tables import rows_of
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.graph import added, joined, reading_twin, writing_twin
 from rightsize.rules.tables import rows_of
 

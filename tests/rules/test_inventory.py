@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.resource_types import change_named, decided_type, extends_others, inventory_types, is_for_recovery
 from rightsize.rules.tables import rows_of
 

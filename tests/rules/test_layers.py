@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 
 from rightsize.model.nouns import LAYERS
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold, parse_pattern
 from rightsize.rules.operations import EFFECTS, LAYER_BITS, first_layer, layers_in, layers_of
 from rightsize.rules.tables import rows_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import annotate, first_match
 from rightsize.rules.tables import rows_of
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rightsize.model.nouns import PLANES
 from rightsize.model.role_forms import load_json, read_role_definitions
-from rightsize.rbac.permissions import PLANES, read_permissions
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
+from rightsize.rbac.permissions import read_permissions
 from rightsize.rules.operations import dual_operations, planes_of
 
 

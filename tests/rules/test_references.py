@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold
 from rightsize.rules.operations import folded, matching_pairs
 from rightsize.rules.resource_types import complete_writes, referring_writes, rules_out
 from rightsize.rules.tables import rows_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import first_match
 from rightsize.rules.role_names import READER, RoleWords, read_words, singular, words_of
 from rightsize.rules.tables import rows_of

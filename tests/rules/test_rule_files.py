@@ -12,8 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.analyze.reasons import UnobservableReason
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold, parse_pattern
 from rightsize.rules import operations as rules
 from rightsize.rules.operations import first_match, folded, matches, matches_any, matching_pairs
 from rightsize.rules.resource_types import linked_writes, linkless_writes

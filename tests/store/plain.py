@@ -10,7 +10,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import schema_of
 from rightsize.model.tables import TABLES, table
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
 
 Rows = Mapping[str, Sequence[Mapping[str, Any]]]

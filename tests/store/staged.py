@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.model.tables import TABLES
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import Store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.merging.loads import MergedFile, merge

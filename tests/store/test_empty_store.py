@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.store import connection
 from rightsize.store.connection import making_statements, open_store
-from rightsize.store.empty_store import SHIPPED, packed, place_empty_store
+from rightsize.store.ddl import SHIPPED, packed, place_empty_store
 from tests.golden_files import WRITES
 
 _CATALOGUE = (
@@ -69,6 +69,6 @@ def test_without_links_there_is_no_copy(tmp_path: Path, monkeypatch: pytest.Monk
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    monkeypatch.setattr("rightsize.store.empty_store.os.link", refuse)
+    monkeypatch.setattr("rightsize.store.ddl.os.link", refuse)
     assert not place_empty_store(tmp_path / "new", making_statements())
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from rightsize.iac.patch.code_edits import unified
 from rightsize.iac.patch.grants import Change, Grant, Refused, Wanted
 from rightsize.iac.patch.repository import NOBODY, owners_of
 from rightsize.model.errors import InputError, UsageError
-from rightsize.render.deploy.issue import Open, issue_page
+from rightsize.render.deploy.files import Open, issue_page
 from rightsize.workflow.plan.patch import commit_branches, read_code
 
 HOSTILE = "-a b\t\"'é\n$(x).tf"

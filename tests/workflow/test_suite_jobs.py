@@ -7,9 +7,9 @@ import random
 import pytest
 
 from rightsize.demo.suite.model import PlantedJob, SuiteNeed, SuitePrincipal, SuiteTenant
+from rightsize.model.text import fold
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.jobs import Jobs, Work, find_jobs
-from rightsize.rbac.text import fold
 from rightsize.workflow.suite.jobs import COMMON, OWN, label_pairs, rand_index
 from tests.propose.small_tenant import SUB, guid
 from tests.workflow.suite_index import small_index

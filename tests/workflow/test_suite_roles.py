@@ -7,8 +7,8 @@ import pytest
 from rightsize.demo.suite.model import PlantedJob, SuiteNeed, SuitePrincipal, SuiteTenant
 from rightsize.model.nouns import PermissionBlock, Plane, RoleDefinition
 from rightsize.model.plan import PlannedAssignment
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import OperationIndex
-from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.suite.contenders import Change
 from rightsize.workflow.suite.jobs import MadeRole, RoleJudge
 from rightsize.workflow.suite.judge import SuiteTally

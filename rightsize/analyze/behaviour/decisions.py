@@ -14,8 +14,8 @@ from typing import Any
 
 from rightsize.model.decisions import Form, day_of, known_fields, read_entries, text_of
 from rightsize.model.errors import InputError
+from rightsize.model.text import fold
 from rightsize.model.times import read_moment
-from rightsize.rbac.text import fold
 
 _KEYS = frozenset({"signal", "principal", "from", "to", "decision", "reason", "owner", "expires"})
 _DECISIONS = ("trust", "quarantine")

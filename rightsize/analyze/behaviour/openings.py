@@ -14,7 +14,7 @@ from functools import cache
 import polars as pl
 
 from rightsize.analyze.behaviour.signals import log2
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 

@@ -22,8 +22,8 @@ from rightsize.analyze.reach.facts import AGENT, Facts
 from rightsize.analyze.reach.indirect import link_delegated, link_directory, link_governed, link_trusted, ways_beyond
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.tables import table
+from rightsize.model.text import GUID_FORM
 from rightsize.rbac.conditions import targets
-from rightsize.rbac.text import GUID_FORM
 from rightsize.rules.attacks import escalation_rules
 
 ASSIGN = "microsoft.authorization/roleassignments/write"

@@ -16,7 +16,7 @@ from rightsize.analyze.reasons import Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.existence import GROUP, Existence
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 from rightsize.rules.operations import recovery_roles
 from rightsize.rules.resource_types import extends_others, inventory_types, is_for_recovery, type_named
 

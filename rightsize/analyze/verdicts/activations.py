@@ -19,7 +19,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import COVERED
 from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import rows_of
 
 NEAR = "15m"

@@ -36,7 +36,7 @@ from rightsize.analyze.verdicts.resource_logs import (
 )
 from rightsize.analyze.verdicts.usage import CALL, observe
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import only_reads
 from rightsize.rules.tables import rows_of
 

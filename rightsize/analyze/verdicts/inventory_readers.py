@@ -14,9 +14,9 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import fold
 from rightsize.rbac.access import EVERYBODY
 from rightsize.rbac.algebra import contains, intersects
-from rightsize.rbac.text import fold
 
 KINDS = ("resource_list", "resource_graph")
 """The listings that have to lack a type: Resource Manager's own list lags, and Resource Graph leaves out in silence."""

@@ -23,7 +23,7 @@ from rightsize.analyze.verdicts.absence import Absences
 from rightsize.analyze.verdicts.coverage import CoveredDays
 from rightsize.analyze.verdicts.resource_logs import rules_of
 from rightsize.analyze.window import is_shown
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 from rightsize.rules.operations import classify, only_reads, works_without_sign_in
 from rightsize.rules.resource_types import decided_type
 

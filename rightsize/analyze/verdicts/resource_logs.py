@@ -18,7 +18,7 @@ from rightsize.analyze.reasons import OutOfCoverage, UnobservableReason, Unused
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window, judge_days, missing_days
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import VAULT

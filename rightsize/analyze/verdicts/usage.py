@@ -23,7 +23,7 @@ from rightsize.analyze.inputs import Inputs, folded, is_unnamed, once, place_of,
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 
 CALL = ("principal_id", "principal_name", "name", "place", "plane", "evidence")
 """The columns that identify a row of `observe`: the caller, the operation, the scope and the evidence."""

@@ -21,7 +21,6 @@ from rightsize.render.escape import for_shell
 from rightsize.workflow import signatures
 from rightsize.workflow.plan import rollout as workflow
 from rightsize.workflow.plan import rollout_run as run
-from rightsize.workflow.plan import rollout_status
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the rollout.")]
 Auth = Annotated[
@@ -120,8 +119,8 @@ def plan_(
         wave=of_wave,
         signers=trusted.asked,
     )
-    rows = [rollout_status.describe(swap, made) for swap in made.swaps]
-    _show(rows, _PLAN, common, _PLAN_TABLE, document=rollout_status.bundle_document(made))
+    rows = [run.describe(swap, made) for swap in made.swaps]
+    _show(rows, _PLAN, common, _PLAN_TABLE, document=run.bundle_document(made))
     for one in made.left_out:
         named = made.names.get(one.role_assignment_id, "")
         say(f"left out: {named} ({one.role_assignment_id}): {one.reason}")
@@ -159,7 +158,7 @@ def apply_(
         _say_next("status", folder, common)
         return
     if not (yes or ask):
-        steps = [step for swap in bundle.swaps if swap.wave == chosen for step in rollout_status.steps_of(swap, bundle)]
+        steps = [step for swap in bundle.swaps if swap.wave == chosen for step in run.steps_of(swap, bundle)]
         _show(steps, _STEPS, common, _STEPS_TABLE)
         say(f"wave {chosen}: nothing was changed; --yes or --ask applies it")
         _say_next("apply", folder, common, f" --wave {chosen} --ask --auth {auth or 'cli'}")
@@ -168,7 +167,7 @@ def apply_(
     heads = signatures.Signers(signers, signer)
     vouched = replace(access, key=key, signers=heads, plan_signers=trusted.asked, head=head)
     states = run.apply_wave(folder, chosen, vouched, db=common.db, report_progress=say)
-    _show(rollout_status.states_of(states, bundle, wave=chosen), _STATES, common, _STATES)
+    _show(run.states_of(states, bundle, wave=chosen), _STATES, common, _STATES)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
     _say_next("status", folder, common)
 
@@ -203,7 +202,7 @@ def rollback_(
         states = workflow.swap_states(folder)
         say("nothing was changed; --yes or --ask rolls back")
     columns = ("swap", "principal", "state")
-    _show(rollout_status.states_of(states, bundle), columns, common, columns)
+    _show(run.states_of(states, bundle), columns, common, columns)
     if yes or ask:
         _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped during the rollback")
         _say_next("status", folder, common)
@@ -246,9 +245,9 @@ def status_(
             raise UsageError("`--confirm` needs the name of the person", hint="add --by NAME")
         run.confirm_swaps(folder, confirm, confirmed_by)
     day = day_or_today(as_of)
-    found = rollout_status.watch_rollout(common.db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
+    found = run.watch_rollout(common.db, folder, watch_days=watch_days, soak_days=soak_days, today=day)
     bundle = workflow.open_bundle(folder)
-    _show(rollout_status.standings_of(found, bundle), _STANDING, common, _STANDING_TABLE)
+    _show(run.standings_of(found, bundle), _STANDING, common, _STANDING_TABLE)
     tripped = [one for one in found if one.state == "tripped"]
     for one in tripped:
         for lacking in tripwire.add_back(one):

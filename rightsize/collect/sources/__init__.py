@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from rightsize.collect.listing import Source
 from rightsize.collect.sources.azure import ACCESS_SOURCES, SCOPE_SOURCES
 from rightsize.collect.sources.directory import DIRECTORY_SOURCES
-from rightsize.collect.sources.logs import ACTIVITY_SOURCES, EXPORTED_SOURCES, REPORT_SOURCES, SECURITY_SOURCES
-from rightsize.collect.sources.workspaces import SUMMARY_TABLES, WORKSPACE_SOURCES, workspace_source_names
+from rightsize.collect.sources.logs import (
+    ACTIVITY_SOURCES,
+    EXPORTED_SOURCES,
+    REPORT_SOURCES,
+    SECURITY_SOURCES,
+    SUMMARY_TABLES,
+    WORKSPACE_SOURCES,
+    workspace_source_names,
+)
 from rightsize.model.errors import UsageError
 
 SOURCES: tuple[Source, ...] = (

@@ -29,7 +29,7 @@ from rightsize.collect.listing import (
     subscription_scope,
 )
 from rightsize.collect.runs import ALL_RESOURCES
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _READER = "Reader"
 _SMALL_REQUESTS = 50

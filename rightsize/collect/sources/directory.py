@@ -12,7 +12,7 @@ from typing import Any
 
 from rightsize.azure.wire import WireRequest
 from rightsize.collect.listing import CollectionUnit, Known, Right, Source, Units, graph
-from rightsize.rbac.text import GUID_FORM, fold
+from rightsize.model.text import GUID_FORM, fold
 
 DIRECTORY_READER = "Directory Readers"
 P2 = "Microsoft Entra ID P2 or Governance"

@@ -13,7 +13,8 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.activity_texts import authorization_failed, linked_authorization_failed
-from rightsize.demo.suite.listings import activation_of, write_activations, write_inventories
+from rightsize.demo.azure_records import AUTHORIZATION, group_node, subscription_row
+from rightsize.demo.suite.listings import activation_of, role_of, write_activations, write_inventories
 from rightsize.demo.suite.logs import write_resource_logs, write_sign_ins
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
@@ -22,7 +23,6 @@ from rightsize.demo.suite.model import (
     SuiteNeed,
     SuitePrincipal,
     SuiteRefusal,
-    SuiteScope,
     SuiteTenant,
     day_of,
 )
@@ -32,7 +32,6 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
 
 _GRAPH = "https://graph.microsoft.com/v1.0/$metadata#"
-_AUTHORIZATION = "/providers/Microsoft.Authorization"
 
 
 def write_suite_exports(tenant: SuiteTenant, catalogue: SuiteCatalogue, root: Path) -> None:
@@ -112,56 +111,29 @@ def _write_access(tenant: SuiteTenant, folder: Folder) -> None:
     active = [_assignment(one, people[one.principal_id]) for one in tenant.grants if one.state == "active"]
     folder.write_json("access/role-assignments.json", active, records=len(active))
     write_activations(tenant, folder)
-    tree = _node(tenant, tenant.scopes[0]) | {"tenantId": tenant.tenant_id}
+    tree = group_node(tenant.scopes[0], tenant.scopes) | {"tenantId": tenant.tenant_id}
     folder.write_json("scopes/management-groups.json", tree, records=1)
-    subscriptions = [
-        {
-            "id": one.scope.rsplit("/", 1)[-1],
-            "name": one.name,
-            "state": "Enabled",
-            "tenantId": tenant.tenant_id,
-            "homeTenantId": tenant.tenant_id,
-            "cloudName": "AzureCloud",
-            "isDefault": False,
-            "managedByTenants": [],
-        }
-        for one in tenant.subscriptions
-    ]
+    subscriptions = [subscription_row(one, tenant.tenant_id) for one in tenant.subscriptions]
     folder.write_json("scopes/subscriptions.json", subscriptions, records=len(subscriptions))
-
-
-def _role_of(grant: SuiteGrant) -> str:
-    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
 def _assignment(grant: SuiteGrant, holder: SuitePrincipal) -> dict[str, Any]:
     """Return a row of `az role assignment list --all`."""
     created = f"{grant.created_on.isoformat()}T09:14:07+00:00"
     return {
-        "id": f"{grant.scope}{_AUTHORIZATION}/roleAssignments/{grant.grant_id}",
+        "id": f"{grant.scope}{AUTHORIZATION}/roleAssignments/{grant.grant_id}",
         "name": grant.grant_id,
         "type": "Microsoft.Authorization/roleAssignments",
         "principalId": grant.principal_id,
         "principalName": holder.name,
         "principalType": holder.arm_type,
-        "roleDefinitionId": _role_of(grant),
+        "roleDefinitionId": role_of(grant),
         "roleDefinitionName": grant.role.role_name,
         "scope": grant.scope,
         "condition": None,
         "conditionVersion": None,
         "createdOn": created,
         "updatedOn": created,
-    }
-
-
-def _node(tenant: SuiteTenant, scope: SuiteScope) -> dict[str, Any]:
-    """Return a node of `az account management-group show --expand --recurse`."""
-    return {
-        "children": [_node(tenant, one) for one in tenant.scopes if one.parent == scope.scope] or None,
-        "displayName": scope.name,
-        "id": scope.scope,
-        "name": scope.scope.rsplit("/", 1)[-1],
-        "type": "/subscriptions" if scope.is_subscription else "Microsoft.Management/managementGroups",
     }
 
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, Literal, cast
 
 from rightsize.demo.suite.model import AUDITED, NeedKind, SignsIn, SuiteResource
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 SUBSCRIPTION, GROUP = "subscription", "group"
 """The targets of needs that are about no resource."""

@@ -7,6 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from rightsize.demo.azure_records import (
+    AUTHORIZATION,
+    eligibility_instance,
+    listed_file,
+    manifest,
+)
 from rightsize.demo.suite.model import (
     FIRST_DAY,
     LAST_SEEN,
@@ -19,7 +25,7 @@ from rightsize.demo.suite.model import (
     day_of,
 )
 from rightsize.demo.writing import Folder, guid
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _FREE = frozenset(
     {
@@ -49,19 +55,21 @@ def write_inventories(tenant: SuiteTenant, catalogue: SuiteCatalogue, folder: Fo
         ]
         folder.write_json(path, rows, records=len(rows))
         query = f"az resource list --subscription {subscription} -o json"
-        files.append(_file(path, "resources", query, [subscription], len(rows)))
+        files.append(listed_file(path, "resources", query, [subscription], len(rows)))
     graph = [_in_graph(one) for one in _there(tenant, asked)]
     page = {"count": len(graph), "total_records": len(graph), "skip_token": None, "data": graph}
     folder.write_json("resource-graph.json", page, records=len(graph))
     files.append(
-        _file("resource-graph.json", "resources", 'az graph query -q "resources" -o json', subscriptions, len(graph))
+        listed_file(
+            "resource-graph.json", "resources", 'az graph query -q "resources" -o json', subscriptions, len(graph)
+        )
     )
     types = _types(catalogue)
     for subscription in [one.scope.rsplit("/", 1)[-1] for one in asked if one.gap != "unreadable"]:
         path, providers = f"providers/{subscription}.json", _providers(tenant, subscription, types)
         folder.write_json(path, providers, records=len(providers))
         query = f"az provider list --subscription {subscription} -o json"
-        files.append(_file(path, "providers", query, [subscription], len(providers)))
+        files.append(listed_file(path, "providers", query, [subscription], len(providers)))
     files += _write_group_logs(tenant, folder)
     _write_manifest(tenant, files, folder)
 
@@ -77,7 +85,7 @@ def _write_group_logs(tenant: SuiteTenant, folder: Folder) -> list[dict[str, Any
         path = f"activity/{group.rsplit('/', 1)[-1]}.json"
         folder.write_json(path, {"value": []}, records=0)
         url = f"{group}/providers/microsoft.insights/eventtypes/management/values?api-version=2017-03-01-preview"
-        files.append(_file(path, "activity_log", f"GET {url}&$filter={quote(span)}", [], 0))
+        files.append(listed_file(path, "activity_log", f"GET {url}&$filter={quote(span)}", [], 0))
     return files
 
 
@@ -116,27 +124,8 @@ def _in_graph(one: SuiteResource) -> dict[str, Any]:
 
 
 def _write_manifest(tenant: SuiteTenant, files: list[dict[str, Any]], folder: Folder) -> None:
-    manifest = {
-        "format": "rightsize-exports/1",
-        "tenant_id": tenant.tenant_id,
-        "reader": {"id": tenant.reader_id, "name": "inventory-reader"},
-        "started": f"{_READ_ON.isoformat()}T06:00:00Z",
-        "finished": f"{_READ_ON.isoformat()}T06:05:00Z",
-        "files": files,
-    }
-    folder.write_json("manifest.json", manifest, records=1)
-
-
-def _file(path: str, kind: str, query: str, subscriptions: list[str], rows: int) -> dict[str, Any]:
-    return {
-        "path": path,
-        "kind": kind,
-        "query": query,
-        "subscriptions": subscriptions,
-        "complete": True,
-        "rows": rows,
-        "error": None,
-    }
+    reader = {"id": tenant.reader_id, "name": "inventory-reader"}
+    folder.write_json("manifest.json", manifest(tenant.tenant_id, reader, LAST_SEEN, files), records=1)
 
 
 def _types(catalogue: SuiteCatalogue) -> dict[str, tuple[str, dict[str, str]]]:
@@ -176,7 +165,6 @@ def _providers(
     ]
 
 
-_AUTHORIZATION = "/providers/Microsoft.Authorization"
 _RULES = (
     {
         "id": "Expiration_EndUser_Assignment",
@@ -227,33 +215,17 @@ def _made_by(grant: SuiteGrant, day: int) -> str:
     return guid("suite activation", grant.grant_id, day)
 
 
-def _role_of(grant: SuiteGrant) -> str:
-    return f"{_AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
+def role_of(grant: SuiteGrant) -> str:
+    """Return the path of the role of an assignment."""
+    return f"{AUTHORIZATION}/roleDefinitions/{grant.role.role_definition_id}"
 
 
 def _eligibility(grant: SuiteGrant, holder_type: str) -> dict[str, Any]:
-    """Return a role eligibility schedule instance."""
+    holder, schedule = (grant.principal_id, holder_type), guid("suite schedule", grant.grant_id)
     created = f"{grant.created_on.isoformat()}T07:45:10Z"
-    schedule = guid("suite schedule", grant.grant_id)
-    return {
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilityScheduleInstances/{grant.grant_id}",
-        "name": grant.grant_id,
-        "type": "Microsoft.Authorization/RoleEligibilityScheduleInstances",
-        "properties": {
-            "scope": grant.scope,
-            "roleDefinitionId": _role_of(grant),
-            "principalId": grant.principal_id,
-            "principalType": holder_type,
-            "status": "Provisioned",
-            "roleEligibilityScheduleId": f"{grant.scope}{_AUTHORIZATION}/RoleEligibilitySchedules/{schedule}",
-            "startDateTime": created,
-            "endDateTime": None,
-            "memberType": "Direct",
-            "createdOn": created,
-            "condition": None,
-            "conditionVersion": None,
-        },
-    }
+    return eligibility_instance(
+        grant.grant_id, grant.scope, role_of(grant), holder, schedule, created=created, end=None
+    )
 
 
 def _request(grant: SuiteGrant, day: int) -> dict[str, Any]:
@@ -261,14 +233,14 @@ def _request(grant: SuiteGrant, day: int) -> dict[str, Any]:
     name = guid("suite activation request", grant.grant_id, day)
     start = f"{day_of(day).isoformat()}T06:41:07Z"
     return {
-        "id": f"{grant.scope}{_AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
+        "id": f"{grant.scope}{AUTHORIZATION}/RoleAssignmentScheduleRequests/{name}",
         "name": name,
         "type": "Microsoft.Authorization/RoleAssignmentScheduleRequests",
         "properties": {
             "requestType": "SelfActivate",
             "status": "Provisioned",
             "scope": grant.scope,
-            "roleDefinitionId": _role_of(grant),
+            "roleDefinitionId": role_of(grant),
             "principalId": grant.principal_id,
             "principalType": "User",
             "requestorId": grant.principal_id,
@@ -291,13 +263,13 @@ def _settings(scope: str, role: str) -> dict[str, Any]:
     """Return the assignment of a role management policy, with its rules."""
     policy = guid("suite activation settings", scope, role)
     return {
-        "id": f"{scope}{_AUTHORIZATION}/roleManagementPolicyAssignments/{policy}_{role}",
+        "id": f"{scope}{AUTHORIZATION}/roleManagementPolicyAssignments/{policy}_{role}",
         "name": f"{policy}_{role}",
         "type": "Microsoft.Authorization/roleManagementPolicyAssignments",
         "properties": {
             "scope": scope,
-            "roleDefinitionId": f"{scope}{_AUTHORIZATION}/roleDefinitions/{role}",
-            "policyId": f"{scope}{_AUTHORIZATION}/roleManagementPolicies/{policy}",
+            "roleDefinitionId": f"{scope}{AUTHORIZATION}/roleDefinitions/{role}",
+            "policyId": f"{scope}{AUTHORIZATION}/roleManagementPolicies/{policy}",
             "effectiveRules": list(_RULES),
         },
     }

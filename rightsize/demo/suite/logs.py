@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.demo.activity_files import CATEGORIES, sign_in_record
+from rightsize.demo.azure_records import diagnostic_setting, role_evidence
 from rightsize.demo.calls import (
     ARM,
     AZURE_CLI,
@@ -62,7 +63,7 @@ _SIGNED = ("blobs/read", "blobs/write", "blobs/delete")
 def write_resource_logs(tenant: SuiteTenant, folder: Folder) -> None:
     """Write one file of settings, and one file of logs for each service."""
     logging = [one for one in tenant.resources if one.sends_log]
-    settings = [_setting(one) for one in logging]
+    settings = [diagnostic_setting(one.scope, *_CATEGORIES[one.resource_type]) for one in logging]
     folder.write_json("diagnostic-settings.json", {"value": settings}, records=len(settings))
     people = {one.principal_id: one for one in tenant.principals}
     rows = [row for one in logging for day in range(SEEN_DAYS) for row in _daily(one, day)]
@@ -76,16 +77,6 @@ def write_resource_logs(tenant: SuiteTenant, folder: Folder) -> None:
     for name, is_vault in (("storage", False), ("vaults", True)):
         lines = [json.dumps(row).encode() + b"\n" for row in rows if (row["category"] == "AuditEvent") is is_vault]
         folder.write(f"resource-logs/{name}.jsonl", lines, records=len(lines))
-
-
-def _setting(one: SuiteResource) -> dict[str, Any]:
-    part, categories = _CATEGORIES[one.resource_type]
-    return {
-        "id": f"{one.scope}{part}/providers/microsoft.insights/diagnosticSettings/to-archive",
-        "type": "Microsoft.Insights/diagnosticSettings",
-        "name": "to-archive",
-        "properties": {"logs": [{"category": name, "enabled": True} for name in categories], "metrics": []},
-    }
 
 
 def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -> dict[str, Any]:
@@ -102,17 +93,8 @@ def _call(tenant: SuiteTenant, need: SuiteNeed, who: SuitePrincipal, day: int) -
         claim = {_OBJECT_ID: who.principal_id, "appid": guid("suite app", who.principal_id)}
         given = {"isRbacAuthorized": True, "appliedAssignmentId": grant.grant_id, "httpStatusCode": 200}
         return row | {"identity": {"claim": claim}, "properties": row["properties"] | given}
-    authorization = {
-        "action": need.operation,
-        "denyAssignmentId": "",
-        "principals": [{"id": grant.principal_id, "type": "Group" if grant.principal_id in tenant.members else
-                        who.arm_type}],
-        "reason": "Policy",
-        "result": "Granted",
-        "roleAssignmentId": grant.grant_id,
-        "roleDefinitionId": grant.role.role_definition_id,
-        "type": "RBAC",
-    }  # fmt: skip
+    holder = (grant.principal_id, "Group" if grant.principal_id in tenant.members else who.arm_type)
+    authorization = role_evidence(need.operation, grant.grant_id, grant.role.role_definition_id, holder)
     requester = {
         "appId": guid("suite app", who.principal_id),
         "audience": "https://storage.azure.com",

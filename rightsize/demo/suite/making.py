@@ -39,8 +39,8 @@ from rightsize.demo.suite.model import (
 from rightsize.demo.writing import below, guid
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import Plane, RoleDefinition
+from rightsize.model.text import fold
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.text import fold
 
 _BUS = "Microsoft.ServiceBus/namespaces"
 _LAB = f"/resourceGroups/lab/providers/{_BUS}/lab"

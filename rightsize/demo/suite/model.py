@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from rightsize.model.nouns import Plane, RoleDefinition
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 
 SEEN_DAYS, AHEAD_DAYS = 92, 30
 """The days that a plan may see, and the days after them on which it is judged."""

@@ -28,7 +28,7 @@ from rightsize.demo.suite.model import (
 )
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import Plane
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold
 
 LEAST_JOBS, MOST_JOBS = 10, 12
 CROWD = 40

@@ -14,7 +14,7 @@ import polars as pl
 from rightsize.analyze.inputs import schema_of
 from rightsize.guard.watch.grant_deduplication import REMOVALS, marks_of_events, named, read_consent
 from rightsize.guard.watch.state import AGENT_KINDS, CONCLUDED, LISTED, is_narrower
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.attacks import SEVERITIES, through_privileged_access, watched_operations
 from rightsize.rules.tables import rows_of
 

@@ -40,7 +40,7 @@ from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.options import DEFAULT_FORGET_DAYS, WindowOptions
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import (

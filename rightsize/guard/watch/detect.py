@@ -30,10 +30,10 @@ from rightsize.guard.watch.grant_deduplication import marks_of_events, marks_of_
 from rightsize.guard.watch.state import CONCLUDED, LISTED, STANDING, privileged_roles
 from rightsize.model.file_reading import folder_in, stands_in
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.fingerprint import hash_of_blocks
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.rbac.algebra import contains
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.attacks import watched_operations
 from rightsize.rules.tables import rows_of
 from rightsize.store.connection import Store

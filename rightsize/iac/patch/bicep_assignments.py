@@ -1,9 +1,12 @@
-"""Find which role assignments of a tenant a Bicep file makes: those whose name its `guid()` reproduces.
+"""Find which role assignments of a tenant a Bicep file makes, as resources and as entries of modules.
 
 A Bicep file has no state, so the name of an assignment is the only sign of it. Each loaded assignment is tried: its
 scope is the target of the deployment, its holder stands where the file has none, and its whole name must come out.
 Source: learn.microsoft.com, "String functions for Bicep", `guid`: a name-based GUID of the texts joined by a hyphen,
 in the namespace that every deployment of Azure uses.
+
+Calls of Azure Verified Modules take entries of `roleAssignments`: a published interface of them all. The module itself
+is in a registry and names an assignment in the same way. A new entry is a copy with another role.
 """
 
 from __future__ import annotations
@@ -21,13 +24,14 @@ from rightsize.iac.bicep import BicepFile
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.evaluation import as_text, evaluate, scopes_of_loop
 from rightsize.iac.expressions import STEPS, Node, Scope, Unknown, Work
-from rightsize.iac.patch.grants import Code, Grant, Roles, plain
+from rightsize.iac.patch.code_edits import Element, delete_element, write_beside
+from rightsize.iac.patch.grants import Change, Code, Grant, Offer, Roles, Wanted, plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
+from rightsize.model.text import fold
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 ASSIGNMENT = "microsoft.authorization/roleassignments"
 NAMESPACE = UUID("11fb06fb-712d-4ddd-98c7-e71bbd588830")
@@ -335,3 +339,112 @@ def by_role(loaded: Sequence[Loaded]) -> dict[str, list[Loaded]]:
 def word_in(text: str, word: str) -> int:
     """Return how often a name stands in code."""
     return len(re.findall(rf"(?<![\w.]){re.escape(word)}(?!\w)", text))
+
+
+_AVM = re.compile(r"br(?:/public:avm|:mcr\.microsoft\.com/bicep/avm)/")
+_ENTRIES, _ROLE, _HOLDER = "roleAssignments", "roleDefinitionIdOrName", "principalId"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry that makes a loaded assignment: the call of the module, the entry, and the assignment."""
+
+    path: str
+    statement: Statement
+    node: Node
+    loaded: Loaded
+
+
+def entries_of(reader: BicepReader, loaded: Mapping[str, Sequence[Loaded]], roles: Roles) -> Iterator[Entry]:
+    """Yield the entries that make loaded assignments, which are given by the GUID of their role."""
+    for statement in reader.statements:
+        for node in entries_in(statement):
+            fields = members(node)
+            role = evaluate(fields[_ROLE], reader.file("/").scope)
+            guid = roles.role_of(role) if isinstance(role, str) else None
+            for one in loaded.get(guid or "", ()):
+                if is_name_of(one, fields, reader):
+                    yield Entry(reader.path, statement, node, one)
+
+
+def entries_in(statement: Statement) -> list[Node]:
+    """Return the entries of a call of an Azure Verified Module that are written out."""
+    kind = statement.kind.text if statement.kind is not None else ""
+    body = statement.value
+    if statement.keyword != "module" or not _AVM.search(kind) or body is None or body.kind != "object":
+        return []
+    params = members(body).get("params")
+    listed = members(params).get(_ENTRIES) if params is not None and params.kind == "object" else None
+    if listed is None or listed.kind != "list":
+        return []
+    found = [node for is_spread, node in listed.parts[0] if not is_spread and node.kind == "object"]
+    return [node for node in found if {_ROLE, _HOLDER} <= members(node).keys() and "name" not in members(node)]
+
+
+def is_name_of(loaded: Loaded, fields: Mapping[str, Node], reader: BicepReader) -> bool:
+    """Return whether an entry with the role of a loaded assignment gives its name at its scope."""
+    holder = evaluate(fields[_HOLDER], reader.file(loaded.scope).scope)
+    if not isinstance(holder, Unknown) and fold(str(holder)) != loaded.grant.principal_id:
+        return False
+    spelled = holder if isinstance(holder, str) else loaded.grant.principal_id
+    paths = [f"{home}{_ROLES}{loaded.grant.role}" for home in (subscription_of(loaded.scope), "")]
+    return any(str(uuid5(NAMESPACE, "-".join((loaded.scope, spelled, path)))) == loaded.id for path in paths)
+
+
+def entry_offer(entry: Entry, change: Change, code: Code, quoted: Mapping[str, str]) -> Offer | str:
+    """Return the edits of an entry, or why there are none.
+
+    Args:
+        entry: The entry.
+        change: The change of its assignment.
+        code: The files.
+        quoted: The Bicep text of the name, or of the id, of each new role by its GUID.
+    """
+    content = code.files[entry.path]
+    role = members(entry.node)[_ROLE]
+    element = Element(entry.node.start, entry.node.end, None)
+    for wanted in change.wanted:
+        if _is_elsewhere(wanted, change):
+            return "the new assignment has another scope, holder or condition, or is eligible"
+    if not change.wanted:
+        return Offer((change,), (), (delete_element(entry.path, content, element),))
+    texts = [
+        content[element.start : role.start].decode() + quoted[one.grant.role] + content[role.end : element.end].decode()
+        for one in change.wanted
+    ]
+    add, both = write_beside(entry.path, content, element, texts, comma=False)
+    return Offer((change,), (add,), (both,))
+
+
+def _is_elsewhere(wanted: Wanted, change: Change) -> bool:
+    today, new = change.today, wanted.grant
+    return (new.scope, new.principal_id, new.condition, new.state) != (
+        today.scope, today.principal_id, today.condition, "active",
+    )  # fmt: skip
+
+
+def entry_refuted(entry: Entry, offer: Offer, code: Code, roles: Roles) -> str | None:
+    """Return why edits of an entry do not do what the plan says, or None: the entries are read back in both phases."""
+    change = offer.changes[0]
+    before = [_row(node, roles) for node in entries_in(entry.statement)]
+    own = _row(entry.node, roles)
+    wanted = [(one.grant.role, own[1]) for one in change.wanted]
+    for edits, expected in (
+        (offer.add, [*before, *wanted]),
+        (offer.both, [one for one in before if one != own] + wanted),
+    ):
+        reader = BicepReader(entry.path, code.edited(edits).files)
+        statement = next((one for one in reader.statements if one.name == entry.statement.name), None)
+        after = [] if statement is None else [_row(node, roles) for node in entries_in(statement)]
+        if sorted(after) != sorted(expected) or len(set(before)) != len(before):
+            return "the edited entries do not grant what the plan says"
+    return None
+
+
+def _row(node: Node, roles: Roles) -> tuple[str, str]:
+    """Return the role of an entry, and the text of all else in it."""
+    fields = members(node)
+    role = fields[_ROLE]
+    said = roles.role_of(role.parts[0]) if role.kind == "value" else None
+    rest = " ".join(f"{name}={value.text}" for name, value in fields.items() if name != _ROLE)
+    return said or role.text, rest

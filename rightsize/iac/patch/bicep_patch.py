@@ -19,15 +19,18 @@ from rightsize.iac.expressions import Node, Unknown
 from rightsize.iac.patch.bicep_assignments import (
     BicepParts,
     BicepReader,
+    Entry,
     Loaded,
     Made,
     by_role,
+    entries_of,
+    entry_offer,
+    entry_refuted,
     parameters_of,
     parts_of_assignment,
     values_in,
     word_in,
 )
-from rightsize.iac.patch.bicep_entries import Entry, entries_of, entry_offer, entry_refuted
 from rightsize.iac.patch.code_edits import comment_above, delete_block
 from rightsize.iac.patch.grants import (
     Change,

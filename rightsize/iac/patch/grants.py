@@ -12,7 +12,7 @@ from typing import Any
 from rightsize.iac.hcl_syntax import Block, read_hcl
 from rightsize.iac.terraform import variables_of
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID_FORM, fold
+from rightsize.model.text import GUID_FORM, fold
 
 _ROLES_PATH = "/providers/microsoft.authorization/roledefinitions/"
 

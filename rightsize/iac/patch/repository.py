@@ -31,7 +31,7 @@ from rightsize.iac.patch.terraform_assignments import (
     vault_block,
 )
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 
 @dataclass(slots=True)

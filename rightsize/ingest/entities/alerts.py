@@ -24,7 +24,7 @@ from typing import Any
 from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.shape import Beside, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID_FORM, fold
+from rightsize.model.text import GUID_FORM, fold
 from rightsize.rules.attacks import is_dismissed
 
 _OBJECT_IDS = ("aaduserid", "azureaduserid", "serviceprincipalobjectid", "serviceprincipalid", "objectid", "objectguid")

@@ -16,7 +16,7 @@ from rightsize.ingest.entities.fields import Field, field
 from rightsize.ingest.entities.shape import ColumnShape, Look, ObjectShape, Row, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import permissions_to_json, read_permission_blocks, read_role_definitions
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.sql import folded
 
 _STRINGS = ("actions", "notactions", "dataactions", "notdataactions")

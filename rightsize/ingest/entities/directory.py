@@ -25,7 +25,7 @@ from rightsize.ingest.entities.pages import UNIT_MEMBERS, UNNAMED, DirectoryPage
 from rightsize.ingest.entities.shape import Context, Look
 from rightsize.ingest.entities.workload_identities import RELATIONS, has_trust, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
-from rightsize.rbac.text import GUID, fold
+from rightsize.model.text import GUID, fold
 from rightsize.rules.directory import object_types
 from rightsize.store.sql import folded, insert_lists, literal
 

@@ -13,7 +13,7 @@ from typing import Literal
 import duckdb
 
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
-from rightsize.rbac.text import GUID
+from rightsize.model.text import GUID
 from rightsize.store.sql import LOWER, UPPER, folded, quoted
 
 FieldKind = Literal["text", "id", "scope", "time", "end", "bool", "texts", "members"]

@@ -21,7 +21,7 @@ import duckdb
 from rightsize.ingest.entities.fields import Field, field, read_fields
 from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 _ASSIGNMENT_FIELDS = (
     field("id", "id", mandatory=True),

@@ -22,7 +22,7 @@ from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.shape import Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID, GUID_FORM, fold
+from rightsize.model.text import GUID, GUID_FORM, fold
 from rightsize.rules.attacks import says_of, words_that_mean
 from rightsize.store.sql import folded
 

@@ -27,8 +27,9 @@ from rightsize.ingest.files.readers import select_record_fields
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.ingest.logs.schemas import FAMILIES, POWERSHELL_EVENT, RECORD_FAMILY
 from rightsize.ingest.logs.values import CLAIMS
-from rightsize.rbac.text import GUID, fold
-from rightsize.rules.log_sources import LOG_SOURCES, diagnostics
+from rightsize.model.text import GUID, fold
+from rightsize.rules.log_sources import LOG_SOURCES
+from rightsize.rules.log_sources.activity import DIAGNOSTICS_TABLE
 from rightsize.store.merging.staging import DOWNLOADED, keyed, stage_events
 from rightsize.store.sql import folded, literal
 
@@ -328,7 +329,7 @@ REDUCED_SHAPES = (
 
 # Rows of AzureDiagnostics are of any log of requests; each of them takes its own.
 _LOGS = {fold(table): (log,) for log in LOG_SOURCES if log.counted is not None for table in log.collected} | {
-    fold(diagnostics.TABLE): tuple(log for log in LOG_SOURCES if log.records == "requests")
+    fold(DIAGNOSTICS_TABLE): tuple(log for log in LOG_SOURCES if log.records == "requests")
 }
 _OWN = frozenset({"log_table", "received", "first_seen", "last_seen", "records"})
 _KEYS = {**FAMILIES[1].spellings, "table_name": ("log_table",), "time": ("first_seen",)}

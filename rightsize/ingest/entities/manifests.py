@@ -23,8 +23,8 @@ import duckdb
 from rightsize.ingest.entities.shape import Context, Look, fold_keys
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
+from rightsize.model.text import GUID_FORM, fold
 from rightsize.model.times import read_moment
-from rightsize.rbac.text import GUID_FORM, fold
 from rightsize.store.sql import insert_lists, named, quoted
 
 _TYPES = {

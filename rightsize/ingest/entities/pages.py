@@ -48,7 +48,7 @@ from rightsize.ingest.entities.shape import Context, Look, ObjectShape, Row, Unu
 from rightsize.ingest.entities.workload_identities import RELATIONS, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID_FORM, fold
+from rightsize.model.text import GUID_FORM, fold
 from rightsize.rules.directory import object_types
 
 _LISTINGS = {"users": "users", "groups": "groups", "serviceprincipals": "servicePrincipals"}

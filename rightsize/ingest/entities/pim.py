@@ -27,7 +27,7 @@ from rightsize.ingest.entities.azure_roles import dashed, text_of
 from rightsize.ingest.entities.fields import Field, field, read_fields, utc_time
 from rightsize.ingest.entities.shape import ColumnShape, Context, Look, ObjectShape, Row, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.sql import folded
 
 _ASSIGNMENTS = "microsoft.authorization/roleassignmentschedulerequests"

@@ -21,7 +21,7 @@ from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.ingest.entities.fields import ROWS, Field, field, read_fields
 from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import rows_of
 from rightsize.rules.vaults import PLURALS, VAULT
 from rightsize.store.sql import folded, quoted

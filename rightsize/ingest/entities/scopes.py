@@ -41,7 +41,7 @@ from rightsize.ingest.entities.shape import (
 )
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID, GUID_FORM, fold
+from rightsize.model.text import GUID, GUID_FORM, fold
 from rightsize.store.sql import folded, literal
 
 _MANAGEMENT_GROUP = re.compile(r"/providers/microsoft\.management/managementgroups/[^/]+")

@@ -16,7 +16,7 @@ from rightsize.ingest.entities.fields import Field, read_fields, utc_time
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.tables import ColumnType, table
-from rightsize.rbac.text import fold, fold_key
+from rightsize.model.text import fold, fold_key
 from rightsize.store.sql import insert_lists, quoted
 
 

@@ -45,7 +45,7 @@ from rightsize.ingest.entities.shape import (
     reject_rows,
 )
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import GUID_FORM, fold
+from rightsize.model.text import GUID_FORM, fold
 
 
 def has_trust(look: Look) -> bool:

@@ -18,7 +18,7 @@ from rightsize.ingest.files.sources import SourceFile
 from rightsize.ingest.logs.schemas import FIELDS, Family
 from rightsize.ingest.logs.values import NESTED, Fields, struct_type, struct_values
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.limits import is_full
 from rightsize.store.sql import literal
 

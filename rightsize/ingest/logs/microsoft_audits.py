@@ -28,7 +28,7 @@ from rightsize.ingest.logs.values import (
     utc_time,
     values_as_columns,
 )
-from rightsize.rbac.text import GUID
+from rightsize.model.text import GUID
 from rightsize.rules.graph import audited_workloads
 from rightsize.store.queries import filled_text, query_text
 

@@ -23,7 +23,7 @@ from rightsize.ingest.logs.values import (
     values_as_columns,
     with_readings,
 )
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.tables import rows_of
 
 RAW_EVENT_COLUMNS = (

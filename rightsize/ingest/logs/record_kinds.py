@@ -35,7 +35,7 @@ from rightsize.ingest.logs.requests import (
     requests_to_azure_ad_graph,
 )
 from rightsize.ingest.logs.values import Fields
-from rightsize.rbac.text import GUID
+from rightsize.model.text import GUID
 from rightsize.rules.log_source import LogSource
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.merging.staging import keyed, stage_events

@@ -26,7 +26,7 @@ from rightsize.ingest.logs.values import (
     utc_time,
     values_as_columns,
 )
-from rightsize.rbac.text import GUID
+from rightsize.model.text import GUID
 from rightsize.rules.log_source import LogSource, Opened
 from rightsize.rules.tables import rows_of
 from rightsize.store.queries import filled_text

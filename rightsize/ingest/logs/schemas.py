@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rightsize.rbac.text import fold, fold_key
+from rightsize.model.text import fold, fold_key
 from rightsize.rules.log_source import Spellings, Stage
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES

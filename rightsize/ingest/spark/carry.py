@@ -28,7 +28,7 @@ from typing import Any
 from rightsize.ingest.files.encoding import MAX_RECORD_BYTES
 from rightsize.ingest.logs.schemas import FIELDS, Family, spelt_keys
 from rightsize.model.errors import UsageError, install_extra
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 try:
     import sqlglot

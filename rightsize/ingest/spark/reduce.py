@@ -20,7 +20,7 @@ from rightsize.ingest.logs.values import Fields
 from rightsize.ingest.spark.carry import LINES, TABLE, Nested, columns_of, fields_of_lines, fields_of_table, to_spark
 from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet, pruning_of
 from rightsize.model.errors import InputError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.queries import query_text
 from rightsize.store.sql import folded
 

@@ -18,11 +18,11 @@ from rightsize.analyze.reasons import SHOWN, OutOfCoverage, UnobservableReason, 
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.model.options import Reads
 from rightsize.model.options import Unobservable as Unseen
+from rightsize.model.text import fold, is_directory_read
 from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.tables import Holders
 from rightsize.propose.core.options import PlanOptions, price_list
-from rightsize.rbac.expand import entity_of, is_directory_read
-from rightsize.rbac.text import fold
+from rightsize.rbac.expand import entity_of
 from rightsize.rules.directory import is_job_read, roles_that, side_actions
 from rightsize.rules.operations import first_party_tenants
 from rightsize.rules.resource_types import is_for_recovery

@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, MAKE_ELIGIBLE, NARROW_SCOPE, REMOVE, ProposalKind
+from rightsize.model.text import is_directory_read
 from rightsize.planes.directory.cases import DirectoryAssignmentCase
 from rightsize.planes.directory.tables import BoundReach, DirectoryTables
-from rightsize.rbac.expand import entity_of, is_directory_read
+from rightsize.rbac.expand import entity_of
 from rightsize.rules.directory import (
     bound_actions,
     contained_roles,

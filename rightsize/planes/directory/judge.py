@@ -27,6 +27,7 @@ from rightsize.analyze.reasons import (
 )
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
 from rightsize.analyze.window import Window, days_missing, judge_log
+from rightsize.model.text import fold, is_directory_read
 from rightsize.planes.directory.frames import (
     assignment_rows,
     counted_actions,
@@ -36,8 +37,7 @@ from rightsize.planes.directory.frames import (
     verdict_rows,
 )
 from rightsize.planes.directory.tables import DirectoryTables, rebuild_activations, use_of_activations, ways_to
-from rightsize.rbac.expand import is_directory_read, is_of_directory
-from rightsize.rbac.text import fold
+from rightsize.rbac.expand import is_of_directory
 from rightsize.rules.directory import logged_actions
 
 

@@ -27,6 +27,7 @@ from rightsize.model import plan
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.options import Unobservable as Unseen
+from rightsize.model.text import Folded, fold, is_directory_read
 from rightsize.planes.directory.cases import DirectoryAssignmentCase, price_reads, read_cases
 from rightsize.planes.directory.choose import (
     IN_PART,
@@ -44,8 +45,6 @@ from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.expand import is_directory_read
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.attacks import gives_away
 
 _UNITS: dict[str, pl.DataType] = {

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from rightsize.analyze.reasons import UnobservableReason, Unused
 from rightsize.model.plan import BUILTIN, NARROW_SCOPE, Advice
 from rightsize.model.progress import counted
+from rightsize.model.text import is_directory_read, parse_pattern
 from rightsize.planes.directory.cases import REASONS, DirectoryAssignmentCase
 from rightsize.planes.directory.choose import WHY_KEPT, DirectoryChoice, DirectoryRoleCatalog
-from rightsize.rbac.expand import is_directory_read, patterns_of
-from rightsize.rbac.patterns import parse_pattern
+from rightsize.rbac.expand import patterns_of
 from rightsize.rules.directory import side_actions
 
 _NAMED = 3

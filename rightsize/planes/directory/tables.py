@@ -29,8 +29,8 @@ from rightsize.analyze.verdicts.coverage import described_principals
 from rightsize.analyze.verdicts.usage import activation_table
 from rightsize.analyze.window import Window, choose_window
 from rightsize.model.options import WindowOptions
+from rightsize.model.text import fold
 from rightsize.rbac.expand import kinds_of, patterns_of
-from rightsize.rbac.text import fold
 from rightsize.rules.directory import actions_of_request, bound_kinds, bound_reach, logged_actions, weight_of
 from rightsize.rules.operations import matching_pairs
 

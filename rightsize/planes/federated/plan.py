@@ -16,6 +16,7 @@ from rightsize.analyze.reasons import Verdict, sentence_on
 from rightsize.analyze.window import Window, days_missing
 from rightsize.model import plan
 from rightsize.model.errors import InternalError
+from rightsize.model.text import fold
 from rightsize.planes.federated.judge import WEIGHTS, TrustAnalysis, is_in_use, trusts
 from rightsize.planes.federated.tables import (
     MOST_CREDENTIALS,
@@ -34,7 +35,6 @@ from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.text import fold
 from rightsize.rules.attacks import OUTSIDE_POWER
 from rightsize.rules.trust import EXACT, Comparison, narrowed, parse_expression
 

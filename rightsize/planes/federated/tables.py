@@ -22,7 +22,7 @@ from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.window import Window, administrative, choose_window
 from rightsize.model.options import WindowOptions
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 from rightsize.rules.trust import Comparison, TrustedSubject
 
 APPLICATION, IDENTITY = "application", "identity"

@@ -19,9 +19,9 @@ from rightsize.analyze.agents import OWN, UNCERTAIN
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, remembered_requests, service_principals
 from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, UnobservableReason, Verdict
+from rightsize.model.text import fold
 from rightsize.planes.graph.cases import SeenRequests
 from rightsize.planes.graph.judge import GraphAnalysis
-from rightsize.rbac.text import fold
 from rightsize.rules.graph import sign_in_scopes
 
 SEEN_ONLY = "only_in_token"

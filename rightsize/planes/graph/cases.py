@@ -18,8 +18,8 @@ import polars as pl
 from rightsize.analyze.agents import Inheritances, Inherited
 from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, UnobservableReason
+from rightsize.model.text import fold
 from rightsize.planes.graph.permissions import Clause, PermissionMap, Requirement, companions, family_of, parse_request
-from rightsize.rbac.text import fold
 from rightsize.rules.graph import (
     added,
     correlations,

@@ -21,11 +21,11 @@ from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.analyze.inputs import folded
 from rightsize.analyze.reasons import SHOWN, Verdict
 from rightsize.model.plan import NARROW_SCOPE, REMOVE, Advice, PlannedAssignment, Proof, Proposal
+from rightsize.model.text import fold
 from rightsize.planes.graph.cases import OUT_OF_COVERAGE, CaseKey, GraphCase, GraphNeed
 from rightsize.planes.graph.choose import GraphChoice
 from rightsize.planes.graph.judge import GraphAnalysis
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
-from rightsize.rbac.text import fold
 
 ALL, LISTED, NOTHING = "allAllowed", "enumerated", "none"
 """What agents inherit, as Graph writes it."""

@@ -40,6 +40,7 @@ from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reasons import SHOWN, Attribution, OutOfCoverage, UnobservableReason, Verdict
 from rightsize.analyze.window import Window
 from rightsize.mining.programs import Rows, solve
+from rightsize.model.text import fold
 from rightsize.planes.graph.cases import (
     OUT_OF_COVERAGE,
     CaseKey,
@@ -57,7 +58,6 @@ from rightsize.planes.graph.frames import (
     principal_rows,
     verdict_rows,
 )
-from rightsize.rbac.text import fold
 from rightsize.rules.graph import audited_apis, audited_needs
 
 LOG = "m365_audit_log"

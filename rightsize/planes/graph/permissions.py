@@ -22,7 +22,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.graph import changes, joined, only_reads, reading_twin, sign_in_scopes, writing_twin
 
 Steps = tuple[str, ...]

@@ -14,6 +14,7 @@ from rightsize.analyze.reasons import SHOWN, OutOfCoverage, Unused, Verdict, cov
 from rightsize.model import plan
 from rightsize.model.errors import InternalError
 from rightsize.model.options import Unobservable
+from rightsize.model.text import fold
 from rightsize.planes.graph.cases import CaseKey, SeenRequests
 from rightsize.planes.graph.choose import GraphChoice, choose, grant_bounds, graph_advice
 from rightsize.planes.graph.inheritance import (
@@ -29,7 +30,6 @@ from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate
 from rightsize.propose.risk.incidence import HORIZON_DAYS
-from rightsize.rbac.text import fold
 from rightsize.rules.attacks import gives_away
 from rightsize.rules.graph import alternatives
 

@@ -21,13 +21,13 @@ from rightsize.analyze.reasons import OutOfCoverage
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import Folded, fold
 from rightsize.planes.vaults.judge import PolicyCase
 from rightsize.planes.vaults.tables import VaultTables, known_vaults
 from rightsize.propose.assembly.purposes import RoleUse, name_purposes
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.selection.role_names import unique_names
 from rightsize.rbac.permissions import is_granted, read_permissions
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.operations import first_party_tenants
 from rightsize.rules.role_names import is_for_service
 from rightsize.rules.vaults import is_metadata_read, spellings

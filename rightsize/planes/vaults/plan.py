@@ -32,6 +32,7 @@ from rightsize.model.plan import (
     Proposal,
 )
 from rightsize.model.role_forms import to_arm
+from rightsize.model.text import Folded, fold
 from rightsize.planes.vaults import choose
 from rightsize.planes.vaults.judge import PolicyCase, PolicyUse, VaultAnalysis, weight_of
 from rightsize.planes.vaults.tables import VaultTables, data_assignments, woken
@@ -39,7 +40,6 @@ from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.vaults import is_metadata_read, spellings
 
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String)

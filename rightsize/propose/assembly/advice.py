@@ -20,6 +20,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import DEFAULT_DAYS, Window
 from rightsize.mining.bitsets import union
 from rightsize.model.plan import Advice, Proposal
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions, advise_exclusions, names_scope
 from rightsize.propose.core.role_catalog import KnownRole
@@ -27,7 +28,6 @@ from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.drafts.reasons import BY_DESIGN, keep_reason, word_of
 from rightsize.propose.needs.assignments import Key, Use
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.operations import only_reads
 from rightsize.rules.resource_types import decided_type, inventory_types
 

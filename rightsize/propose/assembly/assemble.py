@@ -18,6 +18,7 @@ from rightsize.model.options import Unobservable
 from rightsize.model.plan import MAKE_ELIGIBLE, Growth, PlannedAssignment, Proof, Proposal
 from rightsize.model.plan_file import BEFORE, WINDOW
 from rightsize.model.progress import through
+from rightsize.model.text import Folded
 from rightsize.propose.assembly.advice import AbsenceProofs, Adviser, describe_enough
 from rightsize.propose.assembly.plan_proof import role_id_of
 from rightsize.propose.core.operation_sets import OperationIndex
@@ -38,7 +39,6 @@ from rightsize.propose.selection.role_names import NewRoles
 from rightsize.propose.selection.worth import absent_types, planned_exposure, today_exposure, used_weight
 from rightsize.rbac.conditions import targets
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import Folded
 from rightsize.rules.attacks import GROUP_POWER, ROOT_POWER, role_assigning_rules
 
 _NAMESPACE = uuid.UUID("0b7e7c0e-93a4-5c0c-8a3b-3d1c8b8f6a52")

@@ -26,7 +26,7 @@ from operator import attrgetter, itemgetter
 from rightsize.analyze.reasons import Unused, sentence
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
 from rightsize.model.plan_totals import TODAY, Danger, LeftOut, NextStep, NextSteps, Reached, latent_of
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold
 
 MOST_WORTH = 5
 """The number of steps of a plane in the wave of those that buy most; what has to go together counts once."""

@@ -19,6 +19,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proof
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import FoldedKey
 from rightsize.propose.core.role_catalog import Blocks, RoleBook, RoleSaving
 from rightsize.propose.core.role_patterns import AzureLimits, refusals, strings_of
@@ -31,7 +32,6 @@ from rightsize.propose.proof import Claim, ProvedGrant, prove
 from rightsize.propose.replay import Evaluator, GrantRow, Outcomes, grants_of, replay, row_today
 from rightsize.propose.selection.reconcile import role_key
 from rightsize.propose.selection.role_names import NewRoles
-from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,12 +21,12 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.plan import Plan
 from rightsize.model.tables import JOB_TABLES
+from rightsize.model.text import Folded, is_read
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.jobs import Job, Jobs, find_jobs, read_work
 from rightsize.propose.needs.assignments import read_bits
 from rightsize.propose.needs.privileged import risky_changes
 from rightsize.propose.selection.role_names import LONGEST, fitted, unique_names
-from rightsize.rbac.text import Folded, is_read
 from rightsize.rules.role_names import READER, RoleWords, risk_words_of, words_of
 
 _Id = TypeVar("_Id", bound=str)

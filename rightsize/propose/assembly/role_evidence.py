@@ -24,6 +24,7 @@ from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.options import Reads, Unobservable
+from rightsize.model.text import Folded, fold, is_read
 from rightsize.propose.assembly.assemble import gone_of, not_touched
 from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
@@ -53,7 +54,6 @@ from rightsize.propose.needs.unlogged import provider_of, sibling_reads, type_of
 from rightsize.propose.selection.role_names import NewRoles
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import sensitive_reads
 
 SAME_TYPE = "same_type"

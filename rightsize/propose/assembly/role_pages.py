@@ -14,6 +14,7 @@ from rightsize.analyze.reasons import Choice, UnobservableReason, sentence
 from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import Proposal
+from rightsize.model.text import Folded, is_read
 from rightsize.propose.assembly.assemble import gone_of, left_of
 from rightsize.propose.assembly.plan_proof import RoleUses
 from rightsize.propose.assembly.purposes import OperationKey, RoleUse, name_jobs, name_purposes
@@ -26,7 +27,6 @@ from rightsize.propose.jobs import Job, Jobs
 from rightsize.propose.needs.needs import USED, USED_BEFORE
 from rightsize.propose.needs.privileged import RiskyChanges
 from rightsize.propose.selection.role_names import NewRoles, PlaceNames, fitted, named_roles, role_names
-from rightsize.rbac.text import Folded, is_read
 from rightsize.rules.role_names import READER, RoleWords, words_of
 
 _LONGEST = 1_000

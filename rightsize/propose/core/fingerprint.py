@@ -17,8 +17,8 @@ from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import read_policy_needs
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.role_catalog import blocks_by_role
-from rightsize.rbac.text import Folded, fold
 
 Readings = dict[str, dict[str, str]]
 """For each word of `WHAT`, the hash of each item by its id."""

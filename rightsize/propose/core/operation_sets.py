@@ -21,9 +21,9 @@ import polars as pl
 from rightsize.analyze.inputs import ROOT, ScopeTree, place_of
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import Folded, fold, is_read
 from rightsize.rbac.expand import Catalogue, doubtful_positions, granted_positions
 from rightsize.rbac.permissions import Reading, read_permissions
-from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.tables import risk_weights
 
 OperationKey = tuple[str, str]

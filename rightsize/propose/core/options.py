@@ -22,8 +22,8 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.options import PlanChoices, Reads, declared
 from rightsize.model.plan import Advice
 from rightsize.model.role_forms import hash_of_role
+from rightsize.model.text import fold
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 
 ExclusionKind = Literal["principal", "role", "scope", "tag"]
 

@@ -11,11 +11,11 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import mask_of, union, without
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.role_patterns import PatternPart, strings_in
 from rightsize.rbac.algebra import contains, grants, intersects
 from rightsize.rbac.conditions import may_restrict, restricted, unrestricted
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.role_names import is_for_service
 
 ChoiceKind = Literal["own", "builtin", "custom"]

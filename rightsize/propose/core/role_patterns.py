@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import READ, Folded, fold, is_read
 from rightsize.propose.core.operation_sets import FoldedKey
 from rightsize.rbac.algebra import contains, intersects
 from rightsize.rbac.assignments import (
@@ -24,7 +25,6 @@ from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_SUBSCRIPTION,
     CUSTOM_ROLES_PER_TENANT,
 )
-from rightsize.rbac.text import READ, Folded, fold, is_read
 
 
 @dataclass(frozen=True, slots=True, order=True)

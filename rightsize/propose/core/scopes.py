@@ -20,7 +20,7 @@ import polars as pl
 
 from rightsize.analyze.inputs import folded, is_unnamed, place_of
 from rightsize.analyze.window import Window
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
 

@@ -9,6 +9,7 @@ from typing import Any
 from rightsize.analyze.verdicts.usage import duration
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.role_catalog import Need, RoleBook
 from rightsize.propose.drafts.drafts import Draft
@@ -19,7 +20,6 @@ from rightsize.propose.needs.holders import WHY_ACTIVE, MemberWork
 from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE
 from rightsize.propose.needs.privileged import Privilege, is_to_sleep, split, why_active
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import Folded
 
 NAMED = 20
 """Maximum number of operations that a proposal names one by one."""

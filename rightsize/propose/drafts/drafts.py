@@ -18,6 +18,7 @@ from rightsize.mining.bitsets import union
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import BUILTIN, CUSTOM, KEEP, NARROW_SCOPE, REMOVE, REMOVE_ORPHAN, ProposalKind
 from rightsize.model.progress import through
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook, RoleChoice
 from rightsize.propose.drafts.keep_rules import LeftAlone
 from rightsize.propose.drafts.reading import AssignmentEvidence
@@ -27,7 +28,6 @@ from rightsize.propose.needs.linked_checks import Writes, writes_within_reach
 from rightsize.propose.needs.needs import DECLARED, USED, USED_BEFORE, NeedReader, Needs
 from rightsize.propose.needs.privileged import Privilege, may_split, opened_by_layer
 from rightsize.propose.needs.profiles import Part, Profile
-from rightsize.rbac.text import Folded
 
 TOO_MANY_PARTS = "too_many_parts"
 """The word for an assignment that would take too many assignments if it were decided in parts."""

@@ -20,10 +20,10 @@ from rightsize.analyze.principals import PolicyNeed, classify_holders, emergency
 from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.analyze.verdicts.coverage import COVERED, control_states, described_principals, groups_with_known_members
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.model.text import fold
 from rightsize.propose.core.options import Exclusion, PlanOptions, place_named, related_places, tagged_places
 from rightsize.propose.core.scopes import anchor_of, is_below
 from rightsize.propose.needs.assignments import KEY, Key
-from rightsize.rbac.text import fold
 from rightsize.rules.operations import first_party_tenants, recovery_roles
 
 _RECOVERY_MARKS = (

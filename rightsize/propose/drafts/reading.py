@@ -15,6 +15,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.usage import read_role_requests
 from rightsize.mining.bitsets import union
 from rightsize.model.progress import step
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations, read_reach, read_scale
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
@@ -27,7 +28,6 @@ from rightsize.propose.needs.linked_checks import CheckEvidence, read_check_evid
 from rightsize.propose.needs.privileged import Privilege, RiskyChanges, read_privilege, risky_changes
 from rightsize.propose.needs.profiles import Part, Profile, read_parts, read_profiles
 from rightsize.propose.needs.unlogged import Touched
-from rightsize.rbac.text import Folded
 
 _PLACED = (*assignments.KEY, "principal_id", "plane", "name", "bit", "place", "target", "inside", "earlier", "declared")
 """The columns of single uses that are still needed after they are summed: a tenant has millions of uses."""

@@ -25,9 +25,9 @@ from rightsize.analyze.verdicts.coverage import covered_subscriptions
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex, OperationKey
 from rightsize.propose.core.scopes import Lifetimes, anchor_of, place, read_lifetimes
-from rightsize.rbac.text import Folded, fold
 
 EVER = "9999-12-31T23:59:59Z"
 """Represents "no end" when ends are sorted."""

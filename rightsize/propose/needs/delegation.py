@@ -18,12 +18,12 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.verdicts.usage import DELETE, WRITE
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.needs.assignments import KEY, Key, Subject
 from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.holders import GROUP_SEGMENTS
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import Folded
 
 ADMINISTRATOR = Folded("f58310d9-a9f6-439a-9e8d-f62e7b41a168")
 """The built-in role Role Based Access Control Administrator."""

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.verdicts.usage import DELETE, WRITE
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import Blocks, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.needs.assignments import Key, Subject, last_of, lasts_as_long
 from rightsize.rbac.algebra import contains, grants
-from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,11 +28,11 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.coverage import described_principals, groups_with_known_members
 from rightsize.analyze.window import Window
 from rightsize.mining.bitsets import bits_of
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import Reach, Scale
 from rightsize.propose.needs.assignments import KEY, Key, Subject, masks_of
 from rightsize.propose.needs.unlogged import top_level_type
 from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
-from rightsize.rbac.text import Folded
 
 FEW = 3
 """Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""

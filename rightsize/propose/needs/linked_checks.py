@@ -28,10 +28,10 @@ from rightsize.analyze.verdicts.linked_checks import may_exist_below, runs_elsew
 from rightsize.analyze.verdicts.resource_logs import kind_at, kind_of, resource_of
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.text import Folded
 from rightsize.rules.resource_types import (
     callable_checks,
     complete_writes,

@@ -24,6 +24,7 @@ from rightsize.analyze.verdicts.absence import shown_types
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import bits_of, union
 from rightsize.model.options import Reads, Unobservable
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import FoldedKey, Interner, OperationIndex
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
@@ -45,7 +46,6 @@ from rightsize.propose.needs.unlogged import (
 )
 from rightsize.rbac.algebra import contains, grants, grants_alike
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.tables import rows_of
 
 USED = "used"

@@ -24,6 +24,7 @@ from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import LAYERS
+from rightsize.model.text import Folded, fold, is_read
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, in_order
@@ -34,7 +35,6 @@ from rightsize.propose.needs.grant_requests import GrantRequest
 from rightsize.propose.needs.holders import GROUP_SEGMENTS, Eligibility
 from rightsize.propose.needs.needs import Needs
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import LAYER_BITS, first_match, only_reads, split_off
 from rightsize.rules.tables import rows_of
 

@@ -22,6 +22,7 @@ from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.mining.bitsets import union
 from rightsize.model.options import Reads, Unobservable
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook
@@ -29,7 +30,6 @@ from rightsize.propose.needs.assignments import KEY, Key, Subject, Use, masks_of
 from rightsize.propose.needs.grant_requests import is_at_or_below
 from rightsize.propose.needs.holders import AccessWeights
 from rightsize.propose.needs.unlogged import Touched, masks_by_type
-from rightsize.rbac.text import Folded
 from rightsize.rules.resource_types import decided_type, extends_others
 
 _READ_REASONS = (UnobservableReason.ARM_READ, UnobservableReason.NOT_KNOWN_TO_BE_LOGGED)

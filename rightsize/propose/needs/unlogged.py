@@ -40,11 +40,11 @@ from rightsize.analyze.window import Window
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.options import Reads
+from rightsize.model.text import READ, Folded, fold, is_read
 from rightsize.propose.core.operation_sets import FoldedKey, OperationIndex
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart, met, reading_parts
 from rightsize.propose.needs.assignments import KEY, Key, Use, masks_of
-from rightsize.rbac.text import READ, Folded, fold, is_read
 from rightsize.rules.operations import endpoint_audiences, status_reads
 from rightsize.rules.tables import rows_of
 

@@ -19,6 +19,7 @@ from rightsize.analyze.verdicts.profiles import MOST_NODES
 from rightsize.mining.bitsets import union
 from rightsize.model.options import Unobservable
 from rightsize.model.progress import step
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import KnownRole, Need, RoleBook
 from rightsize.propose.drafts.demands import demands_of
 from rightsize.propose.drafts.drafts import TOO_MANY_PARTS, Draft, Placement, with_roles
@@ -40,7 +41,6 @@ from rightsize.propose.selection.fewer_scopes import Together, gather_scopes
 from rightsize.propose.selection.reconcile import Slot, make_room, role_of, slot_of
 from rightsize.propose.selection.worth import Terms, hardly_narrowed
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import Folded
 
 
 def find_unobserved(solution: Solution, terms: Terms) -> Iterator[GrantUnit]:

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 
 from rightsize.analyze.inputs import ROOT, ScopeTree
 from rightsize.mining.bitsets import bits_of, mask_of, union, without
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import Blocks, ChoiceKind, KnownRole, Need, RoleBook
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.needs.grant_requests import is_at_or_below, without_contained_parts
-from rightsize.rbac.text import Folded
 
 
 @dataclass(slots=True)

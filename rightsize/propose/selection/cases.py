@@ -17,6 +17,7 @@ from rightsize.analyze.inputs import ROOT
 from rightsize.mining.bitsets import bits_of, mask_of, union, without
 from rightsize.mining.programs import covers, smallest_cover
 from rightsize.model.options import MAX
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import Interner
 from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
@@ -25,7 +26,6 @@ from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.candidates import CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.assignments import CONTRIBUTOR
-from rightsize.rbac.text import Folded, fold
 
 MOST_ROLES = 3
 """Maximum number of roles for one unit."""

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rightsize.model.options import MAX
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleChoice, RoleSaving, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.propose.selection.cases import Case, Fallbacks, Grant, NewContent, is_narrow, read_cases
 from rightsize.propose.selection.role_contents import WantedBy, find_contents
 from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Terms, price_stays
-from rightsize.rbac.text import Folded
 
 ONLY_COMPANIONS = "only_companions"
 """The word for a need of which nothing was used: it would come along with changes made elsewhere."""

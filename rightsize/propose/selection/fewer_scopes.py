@@ -25,6 +25,7 @@ import polars as pl
 from rightsize.analyze.inputs import place_of
 from rightsize.analyze.verdicts.resource_logs import kind_of, resource_of
 from rightsize.mining.bitsets import union, without
+from rightsize.model.text import Folded, is_read
 from rightsize.propose.drafts.demands import state_of
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Key
@@ -33,7 +34,6 @@ from rightsize.propose.needs.privileged import PRIVILEGED
 from rightsize.propose.needs.unlogged import masks_by_type
 from rightsize.propose.selection.reconcile import GROUP_PARTS, Slot, places_above, slot_of
 from rightsize.propose.selection.worth import LEAST_WORTH, Terms
-from rightsize.rbac.text import Folded, is_read
 
 MOST_ASSIGNMENTS = 3
 """Maximum number of assignments that one principal gets for one assignment of today."""

@@ -18,6 +18,7 @@ import polars as pl
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, granted_defeats, harmful, identities, today, violations_in
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import Advice
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import RoleBook
 from rightsize.propose.drafts.demands import DemandInput, demands_of, is_split
 from rightsize.propose.drafts.drafts import Draft
@@ -27,7 +28,6 @@ from rightsize.propose.needs.holders import WHY_ACTIVE
 from rightsize.propose.needs.privileged import GUARDS, LayerParts, Privilege, is_to_sleep, layer_masks, why_active
 from rightsize.propose.selection.assign import GrantedNeeds
 from rightsize.propose.selection.reconcile import role_key, role_of
-from rightsize.rbac.text import Folded
 
 _GRANTS: dict[str, Any] = {"role": pl.String, "name": pl.String, "plane": pl.String, "conditional": pl.Boolean}
 _LOADABLE = ("unknown_holder", "unknown_members", "no_licence", "policy_unknown")

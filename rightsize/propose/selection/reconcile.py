@@ -22,6 +22,7 @@ from rightsize.analyze.inputs import ROOT
 from rightsize.mining.programs import Rows, solve
 from rightsize.model.nouns import AssignmentState
 from rightsize.model.plan import REMOVE_DUPLICATE
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.role_patterns import RoleRoom
 from rightsize.propose.core.scopes import anchor_of_place
@@ -30,7 +31,6 @@ from rightsize.propose.needs.assignments import Key, lasts_as_long
 from rightsize.propose.needs.grant_requests import GrantRequest, GrantUnit, is_at_or_below
 from rightsize.propose.needs.holders import OwnerFacts
 from rightsize.propose.selection.worth import Terms
-from rightsize.rbac.text import Folded
 
 RoleKey = tuple[RoleContent, str]
 """The content of a new role, and the management group of its assignment, or the empty string."""

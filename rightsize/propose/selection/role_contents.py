@@ -18,6 +18,7 @@ from typing import get_args
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.mining.programs import covers
 from rightsize.model.nouns import RoleDefinition
+from rightsize.model.text import Folded, fold, is_read
 from rightsize.propose.core.role_catalog import Need, RoleContent, write_contents
 from rightsize.propose.jobs import Job, Sort, Work
 from rightsize.propose.needs.grant_requests import GrantUnit
@@ -25,7 +26,6 @@ from rightsize.propose.selection.candidates import Atoms
 from rightsize.propose.selection.cases import Case, NewContent
 from rightsize.propose.selection.fewer_scopes import JOINED
 from rightsize.propose.selection.worth import Terms
-from rightsize.rbac.text import Folded, fold, is_read
 
 WantedBy = tuple[Case, tuple[NewContent, ...]]
 """A case with its new roles: those of jobs first, then add-ons, then its holders' own."""

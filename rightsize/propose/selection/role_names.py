@@ -22,12 +22,12 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import strings_of
+from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import RoleContent
 from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP, anchor_of_place
 from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.selection.reconcile import RoleKey, role_key
-from rightsize.rbac.text import Folded
 
 LONGEST = 64
 """The most characters of a role's name: Azure accepts 512, its portal shows about as many as this in a column."""

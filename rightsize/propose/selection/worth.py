@@ -19,6 +19,7 @@ import polars as pl
 from rightsize.analyze.inputs import ScopeTree
 from rightsize.mining.bitsets import mask_of, union
 from rightsize.model.options import AUTO
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import cells, risky
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, RoleContent
@@ -32,7 +33,6 @@ from rightsize.propose.needs.holders import AccessWeights
 from rightsize.propose.needs.needs import UnobservedWork
 from rightsize.propose.needs.profiles import Profile
 from rightsize.rbac.conditions import targets
-from rightsize.rbac.text import Folded
 from rightsize.rules.operations import is_inert
 
 WHOLE = 10**12

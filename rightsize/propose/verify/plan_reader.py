@@ -41,9 +41,9 @@ from rightsize.model.plan_file import (
 )
 from rightsize.model.role_forms import hash_of_role, load_json, read_role_definitions
 from rightsize.model.tables import EVIDENCE_TABLES
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.fingerprint import WHAT, Readings
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import Folded, fold
 
 _PLAN = "`plan.json`"
 # A plane of which nothing that is loaded has a day gets a window that ends with the first day of 1970.

@@ -15,10 +15,10 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, containing
 from rightsize.analyze.tenant import Tenant
 from rightsize.model.plan import PlannedAssignment
+from rightsize.model.text import Folded
 from rightsize.propose.needs.assignments import Key, Subject, lasts_as_long
 from rightsize.propose.proof import Containment
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
-from rightsize.rbac.text import Folded
 
 
 @dataclass(frozen=True, slots=True)

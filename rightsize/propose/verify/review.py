@@ -24,9 +24,9 @@ from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import KEEP, Advice, Growth, Plan, PlanePart, PlannedRole, Proof, Proposal
 from rightsize.model.plan_file import OPERATIONS
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.verify import plan_reader
-from rightsize.rbac.text import Folded, fold
 
 State = Literal["open", "accepted", "rejected", "deferred", "outdated", "expired"]
 STATES: tuple[State, ...] = ("open", "outdated", "expired", "deferred", "accepted", "rejected")

@@ -26,7 +26,7 @@ from itertools import combinations
 from rightsize.model.errors import UsageError, install_extra
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.progress import through
-from rightsize.rbac.text import Folded, fold
+from rightsize.model.text import Folded, fold
 
 Blocks = Sequence[PermissionBlock]
 PLANES = ("control", "data")

@@ -21,6 +21,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.progress import step
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.fingerprint import POLICY_NEEDS, WHAT, Readings, hash_of_blocks, take_readings
 from rightsize.propose.core.role_catalog import blocks_by_role
 from rightsize.propose.needs.assignments import Key, Subject, last_of, read_subjects
@@ -29,7 +30,6 @@ from rightsize.propose.replay import Evaluator, Outcomes, distinct_uses, grants_
 from rightsize.propose.verify.plan_reader import WrittenPlan, WrittenProposal
 from rightsize.propose.verify.reproof import ProofContext, Reproof, prove_again
 from rightsize.propose.verify.smt_prover import Claims
-from rightsize.rbac.text import Folded, fold
 
 GONE = "the plan read it, and it no longer exists"
 _ASSIGNMENT = "its principal, role, scope, condition or end changed since the plan"

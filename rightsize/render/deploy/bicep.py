@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from rightsize.iac.bicep import bicep_roles
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import strings_of
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.deploy.code_names import CodeNames, Variable, code_names
 from rightsize.render.deploy.contents import (
     API,

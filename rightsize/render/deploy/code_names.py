@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.deploy.contents import DeployContents, Made
 
 _MOST = 48

@@ -17,7 +17,7 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json, strings_of
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.report.figures import BASES, Sources, clean, name_of, summaries_of
 from rightsize.render.role_summary import SERVICE_COLUMNS
 from rightsize.render.sentences import bound_of

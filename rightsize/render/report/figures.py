@@ -19,7 +19,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.nouns import LAYERS, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, count_by_plane
 from rightsize.model.plan_totals import Change, NextSteps, total_excess_of
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.escape import for_terminal
 from rightsize.render.role_summary import SERVICE_COLUMNS, SummaryText, summary_text
 from rightsize.render.sentences import describe_chance, plane_title, short_scope

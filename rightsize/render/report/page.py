@@ -28,7 +28,7 @@ from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import TODAY, NextStep, total_excess_of
 from rightsize.model.progress import counted
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.escape import for_terminal
 from rightsize.render.next_steps import left_out_line, stays_for_emergency
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve, short_number

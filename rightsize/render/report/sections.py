@@ -22,7 +22,7 @@ from rightsize.model.nouns import DONE_BY
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import NextStep, latent_of, total_excess_of
 from rightsize.model.progress import counted
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.next_steps import (
     describe_danger,
     describe_effort,

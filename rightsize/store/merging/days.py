@@ -18,7 +18,7 @@ from collections.abc import Iterable
 import duckdb
 
 from rightsize.model.errors import UsageError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.tables import rows_of
 from rightsize.store.merging.staging import DOWNLOADED, IN_WINDOW, REDUCED_CALLS, with_reduced

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import duckdb
 
-from rightsize.rbac.text import OPERATION_FORM
+from rightsize.model.text import OPERATION_FORM
 from rightsize.store.ddl import MARKED_COLUMNS
 from rightsize.store.merging.calls import OF_CONTEXT, STORED, judge_rows, mark
 from rightsize.store.merging.staging import DOWNLOADED, EVENT_KEY, merge_reduced_usage, note_new_lines, number_texts

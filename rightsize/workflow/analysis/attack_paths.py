@@ -15,7 +15,7 @@ from rightsize.analyze.name_resolution import KnownNames, find_known, resolve_na
 from rightsize.analyze.reach.closure import ReachGraph, Step, visible_ways
 from rightsize.model.access_answers import COUNTS, LETTERS
 from rightsize.model.errors import UsageError
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import Analysed
 from rightsize.workflow.analysis.find_analysis import find_reach

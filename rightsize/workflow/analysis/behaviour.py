@@ -17,12 +17,12 @@ import polars as pl
 
 from rightsize.analyze.behaviour.decisions import read_decisions
 from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
-from rightsize.analyze.behaviour.hours import judge_hours
 from rightsize.analyze.behaviour.judge import (
     FINDINGS_SCHEMA,
     HELD,
     find_held,
     judge_behaviour,
+    judge_hours,
     reported_days,
     severities,
     with_held,

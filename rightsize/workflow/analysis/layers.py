@@ -19,9 +19,9 @@ from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import Plan
+from rightsize.model.text import fold
 from rightsize.planes.planned_state import assigned_after, planned_grants
 from rightsize.propose.verify.review import plan_of
-from rightsize.rbac.text import fold
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.behaviour import with_holds

@@ -24,11 +24,11 @@ from rightsize.analyze.vaults import Vault
 from rightsize.analyze.verdicts.resource_logs import AZURE_ROLES, KEYS, REPOSITORY_ROLES, kind_at, setting_facts
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_json_lines
+from rightsize.model.nouns import PLANES
 from rightsize.model.progress import through
+from rightsize.model.text import fold
 from rightsize.rbac.access import STRENGTH
-from rightsize.rbac.permissions import PLANES
 from rightsize.rbac.scopes import Scope, parse_scope
-from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify
 from rightsize.rules.vaults import VAULT
 from rightsize.store.connection import Store, open_store

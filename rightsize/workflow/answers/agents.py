@@ -18,9 +18,9 @@ from rightsize.analyze.name_resolution import hint_of, nearest
 from rightsize.analyze.reasons import Verdict
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.options import WindowOptions
+from rightsize.model.text import fold
 from rightsize.planes.graph.agent_use import agent_permissions, is_disagreement, last_calls
 from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
-from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.names import read_names

@@ -29,7 +29,7 @@ from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.resource_logs import known_resources, resource_of
 from rightsize.analyze.window import Window
 from rightsize.model.progress import counted
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.render.escape import for_shell
 from rightsize.render.log_settings import FOLDER_OF_LOG, deployment_commands, entra_command, policy_commands
 from rightsize.rules.prices import LogTable, Price, Prices, log_tables

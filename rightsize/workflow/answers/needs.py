@@ -28,6 +28,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import to_arm
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core import role_catalog
 from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook, open_role_book
@@ -35,7 +36,6 @@ from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.propose.selection.cases import MOST_ROLES, NARROW
 from rightsize.rbac.assignments import CONTRIBUTOR, OWNER
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import Folded, fold
 from rightsize.rules.resource_types import gives_privilege
 from rightsize.rules.tables import risk_weights
 from rightsize.store.connection import open_store

@@ -24,9 +24,9 @@ from rightsize.model.plan import PLANES_BEYOND, Plan
 from rightsize.model.plan_totals import NextSteps
 from rightsize.model.progress import step
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import fold
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify.review import ReviewablePlan, plan_of
-from rightsize.rbac.text import fold
 from rightsize.render.report.figures import Sources, Undecided
 from rightsize.render.report.page import write_report
 from rightsize.render.report.sections import BLASTS_OF

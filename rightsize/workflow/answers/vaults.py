@@ -17,11 +17,11 @@ from rightsize.analyze.lacks import Lack
 from rightsize.analyze.vaults import Vault, VaultPolicy, read_vaults, vault_of
 from rightsize.iac.deployed.deployments import WRITES, Change
 from rightsize.model.options import USUAL
+from rightsize.model.text import fold
 from rightsize.planes.vaults.judge import analyse_vaults
 from rightsize.planes.vaults.tables import VaultTables, at_vault, data_assignments, is_allowed, vault_window
 from rightsize.rbac.access import STRENGTH, Chain
 from rightsize.rbac.scopes import Scope
-from rightsize.rbac.text import fold
 from rightsize.rules.vaults import ALL, MODEL, PLURALS, VAULT, is_metadata_read, operations_by_permission
 from rightsize.store.connection import Store
 from rightsize.workflow.names import read_names

@@ -13,8 +13,8 @@ from rightsize.azure.exchange import Clock
 from rightsize.azure.published import Published, fetch_published
 from rightsize.collect.pages import PAGES, Run
 from rightsize.model.errors import InputError, ServiceError
+from rightsize.model.text import fold
 from rightsize.propose.pipeline import catalogue_hash
-from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.limits import scratch_folder
 from rightsize.store.queries import query_text

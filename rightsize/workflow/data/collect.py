@@ -27,7 +27,7 @@ from rightsize.collect.runs import (
     unfinished_run,
 )
 from rightsize.collect.sources import chosen_sources
-from rightsize.collect.sources.workspaces import right_at
+from rightsize.collect.sources.logs import right_at
 from rightsize.model.errors import AccessError, ServiceError, UsageError
 from rightsize.model.progress import advance, step
 from rightsize.workflow.data.load import LoadReport, load_paths

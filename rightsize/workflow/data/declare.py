@@ -20,7 +20,7 @@ from rightsize.iac.deployed.documents import Need
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.progress import counted
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.answers.needs import known_scope, read_needs
 

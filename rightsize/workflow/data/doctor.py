@@ -19,8 +19,9 @@ from rightsize.collect.known import Probed, ProbeKnown, probe
 from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.sources import chosen_sources
 from rightsize.model.errors import AccessError, EvidenceError
-from rightsize.model.nouns import Folded, PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import to_arm
+from rightsize.model.text import Folded
 
 ROLE_NAME = "rightsize collector"
 ROLLOUT_ROLE_NAME = "rightsize rollout"

@@ -18,8 +18,8 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.model.errors import UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.model.role_forms import to_arm
+from rightsize.model.text import fold
 from rightsize.propose.verify.review import ReviewablePlan, plan_of, standings
-from rightsize.rbac.text import fold
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files

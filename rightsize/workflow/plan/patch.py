@@ -23,8 +23,7 @@ from rightsize.iac.patch.grants import Change, Code, Offer, Refused
 from rightsize.iac.patch.proof import Subject, second_reader
 from rightsize.iac.patch.repository import PLACES, owners_of, read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform
-from rightsize.iac.patch.vault_bicep import patch_vault_resources
-from rightsize.iac.patch.vault_templates import patch_vault_templates
+from rightsize.iac.patch.vault_templates import patch_vault_resources, patch_vault_templates
 from rightsize.iac.patch.vault_terraform import patch_vault_blocks
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_found, read_given, write_text
@@ -33,7 +32,7 @@ from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.propose.verify.review import plan_of
 from rightsize.render.deploy.bicep import role_bicep
-from rightsize.render.deploy.issue import Open, issue_page
+from rightsize.render.deploy.files import Open, issue_page
 from rightsize.render.deploy.terraform import role_terraform
 from rightsize.render.escape import for_bicep, for_terminal, for_terraform
 from rightsize.workflow.plan.patch_changes import Asked, changes_of

@@ -23,9 +23,9 @@ from rightsize.model.file_reading import read_given, write_text
 from rightsize.model.plan import Plan
 from rightsize.model.plan_file import WINDOW
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
+from rightsize.model.text import fold
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify import review
-from rightsize.rbac.text import fold
 from rightsize.render.comment import short_ids
 from rightsize.render.escape import for_shell
 from rightsize.render.next_steps import left_row, step_row, wave_rows

@@ -24,8 +24,8 @@ from rightsize.model.errors import EvidenceError, InputError, UsageError
 from rightsize.model.file_reading import LARGE, folder_in, parts_of_found, read_found, replace_found, stands_in
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import permissions_from_json
+from rightsize.model.text import fold
 from rightsize.propose.verify.review import plan_of
-from rightsize.rbac.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.names import proposals_called, read_names
 from rightsize.workflow.plan.deploy import types_of

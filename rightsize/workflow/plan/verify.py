@@ -13,9 +13,9 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import principal_names
 from rightsize.model.errors import EvidenceError, GateError, RightsizeError
+from rightsize.model.text import fold
 from rightsize.propose.verify.smt_prover import Certificate, certify
 from rightsize.propose.verify.verify import Change, Verification, verify
-from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.behaviour import with_holds

@@ -15,14 +15,14 @@ from typing import Any, Literal
 
 from rightsize.analyze.reasons import Verdict, sentence
 from rightsize.model.errors import InputError, UsageError
-from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.nouns import PLANES, PermissionBlock, Planes, RoleDefinition
 from rightsize.model.options import USUAL
 from rightsize.model.progress import counted
+from rightsize.model.text import Folded, fold, is_read
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.expand import GrantedOperation, Planes, expand_roles
-from rightsize.rbac.permissions import PLANES, Reading
+from rightsize.rbac.expand import GrantedOperation, expand_roles
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import Scope, is_within, parse_scope
-from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.attacks import escalation_rules
 from rightsize.rules.tables import risk_weights
 from rightsize.store.connection import open_store

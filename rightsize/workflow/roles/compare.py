@@ -19,12 +19,12 @@ from rightsize.mining.bitsets import bits_of, mask_of
 from rightsize.mining.role_mining import minimum_cover
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.file_reading import read_given, read_json_lines
-from rightsize.model.nouns import PermissionBlock, RoleDefinition, Witness
+from rightsize.model.nouns import PLANES, GrantPlane, PermissionBlock, Planes, RoleDefinition, Witness
 from rightsize.model.role_forms import load_json, read_role_definitions
+from rightsize.model.text import fold
 from rightsize.rbac.algebra import contains, grants, grants_alike, witnesses
-from rightsize.rbac.expand import Catalogue, GrantedOperation, Planes, doubtful_positions, expand_roles
-from rightsize.rbac.permissions import PLANES, GrantPlane, Reading, read_permissions
-from rightsize.rbac.text import fold
+from rightsize.rbac.expand import Catalogue, GrantedOperation, doubtful_positions, expand_roles
+from rightsize.rbac.permissions import Reading, read_permissions
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.workflow.roles.sources import read_file, read_variables
 

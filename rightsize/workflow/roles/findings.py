@@ -12,14 +12,13 @@ from functools import cached_property
 from itertools import islice
 from typing import Any
 
-from rightsize.model.nouns import PermissionBlock, Witness
+from rightsize.model.nouns import PLANES, PermissionBlock, Planes, Witness
+from rightsize.model.text import Folded, fold, is_read, loosened, parse_pattern
 from rightsize.propose.needs.unlogged import sibling_reads, type_of, types_around
 from rightsize.rbac.algebra import grants, grants_alike, witnesses
-from rightsize.rbac.expand import Catalogue, GrantedOperation, Planes
-from rightsize.rbac.patterns import loosened, parse_pattern
-from rightsize.rbac.permissions import PLANES, Reading
+from rightsize.rbac.expand import Catalogue, GrantedOperation
+from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import Scope
-from rightsize.rbac.text import Folded, fold, is_read
 from rightsize.rules.operations import status_reads
 from rightsize.rules.resource_types import linked_writes, names_a_write, rules_out
 from rightsize.workflow.tenant_access import TenantAccess

@@ -13,8 +13,8 @@ from rightsize.iac.templates import Beside
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import fold
 from rightsize.rbac.algebra import intersects, witnesses
-from rightsize.rbac.text import fold
 from rightsize.workflow.roles.sources import (
     ENDINGS,
     RoleFiles,

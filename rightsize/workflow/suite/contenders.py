@@ -16,11 +16,11 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import KEEP, PLANES_BEYOND, Plan, PlannedAssignment
 from rightsize.model.plan_file import CHANCES, SaidOnce, filled
 from rightsize.model.role_forms import load_json, read_role_definitions
+from rightsize.model.text import fold
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.verify.plan_reader import evidence_files
 from rightsize.rbac.algebra import grants
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 from rightsize.workflow.plan_folder import plan_file, plan_text
 
 Key = tuple[str, str]

@@ -14,9 +14,9 @@ from dataclasses import astuple, dataclass
 from rightsize.demo.suite.model import SuiteNeed, SuiteTenant
 from rightsize.mining.bitsets import mask_of
 from rightsize.model.nouns import AssignmentState
+from rightsize.model.text import fold, is_read
 from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.selection.worth import ELIGIBLE_WEIGHT
-from rightsize.rbac.text import fold, is_read
 from rightsize.rules.resource_types import is_extension
 
 _ABSENT, _EVERYWHERE = "absent", "everywhere"

@@ -25,11 +25,11 @@ from rightsize.demo.suite.model import AHEAD_DAYS, LAST_SEEN, SuiteNeed, SuiteTe
 from rightsize.mining.bitsets import union
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import PlannedAssignment
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.drafts.reading import TenantReading
 from rightsize.propose.jobs import Job, Jobs
 from rightsize.propose.pipeline import jobs_of
-from rightsize.rbac.text import Folded, fold
 from rightsize.workflow.suite.contenders import Change
 
 COMMON = "(most jobs)"

@@ -22,12 +22,11 @@ from rightsize.demo.tenant import UNRULED_CHECK
 from rightsize.model.nouns import Decision, PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan, PlannedAssignment
 from rightsize.model.role_forms import permissions_from_json, permissions_to_json
+from rightsize.model.text import fold, is_read, parse_pattern
 from rightsize.propose.core.operation_sets import OperationIndex, Scale
 from rightsize.propose.risk.calibration import Prediction
 from rightsize.rbac.access import Access
-from rightsize.rbac.patterns import parse_pattern
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold, is_read
 from rightsize.store.connection import open_store
 from rightsize.workflow.suite.contenders import Change, Forecast, recorded_calls
 from rightsize.workflow.suite.excess import NOTHING, Held, Ledger, Weight

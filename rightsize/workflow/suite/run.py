@@ -29,11 +29,11 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.model.options import Reads, Unobservable
 from rightsize.model.plan import Plan
 from rightsize.model.progress import turn
+from rightsize.model.text import fold
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.drafts.reading import TenantReading, read_plan_settings, read_tenant, with_options
 from rightsize.propose.pipeline import plan_from_reading
 from rightsize.propose.risk.calibration import brier, by_weeks, reliability, scores
-from rightsize.rbac.text import fold
 from rightsize.store.connection import open_store
 from rightsize.store.limits import scratch_folder
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs

@@ -11,7 +11,7 @@ from rightsize.demo.suite.files import read_catalogue
 from rightsize.demo.suite.jobs import jobs, rates, team_jobs
 from rightsize.demo.suite.model import TEAMS, PlantedJob, SuiteCatalogue, SuitePrincipal, SuiteTenant
 from rightsize.demo.suite.tenants import CROWD, LEAST_JOBS, MOST_JOBS, make_tenant, suite_tenants
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 

@@ -29,9 +29,8 @@ from rightsize.demo.suite.model import (
 from rightsize.demo.suite.tenants import make_tenant
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_json, read_role_definitions
+from rightsize.model.text import fold, parse_pattern
 from rightsize.propose.drafts.reasons import BY_DESIGN
-from rightsize.rbac.patterns import parse_pattern
-from rightsize.rbac.text import fold
 from rightsize.rules.resource_types import linked_writes
 
 _PLANES = {"true": True, "false": False, "": None}

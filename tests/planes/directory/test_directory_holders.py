@@ -6,8 +6,8 @@ import datetime as dt
 
 import pytest
 
-from rightsize.model.nouns import Folded
 from rightsize.model.plan import PlanePart
+from rightsize.model.text import Folded
 from rightsize.planes.planes import verify_directory
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from tests.planes.directory.world import DIRECTORY_READERS, GLOBAL, UNIT, USER_ADMIN, WINDOW, D, World

@@ -32,7 +32,7 @@ from rightsize.demo.vault_files import OBJECT_ID, audit_record
 from rightsize.demo.writing import Folder, below, guid
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PlanePart, Proposal
-from rightsize.rbac.text import Folded
+from rightsize.model.text import Folded
 from tests.planes.vaults.vault_world import ROLES
 
 _TYPE = "Microsoft.KeyVault/vaults"

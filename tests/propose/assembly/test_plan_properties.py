@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from rightsize.model.nouns import DenyAssignment, PermissionBlock, RoleAssignment
 from rightsize.model.plan import Plan
+from rightsize.model.text import fold
 from rightsize.rbac.access import Access, AssignedRole, read_membership
 from rightsize.rbac.permissions import read_permissions
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rbac.text import fold
 from tests.examples import FEW
 from tests.propose.small_tenant import (
     APP,

@@ -18,6 +18,7 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import Plan
 from rightsize.model.role_forms import load_json, read_role_definitions
+from rightsize.model.text import fold
 from rightsize.propose.core.role_catalog import KnownRole
 from rightsize.propose.core.role_patterns import PatternPart
 from rightsize.propose.needs.assignments import EVER
@@ -26,7 +27,6 @@ from rightsize.propose.proof import Claim, ProvedGrant, prove
 from rightsize.propose.replay import GRANTS_SCHEMA, Evaluator
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
-from rightsize.rbac.text import fold
 from tests.examples import FEW
 from tests.propose.small_tenant import (
     APP,

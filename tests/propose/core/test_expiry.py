@@ -8,10 +8,10 @@ import pytest
 
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import fold
 from rightsize.propose.needs.assignments import lasts_as_long
 from rightsize.propose.proof import Claim, ProvedGrant
 from rightsize.propose.verify.review import content_of
-from rightsize.rbac.text import fold
 from tests.propose.needs.test_privileged import policy
 from tests.propose.proof.test_proof_and_replay import proved
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DATA, READER, SUB, VM, SmallTenant, guid, proposal_for

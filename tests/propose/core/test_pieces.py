@@ -11,6 +11,7 @@ from rightsize.mining.bitsets import bits_of
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import KEEP, ProposalKind
+from rightsize.model.text import fold
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations, without_nested
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import Need, write_contents
@@ -26,7 +27,6 @@ from rightsize.propose.drafts.drafts import Draft
 from rightsize.propose.needs.assignments import Subject
 from rightsize.propose.selection.reconcile import mark_duplicates
 from rightsize.rbac.algebra import contains
-from rightsize.rbac.text import fold
 from tests.propose.small_tenant import APP, MG, OPERATIONS, SUB, VM, SmallTenant
 
 

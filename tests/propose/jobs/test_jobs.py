@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.inputs import Inputs
+from rightsize.model.text import fold
 from rightsize.propose.jobs import MOST_JOBS, read_work
-from rightsize.rbac.text import fold
 from tests.propose.jobs.worked import AWAY, HOME, HandWork, core_with, job_with, mask, names_of
 
 SITES = [f"Microsoft.Web/sites/{one}" for one in ("write", "restart/action", "start/action", "stop/action")]

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
+from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.jobs import Job, Jobs, Sort, Work, find_jobs
 from rightsize.propose.needs.privileged import risky_changes
-from rightsize.rbac.text import Folded
 from rightsize.rules.operations import classify
 
 HOME, AWAY = "/subscriptions/home", "/subscriptions/away"

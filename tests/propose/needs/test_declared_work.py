@@ -9,8 +9,8 @@ import pytest
 
 from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
+from rightsize.model.text import fold
 from rightsize.propose.assembly.purposes import read_jobs
-from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     CONTRIBUTOR,
     DATA,

@@ -8,10 +8,10 @@ import polars as pl
 import pytest
 
 from rightsize.analyze.reasons import UnobservableReason
+from rightsize.model.text import fold
 from rightsize.propose.core.operation_sets import OperationIndex, index_operations
 from rightsize.propose.needs.linked_checks import CheckEvidence, CheckReader, Writes
 from rightsize.propose.needs.profiles import Profile
-from rightsize.rbac.text import fold
 from rightsize.rules.operations import classify
 
 pytestmark = pytest.mark.slow

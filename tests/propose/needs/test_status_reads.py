@@ -8,9 +8,9 @@ import polars as pl
 import pytest
 
 from rightsize.model.nouns import PermissionBlock
+from rightsize.model.text import fold
 from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.needs.unlogged import Polls
-from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,

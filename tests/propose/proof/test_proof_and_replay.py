@@ -14,6 +14,7 @@ from rightsize.analyze.window import choose_window
 from rightsize.model.errors import InternalError
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import REMOVE
+from rightsize.model.text import fold
 from rightsize.propose import pipeline as plan_module
 from rightsize.propose import replay as reach
 from rightsize.propose.assembly import plan_proof
@@ -21,7 +22,6 @@ from rightsize.propose.needs.assignments import EVER
 from rightsize.propose.proof import Claim, ProvedGrant, prove
 from rightsize.propose.replay import GRANTS_SCHEMA, Evaluator, distinct_uses, replay
 from rightsize.propose.selection.assign import GrantedNeeds
-from rightsize.rbac.text import fold
 from tests.propose.small_tenant import (
     APP,
     CONTRIBUTOR,

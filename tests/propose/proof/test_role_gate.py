@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded
 from rightsize.propose.proof import gate_faults, refused_roles
-from rightsize.rbac.text import Folded
 
 VM = "Microsoft.Compute/virtualMachines"
 USED = {"action": f"{VM}/write", "plane": "control", "why": "used", "events": 3}

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from rightsize.guard.still_allowed import read_never_spare
+from rightsize.model.text import Folded, fold
 from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.role_catalog import Need, open_role_book
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.text import Folded, fold
 from tests.conftest import MadeOnce
 from tests.propose.inventoried import analysed
 from tests.propose.small_tenant import CONTRIBUTOR, SUB

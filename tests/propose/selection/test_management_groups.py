@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.model.plan import Plan
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 from tests.propose.small_tenant import CONTRIBUTOR, MG, SUB, SUB2, SmallTenant, guid, proposal_for
 
 START = "Microsoft.Compute/virtualMachines/start/action"

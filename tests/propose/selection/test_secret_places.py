@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from rightsize.model.text import Folded, fold
 from rightsize.propose.selection.fewer_scopes import SecretPlaces
-from rightsize.rbac.text import Folded, fold
 
 SUB = "/subscriptions/s"
 APP, DATA = f"{SUB}/resourceGroups/app", f"{SUB}/resourceGroups/app-data"

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
+from rightsize.model.text import Folded
 from rightsize.propose.proof import RoleFault, judge_roles
-from rightsize.rbac.text import Folded
 
 WRITE, CHECK = "Microsoft.Compute/virtualMachines/write", "Microsoft.Network/networkInterfaces/join/action"
 ROLE = Folded("r")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rightsize.rbac.text import fold
+from rightsize.model.text import fold
 
 
 @pytest.mark.parametrize(
