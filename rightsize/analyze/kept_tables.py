@@ -42,13 +42,14 @@ from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded, with_shared_texts
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, states_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.shared_texts import with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
