@@ -20,6 +20,7 @@ from weakref import ref
 
 import polars as pl
 
+from rightsize.analyze.shared_texts import with_shared_texts
 from rightsize.model.machine import give_back
 from rightsize.model.progress import through
 from rightsize.model.tables import Column, ColumnType, table
@@ -373,29 +374,6 @@ class Inputs:
         """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
         found = {field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)}
         return cls(**_with_known_names(found))
-
-
-def with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
-    """Return a copy in which each distinct text of a column is in memory once.
-
-    A frame from DuckDB has a text a row. All of them stay in memory as long as any frame made of it has one of them.
-    """
-    every = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
-    columns = []
-    for column in frame.iter_columns():
-        if column.dtype == pl.String:
-            distinct = column.unique()
-            numbers = column.to_frame().join(
-                distinct.to_frame().with_row_index("number"),
-                on=column.name,
-                how="left",
-                maintain_order="left",
-                nulls_equal=True,
-            )
-            columns.append(distinct.gather(numbers["number"]))
-        else:
-            columns.append(column.gather(every))
-    return pl.DataFrame(columns)
 
 
 def _with_known_names(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

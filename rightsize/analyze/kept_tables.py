@@ -42,13 +42,14 @@ from typing import Any, get_type_hints
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, folded, with_shared_texts
+from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.planes import PlaneAnalysis, bucket_of
 from rightsize.analyze.principals import principal_ids, principal_names, with_role_names
 from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, states_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
+from rightsize.analyze.shared_texts import with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
@@ -200,7 +201,8 @@ def _plane_assignments(plane: PlaneAnalysis) -> pl.DataFrame:
 def _counts(analysis: Analysis, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return how many operations of each assignment have which verdict; null where the number is not known."""
     holders = assignments.select("role_assignment_id", "state", "holder")
-    rows = analysis.verdicts.join(holders, on=["role_assignment_id", "state"])
+    rows = analysis.verdicts.select(*_KEY, "operation", "operations", "covered_days")
+    rows = rows.join(holders, on=["role_assignment_id", "state"])
     is_used = pl.col("verdict") == Verdict.USED.value
     known = pl.when(pl.col("operations").is_not_null().any()).then(pl.col("operations").sum())
     fewest = pl.col("covered_days").min()
@@ -237,8 +239,11 @@ def _with_bucket(scored: pl.DataFrame) -> pl.DataFrame:
 def _uses(analysis: Analysis, assignments: pl.DataFrame) -> pl.DataFrame:
     """Return the use of each principal; `holder` is the principal or group of the assignment that it is credited to."""
     holders = assignments.select("role_assignment_id", "holder").unique()
-    used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
-    unexplained = analysis.verdicts.filter(pl.col("verdict") == Verdict.UNEXPLAINED.value)
+    wanted = [name for name in analysis.verdicts.columns if name in _USES]
+    used, unexplained = (
+        analysis.verdicts.lazy().filter(pl.col("verdict") == one.value).select(wanted).collect()
+        for one in (Verdict.USED, Verdict.UNEXPLAINED)
+    )
     is_declared = pl.col("reason") == OutOfCoverage.DECLARED.value
     found = [
         _kept("used", _newest_first(used), analysis.window),

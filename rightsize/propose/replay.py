@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of, with_shared_texts
+from rightsize.analyze.inputs import Inputs, ScopeTree, containing, folded, place_of
+from rightsize.analyze.shared_texts import with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import REQUESTS_SCHEMA, attributes_of, use_by_day
 from rightsize.analyze.window import Window

@@ -8,10 +8,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from rightsize.analyze.inputs import empty
 from rightsize.analyze.reach.closure import ReachGraph
-from rightsize.analyze.reach.escalation import escalations_of
+from rightsize.analyze.reach.escalation import Holdings, escalations_of
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.measure import measure_reach, read_holdings, view_of, ways_from
 from tests.analyze.tiny import RG, SUB, VM, Tiny
@@ -267,6 +268,32 @@ def test_what_was_used_reaches_no_further_than_what_was_done(tenant: Tiny) -> No
     assert ("p", "active") not in reach(tenant, "used")
     tenant.use("p", RUN, VM)
     assert reach(tenant, "used")["p", "active"]["resources"] == 1
+
+
+@pytest.mark.slow
+def test_uses_that_allow_no_step_are_few_roles_and_reach_the_same(tenant: Tiny) -> None:
+    tenant.role("all", "*").assign("a", "p", "all").assign("b", "mi", "all").assign("c", "q", "all", RG)
+    places = (VM, VAULT, STORE, SITE, IDENTITY)
+    for operation in (START, RUN, KEYS, NSG, ASSIGN):
+        for principal, scope in (("p", VM), ("mi", STORE), *(("q", place) for place in places)):
+            tenant.use(principal, operation, scope)
+    inputs, analysis = tenant.inputs(), tenant.analyse()
+    facts, held = read_facts(inputs, frames(tenant)), read_holdings(analysis)["used"]
+    used = analysis.verdicts.filter(pl.col("verdict") == "used")
+    each = used.select(
+        name=pl.col("operation").str.to_lowercase(), plane="plane", holder="principal_id",
+        place=pl.col("scope").str.to_lowercase(), role="used " + pl.col("plane") + " " + pl.col("operation"),
+        state=pl.lit("active"), condition=pl.lit(None, dtype=pl.String),
+    )  # fmt: skip
+    singly = Holdings(
+        each.select(held.assigned.columns), each.select("role", "name", "plane", conditional=False).unique()
+    )
+    assert held.assigned.height < singly.assigned.height
+    for found, expected in zip(
+        *(measure_reach(analysis, inputs, [("used", facts, one)]) for one in (held, singly)), strict=True
+    ):
+        assert not expected.is_empty()
+        assert_frame_equal(found, expected)
 
 
 @pytest.mark.slow

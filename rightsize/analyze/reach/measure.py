@@ -14,9 +14,9 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, place_of, schema_of
+from rightsize.analyze.inputs import Inputs, node_of, place_of, schema_of
 from rightsize.analyze.reach.closure import ReachGraph, Step, set_of, visible_ways
-from rightsize.analyze.reach.escalation import Holdings, build_graph, with_assignable
+from rightsize.analyze.reach.escalation import Holdings, build_graph, rules_of_roles, with_assignable
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
 from rightsize.analyze.reasons import Verdict
@@ -93,18 +93,36 @@ def read_holdings(analysis: Analysis) -> dict[str, Holdings]:
 
 
 def used_holdings(analysis: Analysis) -> Holdings:
-    """Return the access that was used, each use as a role of its own."""
+    """Return the access that was used, each use as a role of its own.
+
+    Operations that allow no further step differ only by layers and planes: those that give the same in a subscription
+    are one role there.
+    """
     used = analysis.verdicts.filter(pl.col("verdict") == Verdict.USED.value)
     spelling = analysis.tenant.operations.select("operation", "plane", "name").unique(["operation", "plane"])
-    seen = used.select("principal_id", "scope", "operation", "plane").join(spelling, on=["operation", "plane"])
-    held = seen.select("name", "plane", holder="principal_id", place=place_of(seen["scope"])).unique()
-    roles = held.with_columns(
-        role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"),
-        state=pl.lit("active"),
-        condition=pl.lit(None, dtype=pl.String),
+    acts = used.select("operation", "plane").unique().join(spelling, on=["operation", "plane"])
+    acts = acts.with_columns(role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"))
+    grants = acts.select("role", "name", "plane", conditional=False).unique()
+    steps = set(rules_of_roles(grants)["role"])
+    given = _roles(grants, analysis.tenant)
+    first: dict[tuple[int, int] | None, str] = {}
+    alike = {
+        role: role if role in steps else first.setdefault(given.get(role), role)
+        for role in grants["role"].unique().sort()
+    }
+    scopes = pl.DataFrame({"scope": used["scope"].unique()})
+    scopes = scopes.with_columns(place=place_of(scopes["scope"]))
+    in_subscription = pl.col("place").str.starts_with("/subscriptions/")
+    around = pl.when(in_subscription & ~pl.col("role").is_in(list(steps))).then("node").otherwise("place")
+    held = (
+        used.select("scope", "operation", "plane", holder="principal_id")
+        .join(acts, on=["operation", "plane"])
+        .join(scopes.with_columns(node=node_of("place")), on="scope")
+        .select("holder", place=around, role=pl.col("role").replace(alike))
+        .unique()
     )
-    grants = roles.select("role", "name", "plane", conditional=False).unique()
-    return Holdings(roles.select(list(ASSIGNED_SCHEMA)), grants)
+    assigned = held.with_columns(state=pl.lit("active"), condition=pl.lit(None, dtype=pl.String))
+    return Holdings(assigned.select(list(ASSIGNED_SCHEMA)), grants.filter(pl.col("role").is_in(alike.values())))
 
 
 def granted_holdings(tenant: Tenant) -> Holdings:

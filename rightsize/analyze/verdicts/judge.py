@@ -10,6 +10,7 @@ import polars as pl
 from rightsize.analyze.counting import name_sets
 from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Unused, Verdict
+from rightsize.analyze.shared_texts import summed_by
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.absence import Absences, find_absences
 from rightsize.analyze.verdicts.activations import covered_assignments, read_history
@@ -341,12 +342,10 @@ def _suspect_rows(usage: pl.DataFrame, attributed: Attributed, tenant: Tenant) -
 
 def _credited_rows(usage: pl.DataFrame, credited: pl.DataFrame, tenant: Tenant) -> pl.DataFrame:
     assignments = tenant.assignments.select("a", "role_assignment_id", "state")
+    # A principal that could not be resolved keeps the name in the log.
+    calls = credited.join(usage, on="u").with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
     return (
-        credited.join(usage, on="u")
-        # A principal that could not be resolved keeps the name in the log.
-        .with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
-        .group_by("a", "principal_id", "plane", "place", "name", "reason")
-        .agg(_summed())
+        summed_by(calls, ("a", "principal_id", "plane", "place", "name", "reason"), _summed())
         .join(assignments, on="a")
         .with_columns(verdict=pl.lit(Verdict.USED.value), operations=1)
     )
@@ -364,11 +363,9 @@ def _unread(unnamed: pl.DataFrame) -> pl.DataFrame:
 
 
 def _unexplained_rows(calls: pl.DataFrame) -> pl.DataFrame:
-    return (
-        calls.with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
-        .group_by("principal_id", "plane", "place", "name", "reason")
-        .agg(_summed())
-        .with_columns(verdict=pl.lit(Verdict.UNEXPLAINED.value), operations=1)
+    named = calls.with_columns(principal_id=pl.coalesce("principal_id", "principal_name"))
+    return summed_by(named, ("principal_id", "plane", "place", "name", "reason"), _summed()).with_columns(
+        verdict=pl.lit(Verdict.UNEXPLAINED.value), operations=1
     )
 
 

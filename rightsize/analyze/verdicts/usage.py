@@ -20,6 +20,7 @@ from collections.abc import Collection
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, is_unnamed, once, place_of, schema_of
+from rightsize.analyze.shared_texts import summed_by
 from rightsize.analyze.tenant import Tenant, granted_by_patterns
 from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
@@ -57,26 +58,22 @@ def observe(inputs: Inputs, window: Window, *, unnamed: bool = False) -> pl.Data
     if not _has_calls(inputs, window, unnamed=unnamed):
         return pl.DataFrame(schema=_OBSERVED)
     kept = pl.when(pl.col("clean") > 0)
-    rows = (
-        use_by_day(inputs, window, unnamed=unnamed)
-        .group_by(CALL)
-        .agg(
-            pl.col("operation").min(),
-            pl.col("scope").min(),
-            clean=pl.col("clean").sum(),
-            use=pl.col("use").sum(),
-            clean_days=kept.then("day").n_unique() - kept.then("day").is_null().any().cast(pl.UInt32),
-            use_days=pl.col("day").filter(pl.col("use") > 0).n_unique(),
-            clean_first=kept.then("first_seen").min(),
-            clean_last=kept.then("last_seen").max(),
-            use_first=pl.col("first_seen").min(),
-            use_last=pl.col("last_seen").max(),
-            denied=pl.col("denied").fill_null(0).sum(),
-        )
-        .collect()
-        .sort(CALL)
-        .with_row_index("u")
-    )
+    wanted = (*CALL, "operation", "scope", "day", "first_seen", "last_seen", "clean", "use", "denied")
+    aggregates = [
+        pl.col("operation").min(),
+        pl.col("scope").min(),
+        pl.col("clean").sum(),
+        pl.col("use").sum(),
+        (kept.then("day").n_unique() - kept.then("day").is_null().any().cast(pl.UInt32)).alias("clean_days"),
+        pl.col("day").filter(pl.col("use") > 0).n_unique().alias("use_days"),
+        kept.then("first_seen").min().alias("clean_first"),
+        kept.then("last_seen").max().alias("clean_last"),
+        pl.col("first_seen").min().alias("use_first"),
+        pl.col("last_seen").max().alias("use_last"),
+        pl.col("denied").fill_null(0).sum(),
+    ]
+    days = use_by_day(inputs, window, unnamed=unnamed).select(wanted).collect()
+    rows = summed_by(days, CALL, aggregates).with_row_index("u")
     is_clean = pl.col("clean") > 0
     return rows.select(
         "u",

@@ -86,7 +86,7 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         judged = judge_planes(tables_beside(store, inputs), asked)
         planes = [one.analysis for one in judged]
         analysis, judged_findings = analyse_inputs(inputs, asked, planes=planes)
-        verdicts, findings, granted = write_conclusions(
+        unexplained, findings, granted = write_conclusions(
             store, inputs, analysis, judged_findings, behaviour, planes, asked
         )
         keep_layers(store, measure_layers(analysis))
@@ -100,7 +100,7 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
     return AnalysisResult(
         window=analysis.window,
         rows=rows,
-        unexplained=count_unexplained_by_plane(verdicts),
+        unexplained=unexplained,
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
         covered=covered_share(inputs, analysis.window, analysis.tenant),
@@ -117,8 +117,8 @@ def write_conclusions(
     planes: Sequence[PlaneAnalysis],
     asked: WindowOptions,
     standby: Sequence[str] = (),
-) -> tuple[pl.DataFrame, pl.DataFrame, GrantedReach]:
-    """Write the answers of an analysis with these options; return verdicts, findings, and what everybody reaches today.
+) -> tuple[dict[str, int], pl.DataFrame, GrantedReach]:
+    """Write the answers of an analysis; return unexplained operations by plane, findings, and what everybody reaches.
 
     These are verdicts, findings, activations, what existed, and reach as granted and as used; when all are written,
     they are marked as current. `behaviour` has the unusual days. `find_behaviour` reads all use, so call it while
@@ -129,6 +129,9 @@ def write_conclusions(
     found = all_findings(analysis.window, findings, behaviour, planes)
     store.write_answer("behaviour_findings", behaviour)
     store.write_answer("verdicts", verdicts)
+    unexplained = count_unexplained_by_plane(verdicts)
+    # Reach needs much memory, and no verdict of other planes.
+    del verdicts
     store.write_answer("verdict_operation_sets", sets_of_all(analysis.sets, planes))
     store.write_answer("findings", found)
     for name, rows in answers_of(planes).items():
@@ -139,7 +142,7 @@ def write_conclusions(
     store.write_answer("resource_existence", existence_rows(analysis.existence, analysis.tenant))
     granted = keep_reach(store, inputs, analysis)
     mark_answers(store, asked, standby)
-    return verdicts, found, granted
+    return unexplained, found, granted
 
 
 def all_findings(

@@ -6,8 +6,8 @@ They are kept in the store, or in memory where the store is only read.
 from __future__ import annotations
 
 import datetime as dt
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -182,18 +182,16 @@ def keep_analysis(
     scores: pl.DataFrame | None = None,
     granted: GrantedReach | None = None,
 ) -> None:
-    """Store an analysis of the present content with default options, in one transaction after all is computed.
+    """Store an analysis of the present content with default options, in one transaction.
 
     `scores` are those that `judged_scores` returns, and `granted` what `measure_granted` does, where the caller has
     them already.
     """
     step("storing the analysis")
     # Of the jobs, which are found later, none may stay that an earlier analysis had.
-    tables = deque([*_tables(store, inputs, analysis, findings, planes, scores, granted), *_tables_of_jobs({})])
+    tables = chain(_tables(store, inputs, analysis, findings, planes, scores, granted), _tables_of_jobs({}))
     parts = write_parts(analysis, findings, planes)
-    # Each table is dropped when it is written.
-    written = (tables.popleft() for _ in range(len(tables)))
-    store_analysis(store, written, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
+    store_analysis(store, tables, parts, _windows(analysis, planes), DEFAULT_FORGET_DAYS)
 
 
 def keep_jobs(store: Store, inputs: Inputs, analysis: Analysis, found: JobTables | None = None) -> None:

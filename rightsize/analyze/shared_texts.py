@@ -1,0 +1,45 @@
+"""Keep each distinct text of a frame in memory once, and group rows by texts as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+
+def with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return a copy in which each distinct text of a column is in memory once.
+
+    A frame from DuckDB has a text a row. All of them stay in memory as long as any frame made of it has one of them.
+    """
+    every = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
+    texts = _texts_of(frame)
+    return pl.DataFrame(
+        _gathered(texts[column.name], column.cast(pl.Enum(texts[column.name])))
+        if column.name in texts
+        else column.gather(every)
+        for column in frame.iter_columns()
+    )
+
+
+def summed_by(rows: pl.DataFrame, keys: Sequence[str], aggregates: Sequence[pl.Expr]) -> pl.DataFrame:
+    """Return `rows.group_by(keys).agg(aggregates)`, sorted by the keys, with each distinct text in memory once.
+
+    Texts are compared as numbers in the order of the texts: a group of texts would get a copy of each.
+    """
+    rows = rows.select({*keys}.union(*(one.meta.root_names() for one in aggregates)))
+    texts = _texts_of(rows)
+    numbered = rows.with_columns(pl.col(name).cast(pl.Enum(words)) for name, words in texts.items())
+    found = numbered.group_by(keys).agg(aggregates).sort(keys)
+    return found.with_columns(_gathered(texts[name], found[name]) for name in found.columns if name in texts)
+
+
+def _texts_of(frame: pl.DataFrame) -> dict[str, pl.Series]:
+    """Return the distinct texts of each column of texts, sorted."""
+    columns = (column for column in frame.iter_columns() if column.dtype == pl.String)
+    return {column.name: column.drop_nulls().unique().sort() for column in columns}
+
+
+def _gathered(words: pl.Series, numbers: pl.Series) -> pl.Series:
+    """Return the words of a column of an Enum of them, which share their memory."""
+    return words.gather(numbers.to_physical()).alias(numbers.name)
