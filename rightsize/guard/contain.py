@@ -33,7 +33,8 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from rightsize.rbac.text import fold
 from rightsize.render.containment import left_behind_scripts, write_page
-from rightsize.render.plan import FileText, plan_files, write_folder
+from rightsize.render.folder import FileText, write_folder
+from rightsize.render.plan import plan_files
 from rightsize.render.rows import write_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
