@@ -18,12 +18,11 @@ from pathlib import Path
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import hash_of_found, is_found, read_found
 from rightsize.model.json_schemas import load_object
-from rightsize.render.deploy.files import PLAN_FORMS
 from rightsize.render.rows import indented
 
 PLAN = "plan.json"
 MANIFEST = "manifest.json"
-_FOLDERS = ("roles", "evidence", "graph", "directory", "trust", "vault", *PLAN_FORMS)
+_FOLDERS = ("roles", "evidence", "graph", "directory", "trust", "vault")
 _SYNCED_AT_ONCE = 4
 """Files that the disk is asked to keep at a time: one after the other, thousands of them take minutes."""
 
@@ -202,11 +201,14 @@ def read_manifest(directory: Path) -> dict[str, str]:
 
 def _is_own_name(name: str) -> bool:
     """Return whether a plan folder can hold a name: inside one of its folders, or beside `plan.json`."""
+    # It imports every form, and a plan folder that is only read needs none.
+    from rightsize.render.deploy.files import PLAN_FORMS  # noqa: PLC0415
+
     folder, slash, file = name.rpartition("/")
     plain_name = bool(file) and all(
         character.isascii() and (character.isalnum() or character in "-.") for character in file
     )
-    return plain_name and not file.startswith(".") and (folder in _FOLDERS if slash else True)
+    return plain_name and not file.startswith(".") and (not slash or folder in _FOLDERS or folder in PLAN_FORMS)
 
 
 def _remove_own(directory: Path, name: str, digest: str) -> None:
