@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import kept_steps
-from rightsize.workflow.plan import review
+from rightsize.workflow.plan import next_steps, review
 from rightsize.workflow.plan.next_steps import next_of
 from rightsize.workflow.plan_folder import check_plan_folder
+from rightsize.workflow.signatures import Signature
 
 
 class PlanReadError(Exception):
@@ -64,6 +66,18 @@ def test_a_plan_without_its_chain_is_read(demo_folder: Path, db: Path, tmp_path:
     (folder / "manifest.json").unlink()
     with pytest.raises(PlanReadError):
         next_of(db, folder, names_db=True)
+
+
+@pytest.mark.usefixtures("_no_plan_is_read")
+def test_a_signed_plan_is_read(demo_folder: Path, db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has signed what the store keeps."""
+    monkeypatch.setattr(
+        next_steps,
+        "check_plan_folder",
+        lambda *given: replace(check_plan_folder(*given), signature=Signature("ingrid@example.com")),
+    )
+    with pytest.raises(PlanReadError):
+        next_of(db, demo_folder, names_db=True)
 
 
 def test_steps_are_kept_of_one_plan(demo_folder: Path, db: Path) -> None:

@@ -78,7 +78,8 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
     checked = check_plan_folder(plan, signers)
     named = db if names_db else None
     with open_if_there(db) as store:
-        if store is not None and checked.chain is not None:
+        # A signature is of the plan, and not of what a store keeps of it.
+        if store is not None and checked.chain is not None and checked.signature is None:
             kept = kept_steps(store, checked.chain.head)
             if kept is not None:
                 return _read(kept, named)
