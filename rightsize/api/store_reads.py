@@ -39,8 +39,7 @@ from rightsize.workflow.analysis import attack_paths
 from rightsize.workflow.analysis import reach as blast
 from rightsize.workflow.answers import access, check, explain
 from rightsize.workflow.data import status
-from rightsize.workflow.plan import jobs
-from rightsize.workflow.plan import review as next_steps
+from rightsize.workflow.plan import jobs, next_steps, review
 from rightsize.workflow.tenant_access import AccessQuestion
 
 AskedPlane = Literal["control", "data"]
@@ -370,9 +369,9 @@ class ReadStore:
         self._require()
         with explained():
             if plan is None:
-                return next_steps.last_steps(self._path)
+                return review.last_steps(self._path)
             folder = plan.folder if isinstance(plan, Plan) else Path(plan)
-            return next_steps.step_frame(next_steps.next_of(self._path, folder, names_db=True))
+            return review.step_frame(next_steps.next_of(self._path, folder, names_db=True))
 
     def sql(
         self, statement: str, /, *, max_rows: int = 1_000_000, timeout: float = 60.0, **parameters: object

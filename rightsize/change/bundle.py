@@ -21,6 +21,8 @@ from rightsize.rbac.assignments import (
 )
 
 FORMAT = 2
+BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
+"""What a rollout folder has: the bundle, its journal, and a copy of the plan folder."""
 _AGAIN = (
     "make it again with `rightsize rollout plan`; "
     "where it has begun, roll it back with the version of rightsize that began it"

@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,15 @@ from rightsize.model.text import fold
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.needs.assignments import Key
 from rightsize.render.containment import left_behind_scripts, write_page
-from rightsize.render.plan import FileText, plan_files, write_folder
+from rightsize.render.folder import FileText, write_folder
+from rightsize.render.plan import plan_files
 from rightsize.render.rows import write_json
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.attack_paths import KINDS, named
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
-from rightsize.workflow.analysis.keep_analysis import analyse_inputs
+from rightsize.workflow.analysis.keep_analysis import analyse_inputs, tables_beside
 from rightsize.workflow.plan.propose import require_catalogue
 
 REQUESTS, PAGE = "containment.json", "containment.md"
@@ -230,7 +232,9 @@ def contain_principal(
         kinds = dict(principal_names(inputs).select("principal_id", "principal_type").iter_rows())
         if kinds.get(wanted) == "Group":
             raise UsageError(f"`{principal}` is a group", hint="contain the suspected member")
-        agents = read_agent_group(wanted, store.table)
+        # Of these tables none depends on what is suspect. Each is read once.
+        table_of = cache(tables_beside(store, inputs))
+        agents = read_agent_group(wanted, table_of)
         kinds |= dict.fromkeys(agents.identities, "ServicePrincipal")
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
@@ -255,14 +259,14 @@ def contain_principal(
             write_options(
                 one,
                 kinds.get(one) or "User",
-                store.table,
+                table_of,
                 eligible_options(one, found.by_request, inputs.role_assignments, found.plan.names, content),
             )
             for one in agents.members
         ]
-        options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, store.table)))
+        options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, table_of)))
         blocked = all(any(option.name == "block_sign_in" for option in some) for some in written)
-        facts = read_facts(inputs, store.table)
+        facts = read_facts(inputs, table_of)
         reach = reach_after(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         left = find_left_behind(store, agents.members, names)
         asked = {option.name for option in options}

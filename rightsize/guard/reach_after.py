@@ -22,7 +22,7 @@ from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.escalation import ASSIGN, Holdings
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA
-from rightsize.analyze.reach.measure import View, described, own_of, reached_of, read_holdings, view_of
+from rightsize.analyze.reach.measure import View, described, granted_holdings, own_of, reached_of, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
@@ -109,7 +109,7 @@ def reach_after(
         ended: Eligible assignments and activations that requests end.
         is_blocked: Whether requests block the sign-in of all the principals.
     """
-    tenant, granted = analysis.tenant, read_holdings(analysis)["granted"]
+    tenant, granted = analysis.tenant, granted_holdings(analysis.tenant)
     first, theirs = principals[:1], list(principals)
     calls = _calls(principals, inputs)
     left, given = _left(calls), _given(calls, principals, inputs)

@@ -31,7 +31,7 @@ from rightsize.workflow.answers.logs import read_missing
 from rightsize.workflow.data import status
 from rightsize.workflow.plan.deploy import list_proposals
 from rightsize.workflow.plan.jobs import find_jobs
-from rightsize.workflow.plan.review import next_of
+from rightsize.workflow.plan.next_steps import next_of
 from rightsize.workflow.roles.check import RoleVerdict, check_role
 from rightsize.workflow.roles.compare import decided
 from rightsize.workflow.roles.sources import roles_of_bytes

@@ -34,6 +34,7 @@ _FORM = 2
 """The form of the tables; it is raised when they change between two releases."""
 _NAME = "stored_analysis"
 _ANSWERS = "answers_of"
+_STEPS = "steps_of"
 
 NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
 
@@ -133,6 +134,28 @@ def store_beside(store: Store, tables: Iterable[AnalysisTable]) -> None:
     """Replace some tables of the stored analysis, which were computed from it."""
     with store.transaction(changes_content=False) as connection:
         lay_out(connection, tables)
+
+
+def keep_steps(store: Store, plan: str, text: str) -> None:
+    """Keep the steps of a plan of the present content.
+
+    Args:
+        store: The store.
+        plan: The hash of the plan and all its files.
+        text: The steps.
+    """
+    with store.transaction(changes_content=False) as connection:
+        connection.execute("CREATE SCHEMA IF NOT EXISTS analysed")
+        connection.execute("CREATE OR REPLACE TABLE analysed.steps AS SELECT $text::VARCHAR AS text", {"text": text})
+        set_meta(connection, _STEPS, json.dumps(_basis(store) | {"plan": plan}))
+
+
+def kept_steps(store: Store, plan: str) -> str | None:
+    """Return the steps that were kept of a plan; None where they are of another one, content, rules or version."""
+    key = json.loads(store.remembered(_STEPS) or "{}")
+    if key.get("plan") != plan or not _is_of_present(store, key):
+        return None
+    return str(store.rows("SELECT text FROM analysed.steps")[0]["text"])
 
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:

@@ -32,8 +32,8 @@ from rightsize.store.limits import TIME
 _SCHEMAS = ("base", "main", "analysed")
 """The schemas of a store: its tables, the views for SQL users, and the stored analysis."""
 # INVARIANT: macros come first. Until none is known to be there, no statement may call a function by its short name.
-_FUNCTIONS = "SELECT 'function', function_name FROM system.main.duckdb_functions() WHERE NOT internal"
 _PROGRAMS = (
+    ("function", "SELECT function_name FROM system.main.duckdb_functions() WHERE NOT internal"),
     ("trigger", "SELECT trigger_name FROM system.main.duckdb_triggers()"),
     ("type", "SELECT type_name FROM system.main.duckdb_types() WHERE NOT internal"),
     ("sequence", "SELECT sequence_name FROM system.main.duckdb_sequences()"),
@@ -46,9 +46,9 @@ _PROGRAMS = (
     ("computed column", "SELECT table_name || '.' || column_name FROM system.main.duckdb_columns() "
      "WHERE NOT internal AND schema_name <> 'main' AND column_default IS NOT NULL"),
 )  # fmt: skip
-"""Other kinds of things that no store has, and the statement that names those of a database."""
-_KINDS = [kind for kind, _ in _PROGRAMS]
-_OTHERS = " UNION ALL ".join(f"SELECT '{kind}', * FROM ({statement})" for kind, statement in _PROGRAMS)
+"""The kinds of things that no store has, and the statement that names those of a database.
+
+One after the other they take two thirds of the time of one statement for all."""
 _COLUMNS = """
     SELECT table_name, column_name, data_type FROM system.main.duckdb_columns()
     WHERE NOT internal AND schema_name = 'base'"""
@@ -93,12 +93,10 @@ def refuse_programs(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     Raises:
         InputError: It has a function, a trigger, a column with a default or something else that no store has.
     """
-    for statement in (_FUNCTIONS, _OTHERS):
-        found = [(kind, str(name)) for kind, name in connection.execute(statement).fetchall()]
-        for kind in ("function", *_KINDS):
-            names = [name for of, name in found if of == kind]
-            if names:
-                raise refusal(file, f"it has the {kind} `{min(names)[:_LONGEST]}`")
+    for kind, statement in _PROGRAMS:
+        names = [str(name) for (name,) in connection.execute(statement).fetchall()]
+        if names:
+            raise refusal(file, f"it has the {kind} `{min(names)[:_LONGEST]}`")
 
 
 def require_schema(connection: duckdb.DuckDBPyConnection, file: Path) -> None:

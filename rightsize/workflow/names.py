@@ -44,10 +44,10 @@ def read_names(store: Store, inputs: Inputs | None = None) -> tuple[dict[str, st
 
 _SCOPES = """
     SELECT DISTINCT scope FROM (
-        SELECT scope FROM scopes UNION ALL SELECT scope FROM role_assignments
-        UNION ALL SELECT scope FROM deny_assignments UNION ALL SELECT scope FROM resources
-        UNION ALL SELECT spelling FROM base.scope_names)
+        SELECT spelling AS scope FROM base.scope_names UNION ALL SELECT scope FROM role_assignments
+        UNION ALL SELECT scope FROM deny_assignments UNION ALL SELECT scope FROM resources)
     WHERE scope IS NOT NULL"""
+"""The known scopes; those of the table `scopes` are spelt as names."""
 _MOST = 8
 _FEW = 3
 _BELOW = "\0"

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import LARGE, SMALL, is_found, parts_of_found, read_found, read_given, stands_in
-from rightsize.propose.verify.review import ReviewablePlan, read_reviewable
-from rightsize.render.plan import PLAN, prepared, read_manifest, write_folder
+from rightsize.render.folder import PLAN, prepared, read_manifest, write_folder
 from rightsize.workflow import signatures
+
+if TYPE_CHECKING:
+    from rightsize.propose.verify.review import ReviewablePlan
 
 
 @dataclass(frozen=True, slots=True)
-class PlanFolder:
-    """A plan folder that was read and checked.
+class CheckedFolder:
+    """A plan folder whose chain and signature have been checked, and whose plan has not been read.
 
     Attributes:
         text: Its `plan.json`.
@@ -25,9 +28,15 @@ class PlanFolder:
 
     folder: Path
     text: bytes
-    read: ReviewablePlan
     chain: signatures.Chain | None
     signature: signatures.Signature | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFolder(CheckedFolder):
+    """A plan folder that was read and checked."""
+
+    read: ReviewablePlan
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -70,29 +79,48 @@ def plan_text(path: Path) -> bytes:
     return read_found(path, PLAN, most=LARGE) if path.is_dir() else read_given(path)
 
 
-def open_plan_folder(
-    path: Path, signers: signatures.Signers = signatures.ANYBODY, *, with_pages: bool = True
-) -> PlanFolder:
-    """Return a plan folder whose chain and signature have been checked, and whose every value has its type.
+def check_plan_folder(path: Path, signers: signatures.Signers = signatures.ANYBODY) -> CheckedFolder:
+    """Return a plan folder whose chain and signature have been checked.
 
     Args:
         path: The plan folder, or its `plan.json`.
         signers: Whose signature it must have.
-        with_pages: Whether the evidence is read, too, that only pages show, which no proof needs.
 
     Raises:
-        InputError: There is no plan, the file is not a plan, its files are missing or altered.
+        InputError: There is no plan, or its files are missing or altered.
         GateError: The plan is not signed by a required signer, or its signature does not hold.
         UsageError: The tool that checks the signature is not installed, or no key is named.
     """
     folder = plan_file(path).parent
     text = plan_text(path)
     chain = signatures.read_chain(folder, text)
-    signature = signatures.check_signature(folder, signers)
-    read = read_reviewable(text, FolderFiles(folder), with_pages=with_pages)
-    if chain is not None:
-        signatures.check_origin(chain, read.document["generated_from"])
-    return PlanFolder(folder, text, read, chain, signature)
+    return CheckedFolder(folder, text, chain, signatures.check_signature(folder, signers))
+
+
+def open_plan_folder(
+    path: Path, signers: signatures.Signers = signatures.ANYBODY, *, with_pages: bool = True
+) -> PlanFolder:
+    """Return a plan folder as `check_plan_folder` and then `read_checked` do."""
+    return read_checked(check_plan_folder(path, signers), with_pages=with_pages)
+
+
+def read_checked(found: CheckedFolder, *, with_pages: bool = True) -> PlanFolder:
+    """Return a checked plan folder whose every value has its type.
+
+    Args:
+        found: The plan folder.
+        with_pages: Whether the evidence is read, too, that only pages show, which no proof needs.
+
+    Raises:
+        InputError: The file is not a plan, or its files are missing or altered.
+    """
+    # It imports frames, and steps that are kept need none.
+    from rightsize.propose.verify.review import read_reviewable  # noqa: PLC0415
+
+    read = read_reviewable(found.text, FolderFiles(found.folder), with_pages=with_pages)
+    if found.chain is not None:
+        signatures.check_origin(found.chain, read.document["generated_from"])
+    return PlanFolder(found.folder, found.text, found.chain, found.signature, read)
 
 
 def read_plan_folder(path: Path, signers: signatures.Signers = signatures.ANYBODY) -> ReviewablePlan:

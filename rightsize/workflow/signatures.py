@@ -18,14 +18,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from rightsize.model.errors import GateError, InputError, UsageError
 from rightsize.model.file_reading import SMALL, hash_of_found, is_found, read_found, read_given, stands_in
 from rightsize.model.json_schemas import load_object
-from rightsize.render.plan import PLAN, FileText, digest_of, note_file, read_manifest
+from rightsize.render.folder import PLAN, FileText, digest_of, note_file, read_manifest
+
+if TYPE_CHECKING:
+    import polars as pl
 
 CHAIN = "chain.json"
 _FORMAT = 1
@@ -86,6 +87,11 @@ def make_chain(loads: pl.DataFrame, generated_from: Mapping[str, Any], files: Ma
         last = _link(last, part, hashes[part])
         links.append({"of": part, "sha256": hashes[part], "link": last})
     return _json({"format_version": _FORMAT, "links": links, "inputs": inputs, "files": digests})
+
+
+def head_of(chain: str) -> str:
+    """Return the last link of a chain of `make_chain`."""
+    return str(json.loads(chain)["links"][-1]["link"])
 
 
 def read_chain(folder: Path, plan: bytes) -> Chain | None:

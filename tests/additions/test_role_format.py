@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from rightsize.model.role_forms import to_arm
-from rightsize.render.plan import plan_files, write_folder
+from rightsize.render.folder import write_folder
+from rightsize.render.plan import plan_files
 from rightsize.store.connection import open_store
 from tests.additions.tree import Registration, with_addition
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, VM, SmallTenant

@@ -16,7 +16,8 @@ from rich.cells import cell_len
 from rightsize.cli.main import run
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.verify.review import plan_of
-from rightsize.render.plan import plan_files, write_folder
+from rightsize.render.folder import write_folder
+from rightsize.render.plan import plan_files
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan.review import proposals_of_wave
 from rightsize.workflow.plan_folder import read_plan_folder

@@ -12,7 +12,8 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.model.nouns import Witness
-from rightsize.render.plan import plan_files, write_folder
+from rightsize.render.folder import write_folder
+from rightsize.render.plan import plan_files
 from tests.planes.vaults.vault_world import GET, World
 from tests.propose.small_tenant import CONTRIBUTOR, READER, SUB, VM, SmallTenant, guid
 from tests.tenants.fake_store import FakeStore

@@ -23,7 +23,8 @@ from rightsize.model.plan import BUILTIN, KEEP, REMOVE, Plan, PlanePart, count_b
 from rightsize.model.plan_file import SaidOnce, filled
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.model.text import fold
-from rightsize.render.plan import digest_of, plan_files, plan_texts, prepared, write_folder
+from rightsize.render.folder import digest_of, prepared, write_folder
+from rightsize.render.plan import plan_files, plan_texts
 from rightsize.render.rows import indented, plain
 from rightsize.render.sentences import short_scope
 from rightsize.render.summary import write_summary

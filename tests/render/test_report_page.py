@@ -29,7 +29,7 @@ from rightsize.workflow.analysis.attack_paths import reach_from
 from rightsize.workflow.analysis.reach import show_reach
 from rightsize.workflow.answers.logs import find_missing
 from rightsize.workflow.answers.report import report_store
-from rightsize.workflow.plan.review import next_of
+from rightsize.workflow.plan.next_steps import next_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.suite.demo import STORE, TITLE
 from tests.golden_files import stored

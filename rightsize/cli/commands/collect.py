@@ -25,7 +25,7 @@ from rightsize.cli.commands.load import show_report
 from rightsize.cli.exit_codes import ExitCode
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
-from rightsize.collect.kql import write_summary_rules
+from rightsize.collect import kql
 from rightsize.model import file_reading
 from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
@@ -281,7 +281,7 @@ def fetch_script(
     continues an interrupted run. This command itself asks nothing of Azure.
     """
     if summary_rules is not None:
-        files = write_summary_rules(summary_rules)
+        files = kql.write_summary_rules(summary_rules)
         say(f"wrote {counted(len(files) - 1, 'query', 'queries')} and {files[-1].name} to {summary_rules}")
         template = for_shell(str(files[-1]))
         common.say_next(f"az deployment group create -g GROUP --template-file {template} -p workspace=NAME")

@@ -33,8 +33,8 @@ from rightsize.render import schemas, sentences
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.workflow import plan_folder
 from rightsize.workflow.plan import deploy
+from rightsize.workflow.plan import next_steps as next_workflow
 from rightsize.workflow.plan import patch as patch_workflow
-from rightsize.workflow.plan import review as next_workflow
 from rightsize.workflow.plan import verify as verify_workflow
 
 _SCREEN = 28

@@ -9,6 +9,7 @@ from typing import Any
 from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say
+from rightsize.cli.options import DEFAULT_PLAN
 from rightsize.cli.output import write
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
@@ -25,7 +26,8 @@ def status(*, common: Common) -> None:
 
     It also lists rejected records; `-v` names every scope.
     """
-    found = workflow.read_status(common.db)
+    is_told = common.is_table and not common.quiet
+    found, step = workflow.read_status_and_next(common.db, DEFAULT_PLAN if is_told else None)
     if common.is_table:
         write(_page(found, terminal_width(), all_scopes=common.verbose > 0))
     else:
@@ -35,7 +37,8 @@ def status(*, common: Common) -> None:
         say("nothing is loaded: `rightsize load PATH…` reads exports, `rightsize demo` makes a sample")
     elif not found.has_catalogue:
         say("no catalogue of operations is loaded, so unused ones cannot be named")
-    common.say_next_of_store()
+    if step is not None:
+        common.say_next(common.with_db(step))
 
 
 def _page(found: workflow.StoreStatus, width: int, *, all_scopes: bool) -> str:

@@ -19,7 +19,6 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, schema_of
 from rightsize.analyze.principals import principal_names
-from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window, shortfall
 from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
@@ -57,7 +56,6 @@ from rightsize.store.watching import (
     watched_until,
 )
 from rightsize.workflow.analysis.behaviour import behaviour_of_days, with_holds
-from rightsize.workflow.analysis.keep_analysis import judge_planes
 from rightsize.workflow.data.load import UNKNOWN, load_paths
 from rightsize.workflow.signatures import ANYBODY, Signers
 
@@ -323,6 +321,10 @@ def _conclude_all(
     report_behaviour(context, ended | set(touched.days), newest, found, is_next=is_next)
     if not days:
         return
+    # They import every plane, and many passes conclude no day.
+    from rightsize.analyze.verdicts.judge import analyse  # noqa: PLC0415
+    from rightsize.workflow.analysis.keep_analysis import judge_planes  # noqa: PLC0415
+
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
     # Nothing is concluded from what an unusual day used first, as in an analysis.

@@ -7,14 +7,13 @@ import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import resolve_principal
-from rightsize.change.bundle import Order
-from rightsize.guard.contain import ContainResult, contain_principal, span_told
+from rightsize.change.bundle import BUNDLE, Order
 from rightsize.guard.watch.changes import at_least, no_changes, note_change
 from rightsize.model.errors import InputError, RightsizeError
 from rightsize.model.file_reading import read_given
@@ -22,7 +21,9 @@ from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import open_store
 from rightsize.store.watching import SEEN, Pass, Touched, commit_pass, read_seen, watched_until
-from rightsize.workflow.plan.rollout import BUNDLE, plan_rollout
+
+if TYPE_CHECKING:
+    from rightsize.guard.contain import ContainResult
 
 _KIND = "containment"
 _HINT = "docs/containment.md lists the rules and their types"
@@ -184,6 +185,10 @@ def _contain(
     min_window: int,
 ) -> tuple[str, ContainResult | None]:
     """Return the sentence about a containment, and the containment, None where it cannot be made."""
+    # They import what makes plans, and few passes contain anybody.
+    from rightsize.guard.contain import contain_principal  # noqa: PLC0415
+    from rightsize.workflow.plan.rollout import plan_rollout  # noqa: PLC0415
+
     folder = out / principal
     try:
         result = contain_principal(db, principal, folder, emergency=rules.emergency_accounts, min_window=min_window)
@@ -219,6 +224,8 @@ def _ids(db: Path, names: Sequence[str]) -> tuple[str, ...]:
 
 def _dwell(result: ContainResult, signals: Sequence[Mapping[str, Any]], now: dt.datetime) -> str:
     """Return the time from the first suspect record, and from the signal, to the plan, as text."""
+    from rightsize.guard.contain import span_told  # noqa: PLC0415
+
     plain = now.astimezone(dt.UTC).replace(tzinfo=None) if now.tzinfo else now
     marks = [("the first suspect record", result.first_suspect)]
     marks.append(("the signal", min((one["time"] for one in signals if one["time"]), default=None)))

@@ -15,6 +15,7 @@ from rightsize.analyze.agents import AGENT_TABLES, agent_identities
 from rightsize.analyze.behaviour.judge import severities
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, folded
+from rightsize.change.bundle import PLAN
 from rightsize.guard.watch.changes import (
     Names,
     Origin,
@@ -42,7 +43,6 @@ from rightsize.store.watching import SEEN, horizon, records_ahead, watched_event
 from rightsize.workflow.analysis.behaviour import behaviour_of_days
 from rightsize.workflow.analysis.behaviour_inputs import Reader, read_news
 from rightsize.workflow.names import read_names
-from rightsize.workflow.plan.rollout import PLAN
 from rightsize.workflow.plan_folder import open_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
 

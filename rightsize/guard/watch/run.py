@@ -29,7 +29,6 @@ from rightsize.render import watch as forms
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import Store, open_store
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
-from rightsize.workflow.analysis.keep_analysis import renew_analysis
 
 Changes = Sequence[Mapping[str, Any]]
 
@@ -317,6 +316,8 @@ def _deliver(store: Store, outlets: Outlets, clock: Clock, taken: Taken | None, 
     waiting = undelivered(store) if waiting else waiting
     # After each concluded day, since an analysis of everything takes longer than a pass.
     if concluded.days and not concluded.is_stale_soon:
+        from rightsize.workflow.analysis.keep_analysis import renew_analysis  # noqa: PLC0415  many passes conclude no day
+
         with suppress(EvidenceError):
             renew_analysis(store)
     return WatchResult(taken, concluded, reported, tuple(delivered), waiting)

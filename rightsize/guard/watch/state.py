@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from rightsize.analyze.agents import AGENT_TABLES, agent_identities, inheritance
 from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs, folded
-from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.escalation import build_graph, escalations_of, with_assignable
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.layers import granted_defeats, harmful, today, violations_in
 from rightsize.analyze.reach.measure import granted_holdings
 from rightsize.analyze.reasons import Verdict
-from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.guard.watch.grant_deduplication import consent
+
+if TYPE_CHECKING:
+    from rightsize.analyze.planes import PlaneAnalysis
+    from rightsize.analyze.verdicts.judge import Analysis
+
 
 AGENT, BLUEPRINT, INHERITANCE = AGENT_KINDS = ("agent", "blueprint", "inheritance")
 _LIST = "enumerated: "

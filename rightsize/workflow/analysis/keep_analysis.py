@@ -224,7 +224,7 @@ def renew_analysis(store: Store) -> None:
 
 
 def whole_analysis(
-    store: Store, inputs: Inputs, asked: WindowOptions, note: Callable[[str], None]
+    store: Store, inputs: Inputs, asked: WindowOptions, note: Callable[[str], None] = lambda _: None
 ) -> tuple[Analysis, pl.DataFrame, list[PlaneAnalysis]]:
     """Return the analysis of Azure RBAC, its findings, and the analyses of the other planes, for these options.
 

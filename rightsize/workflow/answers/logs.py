@@ -29,7 +29,7 @@ from rightsize.rules.prices import Prices, known_prices, read_prices
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import analyse_inputs, judge_planes, tables_beside, whole_analysis
+from rightsize.workflow.analysis.keep_analysis import whole_analysis
 from rightsize.workflow.answers.log_options import LogOption, LogPart, Sources, Tariff, describe_options, spelt_scopes
 
 _UNLISTED = (
@@ -203,9 +203,7 @@ def find_missing(
     tariff = Tariff(_prices(prices, plan, region), plan, region, records_per_day)
     with open_store(db, read_only=False, existing=True) as store:
         inputs = Inputs.read(with_holds(store))
-        judged = judge_planes(tables_beside(store, inputs), asked)
-        planes = [one.analysis for one in judged]
-        analysis, findings = analyse_inputs(inputs, asked, planes=planes)
+        analysis, findings, planes = whole_analysis(store, inputs, asked)
         coverage = store.table("coverage")
         result, cells = rank_missing(inputs, coverage, analysis, findings, planes, tariff)
         held = store.table("observability_promises")

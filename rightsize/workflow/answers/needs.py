@@ -40,7 +40,7 @@ from rightsize.rules.resource_types import gives_privilege
 from rightsize.rules.tables import risk_weights
 from rightsize.store.connection import open_store
 from rightsize.workflow.answers import access
-from rightsize.workflow.answers.vaults import is_about_vaults, vault_notes
+from rightsize.workflow.answers.vault_code import is_about_vaults, vault_notes
 from rightsize.workflow.roles.sources import beside_file
 from rightsize.workflow.tenant_access import AccessQuestion
 

@@ -29,8 +29,8 @@ _STATE = """
             AS has_grants,
         EXISTS (FROM role_definitions WHERE lower(role_definition_id) IN (FROM held)) AS has_roles,
         EXISTS (FROM operations) AS has_catalogue,
-        EXISTS (FROM coverage WHERE state <> 'missing' AND source <> 'sign_in_log') AS has_logs,
-        EXISTS (FROM proposals) AS is_planned"""
+        EXISTS (FROM base.coverage WHERE state <> 'missing' AND source <> 'sign_in_log') AS has_logs,
+        EXISTS (FROM base.proposals) AS is_planned"""
 
 
 def command_after(db: Path, plan: Path, *, is_changed: bool = False) -> str:

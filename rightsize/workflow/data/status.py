@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,17 +32,19 @@ from rightsize.store.ddl import RESOLVED
 from rightsize.store.pruning import Pruning, compact, plan_pruning, prune
 from rightsize.store.queries import filled_text
 from rightsize.store.stored_analysis import is_current, stored_window
+from rightsize.workflow.data.next_command import command_for
 
-TABLES = (
-    "coverage",
-    "group_closure",
-    "group_members",
-    "listings",
-    "principals",
-    "role_assignments",
-    "role_definitions",
-    "scopes",
-)
+TABLES: Mapping[str, str] = {
+    "coverage": "*",
+    "group_closure": "*",
+    "group_members": "*",
+    "listings": "*",
+    "principals": "principal_id, principal_type, listed",
+    "role_assignments": "principal_id, principal_type, role_definition_id, created_on",
+    "role_definitions": "role_definition_id",
+    "scopes": "*",
+}
+"""The tables that a status is read from, with the columns that it needs."""
 _PEOPLE, _WORKLOADS = ("interactive", "non_interactive"), ("managed_identity", "service_principal")
 # A subscription is complete where any reader has a complete listing of the kind.
 _COMPLETE = """
@@ -281,23 +283,38 @@ class StoreStatus:
 
 def read_status(db: Path) -> StoreStatus:
     """Return the contents of the store at `db`; raise InputError where there is none."""
+    return read_status_and_next(db, None)[0]
+
+
+def read_status_and_next(db: Path, plan: Path | None) -> tuple[StoreStatus, str | None]:
+    """Return the same with the command that comes next.
+
+    Args:
+        db: The store.
+        plan: The usual folder of a plan, as `next_command.command_for` takes it; None where nobody is told the command.
+    """
     with open_store(db, read_only=True) as store:
-        inputs = _read_inputs(store)
-        window, lacks = _window(inputs), Listings(inputs.listings, {}).incomplete()
-        return StoreStatus(
-            sources=store.frame(_SOURCES).to_dicts(),
-            contents=store.frame(filled_text("answers/contents", sign_ins=_SIGN_INS)).to_dicts(),
-            window=window,
-            analysis=_analysis(store),
-            coverage=store.frame(_COVERAGE).to_dicts(),
-            rejects=store.frame(_REJECTS).to_dicts(),
-            unknown_operations=store.frame(_UNKNOWN).to_dicts()[0],
-            requests=store.frame(_REQUESTS).to_dicts(),
-            unmapped=store.frame(_UNMAPPED).to_dicts(),
-            inventories=store.frame(_INVENTORIES).to_dicts(),
-            listings=lacks,
-            missing=_missing(store, inputs, lacks, window),
-        )
+        step = None if plan is None else command_for(store, plan, is_changed=False)
+        return _status_of(store), step
+
+
+def _status_of(store: Store) -> StoreStatus:
+    inputs = _read_inputs(store)
+    window, lacks = _window(inputs), Listings(inputs.listings, {}).incomplete()
+    return StoreStatus(
+        sources=store.rows(_SOURCES),
+        contents=store.rows(filled_text("answers/contents", sign_ins=_SIGN_INS)),
+        window=window,
+        analysis=_analysis(store),
+        coverage=store.rows(_COVERAGE),
+        rejects=store.rows(_REJECTS),
+        unknown_operations=store.rows(_UNKNOWN)[0],
+        requests=store.rows(_REQUESTS),
+        unmapped=store.rows(_UNMAPPED),
+        inventories=store.rows(_INVENTORIES),
+        listings=lacks,
+        missing=_missing(store, inputs, lacks, window),
+    )
 
 
 def read_coverage(db: Path) -> pl.DataFrame:
@@ -324,7 +341,8 @@ def _read_inputs(store: Store) -> Inputs:
         "SELECT max(day) AS day FROM "
         "(SELECT day FROM base.sign_in_days UNION ALL SELECT day FROM base.reduced_sign_ins)"
     )
-    return Inputs.of(**{name: store.table(name) for name in TABLES}, usage_days=usage, sign_ins=sign_ins)
+    tables = {name: store.frame(f"SELECT {columns} FROM {name}") for name, columns in TABLES.items()}
+    return Inputs.of(**tables, usage_days=usage, sign_ins=sign_ins)
 
 
 def _window(inputs: Inputs) -> Window | None:

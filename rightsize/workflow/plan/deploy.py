@@ -23,7 +23,7 @@ from rightsize.propose.verify.review import ReviewablePlan, plan_of, standings
 from rightsize.render.comment import write_comment
 from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import ROLE_FORMATS, deploy_files
-from rightsize.render.plan import write_folder
+from rightsize.render.folder import write_folder
 from rightsize.render.rows import write_markdown
 from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.workflow.names import names_in, proposals_called, spellings_in

@@ -37,8 +37,9 @@ from rightsize.propose.verify.review import respect, review_states, unmatched
 from rightsize.render.comment import short_ids, write_comment
 from rightsize.render.deploy.contents import contents_of
 from rightsize.render.deploy.files import deploy_files
+from rightsize.render.folder import FileText, prepared, write_folder
 from rightsize.render.pictures import draw_matrix
-from rightsize.render.plan import FileText, plan_texts, prepared, proposal_document, write_folder
+from rightsize.render.plan import plan_texts, proposal_document
 from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
@@ -59,12 +60,12 @@ from rightsize.workflow.analysis.keep_analysis import (
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.analysis.reach import keep_planned_reach
-from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import resolve_excluded, resolve_scopes
 from rightsize.workflow.plan.deploy import COMMENT_FORM, today_of
+from rightsize.workflow.plan.next_steps import keep_next
 from rightsize.workflow.plan.questions import ask_owners, say_short
-from rightsize.workflow.plan.review import answer_rows, reached_by, read_review
-from rightsize.workflow.signatures import CHAIN, make_chain
+from rightsize.workflow.plan.review import answer_rows, found_steps, reached_by, read_review
+from rightsize.workflow.signatures import CHAIN, head_of, make_chain
 
 _AT_ONCE = 5_000
 """Number of proposals that become rows at a time, since each is a text of kilobytes."""
@@ -174,7 +175,7 @@ def propose_plan(
         step("writing the plan")
         with prepared(out, plan_texts(plan)) as written:
             texts: dict[str, FileText] = {**written, **extra}
-            texts[CHAIN] = make_chain(store.table("loads"), plan.generated_from, texts)
+            texts[CHAIN] = chain = make_chain(store.table("loads"), plan.generated_from, texts)
             files = write_folder(texts, out)
         # The use behind the proposals is written, and no further step needs it.
         plan = replace(plan, uses=None)
@@ -184,9 +185,10 @@ def propose_plan(
             keep_jobs(store, inputs, analysis, found)
         keep_layers(store, layers)
         keep_planned_reach(store, inputs, analysis, plan)
-        lacks = listings_of(store).every()
+        ranked = found_steps(store, plan, steps)
+        keep_next(store, head_of(chain), plan, ranked)
     return ProposeResult(
-        lacks=lacks,
+        lacks=[*ranked.lacks],
         unmatched=unmatched(plan, decisions or {}),
         plan=plan,
         out=out,

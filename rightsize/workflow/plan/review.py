@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import folded, schema_of
-from rightsize.analyze.lacks import Lack
 from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, read_decisions, write_decisions
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.file_reading import read_given, write_text
@@ -27,70 +26,36 @@ from rightsize.model.text import fold
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify import review
 from rightsize.render.comment import short_ids
-from rightsize.render.escape import for_shell
-from rightsize.render.next_steps import left_row, step_row, wave_rows
+from rightsize.render.next_steps import step_row
 from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import names_in
-from rightsize.workflow.plan_folder import open_plan_folder, read_plan_folder
+from rightsize.workflow.plan.next_steps import NextResult, look_closer
+from rightsize.workflow.plan_folder import PlanFolder, read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 _AT_ONCE = 5_000
 _WORKLOADS = ("serviceprincipal", "managedidentity")
 
 
-@dataclass(frozen=True, slots=True)
-class NextResult:
-    """The steps of a plan, with display names.
-
-    Attributes:
-        names: Display names of principals, roles and high scopes.
-        look: Returns the command that shows a principal.
-        short: A short id for each proposal.
-        lacks: The listings that are not complete: no step is about what they lack.
-    """
-
-    steps: NextSteps
-    names: Mapping[str, str]
-    look: Callable[[str], str]
-    short: Mapping[str, str]
-    lacks: Sequence[Lack]
-
-    def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
-        """Return a row for each step, or for those of one wave."""
-        chosen = self.steps.steps if wave is None else self.steps.of_wave(wave)
-        return [step_row(step, self.names, self.look) for step in chosen]
-
-    def document(self, wave: int | None = None) -> dict[str, Any]:
-        """Return the steps, the waves, and what is not worth a role, as plain values."""
-        return {
-            "removable": dict(self.steps.removable),
-            "waves": [row for row in wave_rows(self.steps) if wave in (None, row["wave"])],
-            "steps": self.rows(wave),
-            "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
-            "complete": not self.lacks,
-            "lacks": [one.row() for one in self.lacks],
-        }
-
-
-def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY) -> NextResult:
-    """Return the steps of a written plan; without a store no names are known, and each principal counts as one person.
+def read_steps(store: Store | None, folder: PlanFolder, named: Path | None) -> NextResult:
+    """Return the steps of a plan folder, as `next_steps.next_of` does.
 
     Args:
-        db: The store.
-        plan: The plan folder, or its `plan.json`.
-        names_db: Whether commands have to name the store.
-        signers: Whose signature the plan must have.
-
-    Raises:
-        InputError: The plan cannot be read.
+        store: The store, if there is one.
+        folder: The plan folder.
+        named: The store that commands have to name, if they do.
     """
-    read = review.plan_of(open_plan_folder(plan, signers, with_pages=False).read)
-    short = short_ids([one.id for one in read.all_proposals])
-    look = look_closer(db if names_db else None, read)
-    with open_if_there(db) as store:
-        lacks = [] if store is None else listings_of(store).every()
-        return NextResult(steps_in(store, read), names_in(store, read), look, short, lacks)
+    read = review.plan_of(folder.read)
+    return found_steps(store, read, steps_in(store, read), named)
+
+
+def found_steps(store: Store | None, plan: Plan, steps: NextSteps, named: Path | None = None) -> NextResult:
+    """Return the steps of a plan with the names, ids and listings that a store has, if there is one."""
+    short = short_ids([one.id for one in plan.all_proposals])
+    look = look_closer(named, plan.generated_from.get("options") or {})
+    lacks = [] if store is None else listings_of(store).every()
+    return NextResult(steps, names_in(store, plan), look, short, lacks)
 
 
 def steps_in(store: Store | None, plan: Plan) -> NextSteps:
@@ -168,22 +133,6 @@ def reached_by(plan: Plan, principals: pl.DataFrame, closure: pl.DataFrame) -> d
         .agg(workloads=pl.col("works").sum(), people=(~pl.col("works")).sum())
     )
     return {asked: Reached(people, works) for asked, works, people in found.iter_rows()}
-
-
-def look_closer(db: Path | None, plan: Plan) -> Callable[[str], str]:
-    """Return a function from a principal to the command that shows it by the window of a plan.
-
-    Args:
-        db: The store that the command names; None for none.
-        plan: The plan.
-    """
-    options = plan.generated_from.get("options") or {}
-    more = "" if db is None else f" --db {for_shell(str(db))}"
-    window = options.get("min_window", 90)
-    more += f" --min-window {window}" if type(window) is int and window > 0 and window != 90 else ""
-    days = options.get("min_days")
-    more += f" --min-days {days}" if type(days) is int and days > 0 else ""
-    return lambda principal: f"rightsize explain {for_shell(principal)}{more}"
 
 
 def answer_rows(steps: NextSteps, names: Mapping[str, str]) -> Iterator[pl.DataFrame]:

@@ -16,7 +16,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import NAMED, able_principals, resolve_known
 from rightsize.analyze.window import Window
 from rightsize.azure.exchange import Clock
-from rightsize.change.bundle import DEFAULT_ORDER, Bundle, Order, Swap, read_bundle, write_bundle
+from rightsize.change.bundle import BUNDLE, DEFAULT_ORDER, JOURNAL, PLAN, Bundle, Order, Swap, read_bundle, write_bundle
 from rightsize.change.journal import Entry, Heads, heads_folder, read_journal
 from rightsize.change.order import RolloutTenant, make_bundle
 from rightsize.change.steps import state_of
@@ -96,9 +96,6 @@ def _custom_roles(store: Store) -> dict[str, RoleDefinition]:
         )
         for row in table.sort("role_definition_id").iter_rows(named=True)
     }
-
-
-BUNDLE, JOURNAL, PLAN = "rollout.json", "journal.jsonl", "plan"
 
 
 def plan_rollout(

@@ -21,7 +21,7 @@ from rightsize.azure.exchange import Clock, Exchange, Throttle
 from rightsize.azure.hosts import Cloud, read_cloud, rollout_writes
 from rightsize.azure.wire import FaultError, NotSignedInError
 from rightsize.change.arm import Arm
-from rightsize.change.bundle import Bundle, Held, Swap, room_for, write_bundle
+from rightsize.change.bundle import JOURNAL, PLAN, Bundle, Held, Swap, room_for, write_bundle
 from rightsize.change.engine import RolloutEngine
 from rightsize.change.journal import Bound, Head, Journal, bound_of, read_head, write_head
 from rightsize.change.order import RolloutTenant
@@ -110,7 +110,7 @@ def check_wave(db: Path, folder: Path, bundle: Bundle, wave: int, signers: Signe
         GateError: The plan cannot be proved, or an emergency access account is gone, disabled or would lose access.
     """
     removed = [entry.key for entry in rollout.read_entries(folder, bundle) if entry.event == "remove-begin"]
-    refusal = verify_plan(db, folder_in(folder, rollout.PLAN), removed=removed, signers=signers).refusal
+    refusal = verify_plan(db, folder_in(folder, PLAN), removed=removed, signers=signers).refusal
     if refusal is not None:
         raise refusal
     with open_store(db, read_only=True) as store:
@@ -168,7 +168,7 @@ def confirm_swaps(folder: Path, swaps: Sequence[str], person: str, clock: Clock 
             raise UsageError(f"`{swap.id}` is not a swap that is done")
     said = bound_of(entries[0])
     bound = Bound(bundle.hash, bundle.plan, said.tenant, said.cloud)
-    with Journal(folder / rollout.JOURNAL, bound, rollout.heads_of(bundle)) as journal:
+    with Journal(folder / JOURNAL, bound, rollout.heads_of(bundle)) as journal:
         for swap in named:
             journal.write(swap.id, "confirmed", swap.id, moment, {"by": person})
 
@@ -190,7 +190,7 @@ def _carry_out(
     bound = Bound(bundle.hash, bundle.plan, fold(who.tenant_id), place.arm)
     if entries:
         _check_same_tenant(bound_of(entries[0]), bound)
-    journal = Journal(folder / rollout.JOURNAL, bound, rollout.heads_of(bundle), room=room_for(bundle), trusted=trusted)
+    journal = Journal(folder / JOURNAL, bound, rollout.heads_of(bundle), room=room_for(bundle), trusted=trusted)
     with journal:
         try:
             _work(place, credential, who, clock, bundle, journal, work, report_progress)
@@ -247,7 +247,7 @@ def _check_same_tenant(began: Bound, now: Bound) -> None:
 
 def _trusted(folder: Path, bundle: Bundle, access: RolloutAccess, report_progress: ReportProgress) -> str | None:
     """Return the hash of the journal's last line, where a person or a signature vouches for it."""
-    if access.signers.file is None or not stands_in(folder, rollout.JOURNAL):
+    if access.signers.file is None or not stands_in(folder, JOURNAL):
         return access.head
     hint = "`--key FILE` signs it at the end of each run"
     what = "the head of the journal"

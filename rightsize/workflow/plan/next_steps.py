@@ -1,0 +1,162 @@
+"""Say what to do first in a written plan: its steps in order, with names, and the listings that they lack.
+
+`propose` keeps them in the store. They hold as long as the store has the same content and the plan folder the chain of
+hashes that it was written with; then nothing of the plan has to be read and checked again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rightsize.analyze.lacks import Lack
+from rightsize.model.plan import PROPOSAL_KINDS
+from rightsize.model.plan_totals import Danger, LeftOut, NextStep, NextSteps, Reached
+from rightsize.render.escape import for_shell
+from rightsize.render.next_steps import left_row, step_row, wave_rows
+from rightsize.store.connection import Store, open_if_there
+from rightsize.store.stored_analysis import keep_steps, kept_steps
+from rightsize.workflow.plan_folder import check_plan_folder, read_checked
+from rightsize.workflow.signatures import ANYBODY, Signers
+
+if TYPE_CHECKING:
+    from rightsize.model.plan import Plan
+
+_STEP = tuple(one.name for one in fields(NextStep))
+_OPTIONS = ("min_window", "min_days")
+
+
+@dataclass(frozen=True, slots=True)
+class NextResult:
+    """The steps of a plan, with display names.
+
+    Attributes:
+        names: Display names of principals, roles and high scopes.
+        look: Returns the command that shows a principal.
+        short: A short id for each proposal of a step.
+        lacks: The listings that are not complete: no step is about what they lack.
+    """
+
+    steps: NextSteps
+    names: Mapping[str, str]
+    look: Callable[[str], str]
+    short: Mapping[str, str]
+    lacks: Sequence[Lack]
+
+    def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
+        """Return a row for each step, or for those of one wave."""
+        chosen = self.steps.steps if wave is None else self.steps.of_wave(wave)
+        return [step_row(step, self.names, self.look) for step in chosen]
+
+    def document(self, wave: int | None = None) -> dict[str, Any]:
+        """Return the steps, the waves, and what is not worth a role, as plain values."""
+        return {
+            "removable": dict(self.steps.removable),
+            "waves": [row for row in wave_rows(self.steps) if wave in (None, row["wave"])],
+            "steps": self.rows(wave),
+            "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
+            "complete": not self.lacks,
+            "lacks": [one.row() for one in self.lacks],
+        }
+
+
+def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY) -> NextResult:
+    """Return the steps of a written plan; without a store no names are known, and each principal counts as one person.
+
+    Args:
+        db: The store.
+        plan: The plan folder, or its `plan.json`.
+        names_db: Whether commands have to name the store.
+        signers: Whose signature the plan must have.
+
+    Raises:
+        InputError: The plan cannot be read.
+    """
+    checked = check_plan_folder(plan, signers)
+    named = db if names_db else None
+    with open_if_there(db) as store:
+        # A signature is of the plan, and not of what a store keeps of it.
+        if store is not None and checked.chain is not None and checked.signature is None:
+            kept = kept_steps(store, checked.chain.head)
+            if kept is not None:
+                return _read(kept, named)
+        # It imports what reads plans and frames.
+        from rightsize.workflow.plan.review import read_steps  # noqa: PLC0415
+
+        return read_steps(store, read_checked(checked, with_pages=False), named)
+
+
+def look_closer(db: Path | None, options: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return a function from a principal to the command that shows it by the window of a plan.
+
+    Args:
+        db: The store that the command names; None for none.
+        options: The options of the plan.
+    """
+    more = "" if db is None else f" --db {for_shell(str(db))}"
+    window = options.get("min_window", 90)
+    more += f" --min-window {window}" if type(window) is int and window > 0 and window != 90 else ""
+    days = options.get("min_days")
+    more += f" --min-days {days}" if type(days) is int and days > 0 else ""
+    return lambda principal: f"rightsize explain {for_shell(principal)}{more}"
+
+
+def keep_next(store: Store, head: str, plan: Plan, found: NextResult) -> None:
+    """Keep the steps of a plan that was just written, for `next_of`.
+
+    Args:
+        store: The store that the plan was made from.
+        head: The last link of the chain of the plan folder.
+        plan: The plan.
+        found: What `next_of` has to return; its command is made anew.
+    """
+    steps = found.steps
+    ids = {step.proposal for step in steps.steps}
+    named = {name for step in steps.steps for name in (step.principal_id, step.role, *step.becomes, *step.new_roles)}
+    named |= {owner for step in steps.steps if step.danger is not None for owner in step.danger.owners}
+    named |= {name for one in steps.left_out for name in (one.principal_id, one.role)}
+    options = plan.generated_from.get("options") or {}
+    document = {
+        "removable": dict(steps.removable),
+        "steps": [_row_of(step) for step in steps.steps],
+        "left_out": [[*asdict(one).values()] for one in steps.left_out],
+        "names": {id_: name for id_, name in found.names.items() if id_ in named or id_.startswith("/")},
+        "options": {name: options[name] for name in _OPTIONS if name in options},
+        "short": {id_: short for id_, short in found.short.items() if id_ in ids},
+        "lacks": [one.row() for one in found.lacks],
+    }
+    keep_steps(store, head, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+
+
+def _row_of(step: NextStep) -> list[Any]:
+    row = {name: getattr(step, name) for name in _STEP}
+    row["reached"] = [step.reached.people, step.reached.workloads]
+    row["danger"] = step.danger and asdict(step.danger)
+    return [*row.values()]
+
+
+def _read(text: str, named: Path | None) -> NextResult:
+    """Return what `keep_next` kept."""
+    document = json.loads(text)
+    steps = tuple(map(_step_of, document["steps"]))
+    left_out = tuple(LeftOut(*row) for row in document["left_out"])
+    return NextResult(
+        NextSteps(steps, left_out, document["removable"]),
+        document["names"],
+        look_closer(named, document["options"]),
+        document["short"],
+        [Lack(**one) for one in document["lacks"]],
+    )
+
+
+def _step_of(values: list[Any]) -> NextStep:
+    row: dict[str, Any] = dict(zip(_STEP, values, strict=True))
+    row |= {name: tuple(value) for name, value in row.items() if type(value) is list}
+    row["kind"] = PROPOSAL_KINDS[row["kind"]]
+    row["reached"] = Reached(*row["reached"])
+    if row["danger"] is not None:
+        row["danger"] = Danger(**row["danger"] | {"owners": tuple(row["danger"]["owners"])})
+    return NextStep(**row)
