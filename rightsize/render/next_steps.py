@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from rightsize.analyze.lacks import Lack
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
 from rightsize.model.plan_totals import TODAY, WAVES, LeftOut, NextStep, NextSteps
 from rightsize.model.progress import counted
+from rightsize.render.escape import for_shell
 from rightsize.render.plane_requests import slug_of
 from rightsize.render.sentences import chance_text, describe_grant
 from rightsize.render.vault_requests import file_name
@@ -236,3 +240,52 @@ def left_out_line(steps: NextSteps) -> str:
         f"not worth a role: {counted(len(steps.left_out), 'assignment')} with a live excess of {excess:,.0f}, the most "
         "that `--roles max` could free"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NextResult:
+    """The steps of a plan, with display names.
+
+    Attributes:
+        names: Display names of principals, roles and high scopes.
+        look: Returns the command that shows a principal.
+        short: A short id for each proposal of a step.
+        lacks: The listings that are not complete: no step is about what they lack.
+    """
+
+    steps: NextSteps
+    names: Mapping[str, str]
+    look: Callable[[str], str]
+    short: Mapping[str, str]
+    lacks: Sequence[Lack]
+
+    def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
+        """Return a row for each step, or for those of one wave."""
+        chosen = self.steps.steps if wave is None else self.steps.of_wave(wave)
+        return [step_row(step, self.names, self.look) for step in chosen]
+
+    def document(self, wave: int | None = None) -> dict[str, Any]:
+        """Return the steps, the waves, and what is not worth a role, as plain values."""
+        return {
+            "removable": dict(self.steps.removable),
+            "waves": [row for row in wave_rows(self.steps) if wave in (None, row["wave"])],
+            "steps": self.rows(wave),
+            "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
+            "complete": not self.lacks,
+            "lacks": [one.row() for one in self.lacks],
+        }
+
+
+def look_closer(db: Path | None, options: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return a function from a principal to the command that shows it by the window of a plan.
+
+    Args:
+        db: The store that the command names; None for none.
+        options: The options of the plan.
+    """
+    more = "" if db is None else f" --db {for_shell(str(db))}"
+    window = options.get("min_window", 90)
+    more += f" --min-window {window}" if type(window) is int and window > 0 and window != 90 else ""
+    days = options.get("min_days")
+    more += f" --min-days {days}" if type(days) is int and days > 0 else ""
+    return lambda principal: f"rightsize explain {for_shell(principal)}{more}"

@@ -79,7 +79,7 @@ def next_(
     common.say_next(common.with_db(step))
 
 
-def _short_lines(found: next_workflow.NextResult) -> Iterator[str]:
+def _short_lines(found: lines.NextResult) -> Iterator[str]:
     """Yield every wave as a line, and below them as many of the first steps as a screen has room for."""
     width = min(terminal_width(), _WIDEST)
     rows = lines.wave_rows(found.steps)
@@ -113,7 +113,7 @@ def _short_lines(found: next_workflow.NextResult) -> Iterator[str]:
         yield "details: --all"
 
 
-def _short_step(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
+def _short_step(step: NextStep, found: lines.NextResult, width: int) -> Iterator[str]:
     """Yield what a step does, and below it why and its way back; of a long reason only the beginning."""
     room = max(width, len(_MARGIN) + _NARROWEST)
     does = for_terminal(f"{_name_of(step, found)}: {lines.describe_step(step, found.names)}")
@@ -130,11 +130,11 @@ def _short_step(step: NextStep, found: next_workflow.NextResult, width: int) -> 
         yield f"{first} …" if rest else first
 
 
-def _name_of(step: NextStep, found: next_workflow.NextResult) -> str:
+def _name_of(step: NextStep, found: lines.NextResult) -> str:
     return short_name(found.names.get(step.principal_id, step.principal_id))
 
 
-def _next_lines(found: next_workflow.NextResult, wave: int | None) -> Iterator[str]:
+def _next_lines(found: lines.NextResult, wave: int | None) -> Iterator[str]:
     """Yield every step of a wave, or of all, each line escaped; today is one list of all planes."""
     width = min(terminal_width(), _WIDEST)
     rows = [row for row in lines.wave_rows(found.steps) if wave in (None, row["wave"])]
@@ -153,7 +153,7 @@ def _next_lines(found: next_workflow.NextResult, wave: int | None) -> Iterator[s
         yield from _left_out(found, width)
 
 
-def _step_lines(step: NextStep, found: next_workflow.NextResult, width: int) -> Iterator[str]:
+def _step_lines(step: NextStep, found: lines.NextResult, width: int) -> Iterator[str]:
     share = "" if step.kind.keeps else f"{step.of_all:.1%}"
     # Steps of all planes stand in the list of today, and each plane has shares of its own.
     total = "" if step.wave == TODAY else f"{step.total_of_all:.1%}"
@@ -174,7 +174,7 @@ def _step_lines(step: NextStep, found: next_workflow.NextResult, width: int) -> 
     yield " " * max(min(_INDENT, width - len(look)), 5) + look
 
 
-def _left_out(found: next_workflow.NextResult, width: int) -> Iterator[str]:
+def _left_out(found: lines.NextResult, width: int) -> Iterator[str]:
     """Yield what is not worth a role: what it would free, and what a role would save."""
     left = found.steps.left_out
     if not left:

@@ -7,16 +7,14 @@ hashes that it was written with; then nothing of the plan has to be read and che
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.plan_totals import Danger, LeftOut, NextStep, NextSteps, Reached
-from rightsize.render.escape import for_shell
-from rightsize.render.next_steps import left_row, step_row, wave_rows
+from rightsize.render.next_steps import NextResult, look_closer
 from rightsize.store.connection import Store, open_if_there
 from rightsize.store.stored_analysis import keep_steps, kept_steps
 from rightsize.workflow.plan_folder import check_plan_folder, read_checked
@@ -27,40 +25,6 @@ if TYPE_CHECKING:
 
 _STEP = tuple(one.name for one in fields(NextStep))
 _OPTIONS = ("min_window", "min_days")
-
-
-@dataclass(frozen=True, slots=True)
-class NextResult:
-    """The steps of a plan, with display names.
-
-    Attributes:
-        names: Display names of principals, roles and high scopes.
-        look: Returns the command that shows a principal.
-        short: A short id for each proposal of a step.
-        lacks: The listings that are not complete: no step is about what they lack.
-    """
-
-    steps: NextSteps
-    names: Mapping[str, str]
-    look: Callable[[str], str]
-    short: Mapping[str, str]
-    lacks: Sequence[Lack]
-
-    def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
-        """Return a row for each step, or for those of one wave."""
-        chosen = self.steps.steps if wave is None else self.steps.of_wave(wave)
-        return [step_row(step, self.names, self.look) for step in chosen]
-
-    def document(self, wave: int | None = None) -> dict[str, Any]:
-        """Return the steps, the waves, and what is not worth a role, as plain values."""
-        return {
-            "removable": dict(self.steps.removable),
-            "waves": [row for row in wave_rows(self.steps) if wave in (None, row["wave"])],
-            "steps": self.rows(wave),
-            "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
-            "complete": not self.lacks,
-            "lacks": [one.row() for one in self.lacks],
-        }
 
 
 def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY) -> NextResult:
@@ -87,21 +51,6 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
         from rightsize.workflow.plan.review import read_steps  # noqa: PLC0415
 
         return read_steps(store, read_checked(checked, with_pages=False), named)
-
-
-def look_closer(db: Path | None, options: Mapping[str, Any]) -> Callable[[str], str]:
-    """Return a function from a principal to the command that shows it by the window of a plan.
-
-    Args:
-        db: The store that the command names; None for none.
-        options: The options of the plan.
-    """
-    more = "" if db is None else f" --db {for_shell(str(db))}"
-    window = options.get("min_window", 90)
-    more += f" --min-window {window}" if type(window) is int and window > 0 and window != 90 else ""
-    days = options.get("min_days")
-    more += f" --min-days {days}" if type(days) is int and days > 0 else ""
-    return lambda principal: f"rightsize explain {for_shell(principal)}{more}"
 
 
 def keep_next(store: Store, head: str, plan: Plan, found: NextResult) -> None:

@@ -26,11 +26,10 @@ from rightsize.model.text import fold
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify import review
 from rightsize.render.comment import short_ids
-from rightsize.render.next_steps import step_row
+from rightsize.render.next_steps import NextResult, look_closer, step_row
 from rightsize.store.connection import Store, open_if_there, open_store
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import names_in
-from rightsize.workflow.plan.next_steps import NextResult, look_closer
 from rightsize.workflow.plan_folder import PlanFolder, read_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
 
