@@ -29,7 +29,9 @@ PYTHONS = ("3.11", "3.12", "3.13")
 # Assembled, so that this file does not contain what it looks for.
 _OTHERS = re.compile(r"rightsize" + r"\[")
 _ENTRY = re.compile(
-    r"^([A-Za-z0-9._-]+)==(\S+)(?: ; (.+?))? \\$((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)$", flags=re.MULTILINE
+    r"^([A-Za-z0-9._-]+)(?:\[[a-z0-9,-]+\])?==(\S+)(?: ; (.+?))? \\$"
+    r"((?:\n    --hash=sha256:[0-9a-f]{64}(?: \\)?)+)$",
+    flags=re.MULTILINE,
 )
 _SHOWN = re.compile(r"(?:rightsize\S*@v|refs/tags/v|ref: v|rightsize-azure==)(\d+\.\d+\.\d+)")
 
@@ -76,6 +78,12 @@ def test_a_lock_names_no_index_and_has_each_package_once(name: str) -> None:
     for python in PYTHONS:
         names = [one for one, _ in _locked(name, python)]
         assert len(names) == len(set(names)) > 4
+
+
+def test_a_package_that_is_needed_with_an_extra_is_locked_with_it() -> None:
+    """Without a pin of its own pip takes the newest `httpx[http2]`, whatever `httpx` is pinned to, and has no hash."""
+    for name in ("run", "extras"):
+        assert re.search(r"^httpx\[http2\]==", (LOCKS / f"{name}.txt").read_text(encoding="utf-8"), re.MULTILINE)
 
 
 def test_the_lock_satisfies_what_the_project_needs() -> None:
