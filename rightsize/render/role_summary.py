@@ -30,7 +30,7 @@ WHICH, WHO, ELSE, DID, UNSEEN, GOES, ONLY_HERE, BREAKS, BACK = (
     "what could break",
     "how to go back",
 )
-_HOLDERS, _PLACES, _USED, _KEPT, _REMOVED, _SERVICES = 4, 2, 4, 4, 3, 6
+_HOLDERS, _PLACES, _USED, _KEPT, _REMOVED, _SERVICES, _TYPES = 4, 2, 4, 4, 3, 6, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,8 @@ def _unseen(summary: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"{whole:,} of its {_counted(summary['actions'], 'action')}, which no log shows for these holders"
     for number, one in enumerate(kept[:_KEPT]):
-        example = "" if number else f", such as {one['for_example']}"
+        beside = f" with {one['with']}" if isinstance(one.get("with"), str) else ""
+        example = "" if number else f", such as {one['for_example']}{beside}"
         yield f"{one['actions']:,}: {one['meaning']}{example}"
     more = sum(one["actions"] for one in kept[_KEPT:])
     if more:
@@ -322,11 +323,18 @@ def _absent(proposal: Proposal, names: Mapping[str, str]) -> Iterator[dict[str, 
         days = f"log of {entry['log_days']} of {entry['window_days']} days" if "log_days" in entry else entry["proof"]
         yield {
             "principal": _name_with_id(proposal.principal_ids[0], names),
-            "types": ", ".join(f"{kind} ({number})" for kind, number in entry["resource_types"].items()),
+            "types": _most(entry["resource_types"]),
             "operations": entry["operations"],
             "because": entry["meaning"],
             "proof": "; ".join(part for part in (listings, days) if part),
         }
+
+
+def _most(types: Mapping[str, int]) -> str:
+    """Return the types with most operations; the plan's table of absent types has all of them."""
+    shown = sorted(types.items(), key=lambda one: (-one[1], one[0]))[:_TYPES]
+    more = len(types) - len(shown)
+    return ", ".join(f"{kind} ({number})" for kind, number in shown) + (f" and {more} more" if more else "")
 
 
 def _actions(action: Mapping[str, Any], names: Mapping[str, str]) -> Iterator[dict[str, Any]]:
@@ -367,7 +375,8 @@ def _because(action: Mapping[str, Any]) -> str:
     said = "; ".join(action.get("meaning", ())) or str(action["why"])
     if not isinstance(action.get("with"), str):
         return said
-    return f"{said}: {action['with']} ({str(action.get('rule', '')).replace('_', ' ')})"
+    rule = str(action.get("source") or action.get("rule", "")).replace("_", " ")
+    return f"{said}: {action['with']} ({rule})"
 
 
 def _name_with_id(id_: str, names: Mapping[str, str]) -> str:

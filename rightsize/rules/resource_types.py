@@ -149,6 +149,23 @@ def referring_writes(checked: Folded) -> frozenset[Folded]:
     )
 
 
+@lru_cache(maxsize=8192)
+def source_of_check(write: Folded, checked: Folded) -> str:
+    """Return the source of the rule by which a folded write causes a folded check; empty where no rule says so.
+
+    A rule that names the write comes first, then its published schema, then a rule on all writes of a kind.
+    """
+    rules = [
+        row
+        for row in rows_of("linked_checks")
+        if parse_pattern(row["checked"]).matches(checked) and parse_pattern(row["write"]).matches(write)
+    ]
+    rules.sort(key=lambda row: not names_a_write(row["write"]))
+    if write in referring_writes(checked) and not (rules and names_a_write(rules[0]["write"])):
+        return "the published schema of its type"
+    return rules[0]["source"] if rules else ""
+
+
 @cache
 def complete_writes() -> frozenset[Folded]:
     """Return the folded writes of the types whose references are all known."""

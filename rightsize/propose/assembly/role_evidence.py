@@ -42,6 +42,7 @@ from rightsize.propose.needs.needs import (
     JOB,
     ONE_READING,
     STATUS_READ,
+    TOUCHED,
     USED,
     USED_BEFORE,
     USED_ELSEWHERE,
@@ -58,6 +59,9 @@ from rightsize.rules.operations import sensitive_reads
 
 SAME_TYPE = "same_type"
 """The word for the rule that whatever acts on a changed type comes along with the change."""
+_CHECK = UnobservableReason.LINKED_CHECK.value
+_USES = frozenset({USED, USED_BEFORE, USED_ELSEWHERE, DECLARED, JOB})
+"""The words for what a holder of the role, or of its job, does."""
 _ELSEWHERE = "a holder of the role used it under another assignment"
 _MOST_NAMED = 5
 _MOST_TRIED = 100
@@ -270,6 +274,30 @@ class JobReasons:
                 found.setdefault(bit, {"why": ADOPTED, "meaning": [WHY[ADOPTED]]})
         for bit, reason in found.items():
             bits[bit].update(reason)
+        here = mask_of(bit for bit, one in bits.items() if not _USES.isdisjoint(one["why"].split())) & ~index.reads
+        for bit, one in bits.items():
+            one.update(self._cause(bit, one, here, of_holders))
+
+    def _cause(self, bit: int, said: Mapping[str, Any], here: int, of_holders: int) -> dict[str, str]:
+        """Return `with`, `rule` and `source`: the use that brings an operation along, of the role or else beside it.
+
+        Args:
+            bit: The operation.
+            said: Its evidence so far.
+            here: The changes of the role that were used.
+            of_holders: The changes that its holders used, by any role.
+        """
+        words = set(said["why"].split())
+        if _CHECK in words or said.get("rule") == _CHECK:
+            alone = self.reader.index.bit(said["plane"], fold(said["with"])) if "with" in said else None
+            for changes in (here, of_holders) if alone is None else (1 << alone,):
+                if found := self.reader.checks.cause(bit, changes):
+                    return {"with": self.reader.index.names[found[0]][1], "rule": _CHECK, "source": found[1]}
+        elif TOUCHED in words:
+            for changes in (here, of_holders):
+                if touching := self.reader.touching(bit, changes):
+                    return {"with": touching, "rule": SAME_TYPE}
+        return {}
 
     def _staying(self, wanted: int, job: str) -> dict[int, set[str]]:
         """Return the reasons why operations stay for others with a job."""
@@ -293,7 +321,7 @@ class JobReasons:
     def _rule(self, change: int, brought: int) -> str:
         if self.reader.polls.asked(change) & brought:
             return STATUS_READ
-        return UnobservableReason.LINKED_CHECK.value if self.reader.checks.linked & brought else SAME_TYPE
+        return _CHECK if self.reader.checks.linked & brought else SAME_TYPE
 
 
 def price_reads(asked: StayingInput, orphans: Set[Key], membership: pl.DataFrame) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from rightsize.rules.resource_types import (
     names_a_write,
     referring_writes,
     rules_out,
+    source_of_check,
 )
 
 _ANY_WRITE = ("*/write",)
@@ -220,6 +221,31 @@ class CheckReader:
         """Return which of some operations are linked checks that some changes can cause."""
         checks = bits_of(among & self.linked)
         return mask_of(bit for bit in checks if self._causes_of(bit).any & changes)
+
+    def cause(self, check: int, changes: int) -> tuple[int, str] | None:
+        """Return the first of some changes, by name, that can cause a check, and the source of the rule; None for none.
+
+        What a rule, a schema or a listing ties to the check comes before all other writes.
+
+        Args:
+            check: The check, by its number in the index.
+            changes: The changes.
+        """
+        causes, names = self._causes_of(check), self._index.keys
+        found = bits_of(causes.known & changes or causes.any & changes)
+        change = min(found, key=lambda bit: names[bit][1], default=None)
+        return None if change is None else (change, self._source(names[change][1], check))
+
+    def _source(self, write: Folded, check: int) -> str:
+        checked = self._index.keys[check][1]
+        if source := source_of_check(write, checked):
+            return source
+        shown = PermissionBlock(actions=self._evidence.seen_writes(checked))
+        if grants([shown], write, "control") == "yes":
+            return "a listed resource of its type refers to one of the type of the check"
+        if checked in self._evidence.refused:
+            return "a refusal in the log names the check, and not the write"
+        return "no rule says which writes of this resource provider cause it"
 
     def loose(self, profile: Profile, kept: int, staying: Writes) -> int:
         """Return the checks without a rule that are not in `kept`, and that `--unobservable keep` would keep."""

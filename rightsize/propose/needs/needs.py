@@ -68,7 +68,7 @@ WHY = {
     SIBLING_READ: "it reads a type that was used, a parent of it, or what it references",
     STATUS_READ: "inferred: the caller of a write that is kept reads with it how far the write has come",
     NAMESPACE_READ: "it reads a resource provider that was used",
-    TOUCHED: "the holder used its resource type, and no log shows it",
+    TOUCHED: "the holder used its resource type, or got a token for its service, and no log shows it",
     IMAGES_WORD: "the holder works where images are run, and no log shows that a registry was pushed to",
     JOB: "others with the same job used it",
     COMPANION: "it comes along with a change of the job, for others with the same job",
@@ -227,6 +227,14 @@ class NeedReader:
         """
         found = (self.polls.asked(changes) | self._beside(changes)) & among
         return found | self.checks.caused(changes, among & ~found)
+
+    def touching(self, operation: int, changes: int) -> str:
+        """Return the first of some changes, by name, on the type of an operation, else below it; empty for none."""
+        kind = type_of(self.index.keys[operation][1])
+        names = {self.index.keys[bit][1]: bit for bit in bits_of(changes)}
+        below = (name for name in names if type_of(name).startswith(f"{kind}/"))
+        first = min((name for name in names if type_of(name) == kind), default=None) or min(below, default=None)
+        return self.index.names[names[first]][1] if first else ""
 
     def _on_types(self, changes: int) -> int:
         """Return all operations on the very types that some changes change."""

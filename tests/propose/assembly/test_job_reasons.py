@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from rightsize.propose.proof import gate_faults
-from rightsize.render.role_summary import ELSE, ONLY_HERE, WHICH, summary_text
+from rightsize.render.role_summary import ELSE, ONLY_HERE, WHICH, summary_text, write_review
 from tests.propose.small_tenant import CONTRIBUTOR, NET, OWNER, SUB, VM, SmallTenant, guid
 
 START, RESTART = (f"Microsoft.Compute/virtualMachines/{verb}/action" for verb in ("start", "restart"))
+WRITE, JOIN = "Microsoft.Network/networkInterfaces/write", "Microsoft.Network/virtualNetworks/subnets/join/action"
 NIC = f"{NET}/providers/Microsoft.Network/networkInterfaces/nic1"
 
 
@@ -24,7 +25,7 @@ def _shared_job() -> SmallTenant:
     for number in (4, 5, 6, 7):
         user = tenant.principal(number, display_name=f"Net {number}")
         tenant.assign(100 + number, user, CONTRIBUTOR, SUB)
-        tenant.use(user, "Microsoft.Network/networkInterfaces/write", NIC, days=30)
+        tenant.use(user, WRITE, NIC, days=30)
     return tenant
 
 
@@ -80,3 +81,17 @@ def test_a_page_says_what_only_one_holder_loses() -> None:
     assert lost["for_example"] == "Microsoft.Authorization/roleAssignments/delete"
     lines = dict(summary_text(summary, plan.names).lines)
     assert lines[ONLY_HERE] == "Mei 3: 2 operations, such as Microsoft.Authorization/roleAssignments/delete"
+
+
+@pytest.mark.slow
+def test_what_comes_along_names_the_write_and_the_source_of_the_rule() -> None:
+    """Who reviews a role asks why a network card brings a join of networks: the page answers with write and source."""
+    plan = _shared_job().plan(role_worth=0)
+    role = next(role for role in plan.roles if guid(4) in role.evidence["holders"])
+    said = {one["action"]: one for one in role.evidence["actions"]}
+    join = said[JOIN]
+    assert join["why"] == "linked_check"
+    assert (join["with"], join["source"]) == (WRITE, "Microsoft Learn: virtual network permissions")
+    assert any(one["why"] == "linked_check" and one["with"] == WRITE for one in role.evidence["summary"]["kept_unseen"])
+    page = write_review(role, [one for one in plan.proposals if guid(4) in one.principal_ids], plan)
+    assert f"{WRITE} (Microsoft Learn: virtual network permissions)" in page
