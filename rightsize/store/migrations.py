@@ -12,7 +12,7 @@ from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merging.days import fill_credentials, fill_policy_days
 from rightsize.store.sql import change_revision, one_transaction
 
-SCHEMA_VERSION = 39
+SCHEMA_VERSION = 40
 OLDEST_VERSION = 27
 """The schema of the oldest store that can be brought up to date."""
 
@@ -88,6 +88,11 @@ def _add_jobs(connection: duckdb.DuckDBPyConnection) -> None:
     _create(connection, "jobs", "job_operations", "job_holders")
 
 
+def _add_role_names(connection: duckdb.DuckDBPyConnection) -> None:
+    """Add the names of the roles of jobs; the next plan writes them."""
+    connection.execute("ALTER TABLE base.jobs ADD COLUMN IF NOT EXISTS role_name VARCHAR")
+
+
 def _add_policy_days(connection: duckdb.DuckDBPyConnection) -> None:
     """Add the use that access policies let through; settings of vaults come whole with their next listing."""
     _create(connection, "policy_days")
@@ -112,6 +117,7 @@ _STEPS: Mapping[int, Callable[[duckdb.DuckDBPyConnection], None]] = {
     36: _add_jobs,
     37: lambda connection: _create(connection, "declared_needs"),
     38: _add_policy_days,
+    39: _add_role_names,
 }
 """The step from each version to the next."""
 

@@ -116,6 +116,8 @@ def test_propose_stores_what_the_command_says(demo: Path, store: Path, capsys: p
     strings = {one["name"]: one["properties"]["permissions"][0] for one in files}
     roles = {row["role"]: row for row in rows.values() if row["role"]}
     assert roles and roles.keys() <= strings.keys()
+    named = {one["name"]: one["properties"]["roleName"] for one in files}
+    assert {id_: row["role_name"] for id_, row in roles.items()} == {id_: named[id_] for id_ in roles}
     for id_, row in roles.items():
         held = {text.lower() for text in (*strings[id_]["actions"], *strings[id_]["dataActions"])}
         given = answer(

@@ -129,8 +129,8 @@ def _permission(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "token": held, "last_seen": row["last_seen"].date() if row.get("last_seen") else None}
 
 
-_JOB_COLUMNS = ("job", "name", "role", "holders", "operations", *DONE_BY, "alone")
-_JOB_BRIEF = ("name", "holders", *DONE_BY, "alone", "role")
+_JOB_COLUMNS = ("job", "name", "role", "role_name", "holders", "operations", *DONE_BY, "alone")
+_JOB_BRIEF = ("name", "holders", *DONE_BY, "alone", "role_name")
 _JOB_DETAILS = ("section", "what", "name", "used", "done_by", "is_in_role", "groups", "own", "alone")
 _USES = ("operation", "used_by", "done_by", "given_by")
 _MEMBERS = ("name", "used", "alone", "own")
@@ -172,7 +172,11 @@ def _show_job(job: dict[str, Any], common: Common) -> None:
         return
     holders = len(job["members"])
     uses = [
-        one | {"used_by": f"{one['used_by']} of {holders}", "given_by": "role" if one["is_in_role"] else "add-on"}
+        one
+        | {
+            "used_by": f"{one['used_by']} of {holders}",
+            "given_by": ("role" if one["is_in_role"] else "add-on") if job["role"] else None,
+        }
         for one in job["uses"]
     ]
     common.show(uses, _USES)
@@ -180,13 +184,13 @@ def _show_job(job: dict[str, Any], common: Common) -> None:
     common.show([_brief_job(one) for one in job["members"]], _MEMBERS)
     say(
         f"{job['name']}: `alone` is what nobody else of the job does, `own` what no job of the holder has; "
-        f"its role in the last plan: {job['role'] or 'none'}"
+        f"its role in the last plan: {job['role_name'] or 'none'}"
     )
     common.say_next(common.with_db(f"rightsize explain {for_shell(job['members'][0]['principal_id'])}"))
 
 
 def _short_job(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {"holders": len(row["holders"]), "role": short_name(row["role"]) if row["role"] else None}
+    return row | {"holders": len(row["holders"])}
 
 
 def _brief_job(member: dict[str, Any]) -> dict[str, Any]:

@@ -262,15 +262,12 @@ def read_jobs(inputs: Inputs, analysis: Analysis) -> Jobs:
     return find_jobs(read_work(uses, inputs, risky_changes(tenant.operations, index), index))
 
 
-def roles_of_jobs(plan: Plan) -> dict[str, str]:
-    """Return the id of the new role for each job that has one: of several that which is assigned most often."""
+def roles_of_jobs(plan: Plan) -> dict[str, tuple[str, str]]:
+    """Return id and name of the new role for each job that has one: of several that which is assigned most often."""
     assigned = Counter(one.role for proposal in plan.proposals for one in proposal.assignments)
-    ranked = sorted(
-        (one.job, -assigned[one.definition.role_definition_id], one.definition.role_definition_id)
-        for one in plan.roles
-        if one.job and assigned[one.definition.role_definition_id]
-    )
-    return {job: role for job, _, role in reversed(ranked)}
+    new = ((one.job, one.definition.role_definition_id, one.definition.role_name) for one in plan.roles if one.job)
+    ranked = sorted((job, -assigned[role], role, name) for job, role, name in new if assigned[role])
+    return {job: (role, name) for job, _, role, name in reversed(ranked)}
 
 
 def name_jobs(jobs: Jobs) -> dict[str, str]:
@@ -289,7 +286,7 @@ def name_jobs(jobs: Jobs) -> dict[str, str]:
     return {str(key): name for key, name in unique_names(wanted, ()).items()}
 
 
-def job_tables(jobs: Jobs, roles: Mapping[str, str]) -> JobTables:
+def job_tables(jobs: Jobs, roles: Mapping[str, tuple[str, str]]) -> JobTables:
     """Return the tables of the jobs of a tenant.
 
     Args:
@@ -302,13 +299,15 @@ def job_tables(jobs: Jobs, roles: Mapping[str, str]) -> JobTables:
     rows = {name: list[dict[str, Any]]() for name in JOB_TABLES}
     for job in ordered:
         operations = list(_operations(job, jobs))
+        role, role_name = roles.get(job.key, (None, None))
         rows["jobs"].append(
             {
                 "job": job.key,
                 "name": names[job.key],
-                "role": roles.get(job.key),
+                "role": role,
                 "holder_count": len(job.workers),
                 "operation_count": len(operations),
+                "role_name": role_name,
             }
         )
         rows["job_operations"] += operations

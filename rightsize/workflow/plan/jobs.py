@@ -43,7 +43,7 @@ class JobsResult:
         """Return one row a job: its holders and operations, and how many of these all, most and few of them do."""
         return [
             {
-                **{name: row[name] for name in ("job", "name", "role")},
+                **{name: row[name] for name in ("job", "name", "role", "role_name")},
                 "holders": [one["principal_id"] for one in self._holders[row["job"]]],
                 "operations": list(dict.fromkeys(one["operation"] for one in self._operations[row["job"]])),
                 **_counts(self._operations[row["job"]]),
@@ -112,8 +112,9 @@ def _read(store: Store, stored: Analysed) -> JobsResult | None:
     tables = {name: stored.rows(f"SELECT * EXCLUDE (n) FROM analysed.{name} ORDER BY n") for name in JOB_TABLES}
     if not tables["jobs"]:
         return None
-    roles = dict(store.connection.execute("SELECT job, role FROM jobs").fetchall())
-    tables["jobs"] = [row | {"role": roles.get(row["job"])} for row in tables["jobs"]]
+    roles = _planned(store)
+    for row in tables["jobs"]:
+        row["role"], row["role_name"] = roles.get(row["job"], (None, None))
     holders = "SELECT DISTINCT id, name FROM analysed.names SEMI JOIN analysed.job_holders ON principal_id = id"
     return JobsResult(tables, dict(stored.tuples(holders)))
 
@@ -137,8 +138,16 @@ def tables_of(store: Store, inputs: Inputs, analysis: Analysis) -> JobTables:
     """Return the jobs of an analysis, with the roles that the last plan of the store makes for them."""
     from rightsize.propose.assembly.purposes import job_tables, read_jobs  # noqa: PLC0415
 
-    roles = store.connection.execute("SELECT job, role FROM jobs WHERE role IS NOT NULL").fetchall()
-    return job_tables(read_jobs(inputs, analysis), dict(roles))
+    return job_tables(read_jobs(inputs, analysis), _planned(store))
+
+
+def _planned(store: Store) -> dict[str, tuple[str, str]]:
+    """Return id and name of the role that the last plan of the store makes for each job that has one.
+
+    A plan by an older version left no names.
+    """
+    rows = store.connection.execute("SELECT job, role, coalesce(role_name, role) FROM jobs WHERE role IS NOT NULL")
+    return {job: (role, name) for job, role, name in rows.fetchall()}
 
 
 def _by_job(rows: _Rows) -> dict[str, _Rows]:
