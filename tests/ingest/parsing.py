@@ -32,6 +32,16 @@ def events_of_records(folder: Path, *records: Any) -> list[dict[str, Any]]:
     return events_of(write_lines(folder, records))
 
 
+def event_of_each(folder: Path, records: Sequence[dict[str, Any]], key: str = "correlationId") -> list[dict[str, Any]]:
+    """Return the one event of each record; they are read at once, each from a file of its own, with another id."""
+    ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(len(records))]
+    told = zip(ids, records, strict=True)
+    found = events_of(*(write_lines(folder, [record | {key: one}], f"{one}.json") for one, record in told))
+    by_id = {event["correlation_id"]: event for event in found}
+    assert len(found) == len(by_id) == len(records)
+    return [by_id[one] for one in ids]
+
+
 def staged(*paths: Path) -> tuple[duckdb.DuckDBPyConnection, StageReport]:
     """Return a connection with the staging tables filled from files, and the report."""
     con = duckdb.connect()
