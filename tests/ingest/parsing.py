@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,18 @@ def event_of_each(folder: Path, records: Sequence[dict[str, Any]], key: str = "c
     by_id = {event["correlation_id"]: event for event in found}
     assert len(found) == len(by_id) == len(records)
     return [by_id[one] for one in ids]
+
+
+def row_of_each(folder: Path, records: Iterable[Any], *columns: str) -> list[tuple[Any, ...]]:
+    """Return columns of the one call of each record; they are read at once, each from a file of its own."""
+    paths = [write_lines(folder, [record], f"{number}.json") for number, record in enumerate(records)]
+    con, _ = staged(*paths)
+    rows = con.execute(
+        f"SELECT path, {', '.join(columns)} FROM stage_event_rows JOIN stage_files USING (file_id)"
+    ).fetchall()
+    by_path = {path: row for path, *row in rows}
+    assert len(rows) == len(by_path) == len(paths)
+    return [tuple(by_path[str(path)]) for path in paths]
 
 
 def staged(*paths: Path) -> tuple[duckdb.DuckDBPyConnection, StageReport]:
