@@ -42,12 +42,14 @@ def event_of_each(folder: Path, records: Sequence[dict[str, Any]], key: str = "c
     return [by_id[one] for one in ids]
 
 
-def row_of_each(folder: Path, records: Iterable[Any], *columns: str) -> list[tuple[Any, ...]]:
-    """Return columns of the one call of each record; they are read at once, each from a file of its own."""
+def row_of_each(
+    folder: Path, records: Iterable[Any], *columns: str, table: str = "event_rows"
+) -> list[tuple[Any, ...]]:
+    """Return columns of the one row of each record; they are read at once, each from a file of its own."""
     paths = [write_lines(folder, [record], f"{number}.json") for number, record in enumerate(records)]
     con, _ = staged(*paths)
     rows = con.execute(
-        f"SELECT path, {', '.join(columns)} FROM stage_event_rows JOIN stage_files USING (file_id)"
+        f"SELECT path, {', '.join(columns)} FROM stage_{table} JOIN stage_files USING (file_id)"
     ).fetchall()
     by_path = {path: row for path, *row in rows}
     assert len(rows) == len(by_path) == len(paths)
