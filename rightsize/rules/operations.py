@@ -41,8 +41,7 @@ def folded(text: Text) -> Text:
         lower = column.str.strip_chars(" ").str.to_lowercase()
         beyond = (column.str.len_bytes() != column.str.len_chars()).any().alias(" beyond ASCII")
         both = text.to_frame().select_seq(lower, beyond)
-        if not both[:, 1].any():
-            return both[:, 0]
+        return text.to_frame().select(folded(column)).to_series() if both[:, 1].any() else both[:, 0]
     return text.str.strip_chars(" ").str.replace_many(_CAPITALS, _SMALL)
 
 
