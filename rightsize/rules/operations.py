@@ -19,6 +19,8 @@ Text = TypeVar("Text", pl.Series, pl.Expr)
 
 _PAIRS = {"name": pl.String, "pattern": pl.String}
 _UPPER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+# Made once: to make them takes as long as to fold the few names of a small tenant.
+_CAPITALS, _SMALL = pl.lit(list(_UPPER)), pl.lit(list(_UPPER.lower()))
 _AT_ONCE = 256
 # The characters that Rust's regular expressions read as syntax; all others stand for themselves.
 _SYNTAX = frozenset(r"\.+*?()|[]{}^$#&-~")
@@ -39,9 +41,8 @@ def folded(text: Text) -> Text:
         lower = column.str.strip_chars(" ").str.to_lowercase()
         beyond = (column.str.len_bytes() != column.str.len_chars()).any().alias(" beyond ASCII")
         both = text.to_frame().select_seq(lower, beyond)
-        if not both[:, 1].any():
-            return both[:, 0]
-    return text.str.strip_chars(" ").str.replace_many(list(_UPPER), list(_UPPER.lower()))
+        return text.to_frame().select(folded(column)).to_series() if both[:, 1].any() else both[:, 0]
+    return text.str.strip_chars(" ").str.replace_many(_CAPITALS, _SMALL)
 
 
 def matches(name: pl.Expr, pattern: str) -> pl.Expr:

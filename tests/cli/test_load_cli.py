@@ -10,6 +10,8 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.store.connection import open_store
+from rightsize.workflow.data import load_spark
+from rightsize.workflow.data.load import LoadReport
 from tests.ingest.entity_records import ACCOUNT, DENY, FLAT_ASSIGNMENT, FLAT_ROLE, SUB, USER, guid, page
 
 
@@ -211,3 +213,20 @@ def test_the_shared_exports_load(db: Path, shared_data: Path, capsys: pytest.Cap
     assert all(row["read"] == sum(row[part] for part in parts) for row in rows)
     assert {row["path"].rsplit("/", 1)[-1] for row in rows if row["source"] == "unknown"} == {"README.txt"}
     assert sum(row["new"] for row in rows if row["source"].startswith(("role_", "deny_"))) == 5
+
+
+def test_what_spark_is_told_is_what_was_said(db: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its address, settings, folder of results, tables and their rows; a setting without a value is refused."""
+    told: dict[str, Any] = {}
+
+    def load(*given: object, **named: object) -> LoadReport:
+        told.update(named, given=given)
+        return LoadReport((), ())  # nothing that is known
+
+    monkeypatch.setattr(load_spark, "load_on_spark", load)
+    command = ["load", "--engine", "spark", "--spark", "local[2]", "--table", "t", "--where", "day > 3"]
+    assert run([*command, "--spark-conf", "a=b", "--spark-conf", "c=d=e", "--spark-results", "/r", "lake"]) == 5
+    assert told["given"] == (db, ["lake"], "local[2]")
+    assert (list(told["tables"]), told["where"]) == (["t"], "day > 3")
+    assert (told["settings"], told["results"]) == ({"a": "b", "c": "d=e"}, "/r")
+    assert run([*command, "--spark-conf", "a", "-q"]) == 2

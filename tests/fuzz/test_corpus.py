@@ -51,7 +51,7 @@ def test_an_error_that_is_not_ours_is_a_fault() -> None:
         check(target, b"else")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_short_run_by_coverage(tmp_path: Path) -> None:
     """Atheris finds nothing new in one parser; all of them are for the nightly run."""
     if importlib.util.find_spec("atheris") is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,30 @@ def write_lines(folder: Path, records: Sequence[Any], name: str = "export") -> P
 def events_of_records(folder: Path, *records: Any) -> list[dict[str, Any]]:
     """Return the events of records, written one a line."""
     return events_of(write_lines(folder, records))
+
+
+def event_of_each(folder: Path, records: Sequence[dict[str, Any]], key: str = "correlationId") -> list[dict[str, Any]]:
+    """Return the one event of each record; they are read at once, each from a file of its own, with another id."""
+    ids = [f"{number:08}-0000-4000-8000-000000000000" for number in range(len(records))]
+    told = zip(ids, records, strict=True)
+    found = events_of(*(write_lines(folder, [record | {key: one}], f"{one}.json") for one, record in told))
+    by_id = {event["correlation_id"]: event for event in found}
+    assert len(found) == len(by_id) == len(records)
+    return [by_id[one] for one in ids]
+
+
+def row_of_each(
+    folder: Path, records: Iterable[Any], *columns: str, table: str = "event_rows"
+) -> list[tuple[Any, ...]]:
+    """Return columns of the one row of each record; they are read at once, each from a file of its own."""
+    paths = [write_lines(folder, [record], f"{number}.json") for number, record in enumerate(records)]
+    con, _ = staged(*paths)
+    rows = con.execute(
+        f"SELECT path, {', '.join(columns)} FROM stage_{table} JOIN stage_files USING (file_id)"
+    ).fetchall()
+    by_path = {path: row for path, *row in rows}
+    assert len(rows) == len(by_path) == len(paths)
+    return [tuple(by_path[str(path)]) for path in paths]
 
 
 def staged(*paths: Path) -> tuple[duckdb.DuckDBPyConnection, StageReport]:

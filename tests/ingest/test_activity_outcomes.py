@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.parsing import events_of, events_of_records, staged, write_lines
+from tests.ingest.parsing import event_of_each, events_of, events_of_records, staged, write_lines
 from tests.ingest.renderings import Call, diagnostic, rest, table_row
 
 OID = "http://schemas.microsoft.com/identity/claims/objectidentifier"
@@ -88,17 +88,12 @@ def test_the_outcome_is_told_by_meaning(outcomes: list[str], number: int) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stringify", [True, False])
-def test_a_refusal_in_stringified_properties_is_a_refusal(stringify: bool, tmp_path: Path) -> None:
+def test_a_refusal_in_stringified_properties_is_a_refusal(tmp_path: Path) -> None:
     """A `properties` that is a string with JSON in it says what it says: never use where access was refused."""
-    properties: Any = error("AuthorizationFailed")
-    record = diagnostic(Call(1)) | {
-        "resultType": "Failure",
-        "resultSignature": "Failed.",
-        "properties": json.dumps(properties) if stringify else properties,
-    }
-    (event,) = events_of_records(tmp_path, record)
-    assert event["outcome"] == "denied"
+    properties = error("AuthorizationFailed")
+    failed = diagnostic(Call(1)) | {"resultType": "Failure", "resultSignature": "Failed."}
+    records = [failed | {"properties": told} for told in (properties, json.dumps(properties))]
+    assert [event["outcome"] for event in event_of_each(tmp_path, records)] == ["denied", "denied"]
 
 
 LINKED = (
@@ -112,17 +107,18 @@ LINKED = (
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("code", ["LinkedAuthorizationFailed", "LinkedAccessCheckFailed"])
-@pytest.mark.parametrize("render", [diagnostic, rest])
-def test_a_linked_refusal_is_demand_for_what_is_linked(code: str, render: Any, tmp_path: Path) -> None:
+def test_a_linked_refusal_is_demand_for_what_is_linked(tmp_path: Path) -> None:
     """The operation and scope are those that the message names, not those of the write that needed them."""
     call = Call(1, "denied", operation="Microsoft.Network/networkInterfaces/write")
-    record = render(call)
-    record["properties"] = record["properties"] | error(code, LINKED)
-    (event,) = events_of_records(tmp_path, record)
-    assert event["outcome"] == "denied"
-    assert event["operation"] == "Microsoft.Network/virtualNetworks/subnets/join/action"
-    assert event["scope"].endswith("/virtualNetworks/v/subnets/one")
+    records = [
+        record | {"properties": record["properties"] | error(code, LINKED)}
+        for code in ("LinkedAuthorizationFailed", "LinkedAccessCheckFailed")
+        for record in (diagnostic(call), rest(call))
+    ]
+    for event in event_of_each(tmp_path, records):
+        assert event["outcome"] == "denied"
+        assert event["operation"] == "Microsoft.Network/virtualNetworks/subnets/join/action"
+        assert event["scope"].endswith("/virtualNetworks/v/subnets/one")
 
 
 @pytest.mark.slow
@@ -163,10 +159,9 @@ def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path
 
 
 @pytest.mark.slow
-@pytest.mark.many(5)
-@pytest.mark.parametrize(
-    ("caller", "claims", "expected"),
-    [
+def test_the_principal_comes_from_claims_before_the_caller(tmp_path: Path) -> None:
+    """An object id is a GUID; a name that is none stays a name."""
+    cases: list[tuple[Any, Any, Any]] = [
         (GUID.upper(), None, (GUID, "ServicePrincipal", None)),
         ("a@b.example", None, (None, "User", "a@b.example")),
         (GUID, {OID: OTHER.upper()}, (OTHER, "ServicePrincipal", None)),
@@ -176,15 +171,12 @@ def test_a_linked_refusal_that_cannot_be_read_is_neither_use_nor_demand(tmp_path
         (None, {OID: GUID, "idtyp": "app", "name": "Some App"}, (GUID, "ServicePrincipal", "Some App")),
         (None, {OID: GUID, "xms_mirid": "/subscriptions/s/x"}, (GUID, "ServicePrincipal", None)),
         (None, {}, (None, None, None)),
-    ],
-)  # fmt: skip
-def test_the_principal_comes_from_claims_before_the_caller(
-    caller: Any, claims: Any, expected: Any, tmp_path: Path
-) -> None:
-    """An object id is a GUID; a name that is none stays a name."""
-    record = rest(Call(1, has_evidence=False)) | {"caller": caller, "claims": claims}
-    (event,) = events_of_records(tmp_path, record)
-    assert (event["principal_id"], event["principal_type"], event["principal_name"]) == expected
+    ]  # fmt: skip
+    anonymous = rest(Call(1, has_evidence=False))
+    found = event_of_each(tmp_path, [anonymous | {"caller": caller, "claims": claims} for caller, claims, _ in cases])
+    for event, (caller, claims, expected) in zip(found, cases, strict=True):
+        told = event["principal_id"], event["principal_type"], event["principal_name"]
+        assert told == expected, (caller, claims)
 
 
 @pytest.mark.slow
@@ -207,45 +199,39 @@ def test_evidence_of_a_group_does_not_type_the_principal(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("123abc2a6c314b0ab03a891259123abc", "123abc2a-6c31-4b0a-b03a-891259123abc"),
-        ("123ABC2A-6C31-4B0A-B03A-891259123ABC", "123abc2a-6c31-4b0a-b03a-891259123abc"),
-        (f"/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/{DASHED}", DASHED),
-        ("Subscription Admin", None),
-        ("", None),
-        ("123abc2a6c314b0ab03a891259123abg", None),
-    ],
-)
-def test_evidence_ids_are_dashed(written: str, read: str | None, tmp_path: Path) -> None:
+def test_evidence_ids_are_dashed(tmp_path: Path) -> None:
     """Azure writes them as 32 digits; ids compare as dashed small letters."""
-    record = diagnostic(Call(1))
-    record["identity"]["authorization"]["evidence"]["roleAssignmentId"] = written
-    (event,) = events_of_records(tmp_path, record)
-    assert event["role_assignment_id"] == read
+    written = {
+        "123abc2a6c314b0ab03a891259123abc": "123abc2a-6c31-4b0a-b03a-891259123abc",
+        "123ABC2A-6C31-4B0A-B03A-891259123ABC": "123abc2a-6c31-4b0a-b03a-891259123abc",
+        f"/subscriptions/s/providers/Microsoft.Authorization/roleAssignments/{DASHED}": DASHED,
+        "Subscription Admin": None,
+        "": None,
+        "123abc2a6c314b0ab03a891259123abg": None,
+    }
+    records = []
+    for one in written:
+        record = diagnostic(Call(1))
+        record["identity"]["authorization"]["evidence"]["roleAssignmentId"] = one
+        records.append(record)
+    found = [event["role_assignment_id"] for event in event_of_each(tmp_path, records)]
+    assert dict(zip(written, found, strict=True)) == written
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        ("203.0.113.7:51234", "203.0.113.7"),
-        ("[2001:db8::1]:443", "2001:db8::1"),
-        ("2001:db8::1", "2001:db8::1"),
-        ("::ffff:203.0.113.7", "::ffff:203.0.113.7"),
-        ("=cmd|' /C calc'!A0", None),
-    ],
-)
-def test_an_address_has_no_port(written: str, read: str | None, tmp_path: Path) -> None:
+def test_an_address_has_no_port(tmp_path: Path) -> None:
     """And what is no address is none."""
-    record = diagnostic(Call(1))
-    record["callerIpAddress"] = written
-    (event,) = events_of_records(tmp_path, record)
-    assert event["ip"] == read
+    written = {
+        "203.0.113.7": "203.0.113.7",
+        "203.0.113.7:51234": "203.0.113.7",
+        "[2001:db8::1]:443": "2001:db8::1",
+        "2001:db8::1": "2001:db8::1",
+        "::ffff:203.0.113.7": "::ffff:203.0.113.7",
+        "=cmd|' /C calc'!A0": None,
+    }
+    records = [diagnostic(Call(1)) | {"callerIpAddress": one} for one in written]
+    found = [event["ip"] for event in event_of_each(tmp_path, records)]
+    assert dict(zip(written, found, strict=True)) == written
 
 
 @pytest.mark.slow
@@ -267,22 +253,19 @@ def test_without_authorization_operation_and_resource_stand(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("written", "read"),
-    [
-        ("2025-01-15T09:30:45.1234567Z", dt.datetime(2025, 1, 15, 9, 30, 45, 123456)),
-        ("2025-01-15T09:30:45Z", dt.datetime(2025, 1, 15, 9, 30, 45)),
-        ("2025-01-15 09:30:45.123", dt.datetime(2025, 1, 15, 9, 30, 45, 123000)),
-        ("2025-01-15T09:30:45.552947800Z", dt.datetime(2025, 1, 15, 9, 30, 45, 552947)),
-        ("2025-01-15T09:30:45+02:00", dt.datetime(2025, 1, 15, 7, 30, 45)),
-        ("2025-01-15T09:30:45.1234567-05:30", dt.datetime(2025, 1, 15, 15, 0, 45, 123456)),
-    ],
-)
-def test_times_are_utc(written: str, read: dt.datetime, tmp_path: Path) -> None:
+def test_times_are_utc(tmp_path: Path) -> None:
     """Offsets are applied, digits beyond microseconds dropped."""
-    (event,) = events_of_records(tmp_path, diagnostic(Call(1)) | {"time": written})
-    assert event["time"] == read
+    written = {
+        "2025-01-15T09:30:45.1234567Z": dt.datetime(2025, 1, 15, 9, 30, 45, 123456),
+        "2025-01-15T09:30:45Z": dt.datetime(2025, 1, 15, 9, 30, 45),
+        "2025-01-15 09:30:45.123": dt.datetime(2025, 1, 15, 9, 30, 45, 123000),
+        "2025-01-15T09:30:45.552947800Z": dt.datetime(2025, 1, 15, 9, 30, 45, 552947),
+        "2025-01-15T09:30:45+02:00": dt.datetime(2025, 1, 15, 7, 30, 45),
+        "2025-01-15T09:30:45.1234567-05:30": dt.datetime(2025, 1, 15, 15, 0, 45, 123456),
+    }
+    records = [diagnostic(Call(1)) | {"time": one} for one in written]
+    found = [event["time"] for event in event_of_each(tmp_path, records)]
+    assert dict(zip(written, found, strict=True)) == written
 
 
 @pytest.mark.slow
@@ -343,11 +326,11 @@ def test_what_cannot_be_used_is_rejected_with_its_line_and_text(unusable: Any, n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["Virtuellen Computer erstellen", "Create/Update Virtual Machine", "仮想マシンの開始"])
-def test_a_call_whose_log_shows_a_display_name_is_a_call(text: str, tmp_path: Path) -> None:
+def test_a_call_whose_log_shows_a_display_name_is_a_call(tmp_path: Path) -> None:
     """It was made, whatever its operation is called; what it may have been is for the analysis to say."""
-    (event,) = events_of_records(tmp_path, diagnostic(Call(1)) | {"operationName": text, "identity": None})
-    assert (event["operation"], event["outcome"]) == (text, "succeeded")
+    texts = ["Virtuellen Computer erstellen", "Create/Update Virtual Machine", "仮想マシンの開始"]
+    found = event_of_each(tmp_path, [diagnostic(Call(1)) | {"operationName": one, "identity": None} for one in texts])
+    assert [(event["operation"], event["outcome"]) for event in found] == [(one, "succeeded") for one in texts]
 
 
 @pytest.mark.slow

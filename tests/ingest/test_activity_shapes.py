@@ -30,6 +30,15 @@ COMPARED = (
 )  # fmt: skip
 
 
+LINES = ("rest-lines", "diagnostic-lines", "table-csv", "sdk-lines")
+
+
+def alone(folder: Path, shape: str, calls: list[Call]) -> Path:
+    """Write calls in a shape, into a folder of its own."""
+    (folder / shape).mkdir()
+    return write(folder / shape, shape, calls)
+
+
 def parse(*paths: Path) -> list[dict[str, Any]]:
     _, chunks = normalised_events([str(path) for path in paths])
     return [event for chunk in chunks for event in chunk]
@@ -81,45 +90,35 @@ def test_every_shape_gives_the_same_events(shape: str, tmp_path: Path) -> None:
 
 
 # A Parquet file has its columns from its records, and an empty file no encoding.
-@pytest.mark.many(6)
-@pytest.mark.parametrize("shape", [shape for shape in SHAPES if shape not in ("table-parquet", "utf-16")])
-def test_an_empty_export_is_empty(shape: str, tmp_path: Path) -> None:
+def test_an_empty_export_is_empty(tmp_path: Path) -> None:
     """A page, a table or a list without records is no error."""
-    path = write(tmp_path, shape, [])
-    assert parse(path) == []
+    assert parse(*(alone(tmp_path, shape, []) for shape in SHAPES if shape not in ("table-parquet", "utf-16"))) == []
 
 
-@pytest.mark.parametrize("shape", ["rest-lines", "diagnostic-lines", "table-csv", "sdk-lines"])
-def test_begin_accept_and_end_are_one_event(shape: str, tmp_path: Path) -> None:
+def test_begin_accept_and_end_are_one_event(tmp_path: Path) -> None:
     """The rows of a call merge: earliest time, highest outcome."""
     start = dt.datetime(2025, 3, 4, 5, 6, 7)
-    rows = [
-        Call(5, status, time=start + dt.timedelta(seconds=9 * place))
-        for place, status in enumerate(["started", "accepted", "succeeded"])
+    ended = [("succeeded", 18), ("accepted", 9), ("started", 0)]
+    paths = [
+        alone(tmp_path, shape, [Call(number, name, time=start + dt.timedelta(seconds=late)) for name, late in ended])
+        for number, shape in enumerate(LINES)
     ]
-    rows.reverse()
-    (event,) = parse(write(tmp_path, shape, rows))
-    assert (event["time"], event["outcome"]) == (start, "succeeded")
+    assert [(event["time"], event["outcome"]) for event in parse(*paths)] == [(start, "succeeded")] * len(LINES)
 
 
 @pytest.mark.nightly
 def test_all_shapes_together_are_one_event_a_call(tmp_path: Path) -> None:
     """Overlapping exports of different shapes add nothing."""
-    paths = []
-    for shape in SHAPES:
-        folder = tmp_path / shape
-        folder.mkdir()
-        paths.append(write(folder, shape, CALLS))
+    paths = [alone(tmp_path, shape, CALLS) for shape in SHAPES]
     assert len(parse(*paths)) == len(CALLS)
     assert compared(parse(*paths)) == compared(parse(*reversed(paths)))
 
 
-@pytest.mark.many(3)
-@pytest.mark.parametrize("category", ["Policy", "ServiceHealth", "Security", "Alert", "Autoscale", "Recommendation"])
-@pytest.mark.parametrize("shape", ["rest-lines", "diagnostic-lines", "table-csv", "sdk-lines"])
-def test_other_categories_are_no_use(shape: str, category: str, tmp_path: Path) -> None:
+def test_other_categories_are_no_use(tmp_path: Path) -> None:
     """Only the Administrative category is use of the control plane."""
-    assert parse(write(tmp_path, shape, [Call(1, category=category)])) == []
+    others = ["Policy", "ServiceHealth", "Security", "Alert", "Autoscale", "Recommendation"]
+    calls = [Call(number, category=category) for number, category in enumerate(others)]
+    assert parse(*(alone(tmp_path, shape, calls) for shape in LINES)) == []
 
 
 def test_a_diagnostic_record_without_its_real_category_counts(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from rightsize.rules.tables import rows_of
-from tests.ingest.parsing import events_of, events_of_records, rejects_of, staged, write_lines
+from tests.ingest.parsing import events_of, events_of_records, rejects_of, row_of_each, staged, write_lines
 
 ADMIN = "11111111-0000-4000-8000-000000000001"
 TARGET = "22222222-0000-4000-8000-000000000002"
@@ -113,20 +113,15 @@ def test_changed_properties_decide_which_action_was_needed(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("changes", "outcome"),
-    [
+def test_a_refusal_is_demand_and_any_other_failure_is_use(tmp_path: Path) -> None:
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"result": "failure", "resultReason": "Insufficient privileges to complete the operation."}, "denied"),
         ({"result": "failure", "resultReason": "Another object has the same value"}, "failed"),
         ({"result": "timeout"}, "started"),
         ({"initiatedBy": {"user": None, "app": None}}, "other"),
-    ],
-)
-def test_a_refusal_is_demand_and_any_other_failure_is_use(
-    tmp_path: Path, changes: dict[str, Any], outcome: str
-) -> None:
-    (event,) = events_of_records(tmp_path, graph_record(**changes))
-    assert event["outcome"] == outcome
+    ]
+    found = row_of_each(tmp_path, [graph_record(**changes) for changes, _ in cases], "outcome")
+    assert found == [(outcome,) for _, outcome in cases]
 
 
 @pytest.mark.nightly

@@ -14,6 +14,7 @@ from rightsize.ingest.entities.shape import Context, look_at
 from rightsize.ingest.logs.schemas import family_of
 from tests.ingest import signal_records as records
 from tests.ingest.entity_records import guid, stage_document, stage_files
+from tests.ingest.parsing import row_of_each
 
 ADA = ("principal", guid(10), guid(10), None)
 ADDRESS = ("ip", "203.0.113.7", None, None)
@@ -75,10 +76,8 @@ def test_a_detection_without_an_object_id_names_the_user_by_name(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.many(4)
-@pytest.mark.parametrize(
-    ("state", "detail", "dismissed"),
-    [
+def test_what_people_judged_of_a_risk(tmp_path: Path) -> None:
+    cases = [
         ("atRisk", "none", None),
         ("confirmedCompromised", "none", False),
         ("remediated", "userPerformedSecuredPasswordChange", True),
@@ -86,31 +85,27 @@ def test_a_detection_without_an_object_id_names_the_user_by_name(tmp_path: Path)
         ("confirmedSafe", "adminConfirmedSigninSafe", True),
         ("remediated", "adminConfirmedUserCompromised", False),
         ("somethingNew", "", None),
-    ],
-)
-def test_what_people_judged_of_a_risk(state: str, detail: str, dismissed: bool | None, tmp_path: Path) -> None:
-    record = records.RISK_DETECTION | {"riskState": state, "riskDetail": detail}
-    assert stage_document(tmp_path, records.listing("x", record)).rows("signals", "dismissed") == [dismissed]
+    ]
+    risks = [records.RISK_DETECTION | {"riskState": state, "riskDetail": detail} for state, detail, _ in cases]
+    assert _dismissed(tmp_path, risks) == [(dismissed,) for *_, dismissed in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("status", "classification", "dismissed"),
-    [
+def test_what_people_judged_of_an_alert(tmp_path: Path) -> None:
+    cases = [
         ("new", None, None),
         ("resolved", None, None),
         ("resolved", "falsePositive", True),
         ("resolved", "informationalExpectedActivity", True),
         ("resolved", "truePositive", False),
         ("dismissed", None, True),
-    ],
-)
-def test_what_people_judged_of_an_alert(
-    status: str, classification: str | None, dismissed: bool | None, tmp_path: Path
-) -> None:
-    record = records.GRAPH_ALERT | {"status": status, "classification": classification}
-    assert stage_document(tmp_path, records.listing("x", record)).rows("signals", "dismissed") == [dismissed]
+    ]
+    alerts = [records.GRAPH_ALERT | {"status": status, "classification": word} for status, word, _ in cases]
+    assert _dismissed(tmp_path, alerts) == [(dismissed,) for *_, dismissed in cases]
+
+
+def _dismissed(folder: Path, told: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    return row_of_each(folder, [records.listing("x", one) for one in told], "dismissed", table="signals")
 
 
 @pytest.mark.slow

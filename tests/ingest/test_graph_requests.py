@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,18 @@ def events(tmp_path: Path, text: str | bytes, name: str = "log.jsonl") -> list[R
     return [event for chunk in chunks for event in chunk]
 
 
+def of_each(tmp_path: Path, texts: Sequence[str]) -> list[Row]:
+    """Return the one event of each text; they are read at once, each from a file of its own with another request."""
+    files = [tmp_path / f"{number}.json" for number in range(len(texts))]
+    for number, (file, text) in enumerate(zip(files, texts, strict=True)):
+        file.write_text(text.replace('"r1"', f'"r{number}"'))
+    _, chunks = normalised_events(files)
+    found = [event for chunk in chunks for event in chunk]
+    by_id = {event["correlation_id"]: event for event in found}
+    assert len(found) == len(by_id) == len(texts)
+    return [by_id[f"r{number}"] for number in range(len(texts))]
+
+
 def operations(tmp_path: Path, *uris: str, **more: Any) -> list[str]:
     rows = [row(uri, RequestId=f"r{number}", **more) for number, uri in enumerate(uris)]
     found = events(tmp_path, "\n".join(json.dumps(one) for one in rows))
@@ -84,40 +96,30 @@ SPELLINGS = {
 
 
 @pytest.mark.slow
-@pytest.mark.many(4)
-@pytest.mark.parametrize("uri", SPELLINGS)
-def test_spellings_of_a_request_have_one_name_without_what_names_people(uri: str, tmp_path: Path) -> None:
-    assert operations(tmp_path, uri) == [SPELLINGS[uri]]
-
-
-@pytest.mark.slow
-def test_nothing_that_names_somebody_reaches_an_operation(tmp_path: Path) -> None:
-    text = " ".join(operations(tmp_path, *SPELLINGS))
+def test_spellings_of_a_request_have_one_name_without_what_names_people(tmp_path: Path) -> None:
+    found = operations(tmp_path, *SPELLINGS)
+    assert dict(zip(SPELLINGS, found, strict=True)) == SPELLINGS
     for name in ("contoso", "ann", "Secret", "Pay", "token", USER):
-        assert name not in text
+        assert name not in " ".join(found)
 
 
 @pytest.mark.slow
-@pytest.mark.many(5)
-@pytest.mark.parametrize(
-    ("status", "outcome"),
-    [
-        (200, "succeeded"), (302, "succeeded"), (404, "failed"), (500, "failed"), (401, "denied"), (403, "denied"),
-        (429, "other"), (None, "started"), ("", "started"), (0, "other"),
-    ],
-)  # fmt: skip
-def test_the_answer_says_whether_it_was_use(status: object, outcome: str, tmp_path: Path) -> None:
-    (event,) = events(tmp_path, json.dumps(row(ResponseStatusCode=status)))
-    assert event["outcome"] == outcome
+def test_the_answer_says_whether_it_was_use(tmp_path: Path) -> None:
+    outcomes: dict[object, str] = {
+        200: "succeeded", 302: "succeeded", 404: "failed", 500: "failed", 401: "denied", 403: "denied",
+        429: "other", None: "started", "": "started", 0: "other",
+    }  # fmt: skip
+    found = of_each(tmp_path, [json.dumps(row(ResponseStatusCode=status)) for status in outcomes])
+    assert dict(zip(outcomes, (event["outcome"] for event in found), strict=True)) == outcomes
 
 
 @pytest.mark.slow
 def test_a_delegated_request_is_the_users_and_another_one_the_applications(tmp_path: Path) -> None:
-    (event,) = events(tmp_path, json.dumps(row()))
-    assert (event["principal_id"], event["principal_type"], event["app_id"]) == (USER, "User", APP)
-    assert (event["plane"], event["scope"], event["event_id"]) == ("graph", "/", "token-1")
-    (event,) = events(tmp_path, json.dumps(row(UserId="", ServicePrincipalId=SERVICE)))
-    assert (event["principal_id"], event["principal_type"]) == (SERVICE, "ServicePrincipal")
+    texts = [json.dumps(row()), json.dumps(row(UserId="", ServicePrincipalId=SERVICE))]
+    delegated, own = of_each(tmp_path, texts)
+    assert (delegated["principal_id"], delegated["principal_type"], delegated["app_id"]) == (USER, "User", APP)
+    assert (delegated["plane"], delegated["scope"], delegated["event_id"]) == ("graph", "/", "token-1")
+    assert (own["principal_id"], own["principal_type"]) == (SERVICE, "ServicePrincipal")
 
 
 def _diagnostic(one: Row) -> Row:
@@ -189,12 +191,10 @@ ACTORS: dict[str, tuple[str, str, str]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.many(4)
-@pytest.mark.parametrize("actor", ACTORS)
-def test_the_object_of_a_token_alone_makes_no_user_of_an_application(actor: str, tmp_path: Path) -> None:
-    text, principal, kind = ACTORS[actor]
-    (event,) = events(tmp_path, text)
-    assert (event["principal_id"], event["principal_type"]) == (principal, kind)
+def test_the_object_of_a_token_alone_makes_no_user_of_an_application(tmp_path: Path) -> None:
+    found = of_each(tmp_path, [text for text, _, _ in ACTORS.values()])
+    actors = {name: (event["principal_id"], event["principal_type"]) for name, event in zip(ACTORS, found, strict=True)}
+    assert actors == {name: tuple(actor) for name, (_, *actor) in ACTORS.items()}
 
 
 @pytest.mark.nightly
@@ -271,23 +271,20 @@ def test_requests_stand_beside_other_logs_of_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.many(2)
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"RequestMethod": ""}, "it has no request method"),
-        ({"RequestUri": ""}, "it has no request URI"),
-        ({"TimeGenerated": "yesterday"}, "its time cannot be read"),
-        ({"AppId": "x", "UserId": "y"}, "it names neither an application nor a user"),
-    ],
-)
-def test_rows_that_cannot_be_used_are_counted(change: Row, reason: str, tmp_path: Path) -> None:
-    file = tmp_path / "log.jsonl"
-    file.write_text(json.dumps(row(**change)) + "\n" + json.dumps(row(RequestId="r2")))
-    report, chunks = normalised_events([file])
-    assert [(one.read, one.rejected) for one in report.files] == [(2, 1)]
-    assert any(reason in note for note in report.notes)
-    assert len([event for chunk in chunks for event in chunk]) == 1
+def test_rows_that_cannot_be_used_are_counted(tmp_path: Path) -> None:
+    changes: dict[str, Row] = {
+        "it has no request method": {"RequestMethod": ""},
+        "it has no request URI": {"RequestUri": ""},
+        "its time cannot be read": {"TimeGenerated": "yesterday"},
+        "it names neither an application nor a user": {"AppId": "x", "UserId": "y"},
+    }
+    files = [tmp_path / f"{number}.jsonl" for number in range(len(changes))]
+    for file, change in zip(files, changes.values(), strict=True):
+        file.write_text(json.dumps(row(**change)) + "\n" + json.dumps(row(RequestId=file.name)))
+    report, chunks = normalised_events(files)
+    assert [(one.read, one.rejected) for one in report.files] == [(2, 1)] * 4
+    assert [reason for reason in changes if not any(reason in note for note in report.notes)] == []
+    assert len([event for chunk in chunks for event in chunk]) == 4
 
 
 @pytest.mark.slow

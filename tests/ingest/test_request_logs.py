@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.parsing import events_of, events_of_records, staged, write_lines
+from tests.ingest.parsing import events_of, events_of_records, row_of_each, staged, write_lines
 from tests.ingest.request_records import (
     APP,
     ASSIGNMENT,
@@ -48,12 +48,13 @@ SERVICES: dict[str, tuple[Callable[..., dict[str, Any]], ...]] = {
 }
 
 
+ACCESS = ("operation", "outcome", "access", "plane")
+
+
 def accesses(folder: Path, *records: Any) -> list[tuple[str, str, str | None, str]]:
     """Return operation, outcome, access and plane of the events of records."""
     con, _ = staged(write_lines(folder, records))
-    return con.execute(
-        "SELECT operation, outcome, access, plane FROM stage_event_rows ORDER BY line, operation"
-    ).fetchall()
+    return con.execute(f"SELECT {', '.join(ACCESS)} FROM stage_event_rows ORDER BY line, operation").fetchall()
 
 
 def write_portal(folder: Path, row: dict[str, Any]) -> Path:
@@ -125,56 +126,45 @@ def test_the_question_without_a_token_is_part_of_the_call_and_by_itself_nothing(
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("changes", "outcome", "access"),
-    [
+def test_what_a_vault_answers_decides(tmp_path: Path) -> None:
+    """Refused is demand, failed is use, and what an access policy let through is no use of a role."""
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"HttpStatusCode": 403, "IsAccessPolicyMatch": False, "IsRbacAuthorized": False}, "denied", "roles"),
         ({"HttpStatusCode": 404}, "failed", "roles"),
         ({"HttpStatusCode": 429}, "other", "roles"),
         ({"HttpStatusCode": 200, "IsAccessPolicyMatch": True}, "other", "access_policy"),
         ({"HttpStatusCode": None, "ResultSignature": "Forbidden"}, "denied", "roles"),
-    ],
-)
-def test_what_a_vault_answers_decides(changes: dict[str, Any], outcome: str, access: str, tmp_path: Path) -> None:
-    """Refused is demand, failed is use, and what an access policy let through is no use of a role."""
-    assert accesses(tmp_path, vault_row(**changes)) == [(f"{SECRETS}/getSecret/action", outcome, access, "data")]
+    ]
+    found = row_of_each(tmp_path, [vault_row(**changes) for changes, _, _ in cases], *ACCESS)
+    assert found == [(f"{SECRETS}/getSecret/action", outcome, access, "data") for _, outcome, access in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("operation", "action", "scope", "access"),
-    [
+def test_operations_of_a_vault(tmp_path: Path) -> None:
+    """What no rule maps stands as it is written, and says that it is not mapped."""
+    cases = [
         ("SecretList", f"{SECRETS}/readMetadata/action", "", "roles"),
         ("secretset", f"{SECRETS}/setSecret/action", "/secrets/db-password", "roles"),
         ("VaultGet", "VaultGet", "", "none"),
         ("SecretNearExpiryEventGridNotification", "SecretNearExpiryEventGridNotification", "", "none"),
         ("SecretTeleport", "SecretTeleport", "", "unmapped"),
-    ],
-)
-def test_operations_of_a_vault(operation: str, action: str, scope: str, access: str, tmp_path: Path) -> None:
-    """What no rule maps stands as it is written, and says that it is not mapped."""
-    record = vault_row(OperationName=operation)
-    (event,) = events_of_records(tmp_path, record)
-    assert (event["operation"], event["scope"]) == (action, VAULT + scope)
-    assert accesses(tmp_path, record)[0][2] == access
+    ]
+    records = [vault_row(OperationName=operation) for operation, *_ in cases]
+    found = row_of_each(tmp_path, records, "operation", "scope", "access")
+    assert found == [(action, VAULT + scope, access) for _, action, scope, access in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("resource", "operation", "action"),
-    [
+def test_messages_name_an_application(tmp_path: Path) -> None:
+    """The log has no object id; who the application is, the directory says."""
+    cases = [
         (HUBS, "SendMessage", "Microsoft.EventHub/namespaces/messages/send/action"),
         (BUS, "PeekLockMessage", "Microsoft.ServiceBus/namespaces/messages/receive/action"),
         (BUS, "ReceiveMessage", "Microsoft.ServiceBus/namespaces/messages/receive/action"),
-    ],
-)
-def test_messages_name_an_application(resource: str, operation: str, action: str, tmp_path: Path) -> None:
-    """The log has no object id; who the application is, the directory says."""
-    (event,) = events_of_records(tmp_path, message_row(_ResourceId=resource, ActivityName=operation))
-    assert (event["operation"], event["scope"]) == (action, resource)
-    assert (event["principal_id"], event["principal_name"]) == (None, APP)
+    ]
+    records = [message_row(_ResourceId=resource, ActivityName=operation) for resource, operation, _ in cases]
+    found = row_of_each(tmp_path, records, "operation", "scope", "principal_id", "principal_name")
+    assert found == [(action, resource, None, APP) for resource, _, action in cases]
 
 
 @pytest.mark.nightly
@@ -198,10 +188,9 @@ def test_the_failure_of_a_message_says_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.many(4)
-@pytest.mark.parametrize(
-    ("event", "action", "scope"),
-    [
+def test_verbs_of_kubernetes_are_data_actions(tmp_path: Path) -> None:
+    """Group, kind and verb make the action; the namespace is a scope below the cluster."""
+    cases = [
         (audit_event(), "secrets/read", "/namespaces/shop"),
         (audit_event(verb="watch"), "secrets/read", "/namespaces/shop"),
         (audit_event(verb="deletecollection"), "secrets/delete", "/namespaces/shop"),
@@ -232,20 +221,16 @@ def test_the_failure_of_a_message_says_nothing(tmp_path: Path) -> None:
             "",
         ),
         (audit_event(impersonatedUser={"username": "root"}), "users/impersonate/action", "/namespaces/shop"),
-    ],
-)
-def test_verbs_of_kubernetes_are_data_actions(event: dict[str, Any], action: str, scope: str, tmp_path: Path) -> None:
-    """Group, kind and verb make the action; the namespace is a scope below the cluster."""
-    (found,) = events_of_records(tmp_path, cluster_diagnostic(event, resourceId=CLUSTER))
-    assert (found["operation"], found["scope"]) == (f"{KUBERNETES}/{action}", CLUSTER + scope)
-    assert (found["role_assignment_id"], found["principal_id"]) == (ASSIGNMENT, OID)
+    ]
+    records = [cluster_diagnostic(event, resourceId=CLUSTER) for event, _, _ in cases]
+    found = row_of_each(tmp_path, records, "operation", "scope", "role_assignment_id", "principal_id")
+    assert found == [(f"{KUBERNETES}/{action}", CLUSTER + scope, ASSIGNMENT, OID) for _, action, scope in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("changes", "outcome", "access"),
-    [
+def test_only_what_azure_decides_in_a_cluster_is_use_of_a_role(tmp_path: Path) -> None:
+    """Bindings, certificates and service accounts of the cluster are its own affair."""
+    cases: list[tuple[dict[str, Any], str, str]] = [
         ({"annotations": {"authorization.k8s.io/reason": "RBAC: allowed by RoleBinding"}}, "other", "own_roles"),
         ({"user": {"username": "masterclient"}, "annotations": {}}, "other", "own_roles"),
         ({"user": {"username": "system:serviceaccount:shop:web"}, "annotations": {}}, "other", "own_roles"),
@@ -256,47 +241,35 @@ def test_verbs_of_kubernetes_are_data_actions(event: dict[str, Any], action: str
         ),
         ({"verb": "teleport"}, "succeeded", "unmapped"),
         ({"objectRef": {"resource": "../../etc", "namespace": "shop"}}, "succeeded", "unmapped"),
-    ],
-)  # fmt: skip
-def test_only_what_azure_decides_in_a_cluster_is_use_of_a_role(
-    changes: dict[str, Any], outcome: str, access: str, tmp_path: Path
-) -> None:
-    """Bindings, certificates and service accounts of the cluster are its own affair."""
-    assert [row[1:3] for row in accesses(tmp_path, cluster_diagnostic(audit_event(**changes)))] == [(outcome, access)]
+    ]  # fmt: skip
+    records = [cluster_diagnostic(audit_event(**changes)) for changes, _, _ in cases]
+    assert row_of_each(tmp_path, records, "outcome", "access") == [tuple(told) for _, *told in cases]
 
 
-@pytest.mark.nightly
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("changes", "operation", "outcome", "access"),
-    [
+@pytest.mark.slow
+def test_a_registry_names_who_pulled_by_an_id_of_unknown_kind(tmp_path: Path) -> None:
+    """Names that are no ids are accounts of the registry itself."""
+    cases: list[tuple[dict[str, Any], str, str, str]] = [
         ({}, "pull/read", "succeeded", "roles"),
         ({"OperationName": "Push"}, "push/write", "succeeded", "roles"),
         ({"OperationName": "Untag"}, "artifacts/delete", "succeeded", "roles"),
         ({"Identity": UPN, "ResultDescription": "401"}, "pull/read", "denied", "roles"),
         ({"Identity": "acr-admin"}, "pull/read", "other", "key"),
         ({"Identity": None}, "pull/read", "other", "anonymous"),
-    ],
-)
-def test_a_registry_names_who_pulled_by_an_id_of_unknown_kind(
-    changes: dict[str, Any], operation: str, outcome: str, access: str, tmp_path: Path
-) -> None:
-    """Names that are no ids are accounts of the registry itself."""
-    expected = (f"Microsoft.ContainerRegistry/registries/{operation}", outcome, access, "control")
-    assert accesses(tmp_path, image_row(**changes)) == [expected]
-    (event,) = events_of_records(tmp_path, image_row(**changes))
-    assert event["scope"] == REGISTRY
-    assert event["principal_name"] == (changes.get("Identity", OID) if access == "roles" else None)
+    ]
+    found = row_of_each(tmp_path, [image_row(**changes) for changes, *_ in cases], *ACCESS, "scope", "principal_name")
+    for row, (changes, operation, outcome, access) in zip(found, cases, strict=True):
+        named = changes.get("Identity", OID) if access == "roles" else None
+        action = f"Microsoft.ContainerRegistry/registries/{operation}"
+        assert row == (action, outcome, access, "control", REGISTRY, named)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("identity", "access"), [(OID, "none"), (UPN, "none"), ("acr-admin", "key")])
-def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_account(
-    identity: str, access: str, tmp_path: Path
-) -> None:
+def test_a_login_to_a_registry_needs_nothing_and_shows_who_comes_by_its_own_account(tmp_path: Path) -> None:
     table = {"Type": "ContainerRegistryLoginEvents", "Category": "ContainerRegistryLoginEvents"}
-    login = image_row(OperationName="Login", Identity=identity, Repository=None, **table)
-    assert accesses(tmp_path, login) == [("Login", "other", access, "data")]
+    identities = {OID: "none", UPN: "none", "acr-admin": "key"}
+    logins = [image_row(OperationName="Login", Identity=one, Repository=None, **table) for one in identities]
+    assert row_of_each(tmp_path, logins, *ACCESS) == [("Login", "other", one, "data") for one in identities.values()]
 
 
 @pytest.mark.nightly

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.ingest.parsing import events_of_records, staged, write_lines
+from tests.ingest.parsing import events_of_records, row_of_each, staged, write_lines
 
 GROUP = "/subscriptions/0b1f6471-1bf0-4dda-aec3-cb9272f09590/resourceGroups/rg"
 ACCOUNT = f"{GROUP}/providers/Microsoft.Storage/storageAccounts/acct"
@@ -115,38 +115,33 @@ def test_each_authorisation_of_a_request_is_an_event(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("grant", "status", "outcome"),
-    [
+def test_a_denied_authorisation_is_demand_and_a_failed_request_is_use(tmp_path: Path) -> None:
+    """What RBAC said decides before what the service said."""
+    cases: list[tuple[dict[str, str], int, str]] = [
         ({"result": "Denied"}, 403, "denied"),
         ({"result": "Granted"}, 404, "failed"),
         ({"result": "Granted"}, 403, "failed"),
         ({"result": "Granted"}, 304, "succeeded"),
-    ],
-)
-def test_a_denied_authorisation_is_demand_and_a_failed_request_is_use(
-    grant: Any, status: int, outcome: str, tmp_path: Path
-) -> None:
-    """What RBAC said decides before what the service said."""
-    identity = record()["identity"] | {"authorization": [GRANT | grant]}
-    (event,) = events_of_records(tmp_path, record(identity=identity, statusCode=status, statusText=""))
-    assert event["outcome"] == outcome
+    ]
+    requests = [
+        record(identity=record()["identity"] | {"authorization": [GRANT | grant]}, statusCode=status, statusText="")
+        for grant, status, _ in cases
+    ]
+    assert row_of_each(tmp_path, requests, "outcome") == [(outcome,) for _, _, outcome in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["SAS Key", "Account Key", "Anonymous", "AccountKey", "SAS"])
-def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None:
+def test_keys_prove_no_data_action_and_nobody(tmp_path: Path) -> None:
     """A request by key or signature is use of the key, whoever held it."""
-    (event,) = events_of_records(tmp_path, row(AuthenticationType=kind, AuthorizationDetails=None))
-    assert (event["outcome"], event["principal_id"], event["app_id"]) == ("other", None, None)
+    kinds = ["SAS Key", "Account Key", "Anonymous", "AccountKey", "SAS"]
+    rows = [row(AuthenticationType=kind, AuthorizationDetails=None) for kind in kinds]
+    assert row_of_each(tmp_path, rows, "outcome", "principal_id", "app_id") == [("other", None, None)] * len(kinds)
 
 
 @pytest.mark.slow
-@pytest.mark.many(4)
-@pytest.mark.parametrize(
-    ("operation", "action", "plane", "scope"),
-    [
+def test_without_details_the_operation_is_mapped(tmp_path: Path) -> None:
+    """An operation that no rule maps stands as it is written, so that it is seen and not lost."""
+    cases = [
         ("PutBlob", f"{BLOBS}/write", "data", "/blobServices/default/containers/data"),
         ("deleteblob", f"{BLOBS}/delete", "data", "/blobServices/default/containers/data"),
         ("GetBlobTags", f"{BLOBS}/tags/read", "data", "/blobServices/default/containers/data"),
@@ -154,21 +149,17 @@ def test_keys_prove_no_data_action_and_nobody(kind: str, tmp_path: Path) -> None
         ("CreateContainer", f"{SERVICE}/containers/write", "control", "/blobServices/default/containers/data"),
         ("GetUserDelegationKey", f"{SERVICE}/generateUserDelegationKey/action", "control", ""),
         ("NewOperationOfTomorrow", "NewOperationOfTomorrow", "data", "/blobServices/default/containers/data"),
-    ],
-)  # fmt: skip
-def test_without_details_the_operation_is_mapped(
-    operation: str, action: str, plane: str, scope: str, tmp_path: Path
-) -> None:
-    """An operation that no rule maps stands as it is written, so that it is seen and not lost."""
+    ]  # fmt: skip
     identity = {name: value for name, value in record()["identity"].items() if name != "authorization"}
-    (event,) = events_of_records(tmp_path, record(operationName=operation, identity=identity))
-    assert (event["operation"], event["plane"], event["scope"]) == (action, plane, ACCOUNT + scope)
+    requests = [record(operationName=operation, identity=identity) for operation, *_ in cases]
+    found = row_of_each(tmp_path, requests, "operation", "plane", "scope")
+    assert found == [(action, plane, ACCOUNT + scope) for _, action, plane, scope in cases]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("table", "service", "key", "operation", "scope", "action"),
-    [
+def test_other_services_have_scopes_of_their_own(tmp_path: Path) -> None:
+    """Queues, tables and shares are the containers of their services."""
+    cases = [
         (
             "StorageQueueLogs",
             "queue",
@@ -179,35 +170,33 @@ def test_without_details_the_operation_is_mapped(
         ),
         ("StorageTableLogs", "table", "/acct/t1", "QueryEntities", "/tableServices/default/tables/t1", "entities/read"),
         ("StorageFileLogs", "file", "/acct/s1/f", "GetFile", "/fileServices/default/fileshares/s1", "files/read"),
-    ],
-)
-def test_other_services_have_scopes_of_their_own(
-    table: str, service: str, key: str, operation: str, scope: str, action: str, tmp_path: Path
-) -> None:
-    """Queues, tables and shares are the containers of their services."""
-    changes = {"Type": table, "ServiceType": service, "ObjectKey": f'"{key}"', "OperationName": operation}
-    (event,) = events_of_records(tmp_path, row(AuthorizationDetails=None, Uri="", **changes))
-    assert event["scope"] == ACCOUNT + scope
-    assert event["operation"].endswith(action)
+    ]
+    rows = [
+        row(
+            AuthorizationDetails=None, Uri="", Type=table, ServiceType=service, ObjectKey=f'"{key}"', OperationName=name
+        )
+        for table, service, key, name, _, _ in cases
+    ]
+    for (operation, scope), (*_, where, action) in zip(
+        row_of_each(tmp_path, rows, "operation", "scope"), cases, strict=True
+    ):
+        assert scope == ACCOUNT + where
+        assert operation.endswith(action)
 
 
 @pytest.mark.slow
-@pytest.mark.many(3)
-@pytest.mark.parametrize(
-    ("changes", "access"),
-    [
+def test_what_let_a_request_through_is_said(tmp_path: Path) -> None:
+    """Keys, signatures and nobody are kept apart; a record that does not say it is counted as such."""
+    cases: list[tuple[dict[str, Any], str]] = [
         ({}, "roles"),
         ({"AuthenticationType": "SAS Key", "AuthorizationDetails": None}, "sas"),
         ({"AuthenticationType": "Account Key", "AuthorizationDetails": None}, "key"),
         ({"AuthenticationType": "Anonymous", "AuthorizationDetails": None}, "anonymous"),
         ({"OperationName": "NewOperationOfTomorrow", "AuthorizationDetails": None}, "unmapped"),
         ({"AuthenticationType": None, "RequesterObjectId": None, "RequesterAppId": None}, "unsaid"),
-    ],
-)
-def test_what_let_a_request_through_is_said(changes: dict[str, Any], access: str, tmp_path: Path) -> None:
-    """Keys, signatures and nobody are kept apart; a record that does not say it is counted as such."""
-    con, _ = staged(write_lines(tmp_path, [row(**changes)]))
-    assert con.execute("SELECT access FROM stage_event_rows").fetchall() == [(access,)]
+    ]
+    found = row_of_each(tmp_path, [row(**changes) for changes, _ in cases], "access")
+    assert found == [(access,) for _, access in cases]
 
 
 @pytest.mark.slow

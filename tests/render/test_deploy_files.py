@@ -286,6 +286,7 @@ def test_an_assignment_that_exists_stops_no_script_and_another_error_does(tmp_pa
     assert (refused.returncode, refused.stderr) == (1, "AuthorizationFailed\n")
 
 
+@pytest.mark.nightly
 @pytest.mark.external
 def test_checkov_reads_every_template(tmp_path: Path) -> None:
     """It parses all of them, sees the roles, and finds nothing to say against them."""

@@ -45,8 +45,8 @@ from tests.store.plain import empty, fill, open_plain
 
 ALONE = ("custom-role-room",)
 """Controls that need thousands of rows to fail are judged with a parameter."""
-_FILLED: set[str] = set()
-"""The tables in which the case before left rows: to empty all of them takes longer than to judge."""
+_FILLED: Rows = {}
+"""The rows that the case before left, by table: to fill every table again takes longer than to judge."""
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +57,11 @@ def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def _judge(store: Store, name: str, *parts: Rows, **parameters: str) -> ControlResult:
     rows = merged(*parts)
-    empty(store, _FILLED)
+    other = {table for table in _FILLED.keys() | rows if _FILLED.get(table) != rows.get(table)}
+    empty(store, other & _FILLED.keys())
+    fill(store, {table: rows[table] for table in sorted(other & rows.keys())})
     _FILLED.clear()
     _FILLED.update(rows)
-    fill(store, rows)
     (judged,) = judge(store, [read_control(name)], {name: parameters})
     return judged
 

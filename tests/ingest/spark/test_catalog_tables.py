@@ -45,8 +45,8 @@ MAKERS: dict[str, Maker] = {
     "MicrosoftGraphActivityLogs": graph_row,
     **{table: partial(sign_in_row, table=table) for table in SIGN_INS},
 }
-IN_CI = ("AZKVAuditLogs", "AzureActivity", "SigninLogs")
-"""One table of a resource, the Activity Log and one of sign-ins; each takes half a minute."""
+IN_CI = ("AZKVAuditLogs", "SigninLogs")
+"""One table of calls and one of sign-ins; each takes half a minute."""
 SAME = (
     "usage_days", "graph_usage_days", "token_permissions", "sign_ins", "principal_aliases", "request_access",
     "unmapped_operations", "unknown_operations", "coverage",

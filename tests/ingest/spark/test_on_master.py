@@ -20,6 +20,7 @@ from tests.ingest.spark.cluster import QUICK
 from tests.ingest.spark.test_on_cluster import answers, assignments, line_texts, made_up
 
 
+@pytest.mark.nightly
 @pytest.mark.external
 def test_a_master_url_gives_the_store_that_duckdb_makes(tmp_path: Path) -> None:
     """`--spark local-cluster[…]` starts two executors, which write into a folder that both sides see."""
