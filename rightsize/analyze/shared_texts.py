@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -13,7 +13,7 @@ def with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
     A frame from DuckDB has a text a row. All of them stay in memory as long as any frame made of it has one of them.
     """
     every = pl.int_range(frame.height, dtype=pl.UInt32, eager=True)
-    texts = _texts_of(frame)
+    texts = texts_of(frame)
     return pl.DataFrame(
         _gathered(texts[column.name], column.cast(pl.Enum(texts[column.name])))
         if column.name in texts
@@ -28,16 +28,25 @@ def summed_by(rows: pl.DataFrame, keys: Sequence[str], aggregates: Sequence[pl.E
     Texts are compared as numbers in the order of the texts: a group of texts would get a copy of each.
     """
     rows = rows.select({*keys}.union(*(one.meta.root_names() for one in aggregates)))
-    texts = _texts_of(rows)
+    texts = texts_of(rows)
     numbered = rows.with_columns(pl.col(name).cast(pl.Enum(words)) for name, words in texts.items())
     found = numbered.group_by(keys).agg(aggregates).sort(keys)
     return found.with_columns(_gathered(texts[name], found[name]) for name in found.columns if name in texts)
 
 
-def _texts_of(frame: pl.DataFrame) -> dict[str, pl.Series]:
+def texts_of(frame: pl.DataFrame) -> dict[str, pl.Series]:
     """Return the distinct texts of each column of texts, sorted."""
     columns = (column for column in frame.iter_columns() if column.dtype == pl.String)
     return {column.name: column.drop_nulls().unique().sort() for column in columns}
+
+
+def numbered(rows: pl.LazyFrame, texts: Mapping[str, pl.Series]) -> pl.LazyFrame:
+    """Return rows with the positions of their texts in `texts`, by column; other texts become null.
+
+    A join by several columns of text copies the texts of both sides.
+    """
+    names = (name for name in rows.collect_schema().names() if name in texts)
+    return rows.with_columns(pl.col(name).cast(pl.Enum(texts[name]), strict=False).to_physical() for name in names)
 
 
 def _gathered(words: pl.Series, numbers: pl.Series) -> pl.Series:

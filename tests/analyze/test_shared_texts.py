@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from rightsize.analyze.shared_texts import summed_by
+from rightsize.analyze.shared_texts import numbered, summed_by, texts_of
 from tests.examples import MANY
 
 SCHEMA = {"name": pl.String(), "number": pl.Int64(), "text": pl.String()}
@@ -21,6 +21,21 @@ def test_groups_by_numbers_are_the_groups_by_texts(rows: list[tuple[str | None, 
     frame = pl.DataFrame(rows, schema=SCHEMA, orient="row").with_columns(unread=pl.lit("x"))
     keys = ("name", "number")
     assert_frame_equal(summed_by(frame, keys, AGGREGATES), frame.group_by(keys).agg(AGGREGATES).sort(keys))
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS), max_size=20), st.lists(st.tuples(TEXTS, TEXTS), max_size=20))
+@MANY
+def test_a_join_by_numbers_is_the_join_by_texts(
+    rows: list[tuple[str | None, str | None]], others: list[tuple[str | None, str | None]]
+) -> None:
+    """A text that only the other side has is nobody's number, and null joins nothing."""
+    names = dict.fromkeys(("name", "text"), pl.String())
+    left = pl.DataFrame(rows, schema=names, orient="row").with_row_index("left")
+    right = pl.DataFrame(others, schema=names, orient="row").with_row_index("right")
+    texts = texts_of(left)
+    joined = numbered(left.lazy(), texts).join(numbered(right.lazy(), texts), on=[*names]).select("left", "right")
+    expected = left.join(right, on=[*names]).select("left", "right")
+    assert_frame_equal(joined.collect(), expected, check_row_order=False)
 
 
 def test_a_text_of_many_groups_is_in_memory_once() -> None:

@@ -156,7 +156,8 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     today = _read_today(inputs, analysis, index)
-    placed = assignments.place_uses(inputs, analysis, tenant, index)
+    lifetimes = assignments.lifetimes_of(inputs, analysis)
+    placed = assignments.place_uses(inputs, analysis, lifetimes, index)
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     secrets = risky["secret"]
@@ -176,7 +177,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
             assignments.UseRows.of(placed.filter("declared"), inputs.role_assignments),
             read_role_requests(inputs, analysis.window.remembered),
         ),
-        evidence=AssignmentEvidence(profiles, uses, assignments.read_quarantined(inputs, analysis, index)),
+        evidence=AssignmentEvidence(profiles, uses, assignments.read_quarantined(inputs, analysis, lifetimes, index)),
         parts=read_parts(analysis, today.subjects, uses, touched, index),
         checks=checks,
         weights=AccessWeights(read_scale(tenant.operations, index), read_reach(inputs.scopes, tenant.tree), groups),

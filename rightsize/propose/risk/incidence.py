@@ -17,6 +17,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded
 from rightsize.analyze.observability.undecided import Gaps, find_gaps
 from rightsize.analyze.reasons import Verdict
+from rightsize.analyze.shared_texts import numbered, texts_of
 from rightsize.analyze.verdicts.coverage import arm_tokens
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.usage import use_by_day
@@ -28,6 +29,7 @@ CELL = ("basis", "operations", "new_weeks")
 """The columns that say what kind of evidence an assignment has; with `early_` before them, for the early days."""
 EARLY = "early_"
 _NOVELTY = [*KEY, "plane", "name", "target", "member"]
+_USED = ("plane", "name", "target", "bit")
 _ONE = ["novelty"]
 """The number of a novelty: millions of days are sorted by it, and the text columns of a novelty are long."""
 _UNIT = ["unit"]
@@ -220,23 +222,29 @@ def _novelties(calls: pl.LazyFrame, placed: pl.LazyFrame, singled: pl.DataFrame,
     """
     judged = analysis.profile_operations.filter(pl.col("verdict") == Verdict.UNUSED)
     concluded = judged.select("profile_id", "plane", name=folded(pl.col("operation")))
+    uses = placed.select(*KEY, *_USED, "principal_id", "place").collect()
+    # Millions of rows: with their texts, the joins would take the most memory before roles are chosen.
+    texts = texts_of(uses)
+    alone, profiles, open_ones = (
+        numbered(frame.lazy(), texts) for frame in (singled.unique(), analysis.profiles, concluded)
+    )
     shown = (
-        placed.join(singled.lazy().unique().with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
+        numbered(uses.lazy(), texts)
+        .join(alone.with_columns(single=True), on=[*KEY, "target", "bit"], how="left")
         .with_columns(member=pl.when(pl.col("single")).then("principal_id"))
         .select(*_NOVELTY, "principal_id", "place")
         .unique()
-        .join(analysis.profiles.lazy(), on=KEY)
-        .join(concluded.lazy(), on=["profile_id", "plane", "name"], how="semi")
+        .join(profiles, on=KEY)
+        .join(open_ones, on=["profile_id", "plane", "name"], how="semi")
         .drop("profile_id")
         .collect()
     )
+    del uses
     numbers = shown.select(_NOVELTY).unique().with_row_index("novelty")
-    owners = numbers.select(*KEY, *_ONE)
+    owners = numbers.select(*_ONE, *(texts[name].gather(numbers[name]) for name in KEY))
     done = ["principal_id", "plane", "name", "place"]
-    numbered = shown.lazy().join(numbers.lazy(), on=_NOVELTY, nulls_equal=True).select(*_ONE, *done).collect()
-    # Millions of rows: the join with the calls takes the most memory before roles are chosen.
-    del shown, numbers
-    days = calls.join(numbered.lazy(), on=done).select("novelty", "day").unique().collect()
+    of_calls = shown.lazy().join(numbers.lazy(), on=_NOVELTY, nulls_equal=True).select(*_ONE, *done)
+    days = numbered(calls, texts).join(of_calls, on=done).select("novelty", "day").unique().collect()
     return days.join(owners, on=_ONE)
 
 

@@ -35,7 +35,7 @@ from rightsize.propose.needs.grant_requests import (
 )
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
-from rightsize.propose.selection.cases import MOST_ROLES
+from rightsize.propose.selection.cases import MOST_ROLES, CaseReader
 from rightsize.propose.selection.choose import Solution, choose, not_worth
 from rightsize.propose.selection.fewer_scopes import Together, gather_scopes
 from rightsize.propose.selection.reconcile import Slot, make_room, role_of, slot_of
@@ -173,6 +173,7 @@ def grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
     rounds = 0
     together = Together()
     demanded: dict[Key, tuple[Draft, list[GrantRequest]]] = {}
+    cases: CaseReader | None = None
     step("choosing roles")
     while True:
         demanded = {
@@ -193,7 +194,8 @@ def grant_needs(drafts: Mapping[Key, Draft], terms: Terms) -> GrantedNeeds:
             settled |= {key: settled[key].kept(not_worth(price)) for key, price in hardly.items()}
             continue
         above = granted_above(units.units, tree)
-        solution = choose(units.units, terms, above)
+        cases = CaseReader.of(units.units, terms, cases)
+        solution = choose(units.units, above, cases)
         idle = list(_idle(solution, terms))
         spread = {key for unit in idle for key in unit.subjects} - together.whole
         together.whole |= spread

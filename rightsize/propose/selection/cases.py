@@ -23,7 +23,7 @@ from rightsize.propose.core.role_catalog import KnownRole, Need
 from rightsize.propose.core.scopes import MANAGEMENT_GROUP
 from rightsize.propose.jobs import Job, Sort
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.selection.candidates import CandidateIndex, Existing
+from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.assignments import CONTRIBUTOR
 
@@ -72,6 +72,7 @@ class Case:
             the best first.
         blocked: The word for the reason why no new role can grant all of it, or the empty string.
         terms: What prices its excess.
+        searched: The existing roles that `Fallbacks.existing` found for some atoms.
     """
 
     key: CaseKey
@@ -82,6 +83,7 @@ class Case:
     existing: tuple[Existing, ...]
     blocked: str
     terms: Terms
+    searched: dict[int, tuple[Existing, ...]] = field(default_factory=dict, init=False)
 
     @cached_property
     def rate(self) -> int:
@@ -104,39 +106,68 @@ class Case:
         return MOST_ROLES if self.key.asked.condition is None and not self.key.asked.is_single else 1
 
 
-def read_cases(
-    units: Iterable[GrantUnit],
-    candidates: CandidateIndex,
-    terms: Terms,
-    above: Mapping[GrantUnit, Sequence[GrantUnit]],
-) -> list[Case]:
-    """Return the cases of units.
+@dataclass(slots=True)
+class CaseReader:
+    """Reads the cases of units, round after round: most of them have the same units as the round before.
 
-    Args:
-        units: The needs.
+    Attributes:
         candidates: The existing roles.
         terms: What roles are chosen from.
-        above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
     """
-    foreign, singled, nobody = terms.demands.privilege.layers.foreign(), _singled_out(terms), Folded("")
-    members: dict[CaseKey, list[GrantUnit]] = defaultdict(list)
-    for unit in units:
-        need, here = terms.book.mask(unit.need), terms.held.get((unit.principal_id, unit.place), ())
-        wider = union(terms.book.certain(one.need) for one in above.get(unit, ()))
-        key = CaseKey(
-            asked=replace(unit, principal_id=nobody, place=nobody, state="active", end_on=None, subjects=()),
-            custom=tuple(id_ for id_ in candidates.assignable_at(unit.place) if terms.book.roles[id_].granted & need),
-            held=tuple(id_ for id_ in unit.ceiling if id_ in here),
-            domain=unit.place if unit.place == ROOT or unit.place.startswith(MANAGEMENT_GROUP) else "",
-            jobs=terms.jobs.of_holder(unit.principal_id),
-            sort=terms.jobs.work.sort_of(unit.principal_id),
-            foreign=foreign.get(unit.apart, 0) | singled.get(unit.principal_id, 0) & ~need,
-            above=wider & union(terms.book.roles[id_].certain for id_ in unit.ceiling) if wider else 0,
-        )
-        members[key].append(unit)
+
+    candidates: CandidateIndex
+    terms: Terms
+    _known: dict[CaseKey, Case] = field(default_factory=dict)
     # A mask takes kilobytes, and many cases have equal ones.
-    sets = Interner()
-    return [_read_case(key, tuple(own), candidates, terms, sets) for key, own in members.items()]
+    _sets: Interner = field(default_factory=Interner)
+
+    @classmethod
+    def of(cls, units: Iterable[GrantUnit], terms: Terms, last: CaseReader | None) -> CaseReader:
+        """Return a reader for the needs of units: the last one, if these have the same patterns."""
+        atoms = Atoms.of((unit.need for unit in units), terms.book)
+        if last is not None and last.candidates.atoms.parts == atoms.parts:
+            return last
+        return cls(CandidateIndex(terms.book, atoms, terms.tree, terms.never_spare), terms)
+
+    def read(self, units: Iterable[GrantUnit], above: Mapping[GrantUnit, Sequence[GrantUnit]]) -> list[Case]:
+        """Return the cases of units.
+
+        Args:
+            units: The needs.
+            above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
+        """
+        self._known = {key: self._case(key, tuple(own)) for key, own in self._by_key(units, above).items()}
+        return [*self._known.values()]
+
+    def _case(self, key: CaseKey, units: tuple[GrantUnit, ...]) -> Case:
+        known = self._known.get(key)
+        if known is None:
+            return _read_case(key, units, self.candidates, self.terms, self._sets)
+        return known if known.units == units else replace(known, units=units)
+
+    def _by_key(
+        self, units: Iterable[GrantUnit], above: Mapping[GrantUnit, Sequence[GrantUnit]]
+    ) -> dict[CaseKey, list[GrantUnit]]:
+        candidates, terms = self.candidates, self.terms
+        foreign, singled, nobody = terms.demands.privilege.layers.foreign(), _singled_out(terms), Folded("")
+        members: dict[CaseKey, list[GrantUnit]] = defaultdict(list)
+        for unit in units:
+            need, here = terms.book.mask(unit.need), terms.held.get((unit.principal_id, unit.place), ())
+            wider = union(terms.book.certain(one.need) for one in above.get(unit, ()))
+            key = CaseKey(
+                asked=replace(unit, principal_id=nobody, place=nobody, state="active", end_on=None, subjects=()),
+                custom=tuple(
+                    id_ for id_ in candidates.assignable_at(unit.place) if terms.book.roles[id_].granted & need
+                ),
+                held=tuple(id_ for id_ in unit.ceiling if id_ in here),
+                domain=unit.place if unit.place == ROOT or unit.place.startswith(MANAGEMENT_GROUP) else "",
+                jobs=terms.jobs.of_holder(unit.principal_id),
+                sort=terms.jobs.work.sort_of(unit.principal_id),
+                foreign=foreign.get(unit.apart, 0) | singled.get(unit.principal_id, 0) & ~need,
+                above=wider & union(terms.book.roles[id_].certain for id_ in unit.ceiling) if wider else 0,
+            )
+            members[key].append(unit)
+        return members
 
 
 def _singled_out(terms: Terms) -> dict[Folded, int]:
@@ -294,7 +325,7 @@ class Grant:
 
 @dataclass(slots=True)
 class Fallbacks:
-    """A finder of grants that caches the existing roles that it finds.
+    """A finder of grants: of the existing roles for a case, and of what it costs if its assignments stay.
 
     Attributes:
         candidates: The existing roles.
@@ -305,7 +336,6 @@ class Fallbacks:
     candidates: CandidateIndex
     terms: Terms
     stays: Stays
-    _found: dict[tuple[Case, int], tuple[Existing, ...]] = field(default_factory=dict)
     _stay: dict[Case, Grant] = field(default_factory=dict)
 
     def grant(self, case: Case, new: tuple[NewContent, ...], *, is_whole: bool) -> Grant:
@@ -337,9 +367,9 @@ class Fallbacks:
         That is one role, or one beside a role without excess. A role that the holder has at the same place is left out:
         to choose it would mean to keep the assignment.
         """
-        if (case, left) not in self._found:
-            self._found[case, left] = self._search(case, left)
-        return self._found[case, left]
+        if left not in case.searched:
+            case.searched[left] = self._search(case, left)
+        return case.searched[left]
 
     def _search(self, case: Case, atoms: int) -> tuple[Existing, ...]:
         key, found = case.key, []

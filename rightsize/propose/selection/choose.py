@@ -19,8 +19,7 @@ from rightsize.model.options import MAX
 from rightsize.model.text import Folded
 from rightsize.propose.core.role_catalog import ChoiceKind, KnownRole, RoleChoice, RoleSaving, write_contents
 from rightsize.propose.needs.grant_requests import GrantUnit
-from rightsize.propose.selection.candidates import Atoms, CandidateIndex
-from rightsize.propose.selection.cases import Case, Fallbacks, Grant, NewContent, is_narrow, read_cases
+from rightsize.propose.selection.cases import Case, CaseReader, Fallbacks, Grant, NewContent, is_narrow
 from rightsize.propose.selection.role_contents import WantedBy, find_contents
 from rightsize.propose.selection.worth import LEAST_WORTH, WHOLE, Terms, price_stays
 
@@ -53,22 +52,22 @@ class Solution:
     curve: tuple[Mapping[str, Any], ...] = ()
 
 
-def choose(units: Sequence[GrantUnit], terms: Terms, above: Mapping[GrantUnit, Sequence[GrantUnit]]) -> Solution:
+def choose(units: Sequence[GrantUnit], above: Mapping[GrantUnit, Sequence[GrantUnit]], cases: CaseReader) -> Solution:
     """Return the roles for every unit.
 
     Args:
         units: The needs.
-        terms: What roles are chosen from.
         above: For a unit, the units of its principal at wider scopes whose grants hold at its place as well.
+        cases: The reader of their cases.
     """
+    terms, candidates = cases.terms, cases.candidates
     book = terms.book
-    candidates = CandidateIndex(book, Atoms.of((unit.need for unit in units), book), terms.tree, terms.never_spare)
     fallbacks = Fallbacks(candidates, terms, price_stays(units, terms))
     choices: dict[GrantUnit, tuple[RoleChoice, ...]] = {}
     hopeless: dict[GrantUnit, str] = {}
     narrow: list[Case] = []
     free: list[Case] = []
-    for case in read_cases(units, candidates, terms, above):
+    for case in cases.read(units, above):
         if case.key.asked.role_definition_id is not None:
             role = book.roles[case.key.asked.role_definition_id]
             own: ChoiceKind = "builtin" if role.is_builtin else "custom"

@@ -221,7 +221,7 @@ class _Maker:
                 # Work of the holder may have to stand beside a rest that nobody used: then holders differ by it.
                 by_own[rest, 0 if not rest or self._has_use(rest, used) else used & case.within].append(unit)
             for (rest, _), units in by_own.items():
-                here = replace(case, units=tuple(units))
+                here = case if len(by_own) == 1 else replace(case, units=tuple(units))
                 yield here, self._contents(here, split.jobs, add_ons, rest)
 
     def content(self, atoms: int) -> NewContent:
