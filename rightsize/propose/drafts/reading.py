@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -123,6 +123,7 @@ class PlanSettings:
         left_alone: The assignments that are not narrowed.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         never_spare: The operations that no existing role may grant beyond a need.
+        decided: The assignments that get a draft; None for all. All others stay.
     """
 
     options: PlanOptions
@@ -130,6 +131,7 @@ class PlanSettings:
     left_alone: LeftAlone
     privilege: Privilege
     never_spare: int = 0
+    decided: Set[assignments.Key] | None = None
 
 
 def with_needed_calls(analysis: Analysis, options: PlanOptions) -> Analysis:
@@ -156,7 +158,8 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     tenant = analysis.tenant
     index = index_operations(tenant.operations, inputs.role_operations)
     today = _read_today(inputs, analysis, index)
-    placed = assignments.place_uses(inputs, analysis, tenant, index)
+    lifetimes = assignments.lifetimes_of(inputs, analysis)
+    placed = assignments.place_uses(inputs, analysis, tenant, index, lifetimes)
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
     risky = risky_changes(tenant.operations, index)
     secrets = risky["secret"]
@@ -176,7 +179,7 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
             assignments.UseRows.of(placed.filter("declared"), inputs.role_assignments),
             read_role_requests(inputs, analysis.window.remembered),
         ),
-        evidence=AssignmentEvidence(profiles, uses, assignments.read_quarantined(inputs, analysis, index)),
+        evidence=AssignmentEvidence(profiles, uses, assignments.read_quarantined(inputs, analysis, index, lifetimes)),
         parts=read_parts(analysis, today.subjects, uses, touched, index),
         checks=checks,
         weights=AccessWeights(read_scale(tenant.operations, index), read_reach(inputs.scopes, tenant.tree), groups),

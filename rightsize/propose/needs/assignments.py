@@ -127,7 +127,9 @@ def read_subjects(inputs: Inputs) -> list[Subject]:
     return [Subject(*row) for row in rows.sort(KEY).iter_rows()]
 
 
-def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex) -> pl.DataFrame:
+def place_uses(
+    inputs: Inputs, analysis: Analysis, tenant: Tenant, index: OperationIndex, lifetimes: Lifetimes
+) -> pl.DataFrame:
     """Return the used verdicts with `name` (folded), `bit` (null if no catalogue and no role has it) and `place`.
 
     `target` is the folded scope at which the use has to be granted, and `wider` the reason why it is not narrower.
@@ -135,7 +137,6 @@ def place_uses(inputs: Inputs, analysis: Analysis, tenant: Tenant, index: Operat
     before the window that still counts, and what is `declared`: its target is never a single resource, since the log of
     the days between may not show that the resource was deleted and created again.
     """
-    lifetimes = _lifetimes(inputs, analysis)
     unsure = replace(lifetimes, lasting=lifetimes.lasting.clear())
     used = _with_scopes(analysis.verdicts.filter(pl.col("verdict") == Verdict.USED), inputs)
     placed = pl.concat(
@@ -159,14 +160,16 @@ def read_bits(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> pl.D
     return listed.select(*KEY, "principal_id", "bit", place=place_of(pl.col("scope")))
 
 
-def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> dict[Key, dict[Folded, int]]:
+def read_quarantined(
+    inputs: Inputs, analysis: Analysis, index: OperationIndex, lifetimes: Lifetimes
+) -> dict[Key, dict[Folded, int]]:
     """Return what calls in quarantine used under each assignment, by the folded scope at which it would be granted.
 
     A scope that is not known to be below the one of the assignment counts as the latter.
     """
     if analysis.quarantined.is_empty():
         return {}
-    placed = place(_with_scopes(analysis.quarantined, inputs), _lifetimes(inputs, analysis))
+    placed = place(_with_scopes(analysis.quarantined, inputs), lifetimes)
     rows = _with_inside(placed.join(index.frame(), on=["plane", "name"]), analysis.tenant).with_columns(
         at=pl.when("inside").then("target").otherwise("assigned")
     )
@@ -176,7 +179,8 @@ def read_quarantined(inputs: Inputs, analysis: Analysis, index: OperationIndex) 
     return found
 
 
-def _lifetimes(inputs: Inputs, analysis: Analysis) -> Lifetimes:
+def lifetimes_of(inputs: Inputs, analysis: Analysis) -> Lifetimes:
+    """Return the lifetimes of the scopes that were used in the window of an analysis."""
     covered = covered_subscriptions(inputs, analysis.window, analysis.tenant)
     return read_lifetimes(inputs.usage_days, analysis.window, covered)
 

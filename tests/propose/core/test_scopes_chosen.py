@@ -13,7 +13,7 @@ from rightsize.analyze.verdicts.judge import analyse
 from rightsize.analyze.window import choose_window
 from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.scopes import FEW_PER_ASSIGNMENT, FEW_RESOURCES, WIDER, group_at_least
-from rightsize.propose.needs.assignments import place_uses
+from rightsize.propose.needs.assignments import lifetimes_of, place_uses
 from tests.examples import FEW
 from tests.propose.small_tenant import APP, CONTRIBUTOR, DAYS, MG, NET, OWNER, SUB, SUB2, VM, SmallTenant, guid
 
@@ -40,7 +40,7 @@ def _placed(tenant: SmallTenant) -> pl.DataFrame:
     inputs = tenant.inputs()
     analysis = analyse(inputs, choose_window(inputs, None, DAYS))
     index = index_operations(analysis.tenant.operations, inputs.role_operations)
-    return place_uses(inputs, analysis, analysis.tenant, index)
+    return place_uses(inputs, analysis, analysis.tenant, index, lifetimes_of(inputs, analysis))
 
 
 def _targets(tenant: SmallTenant) -> dict[str, set[tuple[str, str]]]:
