@@ -13,7 +13,7 @@ The columnar twin of `rbac.scopes`; a place is a folded scope.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, wraps
 from typing import TypeVar
 from weakref import ref
@@ -364,16 +364,24 @@ class Inputs:
         Operations stand in `usage_days` in place of their display names, where the catalogue knows these.
         """
         frames = {field.name: table_of(field.name) for field in through(fields(cls), "reading the store", "tables")}
-        frames["usage_days"] = with_shared_texts(frames["usage_days"].filter(pl.col("plane").is_in(RBAC_PLANES)))
+        frames["usage_days"] = _of_rbac(frames["usage_days"])
         give_back()
         frames["coverage"] = frames["coverage"].filter(~pl.col("source").is_in(TENANT_LOGS))
         return cls(**_with_known_names(frames))
+
+    def with_use(self, usage_days: pl.DataFrame) -> Inputs:
+        """Return the tables with another `usage_days`, given as a store has it."""
+        return replace(self, usage_days=with_known_names(_of_rbac(usage_days), self.operations))
 
     @classmethod
     def of(cls, **frames: pl.DataFrame) -> Inputs:
         """Build from the given frames; a table that is not given is empty, a column that is missing is null."""
         found = {field.name: _complete(field.name, frames.pop(field.name, None)) for field in fields(cls)}
         return cls(**_with_known_names(found))
+
+
+def _of_rbac(usage_days: pl.DataFrame) -> pl.DataFrame:
+    return with_shared_texts(usage_days.filter(pl.col("plane").is_in(RBAC_PLANES)))
 
 
 def _with_known_names(frames: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:

@@ -15,8 +15,10 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import emergency_accounts, principal_names, resolve_known, resolve_principal
 from rightsize.analyze.reach.facts import read_facts
-from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.analyze.window import shortfall
+from rightsize.analyze.requirements import require_catalogue, require_rbac
+from rightsize.analyze.verdicts.judge import Analysis, analyse
+from rightsize.analyze.verdicts.usage import use_by
+from rightsize.analyze.window import choose_window, shortfall
 from rightsize.guard.containment_plan import Containment, contain
 from rightsize.guard.left_behind import LeftBehind, find_left_behind
 from rightsize.guard.reach_after import ReachAfter, reach_after
@@ -38,12 +40,10 @@ from rightsize.render.folder import FileText, write_folder
 from rightsize.render.plan import plan_files
 from rightsize.render.rows import write_json
 from rightsize.store.connection import Store, open_store
-from rightsize.store.quarantine import replace_decisions
-from rightsize.store.stored_analysis import digest_content
+from rightsize.store.quarantine import OF_USE, replace_decisions
+from rightsize.store.stored_analysis import kept_digests, renew_digest
 from rightsize.workflow.analysis.attack_paths import KINDS, named
-from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
-from rightsize.workflow.analysis.keep_analysis import analyse_inputs, tables_beside
-from rightsize.workflow.plan.propose import require_catalogue
+from rightsize.workflow.analysis.behaviour import find_behaviour, tables_beside, with_holds
 
 REQUESTS, PAGE = "containment.json", "containment.md"
 _HOLDS_DAYS = 90
@@ -236,21 +236,26 @@ def contain_principal(
         table_of = cache(tables_beside(store, inputs))
         agents = read_agent_group(wanted, table_of)
         kinds |= dict.fromkeys(agents.identities, "ServicePrincipal")
+        digests = kept_digests(store)
         if suspicion is not None:
             _suspect(store, agents.members, suspicion)
-            inputs = Inputs.read(held)
+            # Only the use depends on what is suspect.
+            inputs = inputs.with_use(held("usage_days"))
+            digests = {name: one for name, one in digests.items() if name not in OF_USE}
         plan_options = PlanOptions(
             emergency_access=resolve_known(inputs, emergency), as_of=as_of, min_window=min_window, forget_days=0
         )
-        analysis, _ = analyse_inputs(inputs, plan_options)
-        suspect_days = _suspect_days(agents.members, inputs)
+        require_rbac(inputs)
+        analysis = analyse(inputs, choose_window(inputs, plan_options.as_of, *plan_options.span))
+        own = replace(inputs, usage_days=use_by(inputs.usage_days, agents.members))
+        suspect_days = own.usage_days.filter(pl.col("suspect") > 0)
         suspect = _suspect_assignments(agents.members, suspect_days, analysis)
         found = contain(
             inputs,
             analysis,
             agents.members,
             plan_options,
-            content_hash=(content := digest_content(store)),
+            content_hash=(content := renew_digest(store, digests)),
             suspect=suspect,
             keep_reads=keep_reads,
         )
@@ -267,10 +272,10 @@ def contain_principal(
         options = tuple(_of_members(written, agents, names) + list(inherited_options(agents, table_of)))
         blocked = all(any(option.name == "block_sign_in" for option in some) for some in written)
         facts = read_facts(inputs, table_of)
-        reach = reach_after(agents.members, inputs, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
+        reach = reach_after(agents.members, own, analysis, facts, found.plan, found.by_request, is_blocked=blocked)
         left = find_left_behind(store, agents.members, names)
         asked = {option.name for option in options}
-        beyond = find_beyond_roles(inputs.usage_days, held("graph_usage_days"), agents.members, asked)
+        beyond = find_beyond_roles(own.usage_days, held("graph_usage_days"), agents.members, asked)
         suspect_calls, first_suspect = _suspect_calls(agents.members, store, suspect_days)
     if not found.contained and not options and not found.stays:
         raise EvidenceError(f"`{principal}` has no loaded assignment", hint="load its assignments and groups")
@@ -339,14 +344,8 @@ def _suspect(store: Store, principals: Sequence[str], suspicion: Suspicion) -> N
         replace_decisions(con, [*rows, *fresh])
 
 
-def _suspect_days(principals: Sequence[str], inputs: Inputs) -> pl.DataFrame:
-    """Return the rows of `usage_days` of principals that have suspect or held calls."""
-    is_theirs = folded(pl.col("principal_id")).is_in(list(principals))
-    return inputs.usage_days.filter(is_theirs & (pl.col("suspect") > 0))
-
-
 def _suspect_calls(principals: Sequence[str], store: Store, days: pl.DataFrame) -> tuple[int, dt.datetime | None]:
-    """Return the number of suspect calls of principals, and when the first began.
+    """Return the number of suspect calls of principals, and when the first began; `days` has their suspect use.
 
     Calls of pruned days, and calls that were reduced elsewhere, are counted by the day.
     """

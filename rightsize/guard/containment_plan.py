@@ -16,15 +16,10 @@ no longer has the caller. Today an assignment may allow it that stays, and then 
 assignments allow it that the containment changes, it is a need that one of them keeps, as use under an assignment that
 is gone counts for its successor. There is one exception: an assignment through which suspect calls went is no
 successor, so it keeps no call that was made before it existed or after it ended. Those calls are reported.
-
-No log shows a read of Resource Manager, so a containment keeps none. Who deploys reads what it writes: without these
-reads a deployment fails half-way. They are the reads of `--reads sibling` and the status reads of long-running
-operations. Reads of keys, credentials and scripts are never among them.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, replace
 
@@ -37,27 +32,22 @@ from rightsize.analyze.reasons import OutOfCoverage, Unexplained, Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
+from rightsize.analyze.verdicts.usage import use_by
+from rightsize.guard.kept_reads import KeptReads, keepable_reads, price_kept_reads
 from rightsize.guard.still_allowed import StillAllowed, find_still_allowed, read_never_spare
-from rightsize.mining.bitsets import union
-from rightsize.model.nouns import PermissionBlock
 from rightsize.model.options import MAX, Reads, Unobservable
 from rightsize.model.plan import Plan
-from rightsize.model.text import Folded
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
-from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.options import PlanOptions
-from rightsize.propose.core.scopes import is_below
-from rightsize.propose.drafts.drafts import StayingInput, stays_within_reach
+from rightsize.propose.drafts.drafts import StayingInput
 from rightsize.propose.drafts.keep_rules import LeftAlone
 from rightsize.propose.drafts.reading import AssignmentEvidence, read_plan_settings, read_tenant
 from rightsize.propose.drafts.reasons import keep_reason
 from rightsize.propose.needs.assignments import Key, Subject
-from rightsize.propose.needs.grant_requests import is_at_or_below
-from rightsize.propose.needs.needs import STATUS_READ, NeedReader
+from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.profiles import Profile
-from rightsize.propose.needs.unlogged import SIBLING_READ, type_of
 from rightsize.propose.pipeline import plan_from_reading
-from rightsize.rules.operations import sensitive_reads
+from rightsize.rbac.assignments import OWNER
 
 _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value)
 _TIMES = ("created_on", "start_on", "end_on")
@@ -131,113 +121,6 @@ def _credit(calls: pl.DataFrame, tenant: Tenant, assignments: pl.DataFrame) -> p
     asked = replace(tenant, assignments=assignments.select(tenant.assignments.columns))
     nothing = pl.DataFrame(schema={"id": pl.String, "eligibility": pl.String})
     return attribute(calls, asked, pl.Series("principal_id", [], dtype=pl.String), nothing).used
-
-
-_DEPLOYMENTS = ("Microsoft.Resources/deployments/read", "Microsoft.Resources/deployments/operationStatuses/read",
-                "Microsoft.Resources/subscriptions/resourceGroups/deployments/operationStatuses/read")  # fmt: skip
-"""The reads with which a client follows its deployment. They show the inputs and outputs of deployments.
-
-Source: Microsoft Learn, "Track asynchronous Azure operations".
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class KeptReads:
-    """The unlogged reads that the kept operations need, and what can be read with them.
-
-    Attributes:
-        kept: Whether the plan keeps them.
-        deploys: Whether the principals created or changed resources outside the suspect time.
-        operations: Number of distinct read operations.
-        sensitive: Number of those that show inputs and outputs of deployments.
-        scopes: Number of scopes at which they stay.
-        resources: Number of listed resources that can be read with them; None where no inventory is loaded.
-    """
-
-    kept: bool
-    deploys: bool
-    operations: int
-    sensitive: int
-    scopes: int
-    resources: int | None
-
-
-def keepable_reads(index: OperationIndex) -> int:
-    """Return the reads of Resource Manager that reveal no keys, credentials or scripts, as a set of operations."""
-    secret = index.granted_by([PermissionBlock(actions=sensitive_reads())])
-    return index.reads & (~secret | index.granted_by([PermissionBlock(actions=_DEPLOYMENTS)]))
-
-
-def price_kept_reads(
-    asked: StayingInput, tenant: Tenant, changed: Collection[Key], resources: pl.DataFrame, *, is_kept: bool
-) -> KeptReads:
-    """Return the reads that the used operations of changed assignments need, whether the plan keeps them or not.
-
-    Reads that another assignment of the holder grants there, which the plan leaves, are not among them.
-
-    Args:
-        asked: The assignments, whose profiles have only the reads that may stay, and a reader for `--reads sibling`.
-        tenant: Who reaches the assignments of whom, and the tree of scopes.
-        changed: The assignments that the plan changes.
-        resources: The table `resources`.
-        is_kept: Whether the plan keeps the reads.
-    """
-    index, evidence = asked.reader.index, asked.evidence
-    around = stays_within_reach(asked, tenant.may_reach)
-    found: dict[tuple[Folded, Folded], int] = defaultdict(int)
-    used = 0
-    for subject in asked.subjects:
-        uses = evidence.uses.get(subject.key, {})
-        role, profile = asked.reader.book.roles.get(subject.role_definition_id), evidence.profiles.get(subject.key)
-        if subject.key not in changed or not uses or role is None or profile is None:
-            continue
-        used |= union(part.operations for part in uses.values())
-        needs = asked.reader.read(role, subject.place, profile, uses, around[subject.principal_id])
-        inferred = needs.why.get(SIBLING_READ, 0) | needs.why.get(STATUS_READ, 0)
-        for place, need in needs.by_scope.items():
-            found[subject.principal_id, place] |= need.operations & inferred & index.reads
-    places: dict[Folded, int] = defaultdict(int)
-    for (holder, place), mask in found.items():
-        if left := mask & ~used & ~_granted_beside(holder, place, asked, tenant, changed):
-            places[place] |= left
-    whole, shown = union(places.values()), index.granted_by([PermissionBlock(actions=_DEPLOYMENTS)])
-    return KeptReads(
-        kept=is_kept,
-        deploys=any(name.endswith("/write") for plane, name in index.folded_members(used) if plane == "control"),
-        operations=whole.bit_count(),
-        sensitive=(whole & shown).bit_count(),
-        scopes=len(places),
-        resources=_resources(places, index, resources),
-    )
-
-
-def _granted_beside(
-    holder: Folded, place: Folded, asked: StayingInput, tenant: Tenant, changed: Collection[Key]
-) -> int:
-    """Return the operations that other active assignments of a holder or its groups, which stay, grant at a place."""
-    holders = {holder, *tenant.membership.filter(pl.col("principal_id") == holder)["holder"]}
-    roles = asked.reader.book.roles
-    return union(
-        roles[one.role_definition_id].granted
-        for one in asked.subjects
-        if one.principal_id in holders
-        and one.state == "active"
-        and one.key not in changed
-        and one.condition is None
-        and one.role_definition_id in roles
-        and is_at_or_below(place, one.place, tenant.tree)
-    )
-
-
-def _resources(places: Mapping[Folded, int], index: OperationIndex, resources: pl.DataFrame) -> int | None:
-    """Return the number of listed resources of the read types at or below the scopes."""
-    if resources.is_empty():
-        return None
-    types = {(place, type_of(key)) for place, mask in places.items() for _, key in index.folded_members(mask)}
-    wanted = pl.DataFrame(sorted(types), schema={"place": pl.String, "type": pl.String}, orient="row")
-    listed = resources.select(scope=place_of(pl.col("scope")), type=folded(pl.col("resource_type"))).unique()
-    there = listed.join(wanted, on="type").filter(is_below(pl.col("scope"), pl.col("place")))
-    return there["scope"].n_unique()
 
 
 # Reasons to leave an assignment unchanged that also hold for a suspect principal: they are reported, and people decide.
@@ -317,11 +200,14 @@ def contain(
     if credited is not analysis:
         reading = replace(read_tenant(inputs, credited), analysis=analysis)
     kept = keepable_reads(reading.today.book.index)
-    left_alone = _left_alone(reading.today.subjects, settings.left_alone, set(contained))
+    near = _near(reading.today.subjects, principals, analysis.tenant)
+    left_alone = _left_alone(near, settings.left_alone, set(contained))
     evidence = _bare_evidence(reading.evidence, set(contained), kept if keep_reads else 0)
     confined = replace(reading, evidence=evidence)
-    spared = read_never_spare(analysis, reading.today.book.index, inputs, principals)
-    confining = replace(settings, left_alone=left_alone, never_spare=spared)
+    theirs = replace(inputs, usage_days=use_by(inputs.usage_days, principals))
+    spared = read_never_spare(analysis, reading.today.book.index, theirs, principals)
+    decided = frozenset(one.key for one in near)
+    confining = replace(settings, left_alone=left_alone, never_spare=spared, decided=decided)
     plan = plan_from_reading(confined, confining, content_hash)
     refused = {one.assignment: one.reason for one in plan.proposals if one.kind.keeps and one.assignment in contained}
     changed = tuple(key for key in contained if key not in refused)
@@ -330,7 +216,7 @@ def contain(
     left = {key for key in why if key not in changed} - twins
     reader = NeedReader(reading.today.book, replace(chosen, reads=Reads.SIBLING), reading.checks)
     with_reads = _bare_evidence(reading.evidence, set(changed), kept)
-    staying = StayingInput(reading.today.subjects, left_alone, with_reads, reader)
+    staying = StayingInput(near, left_alone, with_reads, reader)
     priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
     ours = _only(plan, set(changed), _own_readings(plan, inputs, analysis, principals))
     return Containment(
@@ -346,7 +232,7 @@ def contain(
         },
         reads=priced,
         forgone=forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
-        allowed=find_still_allowed(inputs, reading.today, analysis.tenant, principals, ours, left),
+        allowed=find_still_allowed(theirs, reading.today, analysis.tenant, principals, ours, left),
     )
 
 
@@ -365,6 +251,18 @@ def _reasons(own: Mapping[Key, Subject], analysis: Analysis, suspect: Collection
         for key, subject in sorted(own.items())
     }
     return {key: words for key, words in found.items() if words}
+
+
+def _near(subjects: Iterable[Subject], principals: Collection[str], tenant: Tenant) -> list[Subject]:
+    """Return the assignments that bear on what becomes of those of principals.
+
+    They are their own and those of their groups, which may grant a part of the same needs, and every Owner: of them a
+    subscription keeps one who can act.
+    """
+    reach, holder, person = tenant.may_reach, pl.col("holder"), pl.col("principal_id")
+    people = {*principals, *reach.filter(holder.is_in(list(principals)))["principal_id"]}
+    holders = people | {*reach.filter(person.is_in(list(people)))["holder"]}
+    return [one for one in subjects if one.principal_id in holders or one.role_definition_id == OWNER]
 
 
 def _left_alone(subjects: Iterable[Subject], today: LeftAlone, contained: Set[Key]) -> LeftAlone:

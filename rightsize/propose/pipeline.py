@@ -252,7 +252,10 @@ def _parts(reading: TenantReading, options: PlanOptions) -> Mapping[Key, Part]:
 def _staying_input(reading: TenantReading, settings: PlanSettings) -> StayingInput:
     linked = linked_checks(reading.evidence.profiles.values(), reading.today.book.index)
     reader = NeedReader(reading.today.book, settings.options, reading.checks, linked)
-    return StayingInput(reading.today.subjects, settings.left_alone, reading.evidence, reader)
+    subjects, decided = reading.today.subjects, settings.decided
+    if decided is not None:
+        subjects = tuple(one for one in subjects if one.key in decided)
+    return StayingInput(subjects, settings.left_alone, reading.evidence, reader)
 
 
 def _singled(reading: TenantReading, options: PlanOptions, jobs: Jobs) -> MemberWork:

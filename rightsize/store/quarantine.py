@@ -38,6 +38,9 @@ from rightsize.store.suspicion import (
     trace,
 )
 
+OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
+"""The digested tables that say how many calls are suspect: no other changes with a decision on signals."""
+
 # A token is used for at most a day and a few hours after its sign-in; clocks differ.
 _TOKEN_BEFORE, _TOKEN_AFTER = 1, 2
 _TABLES = (

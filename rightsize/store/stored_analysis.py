@@ -35,6 +35,7 @@ _FORM = 2
 _NAME = "stored_analysis"
 _ANSWERS = "answers_of"
 _STEPS = "steps_of"
+_DIGESTS = "digests_of"
 
 NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
 
@@ -289,19 +290,45 @@ def digest_content(store: Store, names: Iterable[str] = DIGESTED) -> str:
     Each row becomes a text of its declared columns, and a table becomes the exclusive or of the MD5 of these texts. The
     result does not depend on the order of rows, and keys keep rows distinct.
     """
-    lines = []
-    for name in sorted(names):
-        left_out = (*_READ_TIMES.get(name, ()), *_WORDS.get(name, ()))
-        columns = (column for column in table(name).columns if column.name not in left_out)
-        row = ", ".join(map(_text, columns))
-        # Two readings of one listing are one content, and their equal hashes would cancel each other out.
-        distinct = "DISTINCT" if name in _READ_TIMES else ""
-        counted = store.frame(
-            "SELECT count(*) AS rows, coalesce(bit_xor(hash), 0)::VARCHAR AS mixed FROM ("
-            f"SELECT {distinct} md5_number(concat_ws({_FIELD}, {row})) AS hash FROM main.{name})"
-        )
-        lines.append(f"{name} {counted['rows'][0]} {counted['mixed'][0]}")
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return _joined(_digest(store, name) for name in sorted(names))
+
+
+def kept_digests(store: Store) -> dict[str, str]:
+    """Return the digests of tables that `renew_digest` kept; none where they are of another content or version."""
+    key = json.loads(store.remembered(_DIGESTS) or "{}")
+    return dict(key["tables"]) if key.get("of") == _digested(store) else {}
+
+
+def renew_digest(store: Store, known: Mapping[str, str]) -> str:
+    """Return what `digest_content` does without reading the tables of known digests again, and keep all digests.
+
+    Nobody may rely on it who asks whether a store was tampered with.
+    """
+    found = {name: known.get(name) or _digest(store, name) for name in sorted(DIGESTED)}
+    if found != known:
+        store.remember(_DIGESTS, json.dumps({"of": _digested(store), "tables": found}))
+    return _joined(found.values())
+
+
+def _digested(store: Store) -> list[str | None]:
+    return [store.remembered(CONTENT_REVISION), __version__]
+
+
+def _joined(digests: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _digest(store: Store, name: str) -> str:
+    left_out = (*_READ_TIMES.get(name, ()), *_WORDS.get(name, ()))
+    columns = (column for column in table(name).columns if column.name not in left_out)
+    row = ", ".join(map(_text, columns))
+    # Two readings of one listing are one content, and their equal hashes would cancel each other out.
+    distinct = "DISTINCT" if name in _READ_TIMES else ""
+    counted = store.rows(
+        "SELECT count(*) AS rows, coalesce(bit_xor(hash), 0)::VARCHAR AS mixed FROM ("
+        f"SELECT {distinct} md5_number(concat_ws({_FIELD}, {row})) AS hash FROM main.{name})"
+    )[0]
+    return f"{name} {counted['rows']} {counted['mixed']}"
 
 
 def _text(column: Column) -> str:

@@ -34,7 +34,7 @@ def _tenant() -> SmallTenant:
 def _open(monkeypatch: pytest.MonkeyPatch, tenant: SmallTenant) -> FakeStore:
     store = FakeStore(tenant.inputs())
     monkeypatch.setattr("rightsize.workflow.plan.propose.open_store", lambda *_, **__: store)
-    monkeypatch.setattr("rightsize.workflow.plan.propose.digest_content", lambda _: "f" * 64)
+    monkeypatch.setattr("rightsize.workflow.plan.propose.renew_digest", lambda *_: "f" * 64)
     return store
 
 

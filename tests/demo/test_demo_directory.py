@@ -21,7 +21,8 @@ from rightsize.planes.planes import DIRECTORY
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.store.connection import open_store
-from rightsize.workflow.analysis.keep_analysis import judge_planes, tables_beside
+from rightsize.workflow.analysis.behaviour import tables_beside
+from rightsize.workflow.analysis.keep_analysis import judge_planes
 from rightsize.workflow.data.load import load_paths
 
 

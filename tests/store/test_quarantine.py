@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from rightsize.store.connection import Store
-from rightsize.store.quarantine import replace_decisions
+from rightsize.store.quarantine import OF_USE, replace_decisions
 from rightsize.store.sql import seal
+from rightsize.store.stored_analysis import digest_content, kept_digests, renew_digest
 from tests.store.staged import VM, File, at, calls, content, guid, load, record, reduced, rows_of, sign_in
 
 ANN = guid(100)
@@ -215,6 +216,25 @@ def test_a_call_is_dated_by_its_beginning(order: tuple[int, ...], store: Store) 
         (at("2026-01-19").date(), 1, 0), (at("2026-01-20").date(), 1, 1),
     ]  # fmt: skip
     assert store.frame("SELECT min(time) FROM quarantine").item() == at("2026-01-20T11:59:58")
+
+
+def test_kept_digests_are_those_of_the_content(store: Store) -> None:
+    """A change of content ends them, and a decision on signals changes those of use alone."""
+    load(store, calls(*HABIT, call("now")), signals(signal(), OF_ANN))
+    kept = renewed(store, {})
+    assert kept == kept_digests(store)
+    trust = {"signal_id": "risk_detection/1", "principal": None, "from_time": None, "to_time": None,
+             "decision": "trust", "reason": "a test", "owner": "soc", "expires": at("2027-01-01").date()}  # fmt: skip
+    decide(store, trust)
+    assert kept_digests(store) == {}
+    after = renewed(store, {name: one for name, one in kept.items() if name not in OF_USE})
+    assert {name for name in kept if kept[name] != after[name]} == {"usage_days"}
+
+
+def renewed(store: Store, known: dict[str, str]) -> dict[str, str]:
+    """Renew the digest from known digests of tables, and return what is kept."""
+    assert renew_digest(store, known) == digest_content(store)
+    return kept_digests(store)
 
 
 def decide(store: Store, decision: dict[str, Any]) -> None:

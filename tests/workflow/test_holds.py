@@ -16,8 +16,7 @@ from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import replace_decisions
 from rightsize.store.stored_analysis import mark_answers
 from rightsize.workflow.analysis import behaviour
-from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
-from rightsize.workflow.analysis.keep_analysis import tables_beside
+from rightsize.workflow.analysis.behaviour import find_behaviour, tables_beside, with_holds
 from tests.store.staged import at, calls, guid, load, record
 
 OPERATIONS = ("Microsoft.Storage/storageAccounts/listKeys/action", "Microsoft.Web/sites/config/list/action",

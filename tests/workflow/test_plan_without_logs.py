@@ -42,7 +42,7 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     )
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("rightsize.workflow.plan.propose.open_store", lambda *_, **__: store)
-        patched.setattr("rightsize.workflow.plan.propose.digest_content", lambda _: "f" * 64)
+        patched.setattr("rightsize.workflow.plan.propose.renew_digest", lambda *_: "f" * 64)
         options, out = PlanOptions(as_of=dt.date(2026, 4, 1)), tmp_path_factory.mktemp("asked") / "plan"
         result = propose_plan(Path("none"), options, out)
     found: dict[str, list[str]] = {}

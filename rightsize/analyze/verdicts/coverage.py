@@ -280,15 +280,12 @@ def _silent_principals(
 
 def arm_tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(kind, principal_id, day)` of the sign-ins that may have given a token for Azure Resource Manager."""
-    resource = folded(pl.col("resource_id"))
+    ids, names = (inputs.sign_ins[column].drop_nulls().unique() for column in ("resource_id", "resource_name"))
     # A row that does not name the resource of its token may be for Azure Resource Manager.
-    unsaid = resource.is_null() | (resource == "")
-    named = (
-        folded(pl.col("resource_name"))
-        .is_in([name.lower() for name in audience_names("azure_resource_manager")])
-        .fill_null(False)
-    )
-    return tokens_of(inputs, window, unsaid | resource.is_in(audience_ids("azure_resource_manager")) | named)
+    ids = ids.filter(folded(ids).is_in(["", *audience_ids("azure_resource_manager")]))
+    names = names.filter(folded(names).is_in([name.lower() for name in audience_names("azure_resource_manager")]))
+    resource, named = pl.col("resource_id"), pl.col("resource_name").is_in(names.implode()).fill_null(False)
+    return tokens_of(inputs, window, resource.is_null() | resource.is_in(ids.implode()) | named)
 
 
 def tokens_of(inputs: Inputs, window: Window, which: pl.Expr | None = None) -> pl.DataFrame:

@@ -129,6 +129,12 @@ def named_use(days: pl.DataFrame, names: Collection[str]) -> pl.DataFrame:
     return days.filter(pl.col("operation").is_in(spelt.filter(folded(spelt).is_in(list(names))).implode()))
 
 
+def use_by(days: pl.DataFrame, principals: Collection[str]) -> pl.DataFrame:
+    """Return the rows of `usage_days` of principals with these folded ids; each distinct id is folded once."""
+    spelt = days["principal_id"].drop_nulls().unique()
+    return days.filter(pl.col("principal_id").is_in(spelt.filter(folded(spelt).is_in(list(principals))).implode()))
+
+
 def _with_folded(wanted: pl.LazyFrame, inputs: Inputs) -> pl.LazyFrame:
     operations, scopes, evidence = _spellings(inputs)
     return (

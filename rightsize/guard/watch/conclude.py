@@ -42,6 +42,7 @@ from rightsize.model.options import DEFAULT_FORGET_DAYS, WindowOptions
 from rightsize.model.text import Folded, fold
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
+from rightsize.store.quarantine import OF_USE
 from rightsize.store.watching import (
     Pass,
     Touched,
@@ -351,17 +352,14 @@ def _standing_behaviour(context: ReportContext, found: Found, newest: dt.date) -
     return behaviour_of_days(context.reader, set(told.filter(told >= last)))
 
 
-_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
-
-
 def _since(store: Store, whole: Callable[[str], pl.DataFrame], window: Window) -> Callable[[str], pl.DataFrame]:
     """Return a reader of tables that leaves out days before a window; for use, only the days that no longer count."""
 
     def read(name: str) -> pl.DataFrame:
         columns = schema_of(name)
-        if name not in (*_OF_USE, "sign_ins", "request_access", "coverage"):
+        if name not in (*OF_USE, "sign_ins", "request_access", "coverage"):
             return whole(name)
-        first = window.remembered.first_day if name in _OF_USE else window.first_day
+        first = window.remembered.first_day if name in OF_USE else window.first_day
         chosen = ", ".join(f'"{column}"' for column in columns)
         return store.frame(f"SELECT {chosen} FROM main.{name} WHERE day >= $first", {"first": first})
 

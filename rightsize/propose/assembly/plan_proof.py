@@ -309,22 +309,24 @@ def replay_drafts(
 ) -> Outcomes:
     """Return the outcome of the calls, as `replay.distinct_uses` returns them, under the plan.
 
-    The other arguments are those of `prove_drafts`.
+    An assignment without a draft stays. The other arguments are those of `prove_drafts`.
 
     Raises:
         InternalError: A call that counts would be denied.
     """
-    tenant = reading.analysis.tenant
+    tenant, subjects = reading.analysis.tenant, reading.today.subjects
     ending = _activations_of_changed(drafts, tenant)
-    activated = {id_ for id_, state in drafts if state == "activated"}
-    alive = [draft for key, draft in sorted(drafts.items()) if key not in reading.today.orphans]
-    stays = (one for one in alive if one.kind.keeps and one.subject.role_assignment_id not in ending)
-    today = [row_today(one.subject, one.subject.state, activated) for one in alive]
-    left = (row_today(one.subject, one.subject.state, activated) for one in stays)
+    activated = {one.role_assignment_id for one in subjects if one.state == "activated"}
+    alive = [one for one in subjects if one.key not in reading.today.orphans]
+    going = {key for key, draft in drafts.items() if not draft.kind.keeps}
+    stays = (one for one in alive if one.key not in going and one.role_assignment_id not in ending)
+    today = [row_today(one, one.state, activated) for one in alive]
+    left = (row_today(one, one.state, activated) for one in stays)
+    made = (drafts[one.key] for one in alive if one.key in drafts)
     outcome = replay(
         calls,
         grants_of(today),
-        grants_of(chain(left, *(_planned(one, new) for one in alive))),
+        grants_of(chain(left, *(_planned(one, new) for one in made))),
         Evaluator(roles, tenant.tree, reading.use.requests),
         tenant,
         reading.inputs,

@@ -20,6 +20,7 @@ from rightsize.analyze.principals import PolicyNeed, classify_holders, emergency
 from rightsize.analyze.reasons import Unused, Verdict
 from rightsize.analyze.verdicts.coverage import COVERED, control_states, described_principals, groups_with_known_members
 from rightsize.analyze.verdicts.judge import Analysis
+from rightsize.analyze.verdicts.usage import named_use
 from rightsize.model.text import fold
 from rightsize.propose.core.options import Exclusion, PlanOptions, place_named, related_places, tagged_places
 from rightsize.propose.core.scopes import anchor_of, is_below
@@ -261,11 +262,8 @@ def active_holders(inputs: Inputs, placed: pl.DataFrame) -> pl.Series:
 
 def creations_since(usage_days: pl.DataFrame, day: dt.date) -> pl.Series:
     """Return the folded ids of the assignments whose creation the log shows on the given day or later."""
-    uses = usage_days.filter(
-        (pl.col("day") >= day)
-        & (folded(pl.col("operation")) == _CREATION)
-        & (pl.col("succeeded") + pl.col("started") > 0)
-    )
+    made = named_use(usage_days, [_CREATION])
+    uses = made.filter((pl.col("day") >= day) & (pl.col("succeeded") + pl.col("started") > 0))
     ids = uses.select(id=place_of(pl.col("scope")).str.extract(r"/roleassignments/([^/]+)$"))["id"]
     return ids.drop_nulls().unique()
 

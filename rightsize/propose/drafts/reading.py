@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -123,6 +123,7 @@ class PlanSettings:
         left_alone: The assignments that are not narrowed.
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         never_spare: The operations that no existing role may grant beyond a need.
+        decided: The assignments that get a draft; None for all. All others stay.
     """
 
     options: PlanOptions
@@ -130,6 +131,7 @@ class PlanSettings:
     left_alone: LeftAlone
     privilege: Privilege
     never_spare: int = 0
+    decided: Set[assignments.Key] | None = None
 
 
 def with_needed_calls(analysis: Analysis, options: PlanOptions) -> Analysis:

@@ -399,5 +399,9 @@ def _held_by_people(inputs: Inputs, tenant: Tenant) -> frozenset[Key]:
 def _tokens(inputs: Inputs, window: Window) -> pl.DataFrame:
     """Return `(type, person)`: the types for which principals got a token in the window."""
     given = inputs.sign_ins.filter(window.holds("day") & (pl.col("succeeded").fill_null(0) > 0))
-    named = given.select(app_id=folded(pl.col("resource_id")), person=folded(pl.col("principal_id"))).unique()
-    return named.join(endpoint_audiences(), on="app_id").select("type", "person").drop_nulls().unique()
+    apps = given.select(pl.col("resource_id").drop_nulls().unique()).with_columns(app_id=folded(pl.col("resource_id")))
+    known = apps.join(endpoint_audiences(), on="app_id").select("resource_id", "type")
+    # A principal gets a token for the same resource on many days: each pair is folded once.
+    pairs = given.filter(pl.col("resource_id").is_in(known["resource_id"].unique().implode()))
+    named = pairs.select("resource_id", "principal_id").unique().join(known, on="resource_id")
+    return named.select("type", person=folded(pl.col("principal_id"))).drop_nulls().unique()

@@ -33,7 +33,7 @@ from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
 from rightsize.store.stored_analysis import mark_answers
-from rightsize.workflow.analysis.behaviour import behaviour_rows, find_behaviour, with_holds
+from rightsize.workflow.analysis.behaviour import behaviour_rows, find_behaviour, tables_beside, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import (
     analyse_inputs,
@@ -41,7 +41,6 @@ from rightsize.workflow.analysis.keep_analysis import (
     judge_planes,
     keep_analysis,
     keep_jobs,
-    tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers
 from rightsize.workflow.analysis.reach import keep_reach

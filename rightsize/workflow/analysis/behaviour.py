@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import polars as pl
@@ -28,25 +28,31 @@ from rightsize.analyze.behaviour.judge import (
     with_held,
 )
 from rightsize.analyze.behaviour.openings import held_openings
+from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
+from rightsize.analyze.verdicts.resource_logs import SETTING_WRITES
+from rightsize.analyze.verdicts.usage import named_use
 from rightsize.model.decisions import read_entry_file
 from rightsize.model.progress import step
+from rightsize.planes.vaults.tables import WRITES as POLICY_WRITES
 from rightsize.rules.attacks import hold_days
 from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import RESOLVED
 from rightsize.store.habits import habit
-from rightsize.store.quarantine import replace_decisions
+from rightsize.store.quarantine import OF_USE, replace_decisions
 from rightsize.store.queries import query_text
-from rightsize.store.sql import CONTENT_REVISION
+from rightsize.store.sql import CONTENT_REVISION, named
 from rightsize.store.sql import folded as sql_folded
 from rightsize.store.stored_analysis import has_current_answers
 from rightsize.store.suspicion import NEWEST_DAY
 from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, Reader, behaviour_inputs, history_of, ways_opened
 
+if TYPE_CHECKING:
+    from rightsize.planes.planes import TableOf
+
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time
     FROM base.signal_decisions AS d LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = {sql_folded("d.principal")}
     WHERE d.decision = 'trust' AND d.signal_id IS NULL AND d.expires >= coalesce(({NEWEST_DAY}), d.expires)"""
-_OF_USE = ("usage_days", "graph_usage_days", "m365_usage_days")
 _FOUND: WeakKeyDictionary[Store, tuple[str | None, pl.DataFrame]] = WeakKeyDictionary()
 """What was found in each open store, with the revision of its content."""
 
@@ -162,9 +168,35 @@ def with_holds(
 
     def held(name: str) -> pl.DataFrame:
         rows = read(name)
-        return with_held(rows, holds()(rows)) if name in _OF_USE else rows
+        return with_held(rows, holds()(rows)) if name in OF_USE else rows
 
     return held
+
+
+_OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
+
+
+def tables_beside(store: Store, inputs: Inputs) -> TableOf:
+    """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
+
+    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays and what wrote
+    diagnostic settings and vaults, since these planes need no more of it.
+    """
+    # Of the log of vaults it counts when its setting changed, and of a vault who wrote its policies.
+    written = named_use(inputs.usage_days, [*SETTING_WRITES, *POLICY_WRITES])
+    newest, held = pl.concat([inputs.usage_days.top_k(1, by="day"), written]).unique(), with_holds(store)
+
+    def table_of(name: str) -> pl.DataFrame:
+        if name == "usage_days":
+            other = store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)})
+            return pl.concat([with_held(other, held_use(store, usage=other)), newest])
+        # The coverage that RBAC reads leaves out the logs of the tenant.
+        if name == "coverage" or not hasattr(inputs, name):
+            return held(name)
+        found: pl.DataFrame = getattr(inputs, name)
+        return found
+
+    return table_of
 
 
 def _role_names(store: Store) -> dict[str, str]:

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from rightsize.analyze.behaviour.judge import with_held
 from rightsize.analyze.findings import find
-from rightsize.analyze.inputs import RBAC_PLANES, Inputs, schema_of
+from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.kept_tables import (
     GrantedReach,
     measure_granted,
@@ -26,21 +25,18 @@ from rightsize.analyze.kept_tables import (
 from rightsize.analyze.planes import PlaneAnalysis, judged_scores, with_planes
 from rightsize.analyze.principals import callings
 from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.requirements import has_rbac, require_rbac
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis, analyse
-from rightsize.analyze.verdicts.resource_logs import SETTING_WRITES
-from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window, choose_window
 from rightsize.model.errors import EvidenceError
 from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
 from rightsize.model.tables import JOB_TABLES
 from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps, TableOf
-from rightsize.planes.vaults.tables import WRITES as POLICY_WRITES
 from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store
-from rightsize.store.sql import named
 from rightsize.store.stored_analysis import (
     NOT_STORED,
     Analysed,
@@ -52,30 +48,12 @@ from rightsize.store.stored_analysis import (
     store_beside,
     stored_analysis,
 )
-from rightsize.workflow.analysis.behaviour import held_use, with_holds
+from rightsize.workflow.analysis.behaviour import tables_beside, with_holds
 from rightsize.workflow.names import read_names
 
 if TYPE_CHECKING:
     from rightsize.propose.verify.plan_reader import WrittenPlan
     from rightsize.propose.verify.verify import Change
-
-
-def has_rbac(inputs: Inputs) -> bool:
-    """Return whether any data about Azure RBAC is loaded."""
-    return not (inputs.role_assignments.is_empty() and inputs.usage_days.is_empty())
-
-
-def require_rbac(inputs: Inputs) -> None:
-    """Raise EvidenceError where no data about Azure RBAC is loaded.
-
-    Raises:
-        EvidenceError: There is none.
-    """
-    if not has_rbac(inputs):
-        raise EvidenceError(
-            "neither assignments nor use are loaded",
-            hint="load an export of role assignments and one of the Activity Log: `rightsize load PATH`",
-        )
 
 
 def analyse_inputs(
@@ -104,7 +82,6 @@ def analyse_inputs(
 
 
 PLANES: tuple[PlaneSteps, ...] = (GRAPH, DIRECTORY, TRUST, VAULTS)
-_OTHER_USE = f"SELECT {named(*schema_of('usage_days'))} FROM usage_days WHERE NOT list_contains($planes, plane)"
 
 
 def judge_planes(
@@ -117,29 +94,6 @@ def judge_planes(
         for steps in through(chosen, "judging Graph, directory roles, trust and vaults", "planes")
     )
     return [one for one in judged if one is not None]
-
-
-def tables_beside(store: Store, inputs: Inputs) -> TableOf:
-    """Return a reader of tables for these planes that reuses the tables of Azure RBAC: each is in memory once.
-
-    Held use counts as suspect here, too. Of the use of Azure itself only a row of the newest day stays and what wrote
-    diagnostic settings and vaults, since these planes need no more of it.
-    """
-    # Of the log of vaults it counts when its setting changed, and of a vault who wrote its policies.
-    written = named_use(inputs.usage_days, [*SETTING_WRITES, *POLICY_WRITES])
-    newest, held = pl.concat([inputs.usage_days.top_k(1, by="day"), written]).unique(), with_holds(store)
-
-    def table_of(name: str) -> pl.DataFrame:
-        if name == "usage_days":
-            other = store.frame(_OTHER_USE, {"planes": list(RBAC_PLANES)})
-            return pl.concat([with_held(other, held_use(store, usage=other)), newest])
-        # The coverage that RBAC reads leaves out the logs of the tenant.
-        if name == "coverage" or not hasattr(inputs, name):
-            return held(name)
-        found: pl.DataFrame = getattr(inputs, name)
-        return found
-
-    return table_of
 
 
 def verify_parts(

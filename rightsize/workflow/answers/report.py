@@ -14,6 +14,7 @@ from rightsize.analyze.overview import Overview, survey
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.reach.facts import read_facts
 from rightsize.analyze.reach.layers import measure_layers
+from rightsize.analyze.requirements import require_rbac
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import short_log
 from rightsize.model.access_answers import LETTERS
@@ -37,7 +38,7 @@ from rightsize.store.stored_analysis import digest_content
 from rightsize.workflow.analysis.analyze import all_findings
 from rightsize.workflow.analysis.behaviour import with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import options_of, require_rbac, whole_analysis
+from rightsize.workflow.analysis.keep_analysis import options_of, whole_analysis
 from rightsize.workflow.analysis.layers import measure_plan
 from rightsize.workflow.analysis.reach import blast_of, rank_reach, views_of
 from rightsize.workflow.answers.log_options import Tariff

@@ -18,6 +18,7 @@ from rightsize.analyze.graph_tables import GraphTables
 from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.principals import resolve_known
 from rightsize.analyze.reasons import SHOWN
+from rightsize.analyze.requirements import require_catalogue
 from rightsize.analyze.window import Window
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_given
@@ -30,7 +31,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.calibration import Prediction, by_basis, by_weeks, reliability, scores
 from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.behaviour import with_holds
-from rightsize.workflow.plan.propose import require_catalogue, require_coverage
+from rightsize.workflow.plan.propose import require_coverage
 
 LOGGED = "logged operations only"
 PLANTED = "planted needs, including those that no log shows"

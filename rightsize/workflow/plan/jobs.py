@@ -121,10 +121,11 @@ def _read(store: Store, stored: Analysed) -> JobsResult | None:
 
 def _infer(store: Store, asked: WindowOptions, note: Callable[[str], None]) -> JobsResult:
     from rightsize.analyze.inputs import Inputs  # noqa: PLC0415
+    from rightsize.analyze.requirements import require_catalogue  # noqa: PLC0415
     from rightsize.workflow.analysis.behaviour import with_holds  # noqa: PLC0415
     from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac  # noqa: PLC0415
     from rightsize.workflow.names import read_names  # noqa: PLC0415
-    from rightsize.workflow.plan.propose import require_catalogue, require_coverage  # noqa: PLC0415
+    from rightsize.workflow.plan.propose import require_coverage  # noqa: PLC0415
 
     inputs = Inputs.read(with_holds(store))
     require_catalogue(inputs)

@@ -16,6 +16,7 @@ from rightsize.analyze.inputs import Inputs, schema_of
 from rightsize.analyze.lacks import Lack
 from rightsize.analyze.planes import PlaneAnalysis
 from rightsize.analyze.principals import resolve_known
+from rightsize.analyze.requirements import has_rbac, require_catalogue
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import ShortLog, Window, short_log
@@ -44,19 +45,17 @@ from rightsize.render.rows import compact
 from rightsize.render.sentences import bound_of, describe_grant
 from rightsize.render.summary import write_summary
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import digest_content, has_current_answers
+from rightsize.store.stored_analysis import has_current_answers, kept_digests, renew_digest
 from rightsize.workflow.analysis.analyze import write_conclusions
-from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
+from rightsize.workflow.analysis.behaviour import find_behaviour, tables_beside, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import (
     analyse_inputs,
     has_default_options,
-    has_rbac,
     judge_planes,
     keep_analysis,
     keep_jobs,
     kept_analysis,
-    tables_beside,
 )
 from rightsize.workflow.analysis.layers import keep_layers, matrix_rows, measure_plan
 from rightsize.workflow.analysis.reach import keep_planned_reach
@@ -151,7 +150,7 @@ def propose_plan(
         basis = read_basis(inputs, analysis, careful)
         # The following steps need no single use, which is most of the memory that was read.
         inputs, analysis = basis.reading.inputs, basis.reading.analysis
-        plan, jobs = plan_from_basis(basis, digest_content(store)), basis.jobs
+        plan, jobs = plan_from_basis(basis, renew_digest(store, kept_digests(store))), basis.jobs
         del basis
         plan = replace(plan, parts=tuple(one.plan(options) for one in judged))
         if decisions is not None:
@@ -295,20 +294,6 @@ def _answer(one: Proposal) -> dict[str, Any]:
         "excess_after": one.excess_after,
         "plan": compact(proposal_document(one)),
     }
-
-
-def require_catalogue(inputs: Inputs) -> None:
-    """Raise EvidenceError where no catalogue of operations is loaded.
-
-    Raises:
-        EvidenceError: There is none.
-    """
-    if inputs.operations.is_empty():
-        raise EvidenceError(
-            "no catalogue of operations is loaded, so the operations that a role grants are unknown",
-            hint="export one with `az provider operation list -o json > operations.json`, then "
-            "`rightsize catalog import operations.json`",
-        )
 
 
 def require_coverage(inputs: Inputs, window: Window) -> None:
