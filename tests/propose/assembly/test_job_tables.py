@@ -32,7 +32,7 @@ def _tenant(holders: int = 4) -> SmallTenant:
     return tenant
 
 
-def _tables(tenant: SmallTenant, roles: dict[str, str] | None = None) -> JobTables:
+def _tables(tenant: SmallTenant, roles: dict[str, tuple[str, str]] | None = None) -> JobTables:
     inputs = tenant.inputs()
     return job_tables(read_jobs(inputs, analyse(inputs, choose_window(inputs))), roles or {})
 
@@ -101,7 +101,8 @@ def test_a_job_is_named_by_what_most_do(holders: int) -> None:
 @pytest.mark.slow
 def test_a_job_names_the_role_that_it_is_given() -> None:
     job = _tables(_tenant()).jobs["job"].item()
-    assert _tables(_tenant(), {job: "an id"}).jobs["role"].to_list() == ["an id"]
+    (row,) = _tables(_tenant(), {job: ("an id", "VM Restarter")}).jobs.to_dicts()
+    assert (row["role"], row["role_name"]) == ("an id", "VM Restarter")
 
 
 @pytest.mark.slow
