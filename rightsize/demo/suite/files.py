@@ -226,12 +226,13 @@ def read_catalogue(operations: pl.DataFrame, definitions: pl.DataFrame) -> Suite
             "`az role definition list -o json`",
         )
     built_in = definitions.filter(pl.col("role_type") == "BuiltInRole").sort("role_definition_id")
-    rows = built_in.select("role_definition_id", "role_name", "permissions").drop_nulls("role_name").iter_rows()
+    columns = ("role_definition_id", "role_name", "permissions", "description")
+    rows = built_in.select(columns).drop_nulls("role_name").iter_rows()
     return SuiteCatalogue(
         tuple(operations.select("operation", "is_data_action", "is_data_action_source").sort("operation").iter_rows()),
         {
-            name: RoleDefinition(id_, name, permissions_from_json(permissions), "BuiltInRole")
-            for id_, name, permissions in rows
+            name: RoleDefinition(id_, name, permissions_from_json(permissions), "BuiltInRole", description or "")
+            for id_, name, permissions, description in rows
         },
     )
 
@@ -250,6 +251,7 @@ def write_catalogue(catalogue: SuiteCatalogue, folder: Folder) -> None:
             "name": role.role_definition_id,
             "type": "Microsoft.Authorization/roleDefinitions",
             "roleName": role.role_name,
+            "description": role.description,
             "roleType": "BuiltInRole",
             "assignableScopes": ["/"],
             "permissions": json.loads(permissions_to_json(role.permissions)),

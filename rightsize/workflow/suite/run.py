@@ -353,14 +353,15 @@ def _reading(inputs: Inputs) -> TenantReading:
 
 def _base_store(db: Path, files: Sequence[Path], folder: Path) -> tuple[SuiteCatalogue, Path]:
     """Return the catalogue of the files, else of the store, and a new store that has it alone."""
-    base = folder / "whole-catalogue.duckdb"
     if files:
-        load_paths(base, files)
-    with open_store(base if files else db, read_only=True) as store:
+        db = folder / "given.duckdb"
+        load_paths(db, files)
+    with open_store(db, read_only=True) as store:
         known = read_catalogue(store.table("operations"), store.table("role_definitions"))
-    if not files:
-        write_catalogue(known, Folder(folder))
-        load_paths(base, [folder / "catalogue"])
+    # What the files have beside a catalogue, such as assignments, is no part of the suite's tenants.
+    write_catalogue(known, Folder(folder))
+    base = folder / "whole-catalogue.duckdb"
+    load_paths(base, [folder / "catalogue"])
     return known, base
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.demo.suite.files import read_catalogue
+from rightsize.demo.suite.files import read_catalogue, write_catalogue
 from rightsize.demo.suite.jobs import jobs, rates, team_jobs
 from rightsize.demo.suite.model import TEAMS, PlantedJob, SuiteCatalogue, SuitePrincipal, SuiteTenant
 from rightsize.demo.suite.tenants import CROWD, LEAST_JOBS, MOST_JOBS, make_tenant, suite_tenants
+from rightsize.demo.writing import Folder
 from rightsize.model.text import fold
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
@@ -27,6 +28,15 @@ def catalogue(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Su
     load_paths(store, [shared_data / "catalog" / name for name in ("operations.csv", "built-in-roles.json")])
     with open_store(store, read_only=True) as opened:
         return read_catalogue(opened.table("operations"), opened.table("role_definitions"))
+
+
+def test_the_written_catalogue_is_the_one_that_was_read(catalogue: SuiteCatalogue, tmp_path: Path) -> None:
+    """With the descriptions of roles: those that are made for one service are recognised by them."""
+    write_catalogue(catalogue, Folder(tmp_path))
+    load_paths(tmp_path / "again.duckdb", [tmp_path / "catalogue"])
+    with open_store(tmp_path / "again.duckdb", read_only=True) as opened:
+        assert read_catalogue(opened.table("operations"), opened.table("role_definitions")) == catalogue
+    assert all(role.description for role in catalogue.roles.values())
 
 
 @pytest.fixture(scope="module", params=SEEDS)
