@@ -145,7 +145,7 @@ def _unseen(summary: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"{whole:,} of its {_counted(summary['actions'], 'action')}, which no log shows for these holders"
     for number, one in enumerate(kept[:_KEPT]):
-        beside = f" with {one['with']}" if isinstance(one.get("with"), str) else ""
+        beside = f" with {one['with']}" if "with" in one else ""
         example = "" if number else f", such as {one['for_example']}{beside}"
         yield f"{one['actions']:,}: {one['meaning']}{example}"
     more = sum(one["actions"] for one in kept[_KEPT:])
@@ -373,7 +373,7 @@ def _because(action: Mapping[str, Any]) -> str:
     if action["why"] == "used":
         return "used"
     said = "; ".join(action.get("meaning", ())) or str(action["why"])
-    if not isinstance(action.get("with"), str):
+    if "with" not in action:
         return said
     rule = str(action.get("source") or action.get("rule", "")).replace("_", " ")
     return f"{said}: {action['with']} ({rule})"

@@ -149,18 +149,22 @@ def referring_writes(checked: Folded) -> frozenset[Folded]:
     )
 
 
+def _rows_on(rules: str, write: Folded, checked: Folded) -> list[Row]:
+    """Return the rows of a file of writes and checks whose patterns match a folded write and a folded check."""
+    return [
+        row
+        for row in rows_of(rules)
+        if parse_pattern(row["write"]).matches(write) and parse_pattern(row["checked"]).matches(checked)
+    ]
+
+
 @lru_cache(maxsize=8192)
 def source_of_check(write: Folded, checked: Folded) -> str:
     """Return the source of the rule by which a folded write causes a folded check; empty where no rule says so.
 
     A rule that names the write comes first, then its published schema, then a rule on all writes of a kind.
     """
-    rules = [
-        row
-        for row in rows_of("linked_checks")
-        if parse_pattern(row["checked"]).matches(checked) and parse_pattern(row["write"]).matches(write)
-    ]
-    rules.sort(key=lambda row: not names_a_write(row["write"]))
+    rules = sorted(_rows_on("linked_checks", write, checked), key=lambda row: not names_a_write(row["write"]))
     if write in referring_writes(checked) and not (rules and names_a_write(rules[0]["write"])):
         return "the published schema of its type"
     return rules[0]["source"] if rules else ""
@@ -264,20 +268,12 @@ def _checked() -> Mapping[str, Sequence[Row]]:
 @lru_cache(maxsize=8192)
 def _named(write: Folded, checked: Folded) -> bool:
     """Return whether a rule on linked checks names a write and an operation."""
-    return any(
-        names_a_write(row["write"])
-        and parse_pattern(row["write"]).matches(write)
-        and parse_pattern(row["checked"]).matches(checked)
-        for row in rows_of("linked_checks")
-    )
+    return any(names_a_write(row["write"]) for row in _rows_on("linked_checks", write, checked))
 
 
 @lru_cache(maxsize=8192)
 def _excluded(write: Folded, checked: Folded) -> bool:
-    return rules_out(checked, write) or any(
-        parse_pattern(row["write"]).matches(write) and parse_pattern(row["checked"]).matches(checked)
-        for row in rows_of("linkless_writes")
-    )
+    return rules_out(checked, write) or bool(_rows_on("linkless_writes", write, checked))
 
 
 @lru_cache(maxsize=8192)

@@ -218,7 +218,7 @@ def _uses(actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             continue
         why = one["why"].split(" ")[0]
         meaning = "it was used before the window" if why == USED_BEFORE else (one.get("meaning") or [why])[0]
-        example = {"for_example": one["action"], **{key: one[key] for key in ("with",) if key in one}}
+        example = {"for_example": one["action"]} | ({"with": one["with"]} if "with" in one else {})
         found = kept.setdefault(why, {"why": why, "meaning": meaning, "actions": 0, **example})
         found["actions"] += 1
     keys = ("action", "events", "days", "last_seen")
