@@ -116,12 +116,27 @@ def test_a_property_that_crosses_providers_keeps_its_check(catalogue: Catalogue,
         ("Microsoft.Insights/diagnosticSettings/write", "Microsoft.Storage/storageAccounts/listKeys/action"),
         ("Microsoft.Web/sites/write", "Microsoft.Web/connections/Join/Action"),
         # The schemas leave open what these refer to.
-        ("Microsoft.Resources/deployments/write", SUBNET_JOIN),
+        ("Microsoft.Synapse/workspaces/integrationRuntimes/write", SUBNET_JOIN),
         ("Microsoft.Logic/workflows/write", "Microsoft.Logic/integrationServiceEnvironments/join/action"),
     ],
 )
 def test_a_named_write_and_an_open_type_keep_what_the_rules_say(catalogue: Catalogue, write: str, check: str) -> None:
     assert check in catalogue.kept(write)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        "Microsoft.Support/supportTickets/write",
+        "Microsoft.SecurityInsights/incidents/write",
+        "Microsoft.DataFactory/factories/pipelines/write",
+        # Its resources are written, and checked, as themselves.
+        "Microsoft.Resources/deployments/write",
+    ],
+)
+def test_what_names_no_network_keeps_no_join_of_one(catalogue: Catalogue, write: str) -> None:
+    assert not any(check.startswith("Microsoft.Network/") for check in catalogue.kept(write))
+    assert SUBNET_JOIN in catalogue.kept(write, "Microsoft.Network/networkInterfaces/write")
 
 
 def test_a_write_that_the_catalogue_lacks_is_open_unless_its_type_is_known(catalogue: Catalogue) -> None:
