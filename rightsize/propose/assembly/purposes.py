@@ -47,9 +47,11 @@ _DEPLOYS = 0.04
 _SUPPORTS = 3
 """The highest rank of operations that only support other work."""
 _LONGEST = 48
+_LONGEST_VERBS = 24
 _CONTRIBUTOR, _DEPLOYER, _EDITOR, _WRITER = "Contributor", "Deployer", "Editor", "Writer"
 _REMOVER, _OPERATOR, _USER = "Remover", "Operator", "User"
 _GENERIC = frozenset({_EDITOR, _WRITER, _OPERATOR, _USER, _CONTRIBUTOR, _REMOVER})
+_WRITING = frozenset({_EDITOR, _WRITER, _CONTRIBUTOR, _DEPLOYER})
 _MOST_WORDS = 2
 """The most words after `with` that are as exact as the rules have them; of more, each kind of risk has one."""
 _KINDS = {"privilege": "Privilege", "code": "Code Execution", "secret": "Secrets"}
@@ -97,11 +99,13 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     yield first
     if agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
         yield f"{first} and {READER}"
-    # Alike roles differ in what their actions do, or in the resource that comes second.
-    verbs = [verb for verb, _ in _ranked(working, _VERB) if verb]
-    if verbs:
-        yield named(_THING, 1, " and ".join(verbs[:2]))
-    yield from (named(_DETAIL, 1), named(_DETAIL, 2))
+    # Alike roles that write differ in their resources, others in what their actions do. Risks are said anyway.
+    said = {known[key].verb for key in role.risky if key in known}
+    verbs = [verb for verb, _ in _ranked(working, _VERB) if verb and verb not in said]
+    both = " and ".join(verbs[:2])
+    doing = [named(_THING, 1, both if len(both) <= _LONGEST_VERBS else verbs[0])] if verbs else []
+    details = [named(_DETAIL, 1), named(_DETAIL, 2)]
+    yield from (*details, *doing) if agent in _WRITING else (*doing, *details)
     yield from found[1:]
     yield from (named(_THING, 2), named(_TOP, 2))
     for thing, _ in _ranked(working, _DETAIL)[2:]:
@@ -115,7 +119,11 @@ def _telling(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterable
     strong = [key for key in role.strings if known[key].agent != READER and _verb(key[1]) in ("write", "delete", "*")]
     used = {(plane, text.lower()) for plane, text in role.used}
     unused = sum((plane, text.lower()) not in used for plane, text in strong)
-    return role.used if 2 * unused <= len(strong) else {*role.strings, *role.used}
+    if 2 * unused > len(strong):
+        return {*role.strings, *role.used}
+    # A log may write them in small letters, and words are told apart by capital ones.
+    spelled = {(plane, text.lower()): (plane, text) for plane, text in role.strings}
+    return [spelled.get((plane, text.lower()), (plane, text)) for plane, text in role.used]
 
 
 def _working(weights: Mapping[RoleWords, int]) -> dict[RoleWords, int]:
@@ -201,8 +209,9 @@ def _is_telling(weights: Mapping[RoleWords, int], level: _Level, number: int) ->
 
 def _name(things: Iterable[str], agent: str, risks: Iterable[str], doing: str = "") -> str:
     """Return the name of what a role is about, its holder's part, and what it can do beside that."""
-    about, agent = _about(things, agent), f"{doing} {agent}".strip()
+    about = _about(things, agent)
     beside = [word for word in risks if not _says(about, agent, word)]
+    agent = f"{doing} {agent}".strip()
     rest = f" with {' and '.join(beside)}" if beside else ""
     if about == agent or about.endswith(f" {agent}"):
         about = about.removesuffix(agent).strip()

@@ -120,6 +120,19 @@ def test_alike_roles_have_further_names_that_tell_them_apart() -> None:
     assert {names[1] for names in found.values()} == {"VM Start Operator", "VM Redeploy Operator"}
 
 
+def test_alike_roles_that_write_are_told_apart_by_what_they_write() -> None:
+    batch = "Microsoft.Batch/batchAccounts"
+    keys = ("control", f"{batch}/listkeys/action")
+    pools = (("control", f"{batch}/pools/{verb}") for verb in ("write", "disableAutoscale/action"))
+    strings = (keys, *pools)
+    # A log may write operations in small letters.
+    used = frozenset((plane, text.lower()) for plane, text in strings)
+    role = RoleUse(strings, used, {keys: "secret"})
+    first, *others = name_purposes({"role": role})["role"]
+    assert (first, others[0]) == ("Batch Account Editor with Keys", "Batch Account Pool Editor with Keys")
+    assert "Batch Account Disable Autoscale Editor with Keys" in others
+
+
 @pytest.mark.nightly
 def test_built_in_roles_would_get_decent_names(shared_data: Path) -> None:
     """Microsoft's own roles by their content alone: a reader where all reads, and for most a service that they name."""
