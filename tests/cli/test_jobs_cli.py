@@ -63,7 +63,7 @@ def test_every_job_has_holders_who_used_its_operations(store: Path, capsys: pyte
 def test_one_job_shows_who_does_what_alone(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By a part of its name; shares add up, and what is alone is used by exactly one of its holders."""
     job = answer(capsys, store, "jobs", "web app dep")
-    assert job["name"] == "Web App Deployer"
+    assert job["name"] == "Web App Deployer with Publish Profile"
     shares = {one["operation"]: one for one in job["uses"]}
     assert (shares[PUBLISH]["share"], shares[PUBLISH]["done_by"]) == (1.0, "all")
     assert [one["used_by"] for one in job["uses"]] == sorted((one["used_by"] for one in job["uses"]), reverse=True)

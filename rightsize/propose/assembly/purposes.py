@@ -100,7 +100,8 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     if agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
         yield f"{first} and {READER}"
     # Alike roles that write differ in their resources, others in what their actions do. Risks are said anyway.
-    said = {known[key].verb for key in role.risky if key in known}
+    risky = {(plane, text.lower()) for plane, text in role.risky}
+    said = {known[plane, text].verb for plane, text in role.strings if (plane, text.lower()) in risky}
     verbs = [verb for verb, _ in _ranked(working, _VERB) if verb and verb not in said]
     both = " and ".join(verbs[:2])
     doing = [named(_THING, 1, both if len(both) <= _LONGEST_VERBS else verbs[0])] if verbs else []
@@ -290,7 +291,9 @@ def name_jobs(jobs: Jobs) -> dict[str, str]:
         mask = job.core or job.changes
         users = {index.names[bit]: sum(used[who] >> bit & 1 for who in job.workers) for bit in bits_of(mask)}
         most = max(users.values(), default=0)
-        uses[job.key] = RoleUse(tuple(users), frozenset(key for key, number in users.items() if 2 * number >= most))
+        usual = frozenset(key for key, number in users.items() if 2 * number >= most)
+        risky = {index.names[bit]: kind for bit in bits_of(mask) if (kind := jobs.work.kind_of(bit))}
+        uses[job.key] = RoleUse(tuple(users), usual, risky)
     wanted = {Folded(key): names for key, names in name_purposes(uses).items()}
     return {str(key): name for key, name in unique_names(wanted, ()).items()}
 
