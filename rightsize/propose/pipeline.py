@@ -268,7 +268,8 @@ def _singled(reading: TenantReading, options: PlanOptions, jobs: Jobs) -> Member
 
 
 def _demand_input(basis: PlanBasis, privilege: Privilege) -> DemandInput:
-    return DemandInput(basis.reading.today.book, privilege, basis.singled, basis.staying.reader.companions)
+    reader = basis.staying.reader
+    return DemandInput(basis.reading.today.book, privilege, basis.singled, reader.companions, reader.checks.linked)
 
 
 def _terms(basis: PlanBasis, privilege: Privilege) -> Terms:

@@ -33,12 +33,14 @@ class DemandInput:
         privilege: The operations that get roles of their own, and the rules on who may become eligible.
         singled: The operations that single members of a group may get instead of the group.
         companions: Returns which of some operations (the second argument) some changes (the first) bring along.
+        checks: The linked checks.
     """
 
     book: RoleBook
     privilege: Privilege
     singled: MemberWork
     companions: Callable[[int, int], int]
+    checks: int
 
 
 def demands_of(draft: Draft, asked: DemandInput) -> Iterator[GrantRequest]:

@@ -218,7 +218,7 @@ def _without_excess(
         fitting += [
             one
             for one in today
-            if one.role.role_definition_id in {*key.held} - exact and is_narrow(one.role, needed, 0, terms)
+            if one.role.role_definition_id in {*key.held} - exact and is_narrow(one.role, needed, terms)
         ]
     ranked = sorted(
         (role.kind != "own", role.role.role_definition_id, role)
@@ -236,18 +236,18 @@ def _without_excess(
     return tuple(role for _, id_, role in ranked if id_ in chosen)
 
 
-def is_narrow(role: KnownRole, needed: int, latent: int, terms: Terms) -> bool:
+def is_narrow(role: KnownRole, needed: int, terms: Terms) -> bool:
     """Return whether a built-in role is a service's own, and hardly more than the need: then no new role replaces it.
 
-    What it has beyond the need, reads apart, is less than a fiftieth of what a Contributor has there, and gives no
-    privilege.
+    What it has beyond the need, reads apart, is less than a fiftieth of what a Contributor has, whatever exists there,
+    since more evidence of absence must not make it stay; and it gives no privilege.
     """
     everything, reads = terms.book.roles.get(Folded(CONTRIBUTOR)), terms.book.index.reads
     if everything is None or not role.is_builtin:
         return False
     beyond = role.granted & ~needed & ~reads
-    whole = terms.weigh(everything.granted & ~reads & ~latent)
-    return not beyond & terms.demands.privilege.always and NARROW * terms.weigh(beyond & ~latent) < whole
+    whole = terms.weigh(everything.granted & ~reads)
+    return not beyond & terms.demands.privilege.always and NARROW * terms.weigh(beyond) < whole
 
 
 def _barred(key: CaseKey, atoms: int, candidates: CandidateIndex) -> tuple[int, str]:
@@ -365,7 +365,8 @@ class Fallbacks:
         """Return the existing roles that grant some atoms of a case with the least excess; none if there are none.
 
         That is one role, or one beside a role without excess. A role that the holder has at the same place is left out:
-        to choose it would mean to keep the assignment.
+        to choose it would mean to keep the assignment. So is another service's role that has nothing but linked checks
+        for a holder: who stores secrets may join subnets, and is no database administrator for that.
         """
         if left not in case.searched:
             case.searched[left] = self._search(case, left)
@@ -373,11 +374,15 @@ class Fallbacks:
 
     def _search(self, case: Case, atoms: int) -> tuple[Existing, ...]:
         key, found = case.key, []
+        used = union(self.terms.jobs.work.used_by(unit.principal_id) for unit in case.units)
+        asked = self.candidates.atoms.operations(atoms) & ~self.terms.book.index.reads
+        checks = asked & self.terms.demands.checks if used else 0
         for one in self.candidates.fitting(key.asked.ceiling, key.custom, atoms, case.needed):
             left = without(atoms, one.atoms)
             beside = next((other for other in case.existing if left & other.atoms == left), None) if left else None
             stays = one.kind == "own" and one.role.role_definition_id in key.held
-            if (left and beside is None) or stays or one.role.granted & key.foreign:
+            is_alien = one.kind != "own" and checks and not one.role.granted & (used | asked & ~checks)
+            if (left and beside is None) or stays or is_alien or one.role.granted & key.foreign:
                 continue
             spare = without(one.role.granted, case.needed)
             ranked = bool(spare & self.terms.privileged), self.terms.live(spare, case.latent)

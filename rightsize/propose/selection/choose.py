@@ -94,7 +94,7 @@ def choose(units: Sequence[GrantUnit], above: Mapping[GrantUnit, Sequence[GrantU
 def _is_narrow(case: Case) -> bool:
     """Return whether today's one role has hardly more than the need."""
     roles = [case.terms.book.roles[id_] for id_ in case.key.asked.ceiling]
-    return len(roles) == 1 and is_narrow(roles[0], case.needed, case.latent, case.terms)
+    return len(roles) == 1 and is_narrow(roles[0], case.needed, case.terms)
 
 
 def not_worth(price: int) -> str:

@@ -8,11 +8,12 @@ import pytest
 
 from rightsize.model.nouns import PermissionBlock
 from rightsize.propose.core.role_patterns import AzureLimits, RoleRoom
-from tests.propose.small_tenant import SUB, SmallTenant, guid, proposal_for
+from tests.propose.small_tenant import CONTRIBUTOR, SUB, SmallTenant, guid, proposal_for
 
 LEAN = {"reads": "none", "unobservable": "drop"}
 START = "Microsoft.Compute/virtualMachines/start/action"
 WRITE = "Microsoft.Network/virtualNetworks/write"
+ACCOUNT = "Microsoft.Storage/storageAccounts/one"
 
 
 def _tenant(*operations: str) -> tuple[SmallTenant, list[str]]:
@@ -78,3 +79,19 @@ def test_the_smaller_of_option_and_limit_is_what_a_refusal_names(
     room = RoleRoom(limits, existing, option)
     assert room.most == most
     assert room.refusal(most + 1).partition(":")[0] == word
+
+
+@pytest.mark.slow
+def test_a_linked_check_alone_brings_no_role_of_another_service() -> None:
+    """What joins subnets for databases is nothing for somebody who writes storage accounts."""
+    of_network = "Microsoft.Network/virtualNetworks/subnets/join/action"
+    tenant = SmallTenant()
+    tenant.operations |= dict.fromkeys((f"Microsoft.Sql/servers/{verb}" for verb in ("write", "delete")), False)
+    databases, storage = guid(71), guid(72)
+    tenant.roles[databases] = ("Databases", [PermissionBlock(actions=("Microsoft.Sql/*", of_network))])
+    tenant.roles[storage] = ("Storage", [PermissionBlock(actions=("Microsoft.Storage/storageAccounts/write",))])
+    user = tenant.principal(1)
+    tenant.assign(101, user, CONTRIBUTOR, SUB)
+    tenant.use(user, "Microsoft.Storage/storageAccounts/write", f"{SUB}/resourceGroups/app/providers/{ACCOUNT}")
+    plan = tenant.plan(roles=0, reads="none")
+    assert databases not in {one.role for proposal in plan.proposals for one in proposal.assignments}
