@@ -192,10 +192,12 @@ class Jobs:
     Attributes:
         work: The work that they were found in.
         found: The jobs, by key.
+        names: The name of each job by its key, once `purposes.name_jobs` was asked for them.
     """
 
     work: Work
     found: tuple[Job, ...] = ()
+    names: dict[str, str] = field(default_factory=dict, compare=False)
     _owners: dict[int, Job] = field(default_factory=dict, compare=False)
     _of_holder: dict[Folded, tuple[Job, ...]] = field(default_factory=dict, compare=False)
 

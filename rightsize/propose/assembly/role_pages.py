@@ -132,10 +132,9 @@ def summarise_roles(
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)
     services = _services(book.index)
-    names = name_jobs(jobs)
     return {
         id_: _job_of(uses[id_], jobs)
-        | {"job_name": names.get(uses[id_].job)}
+        | {"job_name": name_jobs(jobs).get(uses[id_].job)}
         | _holders(id_, assigning[id_])
         | _uses(evidence[id_]["actions"])
         | _removals(assigning[id_])
