@@ -198,7 +198,7 @@ def contain(
     through = [key for key in contained if "suspect" in why[key]]
     credited, forgone = decide_earlier_calls(analysis, principals, contained, through)
     if credited is not analysis:
-        reading = replace(read_tenant(inputs, credited), analysis=analysis)
+        reading = replace(read_tenant(inputs, credited, reading.today), analysis=analysis)
     kept = keepable_reads(reading.today.book.index)
     near = _near(reading.today.subjects, principals, analysis.tenant)
     left_alone = _left_alone(near, settings.left_alone, set(contained))

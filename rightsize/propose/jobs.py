@@ -192,15 +192,23 @@ class Jobs:
     Attributes:
         work: The work that they were found in.
         found: The jobs, by key.
+        names: The name of each job by its key, once `purposes.name_jobs` was asked for them.
     """
 
     work: Work
     found: tuple[Job, ...] = ()
+    names: dict[str, str] = field(default_factory=dict, compare=False)
+    _by_key: dict[str, Job] = field(default_factory=dict, compare=False)
     _owners: dict[int, Job] = field(default_factory=dict, compare=False)
     _of_holder: dict[Folded, tuple[Job, ...]] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
+        self._by_key.update((job.key, job) for job in self.found)
         self._owners.update((bit, job) for job in self.found for bit in bits_of(job.changes))
+
+    def named(self, key: str) -> Job | None:
+        """Return the job with a key."""
+        return self._by_key.get(key)
 
     def of(self, used: int) -> tuple[Job, ...]:
         """Return the jobs of somebody who used a set of changes: at most three, the one with most of them first.

@@ -146,10 +146,11 @@ class Evaluator:
         """Return `_GRANTING` for each use, and each role, label and end of an assignment that may grant it."""
         assigned = assigned.filter(pl.col("holder").is_in(uses["holder"].unique().implode()))
         reached = containing(uses["place"], assigned["place"], self.tree)
+        # Few scopes lie above a place, and a group may hold thousands of assignments: places come first.
         candidates = (
             uses.lazy()
-            .join(assigned.lazy().rename({"place": "assigned"}), on="holder")
-            .join(reached.lazy(), on=["place", "assigned"], how="semi")
+            .join(reached.lazy(), on="place")
+            .join(assigned.lazy().rename({"place": "assigned"}), on=["holder", "assigned"])
             .select(*ANSWER, "role", "plane", "operation", "condition")
             .unique()
             .collect()
@@ -165,7 +166,7 @@ class Evaluator:
         if bound.height:
             free = found.filter(pl.col("condition").is_null())
             found = pl.concat([free.select(_GRANTING), self._met(bound, uses)])
-        return found.select(_GRANTING).unique()
+        return found.select(_GRANTING)
 
     def _met(self, bound: pl.DataFrame, uses: pl.DataFrame) -> pl.DataFrame:
         """Return `_GRANTING` for the grants whose condition all known requests of the use meet."""

@@ -285,6 +285,8 @@ def name_jobs(jobs: Jobs) -> dict[str, str]:
 
     Only what most of those use who use the most common of its changes tells it: an odd end does not name a job.
     """
+    if jobs.names:
+        return jobs.names
     index, used = jobs.work.index, jobs.work.of_worker
     uses: dict[str, RoleUse] = {}
     for job in jobs.found:
@@ -295,7 +297,8 @@ def name_jobs(jobs: Jobs) -> dict[str, str]:
         risky = {index.names[bit]: kind for bit in bits_of(mask) if (kind := jobs.work.kind_of(bit))}
         uses[job.key] = RoleUse(tuple(users), usual, risky)
     wanted = {Folded(key): names for key, names in name_purposes(uses).items()}
-    return {str(key): name for key, name in unique_names(wanted, ()).items()}
+    jobs.names.update((str(key), name) for key, name in unique_names(wanted, ()).items())
+    return jobs.names
 
 
 def job_tables(jobs: Jobs, roles: Mapping[str, tuple[str, str]]) -> JobTables:

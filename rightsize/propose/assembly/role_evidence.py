@@ -255,7 +255,8 @@ class JobReasons:
         unexplained = mask_of(bit for bit, one in bits.items() if not one["why"])
         changes = mask_of(bits) & ~index.reads
         of_holders = union(map(work.used_by, holders))
-        workers = next((one.workers for one in self.jobs.found if one.key == job), frozenset())
+        known = self.jobs.named(job)
+        workers = known.workers if known else frozenset()
         found: dict[int, dict[str, Any]] = {}
         for bit in bits_of(unexplained & of_holders):
             found[bit] = {"why": USED_ELSEWHERE, "meaning": [_ELSEWHERE]}

@@ -132,10 +132,9 @@ def summarise_roles(
         for id_ in sorted({one.role for one in proposal.assignments} & definitions.keys()):
             assigning[id_].append(proposal)
     services = _services(book.index)
-    names = name_jobs(jobs)
     return {
         id_: _job_of(uses[id_], jobs)
-        | {"job_name": names.get(uses[id_].job)}
+        | {"job_name": name_jobs(jobs).get(uses[id_].job)}
         | _holders(id_, assigning[id_])
         | _uses(evidence[id_]["actions"])
         | _removals(assigning[id_])
@@ -147,7 +146,7 @@ def summarise_roles(
 
 def _job_of(uses: RoleUses, jobs: Jobs) -> dict[str, Any]:
     """Return the job of a role, whether it is an add-on, and who else does that job without getting the role."""
-    job = next((one for one in jobs.found if one.key == uses.job), None)
+    job = jobs.named(uses.job)
     found: dict[str, Any] = {"job": uses.job or None, "is_add_on": uses.is_add_on, "others": [], "more_others": 0}
     if job is None:
         return found

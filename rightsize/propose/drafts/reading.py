@@ -16,7 +16,7 @@ from rightsize.analyze.verdicts.usage import read_role_requests
 from rightsize.mining.bitsets import union
 from rightsize.model.progress import step
 from rightsize.model.text import Folded
-from rightsize.propose.core.operation_sets import OperationIndex, index_operations, read_reach, read_scale
+from rightsize.propose.core.operation_sets import index_operations, read_reach, read_scale
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_catalog import RoleBook, open_role_book
 from rightsize.propose.core.role_patterns import AzureLimits
@@ -152,12 +152,15 @@ def _quarantined_only(analysis: Analysis) -> Analysis:
     return replace(analysis, usage=analysis.usage.filter("quarantined"), credited=analysis.credited.clear())
 
 
-def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
-    """Return what a plan is made from, read from the tables and the verdicts."""
+def read_tenant(inputs: Inputs, analysis: Analysis, today: TodaysAccess | None = None) -> TenantReading:
+    """Return what a plan is made from, read from the tables and the verdicts.
+
+    `today` is the access of today, where another reading of the same tables has it already.
+    """
     step("gathering use by assignment")
     tenant = analysis.tenant
-    index = index_operations(tenant.operations, inputs.role_operations)
-    today = _read_today(inputs, analysis, index)
+    today = _read_today(inputs, analysis) if today is None else today
+    index = today.book.index
     lifetimes = assignments.lifetimes_of(inputs, analysis)
     placed = assignments.place_uses(inputs, analysis, lifetimes, index)
     before = placed.filter(pl.col("earlier") & ~pl.col("declared"))
@@ -187,8 +190,9 @@ def read_tenant(inputs: Inputs, analysis: Analysis) -> TenantReading:
     )
 
 
-def _read_today(inputs: Inputs, analysis: Analysis, index: OperationIndex) -> TodaysAccess:
+def _read_today(inputs: Inputs, analysis: Analysis) -> TodaysAccess:
     """Return today's access, with the orphaned and duplicate assignments that the analysis proves."""
+    index = index_operations(analysis.tenant.operations, inputs.role_operations)
     orphans = classify_holders(inputs).filter(pl.col("holder") == "orphan")
     containers: dict[assignments.Key, list[assignments.Key]] = {}
     for id_, state, other in find_duplicates(analysis.tenant).iter_rows():

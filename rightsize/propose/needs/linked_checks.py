@@ -19,7 +19,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import or_
 
 import polars as pl
 
@@ -46,6 +47,8 @@ from rightsize.rules.resource_types import (
 _ANY_WRITE = ("*/write",)
 """The pattern of every write."""
 _REGISTRY = "microsoft.containerregistry/registries"
+
+_REACHED = ("principal_id", "holder")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,15 +138,23 @@ def writes_within_reach(kept: Iterable[tuple[Folded, Writes]], membership: pl.Da
     of_holder: dict[Folded, Writes] = defaultdict(Writes)
     for holder, writes in kept:
         of_holder[holder] |= writes
-    reached = membership.filter(pl.col("holder").is_in(list(of_holder))).select("principal_id", "holder")
-    pairs: set[tuple[Folded, Folded]] = {*reached.iter_rows(), *((name, name) for name in of_holder)}
-    of_person: dict[Folded, Writes] = defaultdict(Writes)
-    for person, holder in pairs:
-        of_person[person] |= of_holder[holder]
-    found = {holder: of_person[holder] for holder in of_holder}
-    for person, holder in pairs:
-        if missing := of_person[person].checks & ~found[holder].checks:
-            found[holder] |= Writes(checks=missing)
+    names = list(of_holder)
+    themselves = pl.DataFrame({"principal_id": names, "holder": names}, schema=dict.fromkeys(_REACHED, pl.String))
+    reached = pl.concat([membership.filter(pl.col("holder").is_in(names)).select(_REACHED), themselves])
+    people = reached.group_by("principal_id").agg(pl.col("holder").unique().sort())
+    # Those who reach the same holders keep the same writes: groups in a circle give thousands of members each the same.
+    found: dict[Folded, Writes] = {}
+    together: dict[tuple[Folded, ...], Writes] = {}
+    for person, holders in people.iter_rows():
+        those = tuple(holders)
+        if those not in together:
+            together[those] = reduce(or_, (of_holder[one] for one in those))
+        if person in of_holder:
+            found[person] = together[those]
+    for those, writes in together.items():
+        for holder in those:
+            if missing := writes.checks & ~found[holder].checks:
+                found[holder] |= Writes(checks=missing)
     return found
 
 
