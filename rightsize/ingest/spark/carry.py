@@ -223,14 +223,19 @@ TABLE = "log_table"
 
 
 def fields_of_lines(
-    family: Family, samples: Sequence[Mapping[str, object]], wanted: Iterable[str], opened: Mapping[str, Nested]
+    family: Family,
+    samples: Sequence[Mapping[str, object]],
+    wanted: Iterable[str],
+    opened: Mapping[str, Nested],
+    *,
+    checked: bool = False,
 ) -> str:
     """Return Spark SQL for the fields of JSON lines, with `damage` (why a line is not a record) and `raw` (its text).
 
+    `said` is a text with everything that may name the operation.
+
     `line` only distinguishes rows within one statement. A key is found in the spelling of its family, in lower case,
     and in the spellings of the samples.
-    A line is parsed twice: for its keys, which also checks that all of it is JSON, and, within brackets, for the wanted
-    fields: Spark's parser stops at the end of a value, and a line with text after a value is not a record either.
 
     Args:
         family: The envelope of the lines.
@@ -238,11 +243,11 @@ def fields_of_lines(
         wanted: The fields to return; each takes time.
         opened: Those fields to read as objects, because most of them are: each is returned as a struct with the field's
             name and `_read`, and as text only if the struct would lose something.
+        checked: Whether every line is known to be a record. Each is then parsed once, and nothing is damaged.
     """
     # A key with a quote in it is never a spelling of a wanted key.
     spelt = spelt_keys(family, samples)
     keys = {field: [key for key in spelt.get(field, ()) if not set("`'\\") & set(key)] for field in wanted}
-    members = dict(_members_of_fields(keys, opened))
     items = ", ".join(
         _opened_item(field, keys[field], opened[field])
         if field in opened
@@ -250,13 +255,25 @@ def fields_of_lines(
         for field in FIELDS
         if field in keys
     )
+    # Within brackets: Spark's parser stops at the end of a value, and a line with text after a value is no record.
+    kind = f"ARRAY<{_struct(dict(_members_of_fields(keys, opened)))}>"
+    records = f"from_json(concat('[', value, ']'), '{kind}')"
+    found = f"""
+    SELECT raw, line, CAST(NULL AS STRING) AS damage, get(records, 0) AS record
+    FROM (SELECT value AS raw, monotonically_increasing_id() AS line, {records} AS records FROM {LINES})
+    -- A number that counts is a fence: without it Spark would parse here and once more above.
+    WHERE line >= 0"""
+    rows = found if checked else _checked(family, records)
+    return f"SELECT 0 AS file_no, line, {items}, damage, raw, raw AS said FROM ({rows})"
+
+
+def _checked(family: Family, records: str) -> str:
+    """Return Spark SQL for the record of each line and its damage; it parses a line once more, for its keys."""
     table = "NOT" if family.name == "pascal" else ""
     return f"""
-SELECT 0 AS file_no, line, {items}, damage, raw
-FROM (
-    SELECT raw, line, keys, damage, CASE WHEN damage IS NULL THEN get(records, 0) END AS record
+    SELECT raw, line, damage, CASE WHEN damage IS NULL THEN get(records, 0) END AS record
     FROM (
-        SELECT raw, line, keys, records, CASE
+        SELECT raw, line, records, CASE
             WHEN octet_length(raw) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
             WHEN (keys IS NULL OR size(records) <> 1)
                 AND coalesce(json_array_length(concat('[', raw, ']')), 0) <> 1 THEN 'it is not valid JSON'
@@ -267,14 +284,11 @@ FROM (
         END AS damage
         FROM (
             SELECT value AS raw, monotonically_increasing_id() AS line, json_object_keys(value) AS keys,
-                CASE WHEN octet_length(value) <= {MAX_RECORD_BYTES} THEN
-                    from_json(concat('[', value, ']'), 'ARRAY<{_struct(members)}>') END AS records
+                CASE WHEN octet_length(value) <= {MAX_RECORD_BYTES} THEN {records} END AS records
             FROM {LINES}
         )
-        -- A number that counts is a fence: without it Spark would parse here and once more above.
         WHERE line >= 0 AND (keys IS NOT NULL OR trim(BOTH ' \\t\\r' FROM raw) <> '')
-    )
-)"""
+    )"""
 
 
 def _members_of_fields(keys: Mapping[str, Sequence[str]], opened: Mapping[str, Nested]) -> Iterator[tuple[str, str]]:
@@ -298,26 +312,35 @@ def _opened_item(field: str, keys: Sequence[str], nested: Nested) -> str:
     """
     read = f"coalesce({', '.join(f'record.`{key}`' for key in keys)})"
     whole = " AND ".join([f"{read} IS NOT NULL", *(f"{read}.`{step}` IS NOT NULL" for step in nested.alone)])
-    named = ", ".join(f"'{key}'" for key in keys)
+    # A key is written as it is, or with escaped letters.
+    named = " OR ".join(["contains(raw, '\\\\u')", *(f"contains(raw, '\"{key}\"')" for key in keys)])
     text = f"from_json(raw, '{_struct(dict.fromkeys(keys, 'STRING'))}')"
     texts = _first_of([f"{text}.`{key}`" for key in keys])
     return f"""CASE WHEN {whole} THEN {read} END AS `{field}_read`,
-        CASE WHEN NOT ({whole}) AND arrays_overlap(keys, array({named})) THEN {texts} END AS `{field}`"""
+        CASE WHEN NOT ({whole}) AND ({named}) THEN {texts} END AS `{field}`"""
 
 
 def fields_of_table(family: Family, columns: Sequence[tuple[str, str]]) -> str:
-    """Return Spark SQL for the fields of a table, from its columns: each a name and a Spark type."""
+    """Return Spark SQL for the fields of a table, as `fields_of_lines`, from its columns: each a name and a Spark type.
+
+    To write a row as JSON takes longer than all else, so `said` is only the columns that may name the operation.
+    """
     found: dict[str, str] = {}
     for name, kind in columns:
         found.setdefault(fold(name), _as_text(name, kind))
-    items = ", ".join(
-        f"{_first_of([found[fold(key)] for key in family.spellings.get(field, ()) if fold(key) in found])} AS `{field}`"
-        for field in FIELDS
-    )
+    spelt = {
+        field: [found[fold(key)] for key in family.spellings.get(field, ()) if fold(key) in found] for field in FIELDS
+    }
+    items = ", ".join(f"{_first_of(texts)} AS `{field}`" for field, texts in spelt.items())
+    said = ", ".join(text for field in _NAME_OPERATION for text in spelt[field])
     return f"""
 SELECT 0 AS file_no, monotonically_increasing_id() AS line, {items}, CAST(NULL AS STRING) AS damage,
-    to_json(struct(*), map('timestampFormat', "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")) AS raw
+    to_json(struct(*), map('timestampFormat', "yyyy-MM-dd'T'HH:mm:ss.SSSSSS'Z'")) AS raw,
+    concat_ws(' ', {said or "''"}) AS said
 FROM {TABLE}"""
+
+
+_NAME_OPERATION = ("operation_name", "identity", "authorization_json", "properties", "description")
 
 
 def _first_of(values: Sequence[str]) -> str:

@@ -128,6 +128,7 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
             reduction,
             "",
         )
+    records.are_checked = all(damage is None for _, damage, _ in counts)
     if (calls := landing.lines(landed, "whole", SOURCES["activity"])) is not None:
         reduction.whole.append(("activity", calls))
     for log in REDUCED_LOGS:
@@ -139,8 +140,8 @@ def _reduce_part(session: SparkSession, part: Part, reduction: SparkReduction, l
 # backslash before a slash. A pattern is slow on a whole record, and nearly no record has the word.
 _COUNTED = r"""
 SELECT log, damage, count(*) AS records, CASE
-    WHEN log = 'activity' AND damage IS NULL AND contains(lower(raw), '/roleassignments')
-        AND raw RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
+    WHEN log = 'activity' AND damage IS NULL AND contains(lower(said), '/roleassignments')
+        AND said RLIKE '(?i)/roleassignments\\\\?/(write|delete)' THEN raw
 END AS whole
 FROM recognised_records GROUP BY log, damage, whole"""
 
@@ -150,6 +151,9 @@ _NO_LOG = "it is not a record of a known log"
 class _Records:
     """The records of a part; their fields become the view `record_fields` for each statement that reads them.
 
+    Attributes:
+        are_checked: Whether it is known that all lines are records.
+
     Raises:
         InputError: None of its first records is a record of a known log.
     """
@@ -157,6 +161,7 @@ class _Records:
     def __init__(self, session: SparkSession, part: Part) -> None:
         """Read the first records; their envelope decides how all records are read."""
         self._session = session
+        self.are_checked = False
         rows = open_part(session, part)
         self._is_table = part.form != "text"
         if not self._is_table:
@@ -176,17 +181,16 @@ class _Records:
         if not self._is_table:
             opened = {name: nested[name] for name in nested if name in FIELDS and not self._is_text(name)}
             wanted = [name for name in FIELDS if name in names]
-            fields = fields_of_lines(self._family, self._samples, wanted, opened)
+            fields = fields_of_lines(self._family, self._samples, wanted, opened, checked=self.are_checked)
         else:
             fields = fields_of_table(self._family, self._columns)
         self._session.sql(fields).createOrReplaceTempView("record_fields")
         return opened
 
     def _is_text(self, name: str) -> bool:
-        """Return whether the samples have a field, and none of them as an object."""
+        """Return whether none of the samples has a field as an object."""
         keys = {fold(key) for key in self._family.spellings.get(name, ())}
-        values = [value for record in self._samples for key, value in record.items() if fold(key) in keys]
-        return not keys or (bool(values) and not any(isinstance(value, dict) for value in values))
+        return not any(isinstance(record[key], dict) for record in self._samples for key in record if fold(key) in keys)
 
 
 def _record(line: str) -> dict[str, Any] | None:
@@ -232,7 +236,9 @@ def _reduce_log(
         usable.createOrReplaceTempView("sign_in_rows")
         query = "reduce/sign_in_days"
     else:
-        usable.createOrReplaceTempView("event_rows")
+        # Rows of one call go to one place first, so they are sorted once: nearly all calls have too few rows for a
+        # first merge on the way to save anything.
+        usable.repartition("key_correlation", "key_operation", "key_scope").createOrReplaceTempView("event_rows")
         session.sql(to_spark(query_text("reduce/collapse"))).createOrReplaceTempView("calls")
         query = "reduce/summarise"
     reduction.results.append((log, landing.rows(_as_exported(session, to_spark(query_text(query))), SOURCES[log])))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 _GUID = "12ab34CD-0000-4000-8000-00000000000f"
 _IDS = (None, _GUID, _GUID.upper(), _GUID.replace("-", ""), "{" + _GUID + "}", "/x/" + _GUID, "/x/" + _GUID + "\n", "x")
@@ -118,3 +120,43 @@ def rows_of(texts: dict[str, Sequence[str | None]], count: int, seed: int) -> li
         return text[:place] + chance.choice(_STRANGE) + text[place:]
 
     return [{column: one(choice) for column, choice in texts.items()} for _ in range(count)]
+
+
+def odd_values(record: Callable[..., dict[str, Any]]) -> list[str]:
+    """Return lines that are all records, whose values are of other kinds, spellings and sizes than a schema expects.
+
+    Args:
+        record: Makes a plain record from a number and the members to change.
+    """
+    identity = record(0)["identity"]
+    action = {**identity["authorization"], "action": "Microsoft.Web/sites/\u0130/write"}
+    properties = {"eventCategory": "Administrative", "statusCode": "OK"}
+    changes: list[dict[str, Any]] = [
+        *({"properties": value} for value in (None, 5, True, "", "x", [], [properties], json.dumps(properties))),
+        *({"properties": {"eventCategory": value}} for value in (None, 1, {"a": 1}, ["Policy"], "Policy", "")),
+        *({"identity": value} for value in (None, 7, [identity], json.dumps(identity), "{", {})),
+        {"identity": {**identity, "authorization": action}},
+        {"identity": {**identity, "authorization": json.dumps(action)}},
+        {"identity": {**identity, "authorization": [action]}},
+        {"identity": {**identity, "claims": None}},
+        {"identity": {**identity, "claims": {**identity["claims"], "appid": 10**400, "name": {"x": None}}}},
+        {"identity": {**identity, "claims": {**identity["claims"], "appid": 1e300, "name": ["x"]}}},
+        *({"resultType": value} for value in (0, 403, 1.50, False, {"value": "Failed"}, ["Success"])),
+        *({"category": value} for value in ({"value": "Administrative"}, {"value": "Policy"}, 1)),
+        *({"correlationId": value} for value in (12345678901234567890123, -0.0, {"id": 1}, True, "\u212a\ud83d\ude00")),
+        *({"time": f"2025-03-04T05:06:07.{'1234567890'[:digits]}Z"} for digits in (1, 3, 6, 7, 9)),
+        {"time": 1741064767},
+        {"httpRequest": {"clientIpAddress": "198.51.100.7"}, "callerIpAddress": None},
+        {"httpRequest": json.dumps({"clientIpAddress": "198.51.100.8"}), "callerIpAddress": None},
+    ]
+    lines = [json.dumps(record(5000 + number, **change)) for number, change in enumerate(changes)]
+    return [
+        *lines,
+        # Keys in escaped letters, of an object and of a text.
+        json.dumps(record(6001)).replace('"identity"', '"\\u0069dentity"'),
+        json.dumps(record(6002, identity=json.dumps(identity))).replace('"identity"', '"\\u0069dentity"'),
+        json.dumps(record(6003, correlationId="1e400")).replace('"1e400"', "1E400"),
+        json.dumps(record(6004, resultType="x")).replace('"x"', "0.10000000000000000000000000000000001"),
+        json.dumps({key.upper(): value for key, value in record(6005).items()}),
+        json.dumps({key.lower(): value for key, value in record(6006).items()}),
+    ]

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
-from rightsize.ingest.spark.carry import columns_of, to_spark
+from rightsize.ingest.logs.schemas import RECORD_FAMILY
+from rightsize.ingest.spark.carry import columns_of, fields_of_lines, to_spark
 from rightsize.store.queries import query_text
 
 SPACES = "".join(letter for letter in map(chr, range(0x10000)) if unicodedata.category(letter) == "Zs")
@@ -73,3 +74,12 @@ def test_what_was_read_with_its_record_is_not_parsed_again() -> None:
     carried = to_spark(sql, nested)
     assert "CASE WHEN x_read IS NULL THEN GET(TRANSFORM(ARRAY(FROM_JSON(x" in carried
     assert "ELSE ARRAY(x_read.`a`, x_read.`b`.`c`) END AS v" in carried
+
+
+def test_lines_that_are_known_to_be_records_are_parsed_once() -> None:
+    """Their keys are listed only until it is known that none is damaged."""
+    wanted = ("time", "operation_name", "correlation_id")
+    first, then = (fields_of_lines(RECORD_FAMILY, [], wanted, {}, checked=checked) for checked in (False, True))
+    assert first.count("json_object_keys(") == 1
+    assert then.count("from_json(") == 1
+    assert "json_" not in then.replace("from_json", "")

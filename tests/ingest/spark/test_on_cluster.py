@@ -34,7 +34,7 @@ from rightsize.store.queries import query_text
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.data.load_spark import load_on_spark
 from tests.ingest.spark.cluster import Cluster, spark_cluster
-from tests.ingest.spark.hostile import EVENTS, SIGN_INS, rows_of
+from tests.ingest.spark.hostile import EVENTS, SIGN_INS, odd_values, rows_of
 from tests.ingest.test_storage_logs import record as storage_record
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Spark and its parts warn of one another
@@ -209,6 +209,25 @@ def test_spark_and_duckdb_agree_row_for_row_though_an_executor_dies(
     assert refused == {note for note in here.notes if "rejected" in note}
     kept = "SELECT reason, raw FROM rejects ORDER BY ALL"
     assert answers(tmp_path / "spark.duckdb", kept)[0].equals(answers(tmp_path / "here.duckdb", kept)[0])
+
+
+@pytest.mark.external
+def test_lines_that_are_all_records_are_read_as_by_duckdb(cluster: Cluster, tmp_path: Path) -> None:
+    """Each is parsed once, into a struct whose members are texts; values of other kinds mean the same as on DuckDB.
+
+    The plain records before them are more than the samples that decide which fields are read as objects.
+    """
+    plain: list[Any] = [made_up(number, properties={"statusCode": "OK"}) for number in range(250)]
+    (tmp_path / "lines.jsonl").write_text(line_texts(plain + odd_values(made_up)), encoding="utf-8")
+    on_spark = load_on_spark(tmp_path / "spark.duckdb", [str(tmp_path / "lines.jsonl")], cluster.url)
+    here = load_paths(tmp_path / "here.duckdb", [tmp_path / "lines.jsonl"])
+    kept = "SELECT reason, raw FROM rejects ORDER BY ALL"
+    reduced, whole = (answers(tmp_path / f"{name}.duckdb", _USAGE, kept, *_OF_DAYS) for name in ("spark", "here"))
+    assert whole[0].height > 100
+    assert whole[1].height > 1
+    assert all(frame.equals(other) for frame, other in zip(reduced, whole, strict=True))
+    refused = {note.partition(": ")[2] for note in on_spark.notes if "rejected" in note}
+    assert refused == {note for note in here.notes if "rejected" in note}
 
 
 @pytest.mark.external
