@@ -130,6 +130,8 @@ def test_a_named_write_and_an_open_type_keep_what_the_rules_say(catalogue: Catal
         "Microsoft.Support/supportTickets/write",
         "Microsoft.SecurityInsights/incidents/write",
         "Microsoft.DataFactory/factories/pipelines/write",
+        # Any write of the provider would keep 41.
+        "Microsoft.Network/connections/sharedKey/write",
         # Its resources are written, and checked, as themselves.
         "Microsoft.Resources/deployments/write",
     ],
