@@ -100,8 +100,7 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     if agent != READER and any("*" in text and is_read(text) for _, text in role.strings):
         yield f"{first} and {READER}"
     # Alike roles that write differ in their resources, others in what their actions do. Risks are said anyway.
-    risky = {(plane, text.lower()) for plane, text in role.risky}
-    said = {known[plane, text].verb for plane, text in role.strings if (plane, text.lower()) in risky}
+    said = {known[key].verb for key in role.risky if key in known}
     verbs = [verb for verb, _ in _ranked(working, _VERB) if verb and verb not in said]
     both = " and ".join(verbs[:2])
     doing = [named(_THING, 1, both if len(both) <= _LONGEST_VERBS else verbs[0])] if verbs else []
@@ -120,11 +119,7 @@ def _telling(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterable
     strong = [key for key in role.strings if known[key].agent != READER and _verb(key[1]) in ("write", "delete", "*")]
     used = {(plane, text.lower()) for plane, text in role.used}
     unused = sum((plane, text.lower()) not in used for plane, text in strong)
-    if 2 * unused > len(strong):
-        return {*role.strings, *role.used}
-    # A log may write them in small letters, and words are told apart by capital ones.
-    spelled = {(plane, text.lower()): (plane, text) for plane, text in role.strings}
-    return [spelled.get((plane, text.lower()), (plane, text)) for plane, text in role.used]
+    return role.used if 2 * unused <= len(strong) else {*role.strings, *role.used}
 
 
 def _working(weights: Mapping[RoleWords, int]) -> dict[RoleWords, int]:

@@ -78,7 +78,10 @@ def _use_of(role: RoleDefinition, uses: RoleUses, changes: RiskyChanges, book: R
     granted = union((index.mask(one.key for one in strings if "*" not in one.text), *map(book.part_mask, patterns)))
     risky = {key: kind for kind, mask in changes.items() for key in index.members(mask & granted)}
     texts = tuple((one.plane, one.text) for one in strings)
-    return RoleUse(texts, frozenset(uses.seen.used or uses.seen.earlier), risky)
+    seen = uses.seen.used or uses.seen.earlier
+    # Words are told apart by capital letters, which folded keys have lost.
+    used = {*index.members(index.mask(seen)), *(key for key in seen if key not in index.bits)}
+    return RoleUse(texts, frozenset(used), risky)
 
 
 def _describe(read: RoleUse, uses: RoleUses, file_name: str, words: Mapping[OperationKey, RoleWords]) -> str:

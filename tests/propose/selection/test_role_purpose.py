@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rightsize.propose.assembly.purposes import RoleUse, name_purposes
+from tests.propose.small_tenant import CONTRIBUTOR, SUB, SmallTenant
 
 COMPUTE, WEB = "Microsoft.Compute/virtualMachines", "Microsoft.Web/sites"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
@@ -125,12 +126,23 @@ def test_alike_roles_that_write_are_told_apart_by_what_they_write() -> None:
     keys = ("control", f"{batch}/listkeys/action")
     pools = (("control", f"{batch}/pools/{verb}") for verb in ("write", "disableAutoscale/action"))
     strings = (keys, *pools)
-    # A log may write operations in small letters.
-    used = frozenset((plane, text.lower()) for plane, text in strings)
-    role = RoleUse(strings, used, {keys: "secret"})
+    role = RoleUse(strings, frozenset(strings), {keys: "secret"})
     first, *others = name_purposes({"role": role})["role"]
     assert (first, others[0]) == ("Batch Account Editor with Keys", "Batch Account Pool Editor with Keys")
     assert "Batch Account Disable Autoscale Editor with Keys" in others
+
+
+def test_a_name_has_the_words_of_the_catalogue_whatever_a_log_writes() -> None:
+    pools = "Microsoft.Batch/batchAccounts/pools"
+    tenant = SmallTenant()
+    for number, verb in enumerate(("disableAutoscale", "stopResize"), start=1):
+        tenant.operations[f"{pools}/{verb}/action"] = False
+        user = tenant.principal(number)
+        tenant.assign(100 + number, user, CONTRIBUTOR, SUB)
+        tenant.use(user, f"{pools}/{verb}/action".lower(), SUB)
+    plan = tenant.plan(reads="none", unobservable="drop", role_worth=0)
+    names = {role.definition.role_name for role in plan.roles}
+    assert names == {"Batch Account Disable Autoscale Operator", "Batch Account Stop Resize Operator"}
 
 
 @pytest.mark.nightly
