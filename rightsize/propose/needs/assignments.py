@@ -227,7 +227,7 @@ def read_uses(placed: pl.DataFrame) -> dict[Key, dict[Folded, Use]]:
     return uses
 
 
-Used = Mapping[tuple[str, str], Mapping[str, Any]]
+Used = Mapping[FoldedKey, Mapping[str, Any]]
 """By (plane, folded operation), its use in the form of a role's evidence."""
 
 _AT_ONCE = 20_000
@@ -325,7 +325,7 @@ class UseRows:
             scope_ids=pl.col("scopes").list.head(_NAMED),
         )
 
-    def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[tuple[str, str], dict[str, Any]]]:
+    def of_roles(self, users: pl.DataFrame, wanted: pl.DataFrame) -> dict[str, dict[FoldedKey, dict[str, Any]]]:
         """Return for each role the use of its operations under the assignments that it helps to replace.
 
         Args:
@@ -356,7 +356,7 @@ class UseRows:
             .with_columns([] if self.as_of is None else [self._ago().alias("days_ago")])
             .collect()
         )
-        by_role: dict[str, dict[tuple[str, str], dict[str, Any]]] = defaultdict(dict)
+        by_role: dict[str, dict[FoldedKey, dict[str, Any]]] = defaultdict(dict)
         for row in found.iter_rows(named=True):
             by_role[row.pop("role")][row.pop("plane"), row.pop("name")] = row
         return by_role
