@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 _FEW = 10_000
-"""Rows of which it does not matter that each has texts of its own: a small tenant has fifty such frames, and a pass over
-the texts of all takes a tenth of a second."""
+"""Rows of which it does not matter that each has texts of its own: to share the texts of the fifty frames of a small
+analysis takes a tenth of a second."""
 
 
 def with_shared_texts(frame: pl.DataFrame) -> pl.DataFrame:
