@@ -46,10 +46,11 @@ class PatternSet:
         by_text = {pattern.text: pattern for pattern in sorted(patterns, key=lambda found: (found.text, found.spelt))}
         wild = [pattern for pattern in by_text.values() if not pattern.is_literal]
         self.wild = tuple(p for p in wild if not any(other is not p and other.matches(p.text) for other in wild))
-        literals = [p for p in by_text.values() if p.is_literal and not any(o.matches(p.text) for o in self.wild)]
+        self._heads = tuple({pattern.pieces[0] for pattern in self.wild})
+        self.literals: frozenset[str] = frozenset()
+        literals = [pattern for pattern in by_text.values() if pattern.is_literal and not self.matches(pattern.text)]
         self.literals = frozenset(pattern.text for pattern in literals)
         self.patterns = (*literals, *self.wild)
-        self._heads = tuple({pattern.pieces[0] for pattern in self.wild})
 
     def matches(self, text: str) -> bool:
         """Return whether any pattern matches a folded operation, or all of another pattern, given by its text."""

@@ -16,7 +16,7 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.machine import private_files
 from rightsize.model.tables import table
-from rightsize.store.ddl import completeness_of, create_statements, place_empty_store
+from rightsize.store.ddl import ALL_COMPLETE, completeness_of, create_statements, place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
 from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
 from rightsize.store.sql import (
@@ -64,6 +64,7 @@ class Store:
         self.path = path
         self.read_only = read_only
         self._watch = watch
+        self._complete: tuple[str | None, bool] | None = None
         # A store that nobody closes is let go of with its object.
         self._let_go = finalize(self, _let_go, None if read_only else path.resolve(), watch)
 
@@ -143,12 +144,20 @@ class Store:
         names = [column.name for column in declared.given]
         columns, values = named(*names), named(*names)
         if len(names) < len(declared.columns):
-            columns, values = f"{columns}, complete", f"{values}, {completeness_of(name)}"
+            columns, values = f"{columns}, complete", f"{values}, {completeness_of(name) or self._is_complete()}"
         with self.transaction(changes_content=False) as connection:
             connection.execute(f"DELETE FROM base.{name}")
             for part in parts:
                 with registered(connection, {"answer_rows": part.select(names)}):
                     connection.execute(f"INSERT INTO base.{name} ({columns}) SELECT {values} FROM answer_rows")
+
+    def _is_complete(self) -> bool:
+        """Return whether every listing is complete; asked once for a content, as it takes longer than most writes."""
+        revision = meta_of(self.connection, CONTENT_REVISION)
+        if self._complete is None or self._complete[0] != revision:
+            ((found,),) = self.connection.execute(f"SELECT {ALL_COMPLETE}").fetchall()
+            self._complete = (revision, found)
+        return self._complete[1]
 
     def remembered(self, name: str) -> str | None:
         """Return the value that `remember` stored under a name, or None."""

@@ -143,7 +143,8 @@ LACKS_FOR_NO = (
 """The condition on rows of `listings` for what makes a `no` unknown: of roles only those that are assigned."""
 
 _LACKS = f"SELECT 1 FROM main.listings WHERE {LACKS_FOR_NO}"
-_COMPLETE = f"NOT EXISTS ({_LACKS})"
+ALL_COMPLETE = f"NOT EXISTS ({_LACKS})"
+"""SQL for the column `complete` of an answer table whose rows are about the whole tenant."""
 _COMPLETE_AT_SCOPE = (
     f"""NOT EXISTS ({_LACKS} AND (NOT starts_with("of", '{SUBSCRIPTION}') OR "of" = {_SCOPE} """
     f"""OR starts_with("of", {_SCOPE} || '/')))"""
@@ -151,9 +152,9 @@ _COMPLETE_AT_SCOPE = (
 _OF_SUBSCRIPTIONS = ("layer_defeats", "layer_violations")
 
 
-def completeness_of(name: str) -> str:
-    """Return SQL for the column `complete` of an answer table: by the row's subscription where it is about one."""
-    return _COMPLETE_AT_SCOPE if name in _OF_SUBSCRIPTIONS else _COMPLETE
+def completeness_of(name: str) -> str | None:
+    """Return SQL for the column `complete` of an answer table by the row's subscription; None if all rows are alike."""
+    return _COMPLETE_AT_SCOPE if name in _OF_SUBSCRIPTIONS else None
 
 
 _ANSWER_VIEWS = ("granted", "granted_operations", "verdict_operations")

@@ -18,6 +18,7 @@ import datetime as dt
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -107,7 +108,7 @@ def insert_lists(
     rows: Sequence[Sequence[object]],
     stored: Mapping[str, str] | None = None,
 ) -> None:
-    """Insert rows, passed as one list for each column: a frame would import polars, numpy and pyarrow in every load.
+    """Insert rows, passed as one list for each column: a frame would import polars in every load.
 
     Args:
         con: The connection.
@@ -123,11 +124,21 @@ def insert_lists(
         con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells} FROM (SELECT {given})", columns)
 
 
+@dataclass(frozen=True, slots=True)
+class _ArrowStream:
+    """A frame as nothing but a stream of Arrow: DuckDB makes a table of pyarrow of one of polars, and imports that."""
+
+    frame: pl.DataFrame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self.frame.__arrow_c_stream__(requested_schema)
+
+
 @contextmanager
 def registered(con: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
     """Register frames under their names for SQL during the block."""
     for name, frame in frames.items():
-        con.register(name, frame)
+        con.register(name, _ArrowStream(frame))
     try:
         yield
     finally:

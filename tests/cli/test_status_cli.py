@@ -71,6 +71,33 @@ def test_the_window_ends_with_the_log_of_use(store: Path, capsys: pytest.Capture
     assert window == {"first_day": "2025-10-13", "last_day": "2026-01-10", "days": 90}
 
 
+@pytest.mark.slow
+def test_sign_ins_are_the_rows_of_their_view(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A day counts once for a principal with two names, by its name alone, and in whole and reduced records."""
+    days = [("p1", "old"), ("p1", "new"), ("p2", "two"), ("p3", None), (None, "P2"), (None, "p3"), (None, "nobody")]
+    with open_store(store, read_only=False) as opened:
+        execute = opened.connection.execute
+        execute("INSERT INTO base.principal_aliases (alias, principal_id) VALUES ('P2', 'p2')")
+        for who, name in days:
+            execute(
+                "INSERT INTO base.sign_in_days "
+                "SELECT $who, $name, 'app', 'r', kind, DATE '2026-01-01', 'R', 1, 0, NULL "
+                "FROM (VALUES ('interactive'), ('non_interactive')) AS k (kind)",
+                {"who": who, "name": name},
+            )
+        for who, name in (("p4", "four"), ("p4", "quattro"), (None, "p4"), ("p3", "three")):
+            execute(
+                "INSERT INTO base.reduced_sign_ins SELECT 'interactive', $who, $name, 'app', 'r', 'R', "
+                "DATE '2026-01-01', NULL, NULL, NULL, 1, 0",
+                {"who": who, "name": name},
+            )
+        view = dict(execute("SELECT kind, count(*) FROM sign_ins GROUP BY kind").fetchall())
+    assert run(["status", "-o", "json"]) == 0
+    contents = json.loads(capsys.readouterr().out)["contents"]
+    counted = {row["kind"]: row["rows"] for row in contents if row["what"] == "sign-ins"}
+    assert counted == view and set(counted) == {"interactive", "non_interactive"}
+
+
 @pytest.mark.nightly
 def test_many_scopes_alike_are_counted_and_named_on_demand(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A tenant has hundreds of subscriptions: the page names a few, and all with -v."""

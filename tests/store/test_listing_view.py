@@ -52,3 +52,15 @@ def test_a_complete_listing_of_a_subscription_makes_up_for_those_above_it(store:
     assert missing == [{"of": "/subscriptions/s2", "why": "no listing of its role assignments is loaded"}]
     load(store, {"listings": [{"listing": "role_assignments", "of": GROUP, "rejected": 1}]})
     assert [row["of"] for row in store.rows(whole)] == ["/", SUB]
+
+
+@pytest.mark.slow
+def test_an_answer_says_whether_the_listings_of_its_time_are_complete(store: Store) -> None:
+    """A load between two answers of one open store counts for the second."""
+    found = []
+    for place, complete in ((SUB, False), (SUB, True), ("/subscriptions/s2", False)):
+        load(store, {"listings": [{"listing": "role_assignments", "of": place, "complete": complete}]})
+        rows = store.table("escalations").clear(1)
+        store.write_answer("escalations", rows)
+        found += store.rows("SELECT complete FROM escalations")
+    assert [row["complete"] for row in found] == [False, True, False]

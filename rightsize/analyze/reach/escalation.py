@@ -51,7 +51,7 @@ class Holdings:
 def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *, with_eligible: bool) -> ReachGraph:
     """Return the graph of one view of the tenant."""
     graph = ReachGraph()
-    _link_identities(graph, facts, tenant)
+    _link_identities(graph, facts)
     if not (
         facts.principals.is_empty()
         and facts.permissions.is_empty()
@@ -67,6 +67,7 @@ def build_graph(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings
     assigned = holdings.assigned if with_eligible else holdings.assigned.filter(pl.col("state") == "active")
     _link_roles(graph, facts, tenant, inputs, Holdings(assigned, holdings.grants))
     link_delegated(graph, facts, tenant, with_eligible=with_eligible)
+    _link_members(graph, facts, tenant)
     return graph
 
 
@@ -95,9 +96,16 @@ def _rules_of_azure() -> pl.DataFrame:
     ).with_row_index("order")
 
 
-def _link_identities(graph: ReachGraph, facts: Facts, tenant: Tenant) -> None:
-    for principal, holder in tenant.membership.iter_rows():
+def _link_members(graph: ReachGraph, facts: Facts, tenant: Tenant) -> None:
+    """Link principals to the access of those who have any: most users and groups of a tenant hold nothing in it."""
+    holding = [pl.Series([name[2:] for name in graph.numbers if name.startswith("h:")], dtype=pl.String)]
+    holding += [one["principal_id"] for one in (facts.permissions, facts.roles, facts.scoped, facts.policies)]
+    members = tenant.membership.filter(pl.col("holder").is_in(pl.concat(holding).unique().implode()))
+    for principal, holder in members.iter_rows():
         graph.link(f"p:{principal}", f"h:{holder}", "" if principal == holder else f"is a member of {holder}")
+
+
+def _link_identities(graph: ReachGraph, facts: Facts) -> None:
     for scope, principal in facts.attached.iter_rows():
         graph.link(f"r:{scope}", f"p:{principal}", "its managed identity")
     for owner, owned, kind in facts.owned.iter_rows():

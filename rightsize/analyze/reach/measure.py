@@ -14,7 +14,7 @@ from operator import or_
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, node_of, place_of, schema_of
+from rightsize.analyze.inputs import Inputs, node_of, once, place_of, schema_of
 from rightsize.analyze.reach.closure import ReachGraph, Step, set_of, visible_ways
 from rightsize.analyze.reach.escalation import Holdings, build_graph, rules_of_roles, with_assignable
 from rightsize.analyze.reach.facts import Facts
@@ -368,13 +368,11 @@ def _own(
 
 def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
     """Return for each role the layers that it defeats, and the planes on which it does more than read."""
-    granted = tenant.operations.join(grants, on=["name", "plane"], how="semi")
-    harm = harmful(granted).select("name", "plane", "mask")
     acting = pl.when(pl.col("plane") == "data").then(DATA).when(~only_reads(pl.col("name"))).then(CONTROL)
     planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
     masks = (
         grants.filter(~pl.col("conditional"))
-        .join(harm, on=["name", "plane"])
+        .join(_harm(tenant), on=["name", "plane"])
         .select("role", "mask")
         .unique()
         .group_by("role")
@@ -382,6 +380,12 @@ def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
     )
     both = planes.join(masks, on="role", how="left").with_columns(pl.col("firm").fill_null(0))
     return {role: (firm, bits) for role, firm, bits in both.select("role", "firm", "planes").iter_rows()}
+
+
+@once("operations")
+def _harm(tenant: Tenant) -> pl.DataFrame:
+    """Return `(name, plane, mask)` of the operations that defeat anything."""
+    return harmful(tenant.operations).select("name", "plane", "mask")
 
 
 def _direct(view: View, holder: str) -> int:

@@ -23,6 +23,8 @@ from rightsize.rules.log_sources import LOG_SOURCES
 
 # Whole records take more room than their fields.
 _SLOW_BYTES = 128 << 20
+_MALFORMED = "Malformed JSON"
+"""What DuckDB says of a line that is no JSON, in whatever form its columns are read."""
 _LOGS = list(SOURCES)
 _IDS_PER_FILE = max(32, len(_LOGS) + 1)
 NO_LOG = len(_LOGS)
@@ -182,6 +184,7 @@ class _RawRows:
     copies: Copies
     log: str
     is_there: bool = False
+    is_malformed: bool = False
 
     def read(self, one: LogFiles, text_within: bool = False) -> set[int]:
         """Read files; return the numbers of those that cannot be read so.
@@ -194,7 +197,7 @@ class _RawRows:
             return set()
         if batch.has_longer_pages:
             return self.read(replace(one, batch=replace(batch, long_pages=True)), text_within)
-        if opened:
+        if opened and not self.is_malformed:
             return self.read(one, text_within=True)
         if len(batch.files) == 1:
             return set(batch.numbers)
@@ -203,11 +206,13 @@ class _RawRows:
 
     def is_read(self, one: LogFiles, opened: bool = False) -> bool:
         """Read files, all or none; return whether none is damaged."""
+        self.is_malformed = False
         try:
             return self._read_copies(one, opened)
         except readers.READ_ERRORS as error:
             if not readers.is_damage(error):
                 raise
+            self.is_malformed = _MALFORMED in str(error)
             self._take_back(one)
             return False
 

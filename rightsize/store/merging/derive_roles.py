@@ -55,7 +55,7 @@ def _annotate_operations(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("""
         UPDATE base.operations SET resource_type = array_to_string(string_split(operation, '/')[
             1:len(string_split(operation, '/')) - CASE verb WHEN 'action' THEN 2 ELSE 1 END], '/')""")
-    operations = con.sql("SELECT * EXCLUDE (version) FROM base.operations").pl()
+    operations = pl.DataFrame(con.sql("SELECT * EXCLUDE (version) FROM base.operations"))
     if operations.is_empty():
         return
     # A guessed plane must not decide which log shows an operation.

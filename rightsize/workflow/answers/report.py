@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -227,7 +228,8 @@ def _first_blasts(
     chosen = [row for kind, most in BLASTS_OF.items() for row in [one for one in wide if one["kind"] == kind][:most]]
     if not chosen:
         return []
-    views = views_of(read_facts(inputs, store.table), inputs, analysis, store.table, plan, eligible=False)
+    table_of = cache(store.table)
+    views = views_of(read_facts(inputs, table_of), inputs, analysis, table_of, plan, eligible=False)
     return [blast_of(f"{LETTERS[row['kind']]}:{row['subject']}", views, names) for row in chosen]
 
 

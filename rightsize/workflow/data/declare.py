@@ -22,6 +22,7 @@ from rightsize.model.file_reading import read_given
 from rightsize.model.progress import counted
 from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
+from rightsize.store.sql import registered
 from rightsize.workflow.answers.needs import known_scope, read_needs
 
 USUAL_DAYS = 365
@@ -123,10 +124,9 @@ def _stored(store: Store, who: str, path: Path, content: pl.DataFrame) -> dict[s
     if new or before.height != content.height:
         with store.transaction() as connection:
             connection.execute("DELETE FROM base.declared_needs WHERE principal_id = $who AND file = $file", named)
-            connection.register("declared_rows", content.to_arrow())
             columns = ", ".join(f'"{name}"' for name in content.columns)
-            connection.execute(f"INSERT INTO base.declared_needs ({columns}) SELECT {columns} FROM declared_rows")
-            connection.unregister("declared_rows")
+            with registered(connection, {"declared_rows": content}):
+                connection.execute(f"INSERT INTO base.declared_needs ({columns}) SELECT {columns} FROM declared_rows")
     total = content.height
     return {"source": "declared_needs", "path": str(path), "read": total, "new": new, "duplicate": total - new,
             "rejected": 0, "unused_record": 0}  # fmt: skip

@@ -174,20 +174,6 @@ _SOURCES = """
     SELECT source, count(*) AS files, sum(read)::BIGINT AS read, sum(rejected)::BIGINT AS rejected,
         sum(unused_record)::BIGINT AS unused_record
     FROM loads GROUP BY source ORDER BY source"""
-# The rows of the view `sign_ins` by kind. Texts make counting millions slow, so a number stands for the key.
-_SIGN_INS = f"""
-    SELECT kind, hash(principal_id, app_id, resource_id, day) AS key
-    FROM (
-        SELECT kind, principal_id, principal_name, app_id, resource_id, day FROM base.sign_in_days
-        UNION ALL
-        SELECT sign_in_kind, principal_id, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins)
-    WHERE principal_id IS NOT NULL
-    UNION SELECT kind, hash(alias.principal_id, app_id, resource_id, day)
-    FROM (
-        SELECT kind, principal_name, app_id, resource_id, day FROM base.sign_in_days WHERE principal_id IS NULL
-        UNION ALL SELECT sign_in_kind, principal_name, app_id, resource_id, day FROM base.reduced_sign_ins
-        WHERE principal_id IS NULL) AS i
-    LEFT JOIN ({RESOLVED}) AS alias ON alias.alias = i.principal_name"""
 _COVERAGE = """
     SELECT source, category, scope, min(day) AS first_day, max(day) AS last_day, sum(events)::BIGINT AS events,
         count(*) FILTER (state = 'observed') AS observed,
@@ -303,7 +289,7 @@ def _status_of(store: Store) -> StoreStatus:
     window, lacks = _window(inputs), Listings(inputs.listings, {}).incomplete()
     return StoreStatus(
         sources=store.rows(_SOURCES),
-        contents=store.rows(filled_text("answers/contents", sign_ins=_SIGN_INS)),
+        contents=store.rows(filled_text("answers/contents", resolved=RESOLVED)),
         window=window,
         analysis=_analysis(store),
         coverage=store.rows(_COVERAGE),
