@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass, field
-from typing import Literal
-
-import polars as pl
+from typing import TYPE_CHECKING, Literal
 
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import RoleDefinition
+
+if TYPE_CHECKING:
+    import polars as pl
 
 WINDOW_DAYS = 90
 MIN_PRINCIPALS = 60
