@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from rightsize.api.plan import Plan
+    from rightsize.api.frames import Plan
     from rightsize.api.results import (
         AccessAnswer,
         CheckAnswer,
@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from rightsize.model.nouns import PermissionBlock, Reason, RoleDefinition, Witness
 else:
     _NAMES = {
-        "api.plan": ("Plan",),
+        "api.frames": ("Plan",),
         "api.results": (*(name for name in __all__ if name.endswith("Answer")), "EvidenceWarning"),
         "api.roles": ("ContainmentAnswer", "contains"),
         "api.store": ("Store", "open", "read_plan"),

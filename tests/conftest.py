@@ -260,7 +260,7 @@ def demo_exports(made_once: MadeOnce) -> Path:
 @pytest.fixture(scope="session")
 def demo_made(made_once: MadeOnce) -> DemoResult:
     """What making the default demo gave, and the folder that it made. Read only."""
-    from rightsize.demo.spec import TenantSpec  # noqa: PLC0415
+    from rightsize.demo.tenant import TenantSpec  # noqa: PLC0415
     from rightsize.workflow.suite.demo import make_demo  # noqa: PLC0415
 
     def fill(folder: Path) -> None:

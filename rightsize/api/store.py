@@ -8,24 +8,9 @@ from typing import Literal
 
 import polars as pl
 
-from rightsize.api import frames
+from rightsize.api import frames, results
 from rightsize.api.deployments import DeploymentStore
-from rightsize.api.plan import Plan, open_plan
-from rightsize.api.results import (
-    Day,
-    LoadAnswer,
-    LogsAnswer,
-    Place,
-    Places,
-    Texts,
-    day_of,
-    explained,
-    path_of,
-    paths_of,
-    require_least,
-    texts_of,
-    warn,
-)
+from rightsize.api.frames import Plan, open_plan
 from rightsize.model.errors import UsageError
 from rightsize.model.options import ROLE_WORTH, Reads, Unobservable, WindowOptions, choice
 from rightsize.propose.core.options import PlanOptions
@@ -62,7 +47,7 @@ class Store(DeploymentStore):
 
     def load(
         self,
-        paths: Places,
+        paths: results.Places,
         *,
         covers: str | None = None,
         source: str | None = None,
@@ -71,8 +56,8 @@ class Store(DeploymentStore):
         inventory_on: str | None = None,
         trust_collections: bool = False,
         memory_limit: str | None = None,
-        spill_folder: Place | None = None,
-    ) -> LoadAnswer:
+        spill_folder: results.Place | None = None,
+    ) -> results.LoadAnswer:
         """Load exports, recognised by their content, in one transaction; the same export again changes nothing.
 
         Args:
@@ -107,28 +92,28 @@ class Store(DeploymentStore):
             0
         """
         self._require(writing=True)
-        with explained():
+        with results.explained():
             report = load.load_paths(
                 self._path,
-                paths_of(paths),
+                results.paths_of(paths),
                 covers=covers,
                 source=source,
                 scope=scope,
                 inventory_by=inventory_by,
                 inventory_on=inventory_on,
                 memory_limit=memory_limit,
-                spill_folder=path_of(spill_folder),
+                spill_folder=results.path_of(spill_folder),
                 trusts=lambda _: trust_collections,
             )
             load.require_recognised(report)
             rejects = load.read_rejects(self._path, report)
-        return LoadAnswer(frames.files_of(report.rows), rejects, report.all_notes)
+        return results.LoadAnswer(frames.files_of(report.rows), rejects, report.all_notes)
 
     def analyze(
         self,
         *,
         by: Literal["principal", "assignment"] = "principal",
-        as_of: Day | None = None,
+        as_of: results.Day | None = None,
         min_window: int | None = None,
         min_days: int | None = None,
         forget_days: int = 400,
@@ -164,36 +149,38 @@ class Store(DeploymentStore):
         self._require(writing=True)
         if by not in frames.ANALYSED:
             raise UsageError(f"`by={by}` is not one of {', '.join(frames.ANALYSED)}")
-        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
-        with explained():
+        asked = WindowOptions(
+            as_of=results.day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days
+        )
+        with results.explained():
             result = analyze_store(self._path, asked, by=by)
         if result.window.preview is not None:
-            warn(f"this is a preview: {result.window.preview}")
+            results.warn(f"this is a preview: {result.window.preview}")
         if not result.has_catalogue:
-            warn("no catalogue of operations is loaded, so only use is counted")
+            results.warn("no catalogue of operations is loaded, so only use is counted")
         return frames.frame_of(result.rows, frames.ANALYSED[by])
 
     def propose(
         self,
         *,
-        out: Place | None = None,
+        out: results.Place | None = None,
         reads: Literal["none", "sibling", "namespace", "all"] = "all",
         unobservable: Literal["keep", "touched", "drop"] = "touched",
         max_break: float | None = None,
         roles: Literal["auto", "max"] | int = "auto",
         role_worth: int = ROLE_WORTH,
-        previous: Plan | Place | None = None,
+        previous: Plan | results.Place | None = None,
         grace_days: int = 14,
         split_groups: bool = False,
         standing_hours: float = 0.0,
         separate_layers: bool = False,
-        exclude: Texts = (),
-        exclude_from: Places = (),
-        standby: Texts = (),
-        emergency_access: Texts = (),
-        format: Texts = (),
-        review: Place | None = None,
-        as_of: Day | None = None,
+        exclude: results.Texts = (),
+        exclude_from: results.Places = (),
+        standby: results.Texts = (),
+        emergency_access: results.Texts = (),
+        format: results.Texts = (),
+        review: results.Place | None = None,
+        as_of: results.Day | None = None,
         min_window: int | None = None,
         min_days: int | None = None,
         forget_days: int = 400,
@@ -246,7 +233,7 @@ class Store(DeploymentStore):
             rightsize.model.errors.UsageError: `--reads some` is not one of none, sibling, namespace, all
         """
         self._require(writing=True)
-        forms = texts_of(format)
+        forms = results.texts_of(format)
         unknown = next((form for form in forms if form not in (*PLAN_FORMS, COMMENT_FORM)), None)
         if unknown is not None:
             known = ", ".join((*PLAN_FORMS, COMMENT_FORM))
@@ -263,11 +250,11 @@ class Store(DeploymentStore):
             split_groups=split_groups,
             standing_hours=standing_hours,
             separate_layers=separate_layers,
-            exclude=texts_of(exclude),
-            exclusions=tuple(one for path in paths_of(exclude_from) for one in read_exclusion_file(path)),
-            standby=texts_of(standby),
-            emergency_access=texts_of(emergency_access),
-            as_of=day_of(as_of),
+            exclude=results.texts_of(exclude),
+            exclusions=tuple(one for path in results.paths_of(exclude_from) for one in read_exclusion_file(path)),
+            standby=results.texts_of(standby),
+            emergency_access=results.texts_of(emergency_access),
+            as_of=results.day_of(as_of),
             min_window=min_window,
             min_days=min_days,
             forget_days=forget_days,
@@ -275,26 +262,26 @@ class Store(DeploymentStore):
         folder = Path(tempfile.mkdtemp(prefix="rightsize-plan-")) if out is None else Path(out)
         # The object owns the private folder before anything can fail.
         plan = Plan(folder, self._path, is_private=out is None)
-        with explained():
-            result = propose.propose_plan(self._path, options, folder, forms=forms, review=path_of(review))
+        with results.explained():
+            result = propose.propose_plan(self._path, options, folder, forms=forms, review=results.path_of(review))
         for one in result.unmatched:
-            warn(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
+            results.warn(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
         return plan
 
     def logs(
         self,
         *,
         budget: float | None = None,
-        prices: Place | None = None,
+        prices: results.Place | None = None,
         plan: str = "analytics",
         region: str = "us",
         records_per_day: int | None = None,
-        bicep: Place | None = None,
-        as_of: Day | None = None,
+        bicep: results.Place | None = None,
+        as_of: results.Day | None = None,
         min_window: int = 90,
         min_days: int | None = None,
         forget_days: int = 400,
-    ) -> LogsAnswer:
+    ) -> results.LogsAnswer:
         """Return which days each log covers, and which missing logs, listings and settings would decide most.
 
         Args:
@@ -322,25 +309,27 @@ class Store(DeploymentStore):
             [(1, 'sign_ins:user', 0.0499, True)]
         """
         self._require(writing=True)
-        require_least(0, budget=budget, records_per_day=records_per_day)
-        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
-        with explained():
+        results.require_least(0, budget=budget, records_per_day=records_per_day)
+        asked = WindowOptions(
+            as_of=results.day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days
+        )
+        with results.explained():
             result = logs.find_missing(
                 self._path,
                 asked,
-                prices=path_of(prices),
+                prices=results.path_of(prices),
                 plan=plan,
                 region=region,
                 budget=budget,
-                templates=path_of(bicep),
+                templates=results.path_of(bicep),
                 records_per_day=records_per_day,
             )
             covered = read_coverage(self._path)
         missing = frames.frame_of_table(result.rows(), "observability_options")
-        return LogsAnswer(covered, missing, result.window.first_day, result.window.last_day)
+        return results.LogsAnswer(covered, missing, result.window.first_day, result.window.last_day)
 
 
-def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store:
+def open(path: results.Place, *, create: bool = False, read_only: bool = False) -> Store:
     """Open a store, and check that the file is one.
 
     A store that an older version of rightsize wrote is brought up to date, unless it is opened read-only. The check
@@ -368,12 +357,12 @@ def open(path: Place, *, create: bool = False, read_only: bool = False) -> Store
     """
     if create and read_only:
         raise UsageError("a store cannot be made read-only", hint="give `create` or `read_only`")
-    with explained():
+    with results.explained():
         open_store(Path(path), read_only=read_only, existing=not create).close()
     return Store(Path(path), read_only=read_only)
 
 
-def read_plan(folder: Place, store: Store | None = None) -> Plan:
+def read_plan(folder: results.Place, store: Store | None = None) -> Plan:
     """Return the plan in a folder.
 
     Args:

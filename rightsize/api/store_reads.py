@@ -11,25 +11,8 @@ from typing import Any, Literal, Self, overload
 import polars as pl
 
 from rightsize.analyze.inputs import schema_of
-from rightsize.api import frames
-from rightsize.api.plan import Plan
-from rightsize.api.results import (
-    AccessAnswer,
-    CheckAnswer,
-    Day,
-    ExplainAnswer,
-    JobsAnswer,
-    Place,
-    ReachAnswer,
-    Texts,
-    day_of,
-    explained,
-    path_of,
-    require_least,
-    texts_of,
-    time_of,
-    warn,
-)
+from rightsize.api import frames, results
+from rightsize.api.frames import Plan
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.model.options import WindowOptions
@@ -88,8 +71,8 @@ class ReadStore:
         scope: str,
         *,
         plane: AskedPlane | None = None,
-        as_of: Day | None = None,
-    ) -> AccessAnswer:
+        as_of: results.Day | None = None,
+    ) -> results.AccessAnswer:
         """Return whether a principal may perform an operation at a scope, and the assignments that decide it.
 
         Args:
@@ -113,15 +96,15 @@ class ReadStore:
         """
         self._require()
         question = AccessQuestion(principal, operation, scope, plane)
-        with explained():
-            answers = access.can(self._path, [question], as_of=time_of(as_of), strict=True)
+        with results.explained():
+            answers = access.can(self._path, [question], as_of=results.time_of(as_of), strict=True)
         row = answers.rows[0]
         because = tuple(Reason(**(one | {"via": tuple(one["via"])})) for one in row["because"])
         lists = {name: tuple(row[name]) for name in ("denied_by", "lacks")}
-        return AccessAnswer(**(row | lists | {"because": because}), notes=tuple(answers.notes))
+        return results.AccessAnswer(**(row | lists | {"because": because}), notes=tuple(answers.notes))
 
     def who_can(
-        self, operation: str, scope: str, *, plane: AskedPlane | None = None, as_of: Day | None = None
+        self, operation: str, scope: str, *, plane: AskedPlane | None = None, as_of: results.Day | None = None
     ) -> pl.DataFrame:
         """Return the principals that may perform an operation at a scope: groups, and also their members.
 
@@ -145,21 +128,21 @@ class ReadStore:
             [('mei@example.com', 'yes')]
         """
         self._require()
-        with explained():
-            answers = access.who_can(self._path, operation, scope, plane=plane, as_of=time_of(as_of))
+        with results.explained():
+            answers = access.who_can(self._path, operation, scope, plane=plane, as_of=results.time_of(as_of))
         for note in answers.notes:
-            warn(note)
+            results.warn(note)
         return frames.frame_of(answers.rows, frames.HOLDERS)
 
     def explain(
         self,
         principal: str,
         *,
-        as_of: Day | None = None,
+        as_of: results.Day | None = None,
         min_window: int | None = None,
         min_days: int | None = None,
         forget_days: int = 400,
-    ) -> ExplainAnswer:
+    ) -> results.ExplainAnswer:
         """Return what is known about one principal: what it holds, what it used, and the verdicts with their reasons.
 
         It is quick where `analyze` stored an analysis of the same content and options; else it analyses in memory.
@@ -183,22 +166,26 @@ class ReadStore:
             [('unobservable', 2), ('unused', 4), ('used', 1)]
         """
         self._require()
-        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
+        asked = WindowOptions(
+            as_of=results.day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days
+        )
         notes: list[str] = []
-        with explained():
+        with results.explained():
             found = explain.explain(self._path, principal, asked, note=notes.append)
         rows = {name: tuple(value) for name, value in found.items() if isinstance(value, list)}
-        return ExplainAnswer(**({"agent": None} | found | rows), notes=tuple(notes))
+        return results.ExplainAnswer(**({"agent": None} | found | rows), notes=tuple(notes))
 
     @overload
     def reach(self) -> pl.DataFrame: ...
 
     @overload
-    def reach(self, subject: str, *, plan: Plan | Place | None = None, eligible: bool = False) -> ReachAnswer: ...
+    def reach(
+        self, subject: str, *, plan: Plan | results.Place | None = None, eligible: bool = False
+    ) -> results.ReachAnswer: ...
 
     def reach(
-        self, subject: str | None = None, *, plan: Plan | Place | None = None, eligible: bool = False
-    ) -> pl.DataFrame | ReachAnswer:
+        self, subject: str | None = None, *, plan: Plan | results.Place | None = None, eligible: bool = False
+    ) -> pl.DataFrame | results.ReachAnswer:
         """Return what an attacker gains from one principal or resource; without a subject, a row for each of them.
 
         The frame has the columns of the table `reach` as granted, `cells_used`, `cells_proposed` and
@@ -226,7 +213,7 @@ class ReadStore:
         self._require()
         if subject is None and (plan is not None or eligible):
             raise UsageError("`plan` and `eligible` need a subject", hint="name a principal or a resource")
-        with explained():
+        with results.explained():
             lacks = status.lacks_of(self._path)
             if subject is None:
                 rows = [row | {"complete": not lacks} for row in blast.show_reach(self._path)]
@@ -239,7 +226,7 @@ class ReadStore:
                 folder = plan.folder if isinstance(plan, Plan) else Path(plan)
                 found, drawn = blast.blast_from(self._path, subject, plan=folder, eligible=eligible, note=notes.append)
                 after = drawn["after"]
-        return ReachAnswer(
+        return results.ReachAnswer(
             found.subject,
             found.kind,
             found.name,
@@ -255,11 +242,11 @@ class ReadStore:
         *controls: str,
         fail_on: Literal["low", "medium", "high", "critical"] | None = None,
         fail_on_unknown: bool = False,
-        exemptions: Place | None = None,
-        baseline: Place | None = None,
-        parameter: Texts = (),
-        as_of: Day | None = None,
-    ) -> CheckAnswer:
+        exemptions: results.Place | None = None,
+        baseline: results.Place | None = None,
+        parameter: results.Texts = (),
+        as_of: results.Day | None = None,
+    ) -> results.CheckAnswer:
         """Judge the store by controls, such as too many owners, unused access, and ways to gain rights.
 
         Args:
@@ -284,19 +271,19 @@ class ReadStore:
         """
         self._require()
         notes: list[str] = []
-        with explained():
+        with results.explained():
             found = check.check_store(
                 self._path,
-                as_of=day_of(as_of) or dt.datetime.now(dt.UTC).date(),
+                as_of=results.day_of(as_of) or dt.datetime.now(dt.UTC).date(),
                 names=controls,
-                parameters=texts_of(parameter),
-                exemptions=path_of(exemptions),
-                baseline=path_of(baseline),
+                parameters=results.texts_of(parameter),
+                exemptions=results.path_of(exemptions),
+                baseline=results.path_of(baseline),
                 fail_on=fail_on,
                 fail_on_unknown=fail_on_unknown,
                 note=notes.append,
             )
-        return CheckAnswer(
+        return results.CheckAnswer(
             frames.frame_of(check_forms.control_rows(found.report), frames.CONTROLS),
             frames.frame_of(check_forms.finding_rows(found.report), frames.FINDINGS),
             found.refusal,
@@ -306,11 +293,11 @@ class ReadStore:
     def jobs(
         self,
         *,
-        as_of: Day | None = None,
+        as_of: results.Day | None = None,
         min_window: int | None = None,
         min_days: int | None = None,
         forget_days: int = 400,
-    ) -> JobsAnswer:
+    ) -> results.JobsAnswer:
         """Return the jobs of the tenant: groups of changes that the same principals use.
 
         Members of groups count singly. Column `role` names the new role of the last plan that `propose` stored.
@@ -332,8 +319,10 @@ class ReadStore:
             0
         """
         self._require()
-        asked = WindowOptions(as_of=day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days)
-        with explained():
+        asked = WindowOptions(
+            as_of=results.day_of(as_of), min_window=min_window, min_days=min_days, forget_days=forget_days
+        )
+        with results.explained():
             found = jobs.find_jobs(self._path, asked)
         job_rows, operations, holders = (
             pl.DataFrame(rows, schema=schema_of(name), orient="row") for name, rows in found.tables.items()
@@ -343,9 +332,9 @@ class ReadStore:
                 found.names, default=pl.col("principal_id"), return_dtype=pl.String
             )
         )
-        return JobsAnswer(job_rows, operations, named)
+        return results.JobsAnswer(job_rows, operations, named)
 
-    def next_steps(self, plan: Plan | Place | None = None) -> pl.DataFrame:
+    def next_steps(self, plan: Plan | results.Place | None = None) -> pl.DataFrame:
         """Return the changes of a plan, the one to make first at the top.
 
         Columns are those of the table `next_steps`: `rank`, `wave`, `proposal_id`, `principal`,
@@ -367,7 +356,7 @@ class ReadStore:
             True
         """
         self._require()
-        with explained():
+        with results.explained():
             if plan is None:
                 return review.last_steps(self._path)
             folder = plan.folder if isinstance(plan, Plan) else Path(plan)
@@ -405,8 +394,8 @@ class ReadStore:
             rightsize.model.errors.UsageError: cannot run a DROP statement: only statements that read are run
         """
         self._require()
-        require_least(1, max_rows=max_rows)
-        require_least(0.1, timeout=timeout)
+        results.require_least(1, max_rows=max_rows)
+        results.require_least(0.1, timeout=timeout)
         answer = run_statement(self._path, statement, parameters, max_rows=max_rows, timeout=timeout)
         if answer.cut:
             raise UsageError(

@@ -18,16 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from rightsize.analyze import reasons
 from rightsize.analyze.controls import SEVERITIES
-from rightsize.analyze.reasons import (
-    Attribution,
-    OutOfCoverage,
-    Unexplained,
-    UnobservableReason,
-    Unused,
-    Verdict,
-    sentence,
-)
 from rightsize.api.reference import write_reference as write_python_api
 from rightsize.azure.wire import WireRequest
 from rightsize.cli.exit_codes import MEANINGS, codes_of
@@ -235,11 +227,11 @@ Written from the program; do not edit. [Verdicts](verdicts.md) has the rules. Ro
 `role_definition_missing`, `no_catalogue` and `not_in_catalogue` have no number of operations, since it is not known.
 """
 _KINDS = {
-    Verdict.USED: Attribution,
-    Verdict.UNUSED: Unused,
-    Verdict.UNOBSERVABLE: UnobservableReason,
-    Verdict.OUT_OF_COVERAGE: OutOfCoverage,
-    Verdict.UNEXPLAINED: Unexplained,
+    reasons.Verdict.USED: reasons.Attribution,
+    reasons.Verdict.UNUSED: reasons.Unused,
+    reasons.Verdict.UNOBSERVABLE: reasons.UnobservableReason,
+    reasons.Verdict.OUT_OF_COVERAGE: reasons.OutOfCoverage,
+    reasons.Verdict.UNEXPLAINED: reasons.Unexplained,
 }
 
 
@@ -248,7 +240,7 @@ def write_reasons_page() -> str:
     lines = [_REASONS_HEAD]
     for verdict, kind in _KINDS.items():
         lines += [f"## {verdict.value}", "", "| reason | meaning |", "| --- | --- |"]
-        lines += [f"| `{reason.value}` | {sentence(reason)} |" for reason in kind]
+        lines += [f"| `{reason.value}` | {reasons.sentence(reason)} |" for reason in kind]
         lines.append("")
     return "\n".join(lines).rstrip() + "\n"
 

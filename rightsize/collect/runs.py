@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rightsize.collect.entries import is_sealed_here
 from rightsize.collect.listing import CollectionRequest
-from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run
+from rightsize.collect.pages import JOURNAL, KIND, MANIFEST, PAGES, Progress, Run, is_sealed_here
 from rightsize.model.errors import InputError
 from rightsize.model.file_reading import hash_of_found, open_found
 from rightsize.model.text import fold

@@ -15,37 +15,12 @@ from typing import Any, Literal
 
 import polars as pl
 
+from rightsize.demo import calls, writing
 from rightsize.demo.activity_shapes import RowTexts, Shapes, activity_rows, homes
 from rightsize.demo.activity_texts import write_texts
-from rightsize.demo.calls import (
-    ARM,
-    AZURE_CLI,
-    AZURE_PORTAL,
-    INTERACTIVE,
-    MANAGED_IDENTITY,
-    NON_INTERACTIVE,
-    SERVICE_PRINCIPAL,
-    SERVICES,
-    address_of,
-    claims_of,
-    client_of,
-)
 from rightsize.demo.directory_files import pipeline_of, used_credentials, write_runs
 from rightsize.demo.people import record_form
-from rightsize.demo.spec import WINDOW_DAYS
-from rightsize.demo.tenant import Principal, SampleTenant
-from rightsize.demo.writing import (
-    Folder,
-    Template,
-    guid,
-    guids,
-    gzip_chunks,
-    instant,
-    joined,
-    json_text,
-    number,
-    zip_bytes,
-)
+from rightsize.demo.tenant import WINDOW_DAYS, Principal, SampleTenant
 
 Shape = Literal["blobs", "zip", "cli", "rest", "portal", "event_hub", "lines"]
 _OTHERS: tuple[Shape, ...] = ("event_hub", "portal", "lines")
@@ -65,7 +40,7 @@ class Route:
     last_day: int
 
 
-def write_activity(tenant: SampleTenant, folder: Folder) -> pl.DataFrame:
+def write_activity(tenant: SampleTenant, folder: writing.Folder) -> pl.DataFrame:
     """Write all exports of the Activity Log; return the rows in at least one of them, as `activity_rows`."""
     texts = write_texts(tenant)
     rows = outside_silence(tenant, activity_rows(tenant, texts), homes(texts))
@@ -116,7 +91,7 @@ def outside_silence(tenant: SampleTenant, rows: pl.DataFrame, names: list[str]) 
 
 
 class _Writer:
-    def __init__(self, tenant: SampleTenant, folder: Folder, row_texts: RowTexts, names: list[str]) -> None:
+    def __init__(self, tenant: SampleTenant, folder: writing.Folder, row_texts: RowTexts, names: list[str]) -> None:
         self._tenant, self._folder, self._row_texts, self._names = tenant, folder, row_texts, names
         self._shapes = Shapes(tenant)
         self._methods: dict[Shape, Callable[[Route, pl.DataFrame], None]] = {
@@ -144,12 +119,12 @@ class _Writer:
         return f"activity/{route.name}-{route.shape.replace('_', '-')}{ending}"
 
     def _cli(self, route: Route, rows: pl.DataFrame) -> None:
-        parts = [joined(self._shapes.cli(part), ",\n  ") for part in self._slices(rows)]
+        parts = [writing.joined(self._shapes.cli(part), ",\n  ") for part in self._slices(rows)]
         self._folder.write(self._path(route, ".json"), [b"[\n  ", b",\n  ".join(parts), b"\n]\n"], records=rows.height)
 
     def _rest(self, route: Route, rows: pl.DataFrame) -> None:
         for page_number, page in enumerate(rows.iter_slices(_PAGE), start=1):
-            records = joined(self._shapes.rest(self._row_texts.of(page)), ",")
+            records = writing.joined(self._shapes.rest(self._row_texts.of(page)), ",")
             more = page_number * _PAGE < rows.height
             link = f"https://management.azure.com{route.home}/providers/Microsoft.Insights/eventtypes/management/values"
             tail = f',"nextLink":"{link}?api-version=2015-04-01&$skiptoken={page_number}"'.encode() if more else b""
@@ -160,12 +135,12 @@ class _Writer:
         # The portal exports at most 30,000 rows at once, the newest first.
         head = self._shapes.portal_header().encode() + b"\r\n"
         for page_number, page in enumerate(rows.reverse().iter_slices(_PORTAL_LIMIT), start=1):
-            lines = (joined(self._shapes.portal_csv(part), "\r\n") + b"\r\n" for part in self._slices(page))
+            lines = (writing.joined(self._shapes.portal_csv(part), "\r\n") + b"\r\n" for part in self._slices(page))
             path = self._path(route, f"-query_data-{page_number}.csv")
             self._folder.write(path, chain([head], lines), records=page.height)
 
     def _event_hub(self, route: Route, rows: pl.DataFrame) -> None:
-        self._folder.write(self._path(route, ".json.gz"), gzip_chunks(self._batches(rows)), records=rows.height)
+        self._folder.write(self._path(route, ".json.gz"), writing.gzip_chunks(self._batches(rows)), records=rows.height)
 
     def _batches(self, rows: pl.DataFrame) -> Iterator[bytes]:
         """Yield the batches of a day, one after the other, as the capture of an Event Hub has them."""
@@ -176,17 +151,17 @@ class _Writer:
                 yield b'{"records":[' + text.encode() + b"]}\n"
 
     def _lines(self, route: Route, rows: pl.DataFrame) -> None:
-        chunks = (joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in self._slices(rows))
-        self._folder.write(self._path(route, ".jsonl.gz"), gzip_chunks(chunks), records=rows.height)
+        chunks = (writing.joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in self._slices(rows))
+        self._folder.write(self._path(route, ".jsonl.gz"), writing.gzip_chunks(chunks), records=rows.height)
 
     def _zip(self, route: Route, rows: pl.DataFrame) -> None:
         members: dict[str, bytes] = {}
         month = rows["time"].dt.strftime("%Y-%m")
         for name in month.unique().sort():
             parts = self._slices(rows.filter(month == name))
-            chunks = (joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in parts)
+            chunks = (writing.joined(self._shapes.diagnostic(part), "\n") + b"\n" for part in parts)
             members[f"{route.name}/{name}.jsonl"] = b"".join(chunks)
-        self._folder.write(self._path(route, ".zip"), zip_bytes(members), records=rows.height)
+        self._folder.write(self._path(route, ".zip"), writing.zip_bytes(members), records=rows.height)
 
     def _blobs(self, route: Route, rows: pl.DataFrame) -> None:
         """Write diagnostic settings' folder tree in a storage account; a blob is named after the hour received."""
@@ -212,18 +187,18 @@ DAMAGED_CALLS = 1
 """Number of calls in the good records that no habit made."""
 
 
-def write_damaged(tenant: SampleTenant, folder: Folder) -> None:
+def write_damaged(tenant: SampleTenant, folder: writing.Folder) -> None:
     """Write three good records of one call of the nightly tagger, and four that must be rejected."""
     good = [_record(tenant, phase) for phase in ("Start", "Accept", "Success")]
     no_time = {key: value for key, value in good[0].items() if key != "time"}
     lines = [
-        json_text(good[0]),
-        json_text(good[1])[:-40],
-        json_text(no_time),
-        json_text(good[1]),
-        json_text(good[0] | {"time": "yesterday evening"}),
+        writing.json_text(good[0]),
+        writing.json_text(good[1])[:-40],
+        writing.json_text(no_time),
+        writing.json_text(good[1]),
+        writing.json_text(good[0] | {"time": "yesterday evening"}),
         '"a string is no record"',
-        json_text(good[2]),
+        writing.json_text(good[2]),
     ]
     folder.write(PATH, "\n".join(lines).encode() + b"\n", records=len(lines), rejected=4)
 
@@ -243,7 +218,7 @@ def _record(tenant: SampleTenant, result: str) -> dict[str, object]:
         "resultSignature": f"{result}.",
         "durationMs": "0",
         "callerIpAddress": "198.51.100.9",
-        "correlationId": guid(tenant.spec.seed, "damaged"),
+        "correlationId": writing.guid(tenant.spec.seed, "damaged"),
         "identity": {
             "authorization": {"action": action, "scope": scope},
             "claims": {
@@ -258,44 +233,44 @@ def _record(tenant: SampleTenant, result: str) -> dict[str, object]:
 
 _SIGN_INS_A_PAGE = 1000
 _OUTLOOK = ("9199bf20-a13f-4107-85dc-02114787ef48", "One Outlook Web")
-_CLIENT_NAMES = {AZURE_PORTAL: "Azure Portal", AZURE_CLI: "Microsoft Azure CLI"}
+_CLIENT_NAMES = {calls.AZURE_PORTAL: "Azure Portal", calls.AZURE_CLI: "Microsoft Azure CLI"}
 _MAIL = 1
 CATEGORIES = {
-    INTERACTIVE: "SignInLogs",
-    NON_INTERACTIVE: "NonInteractiveUserSignInLogs",
-    SERVICE_PRINCIPAL: "ServicePrincipalSignInLogs",
-    MANAGED_IDENTITY: "ManagedIdentitySignInLogs",
+    calls.INTERACTIVE: "SignInLogs",
+    calls.NON_INTERACTIVE: "NonInteractiveUserSignInLogs",
+    calls.SERVICE_PRINCIPAL: "ServicePrincipalSignInLogs",
+    calls.MANAGED_IDENTITY: "ManagedIdentitySignInLogs",
 }
 
 
-def write_sign_ins(tenant: SampleTenant, folder: Folder, rows: pl.DataFrame) -> None:
+def write_sign_ins(tenant: SampleTenant, folder: writing.Folder, rows: pl.DataFrame) -> None:
     """Write interactive sign-ins as Graph pages, the other three kinds as diagnostic records."""
     federated = used_credentials(tenant)
     texts = pl.DataFrame(
         [_principal_texts(tenant, one, federated.get(one.principal_id, "")) for one in tenant.principals]
     )
-    _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == INTERACTIVE).reverse())
+    _write_graph(tenant, folder, texts, rows.filter(pl.col("kind") == calls.INTERACTIVE).reverse())
     for kind, category in CATEGORIES.items():
-        if kind == INTERACTIVE:
+        if kind == calls.INTERACTIVE:
             continue
         template = sign_in_record(tenant.tenant_id, kind)
         held = rows.filter(pl.col("kind") == kind)
         parts = (_frame(tenant, texts, part) for part in held.iter_slices(_SLICE))
-        lines = (joined(template.fill(part), "\n") + b"\n" for part in parts)
-        if kind == SERVICE_PRINCIPAL:
+        lines = (writing.joined(template.fill(part), "\n") + b"\n" for part in parts)
+        if kind == calls.SERVICE_PRINCIPAL:
             runs = held.filter(pl.col("principal") == tenant.principals.index(pipeline_of(tenant)))
             write_runs(tenant, folder, _frame(tenant, texts, runs)["instant"])
         name = f"sign-ins/insights-logs-{category.lower()}.jsonl"
-        if kind == MANAGED_IDENTITY:
-            folder.write(f"{name}.gz", gzip_chunks(lines), records=held.height)
+        if kind == calls.MANAGED_IDENTITY:
+            folder.write(f"{name}.gz", writing.gzip_chunks(lines), records=held.height)
         else:
             folder.write(name, lines, records=held.height)
 
 
-def _write_graph(tenant: SampleTenant, folder: Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
-    template = Template(record_form("sign_in_graph"))
+def _write_graph(tenant: SampleTenant, folder: writing.Folder, texts: pl.DataFrame, rows: pl.DataFrame) -> None:
+    template = writing.Template(record_form("sign_in_graph"))
     for page_number, page in enumerate(rows.iter_slices(_SIGN_INS_A_PAGE), start=1):
-        records = joined(template.fill(_frame(tenant, texts, page)), ",")
+        records = writing.joined(template.fill(_frame(tenant, texts, page)), ",")
         head = '{"@odata.context":"https://graph.microsoft.com/v1.0/$metadata#auditLogs/signIns",'
         if page_number * _SIGN_INS_A_PAGE < rows.height:
             link = f"https://graph.microsoft.com/v1.0/auditLogs/signIns?$top={_SIGN_INS_A_PAGE}&$skiptoken={page_number:04d}"
@@ -306,41 +281,43 @@ def _write_graph(tenant: SampleTenant, folder: Folder, texts: pl.DataFrame, rows
 
 def _frame(tenant: SampleTenant, texts: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     seed = tenant.spec.seed
-    services = pl.DataFrame([{"resource_id": service, "resource_name": json_text(name)} for service, name in SERVICES])[
-        rows["service"]
-    ]
-    mail = (pl.col("service") == _MAIL) & (pl.col("kind") < SERVICE_PRINCIPAL)
+    services = pl.DataFrame(
+        [{"resource_id": service, "resource_name": writing.json_text(name)} for service, name in calls.SERVICES]
+    )[rows["service"]]
+    mail = (pl.col("service") == _MAIL) & (pl.col("kind") < calls.SERVICE_PRINCIPAL)
     failed = pl.col("error") != 0
     return rows.hstack(texts[rows["principal"]]).hstack(services).with_columns(
-        guids(number(seed, "sign-in-id"), rows["chance"], rows["kind"], rows["error"]).alias("id"),
-        guids(number(seed, "sign-in-request"), rows["chance"]).alias("correlation"),
+        writing.guids(writing.number(seed, "sign-in-id"), rows["chance"], rows["kind"], rows["error"]).alias("id"),
+        writing.guids(writing.number(seed, "sign-in-request"), rows["chance"]).alias("correlation"),
         (pl.col("chance") % 10).cast(pl.String).alias("digit"),
         pl.when(mail).then(pl.lit(_OUTLOOK[0])).otherwise("client").alias("client"),
-        pl.when(mail).then(pl.lit(json_text(_OUTLOOK[1]))).otherwise("client_name").alias("client_name"),
+        pl.when(mail).then(pl.lit(writing.json_text(_OUTLOOK[1]))).otherwise("client_name").alias("client_name"),
         pl.col("error").cast(pl.String).alias("error_code"),
         pl.when(failed).then(pl.lit("Invalid username or password.")).otherwise(pl.lit("Other.")).alias("reason"),
         pl.when(failed).then(pl.lit("FAILURE")).otherwise(pl.lit("SUCCESS")).alias("signature"),
     ).with_columns(
-        instant("time", "digit").alias("instant"),
+        writing.instant("time", "digit").alias("instant"),
         # The claims in the Activity Log have the id of a token for Azure Resource Manager.
-        pl.when((pl.col("service") == SERVICES.index(ARM)) & ~failed).then("uti")
+        pl.when((pl.col("service") == calls.SERVICES.index(calls.ARM)) & ~failed).then("uti")
         .otherwise(pl.col("id").str.replace_all("-", "").str.slice(0, 22)).alias("token"),
     )  # fmt: skip
 
 
 def _principal_texts(tenant: SampleTenant, principal: Principal, federated: str) -> dict[str, str]:
-    client = client_of(tenant, principal)
+    client = calls.client_of(tenant, principal)
     return {
         "principal_id": principal.principal_id,
-        "name": json_text(principal.name),
-        "upn": json_text(principal.user_principal_name),
+        "name": writing.json_text(principal.name),
+        "upn": writing.json_text(principal.user_principal_name),
         "client": client,
-        "client_name": json_text(_CLIENT_NAMES.get(client, principal.name)),
-        "address": address_of(tenant, principal),
-        "uti": claims_of(tenant, principal)["uti"],
-        "user_type": json_text("guest" if principal.kind == "guest" else "member"),
-        "credential": json_text("" if federated else guid(tenant.spec.seed, "credential", principal.principal_id)),
-        "federated": json_text(federated),
+        "client_name": writing.json_text(_CLIENT_NAMES.get(client, principal.name)),
+        "address": calls.address_of(tenant, principal),
+        "uti": calls.claims_of(tenant, principal)["uti"],
+        "user_type": writing.json_text("guest" if principal.kind == "guest" else "member"),
+        "credential": writing.json_text(
+            "" if federated else writing.guid(tenant.spec.seed, "credential", principal.principal_id)
+        ),
+        "federated": writing.json_text(federated),
     }
 
 
@@ -363,13 +340,13 @@ _APPLICATION: dict[str, Any] = {
 _STATUS = {"errorCode": "@{error_code}", "failureReason": "#{reason}", "additionalDetails": None}
 
 
-def sign_in_record(tenant_id: str, kind: int) -> Template:
+def sign_in_record(tenant_id: str, kind: int) -> writing.Template:
     """Return the record of a sign-in of one kind, as diagnostic settings send it."""
-    if kind == INTERACTIVE:
+    if kind == calls.INTERACTIVE:
         who = _USER | {"isInteractive": True, "signInEventTypes": ["interactiveUser"]}
     else:
-        who = _USER if kind == NON_INTERACTIVE else _APPLICATION
-    return Template(_diagnostic(tenant_id, CATEGORIES[kind], who))
+        who = _USER if kind == calls.NON_INTERACTIVE else _APPLICATION
+    return writing.Template(_diagnostic(tenant_id, CATEGORIES[kind], who))
 
 
 def _diagnostic(tenant_id: str, category: str, who: dict[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, SampleTenant
+from rightsize.demo.tenant import UNRULED_CHECK, Habit, Principal, SampleTenant, TenantSpec
 from rightsize.demo.writing import below, guid, mixed, number
 
 # The outcome of a call, in its column `failed`: done, or failed after it was authorised.

@@ -16,10 +16,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from rightsize.demo.inventory_files import LEGACY, vault_id, vault_properties
 from rightsize.demo.people import read_cast
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Principal, SampleGrant, SampleTenant
-from rightsize.demo.vault_files import LEGACY, vault_id, vault_properties
+from rightsize.demo.tenant import Principal, SampleGrant, SampleTenant, TenantSpec
 
 _OWNERS = """# Who reviews which code.
 *                    @alder-valley/cloud

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.demo import inventory_files
 from rightsize.demo.access_files import activations, write_access
 from rightsize.demo.activity_files import DAMAGED_CALLS, write_activity, write_damaged, write_sign_ins
 from rightsize.demo.activity_texts import HABIT_CODES
@@ -22,13 +23,10 @@ from rightsize.demo.calls import BEGIN_ONLY, DONE, expand_habits, principals_wit
 from rightsize.demo.directory_files import write_directory, write_trust
 from rightsize.demo.directory_roles import directory_truth, write_directory_roles
 from rightsize.demo.graph_files import agent_truth, graph_truth, write_agent_use, write_agents, write_graph
-from rightsize.demo.inventory_files import logged_resources, write_inventories, write_inventory, write_storage
 from rightsize.demo.people import DOMAIN, LOGGED_ACCOUNT, SILENT_SUBSCRIPTION, read_cast, silent_days
 from rightsize.demo.request_files import write_requests
-from rightsize.demo.spec import TenantSpec
 from rightsize.demo.teams import fill
-from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant
-from rightsize.demo.vault_files import write_vaults
+from rightsize.demo.tenant import SILENT_KINDS, Habit, SampleGrant, SampleTenant, TenantSpec
 from rightsize.demo.writing import Folder
 
 # Options of a grant that exclude its assignment from changes.
@@ -92,7 +90,7 @@ def plant_truth(
             for scope, (first, last) in sorted(tenant.missing.items())
         },
         "logged_resources": list(tenant.logged_resources),
-        "request_resources": logged_resources(tenant),
+        "request_resources": inventory_files.logged_resources(tenant),
         "events": _counts(activity, storage) | {"request_logs": requests.height},
         "files": {
             path: {"records": records, "rejected": folder.rejected.get(path, 0)}
@@ -242,11 +240,11 @@ def write_exports(tenant: SampleTenant, folder: Path) -> dict[str, Any]:
     write_agent_use(tenant, exports)
     write_trust(tenant, exports)
     write_sign_ins(tenant, exports, sign_ins)
-    storage = write_storage(tenant, exports)
+    storage = inventory_files.write_storage(tenant, exports)
     requests = write_requests(tenant, exports)
-    write_vaults(tenant, exports)
-    write_inventory(tenant, exports)
-    write_inventories(tenant, exports)
+    inventory_files.write_vaults(tenant, exports)
+    inventory_files.write_inventory(tenant, exports)
+    inventory_files.write_inventories(tenant, exports)
     activity = write_activity(tenant, exports)
     write_damaged(tenant, exports)
     attacks = write_attacks(tenant, exports)

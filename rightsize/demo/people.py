@@ -19,8 +19,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Habit, HabitKind, Outcome, Principal, PrincipalKind, SampleGrant, SampleScope
+from rightsize.demo import tenant
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import read_permission_blocks, strings_of
@@ -189,15 +188,15 @@ class Cast:
 
     tenant_id: str
     places: Places
-    scopes: tuple[SampleScope, ...]
-    principals: tuple[Principal, ...]
+    scopes: tuple[tenant.SampleScope, ...]
+    principals: tuple[tenant.Principal, ...]
     members: dict[str, tuple[str, ...]]
     roles: tuple[RoleDefinition, ...]
-    grants: tuple[SampleGrant, ...]
-    habits: tuple[Habit, ...]
+    grants: tuple[tenant.SampleGrant, ...]
+    habits: tuple[tenant.Habit, ...]
 
 
-def read_cast(spec: TenantSpec) -> Cast:
+def read_cast(spec: tenant.TenantSpec) -> Cast:
     """Return the cast, its ids chosen by the seed."""
     tenant_id = guid(spec.seed, "tenant")
     scopes, bases = _scopes(spec, tenant_id)
@@ -227,7 +226,7 @@ def read_cast(spec: TenantSpec) -> Cast:
     )
 
 
-def operator_role(spec: TenantSpec, places: Places) -> RoleDefinition:
+def operator_role(spec: tenant.TenantSpec, places: Places) -> RoleDefinition:
     """Return the one custom role that the tenant has."""
     actions = (
         "Microsoft.Compute/virtualMachines/read",
@@ -251,7 +250,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
     return iter(csv.DictReader(read_data(name).splitlines()))
 
 
-def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[SampleScope, ...], dict[str, str]]:
+def _scopes(spec: tenant.TenantSpec, tenant_id: str) -> tuple[tuple[tenant.SampleScope, ...], dict[str, str]]:
     bases = {"/": ""}
     found = []
     for row in _rows("scopes.csv"):
@@ -261,20 +260,20 @@ def _scopes(spec: TenantSpec, tenant_id: str) -> tuple[tuple[SampleScope, ...], 
             name = tenant_id if not parent else row["key"]
             scope = f"/providers/Microsoft.Management/managementGroups/{name}"
             bases[f"mg:{row['key']}"] = scope
-            found.append(SampleScope("management_group", scope, row["name"], parent))
+            found.append(tenant.SampleScope("management_group", scope, row["name"], parent))
         else:
             scope = bases[row["key"]] = f"/subscriptions/{guid(spec.seed, 'subscription', row['key'])}"
-            found.append(SampleScope("subscription", scope, row["name"], parent))
+            found.append(tenant.SampleScope("subscription", scope, row["name"], parent))
     return tuple(found), bases
 
 
-def id_of(spec: TenantSpec, key: str) -> str:
+def id_of(spec: tenant.TenantSpec, key: str) -> str:
     """Return the object id of a principal of the cast, whatever it is called."""
     return guid(spec.seed, "principal", key)
 
 
-def _principal(spec: TenantSpec, places: Places, row: Mapping[str, str]) -> Principal:
-    kind = cast(PrincipalKind, row["kind"])
+def _principal(spec: tenant.TenantSpec, places: Places, row: Mapping[str, str]) -> tenant.Principal:
+    kind = cast(tenant.PrincipalKind, row["kind"])
     upn = ""
     if kind in ("user", "guest"):
         local = row["key"] if row["key"].startswith("emergency") else _local_part(row["name"])
@@ -283,7 +282,7 @@ def _principal(spec: TenantSpec, places: Places, row: Mapping[str, str]) -> Prin
             upn = f"{local}_{_GUEST_DOMAIN}#EXT#@aldervalley.onmicrosoft.example"
     is_app = kind in ("app", "identity")
     young = "young" in row["options"]
-    return Principal(
+    return tenant.Principal(
         id_of(spec, row["key"]),
         kind,
         row["name"],
@@ -302,15 +301,15 @@ def _local_part(name: str) -> str:
 
 
 def _grant(
-    spec: TenantSpec,
+    spec: tenant.TenantSpec,
     places: Places,
-    people: Mapping[str, Principal],
+    people: Mapping[str, tenant.Principal],
     roles: tuple[RoleDefinition, ...],
     row: Mapping[str, str],
-) -> SampleGrant:
+) -> tenant.SampleGrant:
     scope = places.full(row["scope"]) or "/"
     condition = _option(row["options"], "condition")
-    return SampleGrant(
+    return tenant.SampleGrant(
         guid(spec.seed, "assignment", row["key"]),
         people[row["holder"]].principal_id,
         next(role for role in roles if role.role_name == row["role"]),
@@ -325,7 +324,7 @@ def _option(options: str, name: str) -> str:
     return next((word.partition("=")[2] for word in options.split() if word.startswith(f"{name}=")), "")
 
 
-def _current_activation(spec: TenantSpec, eligibility: SampleGrant) -> SampleGrant:
+def _current_activation(spec: tenant.TenantSpec, eligibility: tenant.SampleGrant) -> tenant.SampleGrant:
     return replace(
         eligibility,
         grant_id=guid(spec.seed, "activation", eligibility.grant_id, "now"),
@@ -336,8 +335,11 @@ def _current_activation(spec: TenantSpec, eligibility: SampleGrant) -> SampleGra
 
 
 def _habits(
-    spec: TenantSpec, places: Places, people: Mapping[str, Principal], grants: Mapping[str, SampleGrant]
-) -> Iterator[Habit]:
+    spec: tenant.TenantSpec,
+    places: Places,
+    people: Mapping[str, tenant.Principal],
+    grants: Mapping[str, tenant.SampleGrant],
+) -> Iterator[tenant.Habit]:
     for index, row in enumerate(_rows("habits.csv")):
         grant = grants[row["assignment"]] if row["assignment"] else None
         credited = grant.grant_id if grant and grant.listed else ""
@@ -349,16 +351,16 @@ def _habits(
         scope = places.full(row["scope"])
         for name, value in names.items():
             scope = scope.replace("{" + name + "}", value)
-        yield Habit(
+        yield tenant.Habit(
             people[row["actor"]].principal_id,
             row["operation"],
             scope,
-            cast(HabitKind, row["kind"]),
+            cast(tenant.HabitKind, row["kind"]),
             row["cadence"],
             float(row["rate"]),
             grant,
             credited,
-            cast(Outcome, "" if outcome == "activation" else outcome),
+            cast(tenant.Outcome, "" if outcome == "activation" else outcome),
             row["bundle"],
             int(row["from_ago"] or 10_000),
             int(row["to_ago"] or 0),
@@ -375,6 +377,6 @@ def _assigned(text: str) -> tuple[str, str] | None:
     return (ids[name], kind) if name else None
 
 
-def silent_days(spec: TenantSpec) -> tuple[dt.date, dt.date]:
+def silent_days(spec: tenant.TenantSpec) -> tuple[dt.date, dt.date]:
     """Return the first and last missing day in the log of the silent subscription."""
     return spec.day_ago(SILENT_AGO[0]), spec.day_ago(SILENT_AGO[1])

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
+from rightsize.demo import tenant
 from rightsize.demo.people import DOMAIN, Cast, read_data
-from rightsize.demo.spec import MIN_PRINCIPALS, MIN_SUBSCRIPTIONS, TenantSpec
-from rightsize.demo.tenant import Habit, HabitKind, Principal, PrincipalKind, SampleGrant, SampleScope
 from rightsize.demo.writing import below, guid
 from rightsize.model.nouns import RoleDefinition
 
@@ -64,7 +63,7 @@ def team_jobs() -> tuple[TeamJob, ...]:
     )
 
 
-def job_of(spec: TenantSpec, team: int) -> TeamJob:
+def job_of(spec: tenant.TenantSpec, team: int) -> TeamJob:
     """Return the job of a team."""
     return team_jobs()[below(len(team_jobs()), spec.seed, "job", team)]
 
@@ -112,12 +111,12 @@ class Occasion:
     rate: float
 
 
-def case_of(spec: TenantSpec, team: int) -> Case:
+def case_of(spec: tenant.TenantSpec, team: int) -> Case:
     """Return the purpose of the assignment that a team has besides its group's."""
     return _CASES[below(len(_CASES), spec.seed, "case", team)]
 
 
-def seldom_work(spec: TenantSpec, team: int, person: int, job: TeamJob) -> Iterator[Occasion]:
+def seldom_work(spec: tenant.TenantSpec, team: int, person: int, job: TeamJob) -> Iterator[Occasion]:
     """Yield the rare operations of a member of a team, all of its job; half of the teams have none."""
     restless = below(4, spec.seed, "restless", team)
     if restless < 2 or (restless == 2 and person) or person % 2:
@@ -130,7 +129,7 @@ def seldom_work(spec: TenantSpec, team: int, person: int, job: TeamJob) -> Itera
         yield Occasion(operation, below_group, _LEAST * _SPREAD**share)
 
 
-def stirring_days(spec: TenantSpec, team: int) -> tuple[int, int] | None:
+def stirring_days(spec: tenant.TenantSpec, team: int) -> tuple[int, int] | None:
     """Return first and last day, counted backwards, on which an idle assignment was used after all; mostly None."""
     if below(_STIRRING, spec.seed, "stirs", team):
         return None
@@ -163,14 +162,14 @@ def _names() -> tuple[tuple[str, ...], ...]:
 class Filling:
     """The principals, scopes, grants and habits that are added to the cast."""
 
-    scopes: list[SampleScope] = field(default_factory=list)
-    principals: list[Principal] = field(default_factory=list)
+    scopes: list[tenant.SampleScope] = field(default_factory=list)
+    principals: list[tenant.Principal] = field(default_factory=list)
     members: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    grants: list[SampleGrant] = field(default_factory=list)
-    habits: list[Habit] = field(default_factory=list)
+    grants: list[tenant.SampleGrant] = field(default_factory=list)
+    habits: list[tenant.Habit] = field(default_factory=list)
 
 
-def fill(spec: TenantSpec, cast: Cast) -> Filling:
+def fill(spec: tenant.TenantSpec, cast: Cast) -> Filling:
     """Return the staff, subscriptions and habits beyond the cast."""
     filling = Filling()
     roles = {role.role_name: role for role in cast.roles}
@@ -183,30 +182,32 @@ def fill(spec: TenantSpec, cast: Cast) -> Filling:
     tags = next(grant for grant in cast.grants if grant.principal_id == tagger.principal_id)
     for scope in extra:
         filling.habits.append(_nightly(tagger, tags, "Microsoft.Resources/tags/write", scope.scope))
-    wanted = spec.principals - MIN_PRINCIPALS
+    wanted = spec.principals - tenant.MIN_PRINCIPALS
     for team in range((wanted + TEAM_SIZE - 1) // TEAM_SIZE):
         size = min(TEAM_SIZE, wanted - team * TEAM_SIZE)
         _Team(spec, filling, roles, homes[team % len(homes)], team).found(size)
     return filling
 
 
-def _extra_subscriptions(spec: TenantSpec, cast: Cast) -> Iterator[SampleScope]:
+def _extra_subscriptions(spec: tenant.TenantSpec, cast: Cast) -> Iterator[tenant.SampleScope]:
     parent = cast.places.full(f"mg:{_MANAGEMENT_GROUP}")
     wards = _names()[2]
-    for index in range(spec.subscriptions - MIN_SUBSCRIPTIONS):
+    for index in range(spec.subscriptions - tenant.MIN_SUBSCRIPTIONS):
         name = f"{wards[index % len(wards)]} {index // len(wards) + 1:02d}"
-        yield SampleScope("subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent)
+        yield tenant.SampleScope(
+            "subscription", f"/subscriptions/{guid(spec.seed, 'subscription', index)}", name, parent
+        )
 
 
-def _nightly(actor: Principal, grant: SampleGrant, operation: str, scope: str) -> Habit:
-    return Habit(actor.principal_id, operation, scope, "logged", "nightly", 1.0, grant, grant.grant_id)
+def _nightly(actor: tenant.Principal, grant: tenant.SampleGrant, operation: str, scope: str) -> tenant.Habit:
+    return tenant.Habit(actor.principal_id, operation, scope, "logged", "nightly", 1.0, grant, grant.grant_id)
 
 
 class _Team:
     """One team: a group with the assignment, its people, a pipeline and an identity."""
 
     def __init__(
-        self, spec: TenantSpec, filling: Filling, roles: dict[str, RoleDefinition], subscription: str, index: int
+        self, spec: tenant.TenantSpec, filling: Filling, roles: dict[str, RoleDefinition], subscription: str, index: int
     ) -> None:
         self._spec, self._filling, self._roles, self._index = spec, filling, roles, index
         wards = _names()[2]
@@ -253,7 +254,7 @@ class _Team:
         app = self._principal("app", f"deploy-{self._names['app']}", 1)
         grant = self._grant(app, "Contributor", self._subscription, "pipeline")
         for operation, below_group in _RELEASE:
-            kind: HabitKind = "linked" if "/join/" in operation else "logged"
+            kind: tenant.HabitKind = "linked" if "/join/" in operation else "logged"
             self._habit(app, operation, self._full(below_group), kind, "weekday", 1.0, grant, bundle="release")
 
     def _identity(self) -> None:
@@ -264,13 +265,13 @@ class _Team:
         scope = f"{account}/blobServices/default/containers/{app}"
         self._habit(identity, f"{_BLOBS}/read", scope, "unlogged_data", "nightly", 1.0, grant)
 
-    def _person(self, number: int) -> Principal:
+    def _person(self, number: int) -> tenant.Principal:
         index = self._index * TEAM_SIZE + number
         firsts, lasts, _ = _names()
         first, last = firsts[index % len(firsts)], lasts[(index // len(firsts) + number * 7) % len(lasts)]
         return self._principal("user", f"{first} {last}", 3 + number)
 
-    def _work(self, person: Principal, grant: SampleGrant) -> None:
+    def _work(self, person: tenant.Principal, grant: tenant.SampleGrant) -> None:
         """Let a person do most parts of the team's job; one in four does none."""
         if not below(_IDLE, self._spec.seed, "idle", person.principal_id):
             return
@@ -286,7 +287,7 @@ class _Team:
         self._habit(app, operation, self._full(below_group), "logged", cadence, 1.0, grant)
         self._habit(app, more, self._full(below_group), "logged", cadence, NEW_IN_A_CYCLE, grant, by_lot=True)
 
-    def _idle(self, person: Principal) -> None:
+    def _idle(self, person: tenant.Principal) -> None:
         """Add an assignment of one person that is unused, except perhaps on some days."""
         grant = self._grant(person, "Contributor", self._subscription, "spare")
         stirring = stirring_days(self._spec, self._index)
@@ -298,26 +299,26 @@ class _Team:
 
     def _habit(
         self,
-        actor: Principal,
+        actor: tenant.Principal,
         operation: str,
         scope: str,
-        kind: HabitKind,
+        kind: tenant.HabitKind,
         cadence: str,
         rate: float,
-        grant: SampleGrant,
+        grant: tenant.SampleGrant,
         **more: Any,
     ) -> None:
         self._filling.habits.append(
-            Habit(actor.principal_id, operation, scope, kind, cadence, rate, grant, grant.grant_id, **more)
+            tenant.Habit(actor.principal_id, operation, scope, kind, cadence, rate, grant, grant.grant_id, **more)
         )
 
     def _full(self, below_group: str) -> str:
         return f"{self._group}/providers/{below_group.format(**self._names)}"
 
-    def _principal(self, kind: PrincipalKind, name: str, number: int, resource: str = "") -> Principal:
+    def _principal(self, kind: tenant.PrincipalKind, name: str, number: int, resource: str = "") -> tenant.Principal:
         index = self._index * TEAM_SIZE + number
         user = kind == "user"
-        principal = Principal(
+        principal = tenant.Principal(
             guid(self._spec.seed, "principal", index),
             kind,
             name,
@@ -330,9 +331,9 @@ class _Team:
         self._filling.principals.append(principal)
         return principal
 
-    def _grant(self, holder: Principal, role: str, scope: str, what: str) -> SampleGrant:
+    def _grant(self, holder: tenant.Principal, role: str, scope: str, what: str) -> tenant.SampleGrant:
         age = 150 + below(150, self._spec.seed, "assigned", self._index, what)
-        grant = SampleGrant(
+        grant = tenant.SampleGrant(
             guid(self._spec.seed, "assignment", self._index, what),
             holder.principal_id,
             self._roles[role],

@@ -33,8 +33,7 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.attribution import attribute
 from rightsize.analyze.verdicts.judge import Analysis, with_used
 from rightsize.analyze.verdicts.usage import use_by
-from rightsize.guard.kept_reads import KeptReads, keepable_reads, price_kept_reads
-from rightsize.guard.still_allowed import StillAllowed, find_still_allowed, read_never_spare
+from rightsize.guard import still_allowed
 from rightsize.model.options import MAX, Reads, Unobservable
 from rightsize.model.plan import Plan
 from rightsize.propose.core.fingerprint import POLICY_NEEDS
@@ -47,7 +46,7 @@ from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.pipeline import plan_from_reading
-from rightsize.rbac.assignments import OWNER
+from rightsize.rbac.scopes import OWNER
 
 _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value)
 _TIMES = ("created_on", "start_on", "end_on")
@@ -156,9 +155,9 @@ class Containment:
     groups: tuple[str, ...]
     by_request: tuple[Key, ...]
     places: Mapping[Key, tuple[str, str]]
-    reads: KeptReads
+    reads: still_allowed.KeptReads
     forgone: pl.DataFrame
-    allowed: tuple[StillAllowed, ...] = ()
+    allowed: tuple[still_allowed.StillAllowed, ...] = ()
 
 
 def contain(
@@ -199,13 +198,13 @@ def contain(
     credited, forgone = decide_earlier_calls(analysis, principals, contained, through)
     if credited is not analysis:
         reading = replace(read_tenant(inputs, credited, reading.today), analysis=analysis)
-    kept = keepable_reads(reading.today.book.index)
+    kept = still_allowed.keepable_reads(reading.today.book.index)
     near = _near(reading.today.subjects, principals, analysis.tenant)
     left_alone = _left_alone(near, settings.left_alone, set(contained))
     evidence = _bare_evidence(reading.evidence, set(contained), kept if keep_reads else 0)
     confined = replace(reading, evidence=evidence)
     theirs = replace(inputs, usage_days=use_by(inputs.usage_days, principals))
-    spared = read_never_spare(analysis, reading.today.book.index, theirs, principals)
+    spared = still_allowed.read_never_spare(analysis, reading.today.book.index, theirs, principals)
     decided = frozenset(one.key for one in near)
     confining = replace(settings, left_alone=left_alone, never_spare=spared, decided=decided)
     plan = plan_from_reading(confined, confining, content_hash)
@@ -217,7 +216,7 @@ def contain(
     reader = NeedReader(reading.today.book, replace(chosen, reads=Reads.SIBLING), reading.checks)
     with_reads = _bare_evidence(reading.evidence, set(changed), kept)
     staying = StayingInput(near, left_alone, with_reads, reader)
-    priced = price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
+    priced = still_allowed.price_kept_reads(staying, analysis.tenant, changed, inputs.resources, is_kept=keep_reads)
     ours = _only(plan, set(changed), _own_readings(plan, inputs, analysis, principals))
     return Containment(
         plan=ours,
@@ -232,7 +231,7 @@ def contain(
         },
         reads=priced,
         forgone=forgone.filter(pl.col("role_assignment_id").is_in([id_ for id_, _ in changed])),
-        allowed=find_still_allowed(theirs, reading.today, analysis.tenant, principals, ours, left),
+        allowed=still_allowed.find_still_allowed(theirs, reading.today, analysis.tenant, principals, ours, left),
     )
 
 

@@ -8,20 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from rightsize.iac import templates
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.evaluation import decide, evaluate, scopes_of_loop
 from rightsize.iac.expressions import Evaluated, Language, Node, Scope, Unknown, Work
 from rightsize.iac.functions import ARM_FUNCTIONS, ARM_STRUCTURAL
 from rightsize.iac.syntax_trees import Statement
-from rightsize.iac.templates import (
-    NOTHING_BESIDE,
-    ROLE_TYPE,
-    Beside,
-    UnknownValueError,
-    items_of_loop,
-    make_role,
-    roles_of_all_sides,
-)
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.role_forms import load_json
@@ -30,7 +22,7 @@ DEEPEST = 20
 """The most modules within one another."""
 
 
-def bicep_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefinition]:
+def bicep_roles(text: str, beside: templates.Beside = templates.NOTHING_BESIDE) -> Iterator[RoleDefinition]:
     """Yield the roles of a Bicep file and of the modules beside it.
 
     Raises:
@@ -38,7 +30,7 @@ def bicep_roles(text: str, beside: Beside = NOTHING_BESIDE) -> Iterator[RoleDefi
     """
     file = BicepFile(text, beside, Work())
     for statement in file.made:
-        yield from roles_of_all_sides(file.work, partial(_of_statement, statement, file, 0))
+        yield from templates.roles_of_all_sides(file.work, partial(_of_statement, statement, file, 0))
 
 
 def _unknown_name(name: str) -> object:
@@ -64,7 +56,7 @@ class BicepFile:
     """
 
     text: str
-    beside: Beside
+    beside: templates.Beside
     work: Work
     given: Mapping[bool, Mapping[str, object]] | None = None
     deployed: Mapping[str, Callable[..., object]] = field(default_factory=dict)
@@ -159,16 +151,16 @@ def _stated(statement: Statement) -> str:
 
 
 def _is_role(statement: Statement) -> bool:
-    return _stated(statement).lower().split("@")[0] == ROLE_TYPE
+    return _stated(statement).lower().split("@")[0] == templates.ROLE_TYPE
 
 
 def _path(statement: Statement) -> str:
     if statement.kind is None or statement.kind.kind != "value":
-        raise UnknownValueError("a module", _stated(statement), "as its file")
+        raise templates.UnknownValueError("a module", _stated(statement), "as its file")
     return _stated(statement)
 
 
-def _module_text(path: str, beside: Beside) -> str | None:
+def _module_text(path: str, beside: templates.Beside) -> str | None:
     """Return the text of a module that makes roles, or may call one that does; None for another one.
 
     Raises:
@@ -177,13 +169,13 @@ def _module_text(path: str, beside: Beside) -> str | None:
     is_here = ":" not in path
     content = beside.read(posixpath.normpath(path)) if is_here else None
     if content is None:
-        if "role-definition" in path.lower() or (is_here and beside is not NOTHING_BESIDE):
-            raise UnknownValueError("a module", path, "for a file that is not here")
+        if "role-definition" in path.lower() or (is_here and beside is not templates.NOTHING_BESIDE):
+            raise templates.UnknownValueError("a module", path, "for a file that is not here")
         return None
     makes_roles = b"roledefinitions" in content.lower()
     if not path.endswith(".bicep"):
         if makes_roles:
-            raise UnknownValueError("a module", path, "for an ARM template")
+            raise templates.UnknownValueError("a module", path, "for an ARM template")
         return None
     return content.decode("utf-8-sig") if makes_roles or b"module" in content else None
 
@@ -204,7 +196,7 @@ def _turns(statement: Statement, scope: Scope) -> Iterator[Scope]:
     def over(uses_defaults: bool) -> object:
         return evaluate(loop.over, scope if uses_defaults or scope.certain is None else scope.certain)
 
-    items_of_loop(over, f"the loop over `{loop.over.text[:40]}`")
+    templates.items_of_loop(over, f"the loop over `{loop.over.text[:40]}`")
     yield from scopes_of_loop(loop.names, over(True), scope)
 
 
@@ -231,4 +223,4 @@ def _role(body: Node, scope: Scope, number: int | None) -> RoleDefinition:
             "permissions": granted if "permissions" in stated or not isinstance(granted, Unknown) else None,
         }
 
-    return make_role(fields)
+    return templates.make_role(fields)

@@ -13,24 +13,20 @@ from typing import IO
 
 import duckdb
 
-from rightsize.ingest.access_listings import stage_access_listings
-from rightsize.ingest.entities import ENTITY_SHAPES
+from rightsize.ingest.entities import ENTITY_SHAPES, manifests
 from rightsize.ingest.entities.directory import take_directory
-from rightsize.ingest.entities.manifests import (
-    CREATE_VOUCHED,
-    MANIFEST,
-    DeclaredReading,
-    Vouched,
-    add_vouched,
-    has_vouched,
-)
 from rightsize.ingest.entities.pages import stage_related_listings
 from rightsize.ingest.entities.shape import Shape
 from rightsize.ingest.files.copies import MOST_JOINED, Copies, Digests, is_small, is_unpacked, report_bytes_read
 from rightsize.ingest.files.readers import Batch, describe_parquet, parted, plain_size
 from rightsize.ingest.files.records import read_whole
 from rightsize.ingest.files.sources import Scratch, SourceFile, open_sources
-from rightsize.ingest.inventories import refuse_other_tenants, stage_inventories, vouch_for_others
+from rightsize.ingest.inventories import (
+    refuse_other_tenants,
+    stage_access_listings,
+    stage_inventories,
+    vouch_for_others,
+)
 from rightsize.ingest.loaded_files import (
     LoadedFile,
     loaded_files,
@@ -42,7 +38,7 @@ from rightsize.ingest.loaded_files import (
 )
 from rightsize.ingest.logs.batches import NO_LOG, LogCounts, LogFiles, file_id, forget_readings, stage_logs
 from rightsize.ingest.logs.projections import create_reference_tables
-from rightsize.ingest.logs.schemas import SOURCES, Family
+from rightsize.ingest.logs.values import SOURCES, Family
 from rightsize.ingest.recognise import Recognised, recognise, stage_signals
 from rightsize.model.errors import InputError
 from rightsize.model.progress import is_heard, read_bytes
@@ -102,8 +98,8 @@ def stage(
     stdin: IO[bytes] | None = None,
     named: bool = True,
     watch: Watch = unwatched,
-    vouched: Sequence[Vouched] = (),
-    declared: DeclaredReading | None = None,
+    vouched: Sequence[manifests.Vouched] = (),
+    declared: manifests.DeclaredReading | None = None,
 ) -> StageReport:
     """Recognise every file behind `paths` by its content and fill the staging tables with its records.
 
@@ -136,12 +132,12 @@ def _stage_files(
     digests: Digests,
     scratch: Scratch,
     watch: Watch,
-    vouched: Sequence[Vouched],
-    declared: DeclaredReading | None,
+    vouched: Sequence[manifests.Vouched],
+    declared: manifests.DeclaredReading | None,
 ) -> StageReport:
     create_reference_tables(con)
     _create_tables(con)
-    add_vouched(con, vouched)
+    manifests.add_vouched(con, vouched)
     parts: dict[int, tuple[SourceFile, str, int]] = {}
     recognised = [_recognise(con, file) for file in files]
     recognised += _stage_manifests(con, recognised, scratch, parts)
@@ -152,7 +148,9 @@ def _stage_files(
     counts = LogCounts()
     done, total = 0, sum(found.file.size for found in recognised)
     room = memory_of(con) // 2
-    for groups in _of_one_log(_groups([found for found in recognised if found.source != MANIFEST], room), room):
+    for groups in _of_one_log(
+        _groups([found for found in recognised if found.source != manifests.MANIFEST], room), room
+    ):
         files = [found.file for group in groups for found in group]
         watch(done, total)
         with _watching(watch, done, total, [file.path for file in files]):
@@ -186,14 +184,14 @@ def _stage_manifests(
     """Stage the manifests; return the files that they name and the load does not have yet."""
     files = [found.file for found in recognised]
     name_places(con, files)
-    for group in _groups([found for found in recognised if found.source == MANIFEST], memory_of(con) // 2):
+    for group in _groups([found for found in recognised if found.source == manifests.MANIFEST], memory_of(con) // 2):
         _stage_entities(con, group, scratch, parts)
     match_files(con)
     more = open_named(con, files, scratch)
     name_places(con, more)
     match_files(con)
     # A manifest that another one names is none of its files.
-    return [found for found in (_recognise(con, file) for file in more) if found.source != MANIFEST]
+    return [found for found in (_recognise(con, file) for file in more) if found.source != manifests.MANIFEST]
 
 
 def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
@@ -210,17 +208,17 @@ def _create_tables(con: duckdb.DuckDBPyConnection) -> None:
     con.execute("CREATE OR REPLACE TEMP TABLE stage_query_pages (file_id INTEGER, total BIGINT)")
     con.execute("CREATE OR REPLACE TEMP TABLE stage_query_rows (file_id INTEGER)")
     con.execute("CREATE OR REPLACE TEMP TABLE stage_names (file_id INTEGER, place VARCHAR, address VARCHAR)")
-    con.execute(CREATE_VOUCHED)
+    con.execute(manifests.CREATE_VOUCHED)
 
 
 def _files_spoken_of(
     con: duckdb.DuckDBPyConnection,
     recognised: Sequence[Recognised],
     parts: Mapping[int, tuple[SourceFile, str, int]],
-    declared: DeclaredReading | None,
+    declared: manifests.DeclaredReading | None,
 ) -> dict[int, LoadedFile]:
     """Return the files with what was staged of them; none where nobody says anything of a file."""
-    if declared is None and not has_vouched(con):
+    if declared is None and not manifests.has_vouched(con):
         return {}
     refuse_other_tenants(con)
     files = loaded_files(recognised, parts)
@@ -229,7 +227,7 @@ def _files_spoken_of(
 
 
 def _stage_inventories(
-    con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile], declared: DeclaredReading | None
+    con: duckdb.DuckDBPyConnection, files: Mapping[int, LoadedFile], declared: manifests.DeclaredReading | None
 ) -> tuple[list[str], list[Declaration]]:
     """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
     notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))

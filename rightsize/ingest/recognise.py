@@ -23,7 +23,7 @@ from rightsize.ingest.files.records import read_records
 from rightsize.ingest.files.sniff import Sniff, sniff
 from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.ingest.logs.record_kinds import USED_LOGS
-from rightsize.ingest.logs.schemas import Family, family_of, is_signal
+from rightsize.ingest.logs.values import Family, family_of, is_signal
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID, fold
 from rightsize.rules.log_sources.entra import SIGNAL_CATEGORIES, SIGNAL_TABLES

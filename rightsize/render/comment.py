@@ -13,17 +13,10 @@ from rightsize.analyze.reasons import SENTENCES
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal, count_by_plane
 from rightsize.model.plan_totals import NextSteps, total_excess
+from rightsize.render import sentences
 from rightsize.render.escape import for_comment, for_markdown
 from rightsize.render.next_steps import left_out_line, next_lines
 from rightsize.render.role_summary import SERVICE_COLUMNS, summary_text
-from rightsize.render.sentences import (
-    describe_chance,
-    excess_lines,
-    plane_title,
-    separation_lines,
-    short_lines,
-    short_scope,
-)
 from rightsize.rules.prices import describe_unlogged
 
 LONGEST = 65_536
@@ -119,7 +112,7 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     yield f"### {len(changed):,} of {len(every):,} assignments change"
     yield ""
     if "short" in window:
-        first, *others = map(for_markdown, short_lines(window))
+        first, *others = map(for_markdown, sentences.short_lines(window))
         yield " ".join([f"**{first}**", *others])
         yield ""
     if "preview" in window:
@@ -135,10 +128,10 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
     parts = count_by_plane((one.plane, one.kind) for one in every)
     for plane, kinds in parts.items() if len(parts) > 1 else ():
         changes = sum(number for kind, number in kinds.items() if PROPOSAL_KINDS[kind].changes)
-        yield f"- {plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
+        yield f"- {sentences.plane_title(plane)}: {changes:,} of {sum(kinds.values()):,} assignments change"
     if len(parts) > 1:
         yield ""
-    for line in excess_lines(total_excess(every)):
+    for line in sentences.excess_lines(total_excess(every)):
         yield line
         yield ""
     yield (
@@ -151,7 +144,7 @@ def _head(plan: Plan, changed: Sequence[Proposal], steps: NextSteps) -> Iterator
         yield ""
         yield "Effect of the split by layers of defence:"
         yield ""
-        yield from (f"- {for_comment(line)}" for line in separation_lines(plan.separation))
+        yield from (f"- {for_comment(line)}" for line in sentences.separation_lines(plan.separation))
     unproved = sum(not one.proof.holds for one in changed)
     if unproved:
         yield ""
@@ -169,7 +162,7 @@ def _cells(one: Proposal, names: Mapping[str, str]) -> list[str]:
         "; ".join(comes[:_ROLES]) + (f"; and {len(comes) - _ROLES} more" if len(comes) > _ROLES else "") or "nothing",
         for_comment(_cut(SENTENCES.get(one.reason, one.reason))),
         f"proved{grows}" if one.proof.holds else f"**fails**: {for_comment(one.proof.witness or '')}",
-        describe_chance(one.break_probability_30d, one.evidence),
+        sentences.describe_chance(one.break_probability_30d, one.evidence),
     ]
 
 
@@ -218,7 +211,7 @@ def _role(role: PlannedRole, names: Mapping[str, str]) -> Iterator[str]:
 def _place(scope: str, one: Proposal, names: Mapping[str, str]) -> str:
     if scope == "/" and one.plane in _ROOTS:
         return _ROOTS[one.plane]
-    return for_comment(short_scope(scope, names))
+    return for_comment(sentences.short_scope(scope, names))
 
 
 def _named(id_: str, names: Mapping[str, str]) -> str:

@@ -12,15 +12,7 @@ from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.plan_evidence import (
-    EvidenceFile,
-    files_of,
-    grant_tables,
-    readings_of,
-    stays_inline,
-    take_rows,
-    write_table,
-)
+from rightsize.analyze import plan_evidence
 from rightsize.model.plan import PLAN_FORMAT, Plan, PlannedAssignment, Proposal
 from rightsize.model.plan_file import OPERATIONS, READINGS, SaidOnce, shortened
 from rightsize.model.plan_totals import total_excess
@@ -42,10 +34,10 @@ def plan_files(plan: Plan) -> dict[str, str | bytes]:
 def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str | bytes]]]:
     """Yield for each file of a plan its name and the parts of its content."""
     tables = evidence_tables(plan)
-    listed = files_of(tables)
+    listed = plan_evidence.files_of(tables)
     yield PLAN, plan_parts(plan, listed)
     for one in listed:
-        yield one.file, (write_table(tables.pop(one.table)),)
+        yield one.file, (plan_evidence.write_table(tables.pop(one.table)),)
     for name, text in _role_files(plan):
         yield name, (text,)
 
@@ -53,8 +45,10 @@ def plan_texts(plan: Plan) -> Iterator[tuple[str, Iterable[str | bytes]]]:
 def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
     """Return the tables of evidence of a plan, in the order of its proposals."""
     every = plan.all_proposals
-    tables = take_rows((one.id, one.plane, one.evidence) for one in every) | grant_tables(every)
-    tables[READINGS.name] = readings_of(plan.rests_on)
+    tables = plan_evidence.take_rows((one.id, one.plane, one.evidence) for one in every) | plan_evidence.grant_tables(
+        every
+    )
+    tables[READINGS.name] = plan_evidence.readings_of(plan.rests_on)
     if plan.uses is not None:
         uses = pl.concat([pl.DataFrame(plan.uses), tables[OPERATIONS.name]])
         ids = pl.DataFrame({"proposal_id": [one.id for one in every]}, schema={"proposal_id": pl.String})
@@ -62,7 +56,7 @@ def evidence_tables(plan: Plan) -> dict[str, pl.DataFrame]:
     return tables
 
 
-def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iterator[str]:
+def plan_parts(plan: Plan, listed: Sequence[plan_evidence.EvidenceFile] | None = None) -> Iterator[str]:
     """Yield the text of `plan.json` in parts, one for each line: a proposal and a role have a line each.
 
     Args:
@@ -70,7 +64,7 @@ def plan_parts(plan: Plan, listed: Sequence[EvidenceFile] | None = None) -> Iter
         listed: The files of its tables of evidence; None computes them.
     """
     without = replace(plan, proposals=(), parts=tuple(replace(part, proposals=()) for part in plan.parts), uses=None)
-    evidence = [one.as_json() for one in (files_of(evidence_tables(plan)) if listed is None else listed)]
+    evidence = [one.as_json() for one in (plan_evidence.files_of(evidence_tables(plan)) if listed is None else listed)]
     document = plan_document(without) | {"excess": total_excess(plan.proposals).as_json(), "evidence": evidence}
     lists: dict[str, Iterable[object]] = {name: found for name, found in document.items() if isinstance(found, list)}
     once = said_once(plan)
@@ -135,7 +129,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         ],
         "replay": plan.replay,
         "excess": total_excess(plan.proposals).as_json(),
-        "evidence": [one.as_json() for one in files_of(evidence_tables(plan))],
+        "evidence": [one.as_json() for one in plan_evidence.files_of(evidence_tables(plan))],
         "would_tell": plan.would_tell,
         "grows": once.grows,
         "reads": plan.reads,
@@ -165,7 +159,7 @@ def proposal_document(proposal: Proposal) -> dict[str, Any]:
         "reason": proposal.reason,
         "replaces": list(proposal.replaces),
         "assignments": [_assignment(one) for one in proposal.assignments],
-        "evidence": stays_inline(proposal.evidence),
+        "evidence": plan_evidence.stays_inline(proposal.evidence),
         "proof": {
             "used_subset": proposal.proof.used_subset,
             "granted_superset": proposal.proof.granted_superset,

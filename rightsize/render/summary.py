@@ -13,16 +13,9 @@ from typing import Any
 
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlanePart, Proposal
 from rightsize.model.plan_totals import total_excess
+from rightsize.render import sentences
 from rightsize.render.escape import for_terminal
 from rightsize.render.pictures import CURVE_HEIGHT, CURVE_WIDTH, draw_curve
-from rightsize.render.sentences import (
-    describe_chance,
-    excess_facts,
-    plane_title,
-    separation_lines,
-    short_lines,
-    short_scope,
-)
 from rightsize.render.templating import open_templates, select_classes
 from rightsize.rules.prices import describe_unlogged
 
@@ -51,7 +44,7 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
     return {
         "title": title,
         "window": plan.generated_from["window"],
-        "short": [_text(line) for line in short_lines(plan.generated_from["window"])],
+        "short": [_text(line) for line in sentences.short_lines(plan.generated_from["window"])],
         "content_hash": plan.generated_from["content_hash"],
         "unlogged": describe_unlogged(),
         "assignments": len(plan.proposals),
@@ -59,14 +52,14 @@ def _facts(plan: Plan, title: str) -> dict[str, Any]:
         "changes": len(changed),
         "verdicts": {name: plan.verdicts.get(name, 0) for name in ("granted", *_SHOWN_VERDICTS, "unexplained")},
         "shares": _shares(plan.verdicts),
-        "excess": excess_facts(excess),
+        "excess": sentences.excess_facts(excess),
         "replay": plan.replay,
         "keeps": select_classes("kind", (kind for kind in PROPOSAL_KINDS.values() if kind.keeps)),
         "removes": select_classes("kind", sorted((kind for kind in PROPOSAL_KINDS.values() if kind.removes), key=len)),
         "kinds": [(kind, kinds[kind]) for kind in PROPOSAL_KINDS if kinds[kind]],
         "beyond": [_of_part(part, {**plan.names, **part.names}) for part in plan.parts if part.proposals],
         "reads": plan.reads,
-        "separation": [_text(line) for line in separation_lines(plan.separation)],
+        "separation": [_text(line) for line in sentences.separation_lines(plan.separation)],
         "curve": draw_curve(plan.curve, len(plan.roles), excess.all_live),
         "curve_size": (CURVE_WIDTH, CURVE_HEIGHT),
         "top": _top(plan),
@@ -95,7 +88,7 @@ def _of_part(part: PlanePart, names: Mapping[str, str]) -> dict[str, Any]:
     changed.sort(key=lambda one: (one.excess_after - one.excess_before, one.id))
     return {
         "plane": part.plane,
-        "title": plane_title(part.plane),
+        "title": sentences.plane_title(part.plane),
         "proposals": len(part.proposals),
         "changes": len(changed),
         "replay": part.replay,
@@ -134,10 +127,10 @@ def _row(proposal: Proposal, names: Mapping[str, str]) -> dict[str, Any]:
         "principal": _named(proposal.principal_ids[0], names),
         "kind": proposal.kind,
         "role": _named(proposal.evidence["role"], names),
-        "at": _text(short_scope(proposal.evidence["scope"], names)),
+        "at": _text(sentences.short_scope(proposal.evidence["scope"], names)),
         "becomes": _becomes(proposal, names),
         "reason": _text(proposal.reason),
-        "breaks": describe_chance(proposal.break_probability_30d, proposal.evidence),
+        "breaks": sentences.describe_chance(proposal.break_probability_30d, proposal.evidence),
     }
 
 
@@ -147,7 +140,7 @@ def _becomes(proposal: Proposal, names: Mapping[str, str]) -> Sequence[Mapping[s
     places: dict[str, list[str]] = {}
     for one in proposal.assignments:
         until = f" until {one.end_on[:10]}" if one.end_on else ""
-        places.setdefault(one.role, []).append(_text(short_scope(one.scope, names)) + until)
+        places.setdefault(one.role, []).append(_text(sentences.short_scope(one.scope, names)) + until)
     return [{"role": _named(role, names), "at": ", ".join(found)} for role, found in places.items()]
 
 

@@ -176,7 +176,7 @@ def write_cloudtrail(folder: Path, records: int) -> None:
 
 def _effective_permissions(scratch: Path) -> Iterator[tuple[str, ...]]:
     from rightsize.demo.generator import generate, write_exports  # noqa: PLC0415
-    from rightsize.demo.spec import TenantSpec  # noqa: PLC0415  only this bench needs a tenant
+    from rightsize.demo.tenant import TenantSpec  # noqa: PLC0415  only this bench needs a tenant
     from rightsize.store.connection import open_store  # noqa: PLC0415
     from rightsize.workflow.data.load import load_paths  # noqa: PLC0415
 

@@ -15,7 +15,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.graph_tables import GraphTables
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.model.text import fold
 from rightsize.planes.graph.cases import GraphMap
 from rightsize.store.connection import Store, open_store

@@ -9,9 +9,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rightsize.demo.spec import TenantSpec
 from rightsize.demo.suite.files import read_catalogue, write_suite_exports
 from rightsize.demo.suite.tenants import suite_tenants
+from rightsize.demo.tenant import TenantSpec
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.suite.demo import make_demo

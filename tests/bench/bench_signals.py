@@ -19,7 +19,7 @@ from rightsize.analyze.behaviour.facts import BehaviourInputs, read_behaviour
 from rightsize.analyze.behaviour.judge import HIGH, judge_behaviour, weight_of
 from rightsize.analyze.inputs import folded
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.spec import ATTACKS, TenantSpec
+from rightsize.demo.tenant import ATTACKS, TenantSpec
 from rightsize.model.text import fold
 from rightsize.store.connection import Store, open_store
 from rightsize.store.habits import habit

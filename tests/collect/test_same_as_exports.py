@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.azure.exchange import Exchange
 from rightsize.demo.generator import generate
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
 from rightsize.store.stored_analysis import digest_content

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from rightsize.cli.main import run
-from rightsize.collect.entries import SEAL, is_sealed_here, seal_of
 from rightsize.collect.listing import CollectionUnit
-from rightsize.collect.pages import JOURNAL, MANIFEST, Run
+from rightsize.collect.pages import JOURNAL, MANIFEST, SEAL, Run, is_sealed_here, seal_of
 from rightsize.store.connection import open_store
 from tests.store.staged import rows_of
 

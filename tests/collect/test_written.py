@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from rightsize.azure.wire import Service, WireRequest
-from rightsize.collect.entries import check_entry, check_manifest
+from rightsize.collect.pages import check_entry, check_manifest
 from rightsize.model.errors import InputError
 
 REQUEST: dict[str, Any] = {

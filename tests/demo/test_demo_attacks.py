@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.demo.attacks import write_attacks
 from rightsize.demo.generator import generate
-from rightsize.demo.spec import ATTACKS, TenantSpec
+from rightsize.demo.tenant import ATTACKS, TenantSpec
 from rightsize.demo.writing import Folder
 from rightsize.model.errors import UsageError
 from rightsize.model.text import fold

@@ -15,7 +15,7 @@ import pytest
 
 from rightsize.cli.commands.demo import write_page
 from rightsize.cli.main import run
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.model.errors import UsageError
 from rightsize.propose.verify.plan_reader import load_plan
 from rightsize.store.connection import open_store

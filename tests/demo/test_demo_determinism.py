@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.demo.writing import guid, guids, mixed, number
 
 

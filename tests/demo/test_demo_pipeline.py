@@ -9,7 +9,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.demo.code_files import DEPLOYED_BY, PIPELINE, WHAT_IF, write_pipeline
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.workflow.answers.needs import answer_needs, read_needs
 from rightsize.workflow.suite.demo import DemoResult
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.spec import MAX_SUBSCRIPTIONS, TenantSpec
+from rightsize.demo.tenant import MAX_SUBSCRIPTIONS, TenantSpec
 from rightsize.model.errors import UsageError
 from tests.examples import FEW
 from tests.tenants.oracle import Oracle

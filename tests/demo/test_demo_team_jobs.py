@@ -8,8 +8,8 @@ import pytest
 
 from rightsize.demo.generator import generate
 from rightsize.demo.people import operations
-from rightsize.demo.spec import MIN_PRINCIPALS, TenantSpec
 from rightsize.demo.teams import job_of, team_jobs
+from rightsize.demo.tenant import MIN_PRINCIPALS, TenantSpec
 from rightsize.model.text import fold
 
 

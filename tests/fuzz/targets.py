@@ -15,7 +15,7 @@ from rightsize.change.journal import read_head, read_journal
 from rightsize.cli.answers import read_line
 from rightsize.cli.configuration import read_file, settings_of
 from rightsize.cli.registry import CommandGroup
-from rightsize.collect.entries import check_entry, check_manifest
+from rightsize.collect.pages import check_entry, check_manifest
 from rightsize.ingest.pipeline import normalised_events
 from rightsize.model.decisions import read_decisions
 from rightsize.model.errors import InternalError, RightsizeError, UsageError

@@ -19,8 +19,7 @@ from rightsize.ingest.logs.projections import (
     create_reference_tables,
     raw_events,
 )
-from rightsize.ingest.logs.schemas import FIELDS, with_log
-from rightsize.ingest.logs.values import Fields
+from rightsize.ingest.logs.values import FIELDS, Fields, with_log
 from rightsize.store.merging.staging import CALL_ROWS, EVENT_KEY, EVENT_TEXTS, create_staging
 from rightsize.store.queries import query_text
 from tests.examples import FEW, SOME

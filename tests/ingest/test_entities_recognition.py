@@ -13,7 +13,7 @@ import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.shape import Context, look_at
-from rightsize.ingest.logs.schemas import family_of
+from rightsize.ingest.logs.values import family_of
 from rightsize.model.errors import InputError
 from tests.ingest.entity_records import DOCUMENTS, GROUP, USER, Staged, guid, page, stage_document, stage_files
 

@@ -11,7 +11,7 @@ import pytest
 
 from rightsize.ingest.entities import ENTITY_SHAPES
 from rightsize.ingest.entities.shape import Context, look_at
-from rightsize.ingest.logs.schemas import family_of
+from rightsize.ingest.logs.values import family_of
 from tests.ingest import signal_records as records
 from tests.ingest.entity_records import guid, stage_document, stage_files
 from tests.ingest.parsing import row_of_each

@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 from rightsize.demo.generator import generate
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from tests.loopback.faults import Faults, read_faults
 from tests.loopback.server import Loopback, Options
 

@@ -12,8 +12,7 @@ import polars as pl
 from rightsize.demo.activity_files import outside_silence, routes
 from rightsize.demo.activity_shapes import ADMINISTRATIVE, RowTexts, Shapes, activity_rows, homes
 from rightsize.demo.activity_texts import write_texts
-from rightsize.demo.spec import WINDOW_DAYS
-from rightsize.demo.tenant import SampleTenant
+from rightsize.demo.tenant import WINDOW_DAYS, SampleTenant
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error, offset_of, skip_token
 
 if TYPE_CHECKING:

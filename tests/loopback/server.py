@@ -15,8 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from rightsize.demo.generator import generate
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import SampleTenant
+from rightsize.demo.tenant import SampleTenant, TenantSpec
 from tests.loopback.arm import Arm
 from tests.loopback.certificates import ADDRESSES, write_certificate
 from tests.loopback.content import Content

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from rightsize.demo.calls import expand_habits
 from rightsize.demo.generator import generate
-from rightsize.demo.spec import TenantSpec
-from rightsize.demo.tenant import Habit, Principal, SampleGrant, SampleScope, SampleTenant
+from rightsize.demo.tenant import Habit, Principal, SampleGrant, SampleScope, SampleTenant, TenantSpec
 
 MARKUP = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 TERMINAL = "\x1b[2J\x1b]0;owned\x07\x9b31mred\x1b[0m"

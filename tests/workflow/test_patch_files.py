@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rightsize.iac.patch.code_edits import unified
-from rightsize.iac.patch.grants import Change, Grant, Refused, Wanted
+from rightsize.iac.patch.grants import Change, Grant, Refused, Wanted, unified
 from rightsize.iac.patch.repository import NOBODY, owners_of
 from rightsize.model.errors import InputError, UsageError
 from rightsize.render.deploy.files import Open, issue_page

@@ -12,7 +12,7 @@ from rightsize.cli.command import Common, command
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.cli.narration import say, say_place
 from rightsize.cli.output import write
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.model.plan_totals import total_excess
 from rightsize.render.escape import for_shell, for_terminal
 from rightsize.render.sentences import excess_lines

@@ -12,17 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.azure import exchange, wire
+from rightsize.cli import options
 from rightsize.cli.command import Common, command
 from rightsize.cli.commands.collect import SourceOptions
 from rightsize.cli.narration import complain, say
-from rightsize.cli.options import (
-    ForgetDays,
-    MinDays,
-    OutputFormat,
-    PlanSigners,
-    TrustCollections,
-    WholeWindow,
-)
 from rightsize.cli.output import show, write
 from rightsize.guard.watch import conclude, containment, run
 from rightsize.model.errors import RightsizeError, UsageError
@@ -86,14 +79,14 @@ def watch(
         Path | None,
         typer.Option("--contain-rules", help="TOML file: rules for making containments and queueing their rollouts."),
     ] = None,
-    min_window: WholeWindow = 90,
-    min_days: MinDays = None,
-    forget_days: ForgetDays = DEFAULT_FORGET_DAYS,
+    min_window: options.WholeWindow = 90,
+    min_days: options.MinDays = None,
+    forget_days: options.ForgetDays = DEFAULT_FORGET_DAYS,
     *,
     sources: SourceOptions,
-    trust_collections: TrustCollections = False,
+    trust_collections: options.TrustCollections = False,
     output: Annotated[WatchFormat, typer.Option("-o", "--output", help="How to write changes.")] = WatchFormat.JSONL,
-    trusted: PlanSigners,
+    trusted: options.PlanSigners,
     common: Common,
 ) -> None:
     """Load new data, and report each change exactly once.
@@ -190,7 +183,7 @@ def _collector(folder: Path, db: Path, **asked: Any) -> Callable[[], dict[str, s
 def _shower(output: WatchFormat) -> Callable[[Any], None]:
     def shower(changes: Any) -> None:
         if output is WatchFormat.TABLE:
-            show(changes, _COLUMNS, OutputFormat.TABLE, table_columns=("severity", "kind", "text"), every=True)
+            show(changes, _COLUMNS, options.OutputFormat.TABLE, table_columns=("severity", "kind", "text"), every=True)
         else:
             write(
                 watch_lines.write_lines(changes)

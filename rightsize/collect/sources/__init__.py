@@ -5,28 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rightsize.collect.listing import Source
+from rightsize.collect.sources import logs
 from rightsize.collect.sources.azure import ACCESS_SOURCES, SCOPE_SOURCES
 from rightsize.collect.sources.directory import DIRECTORY_SOURCES
-from rightsize.collect.sources.logs import (
-    ACTIVITY_SOURCES,
-    EXPORTED_SOURCES,
-    REPORT_SOURCES,
-    SECURITY_SOURCES,
-    SUMMARY_TABLES,
-    WORKSPACE_SOURCES,
-    workspace_source_names,
-)
 from rightsize.model.errors import UsageError
 
 SOURCES: tuple[Source, ...] = (
     *SCOPE_SOURCES,
     *ACCESS_SOURCES,
     *DIRECTORY_SOURCES,
-    *ACTIVITY_SOURCES,
-    *REPORT_SOURCES,
-    *SECURITY_SOURCES,
-    *WORKSPACE_SOURCES,
-    *EXPORTED_SOURCES,
+    *logs.ACTIVITY_SOURCES,
+    *logs.REPORT_SOURCES,
+    *logs.SECURITY_SOURCES,
+    *logs.WORKSPACE_SOURCES,
+    *logs.EXPORTED_SOURCES,
 )
 """All sources, in the order in which they are reported."""
 
@@ -54,8 +46,8 @@ def chosen_sources(
         UsageError: A name is not a source, or its source does not apply.
     """
     known = {source.name: source for source in SOURCES}
-    named = {f"{name}{more}" for name in names if name in SUMMARY_TABLES for more in ("", "_counts")}
-    tables = workspace_source_names(raw=raw) | named if with_workspaces else frozenset()
+    named = {f"{name}{more}" for name in names if name in logs.SUMMARY_TABLES for more in ("", "_counts")}
+    tables = logs.workspace_source_names(raw=raw) | named if with_workspaces else frozenset()
     applies = {
         source.name
         for source in SOURCES

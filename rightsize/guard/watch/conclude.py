@@ -22,18 +22,8 @@ from rightsize.analyze.principals import principal_names
 from rightsize.analyze.window import DEFAULT_DAYS, Window, choose_window, shortfall
 from rightsize.collect.pages import MANIFEST
 from rightsize.collect.runs import find_runs
+from rightsize.guard.watch import detect
 from rightsize.guard.watch.changes import Origin, no_changes, note_change
-from rightsize.guard.watch.detect import (
-    Found,
-    ReportContext,
-    drifted_roles,
-    read_applied,
-    report_behaviour,
-    report_events,
-    report_expiries,
-    report_failures,
-    report_state,
-)
 from rightsize.guard.watch.state import standing_of
 from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
@@ -41,21 +31,9 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.options import DEFAULT_FORGET_DAYS, WindowOptions
 from rightsize.model.text import Folded, fold
 from rightsize.rules.attacks import hold_days
+from rightsize.store import watching
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import OF_USE
-from rightsize.store.watching import (
-    Pass,
-    Touched,
-    commit_pass,
-    horizon,
-    keep_files,
-    known_changes,
-    known_files,
-    newest_day,
-    read_seen,
-    read_touched,
-    watched_until,
-)
 from rightsize.workflow.analysis.behaviour import behaviour_of_days, with_holds
 from rightsize.workflow.data.load import UNKNOWN, load_paths
 from rightsize.workflow.signatures import ANYBODY, Signers
@@ -106,7 +84,7 @@ def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] 
     """
     present = dict(_present(paths))
     with open_store(db, read_only=False) as store:
-        known = known_files(store)
+        known = watching.known_files(store)
     fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
     if not fresh:
         return Taken()
@@ -232,35 +210,35 @@ def conclude(
         InputError: An applied plan cannot be read, or a name in `automation` is not known.
     """
     began = time.process_time()
-    applied = read_applied(question.applied, question.signers)
+    applied = detect.read_applied(question.applied, question.signers)
     unread = taken.unread if taken is not None else ()
     if taken is not None and (taken.stamps or taken.gone):
-        keep_files(store, taken.stamps, taken.gone)
+        watching.keep_files(store, taken.stamps, taken.gone)
     limit = dt.datetime.max if now is None else now + SKEW
-    touched, until = _believed(read_touched(store), limit), watched_until(store)
-    newest, has_logs = newest_day(store, limit)
+    touched, until = _believed(watching.read_touched(store), limit), watching.watched_until(store)
+    newest, has_logs = watching.newest_day(store, limit)
     if until is not None and until > limit.date():
         until = newest
     is_first = until is None
-    found = Found(read_seen(store))
+    found = detect.Found(watching.read_seen(store))
     for one in unread:
         day = until or newest
         text = f"the file {one.path} was not loaded: {one.reason}"
         found.changes.append(note_change("file_unread", (one.path, *map(str, one.stamp)), text, "medium", day))
-    report_expiries(store, limit, until or newest, found)
-    report_failures(failed, until or newest, found)
+    detect.report_expiries(store, limit, until or newest, found)
+    detect.report_failures(failed, until or newest, found)
     days = _days(until, newest, touched, has_logs=has_logs)
-    context = ReportContext(store, Origin(_automation(store, question.automation)), is_first)
+    context = detect.ReportContext(store, Origin(_automation(store, question.automation)), is_first)
     if touched.days or days:
         _conclude_all(context, question, applied, touched, days, newest, found)
     changes = pl.concat([no_changes(), *found.changes]).unique("change_id", keep="first", maintain_order=True)
     if changes.height:
-        changes = changes.join(known_changes(store, "record_ahead"), on="change_id", how="anti")
+        changes = changes.join(watching.known_changes(store, "record_ahead"), on="change_id", how="anti")
     as_of = days[-1] if days else until or newest
     kinds, seen = found.replaced()
-    reported = commit_pass(
+    reported = watching.commit_pass(
         store,
-        Pass(
+        watching.Pass(
             as_of=as_of,
             seen=seen,
             kinds=kinds,
@@ -288,12 +266,12 @@ def _fitting_days(table_of: Callable[[str], pl.DataFrame], as_of: dt.date, quest
     return shortfall(inputs, Window(first, last, question.forget_days, question.min_days))
 
 
-def _believed(touched: Touched, limit: dt.datetime) -> Touched:
+def _believed(touched: watching.Touched, limit: dt.datetime) -> watching.Touched:
     """Return the touched days and tables without future days, which wait for a later pass."""
-    return Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
+    return watching.Touched(tuple(day for day in touched.days if day <= limit.date()), touched.tables)
 
 
-def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs: bool) -> list[dt.date]:
+def _days(until: dt.date | None, newest: dt.date, touched: watching.Touched, *, has_logs: bool) -> list[dt.date]:
     """Return each day whose preceding day is to be concluded; the last one again where only a listing changed."""
     if until is None:
         return [newest]
@@ -306,20 +284,20 @@ def _days(until: dt.date | None, newest: dt.date, touched: Touched, *, has_logs:
 
 
 def _conclude_all(
-    context: ReportContext,
+    context: detect.ReportContext,
     question: WatchSettings,
     applied: dict[Folded, RoleDefinition],
-    touched: Touched,
+    touched: watching.Touched,
     days: Sequence[dt.date],
     newest: dt.date,
-    found: Found,
+    found: detect.Found,
 ) -> None:
     last = days[-1] if days else newest
-    report_events(context, [day for day in touched.days if day >= horizon(last)], "succeeded", found)
+    detect.report_events(context, [day for day in touched.days if day >= watching.horizon(last)], "succeeded", found)
     ended = {day - dt.timedelta(days=1) for day in days}
     # The first pass marks all that it finds as reported.
     is_next = not touched.tables and {newest}.issuperset(touched.days)
-    report_behaviour(context, ended | set(touched.days), newest, found, is_next=is_next)
+    detect.report_behaviour(context, ended | set(touched.days), newest, found, is_next=is_next)
     if not days:
         return
     # They import every plane, and many passes conclude no day.
@@ -334,18 +312,18 @@ def _conclude_all(
     table_of = cache(with_holds(context.store, held_by, _since(context.store, context.reader.table_of, oldest)))
     inputs = Inputs.read(table_of)
     for as_of in days:
-        report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
+        detect.report_events(context, [as_of - dt.timedelta(days=1)], "started", found)
         asked = WindowOptions(
             as_of=as_of, min_window=question.min_window, forget_days=question.forget_days, min_days=question.min_days
         )
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
         judged = judge_planes(table_of, asked)
         planes = [one.analysis for one in judged]
-        now = standing_of(inputs, analysis, planes, context.reader.table_of, drifted_roles(applied, inputs))
-        report_state(context, now, as_of, newest, found)
+        now = standing_of(inputs, analysis, planes, context.reader.table_of, detect.drifted_roles(applied, inputs))
+        detect.report_state(context, now, as_of, newest, found)
 
 
-def _standing_behaviour(context: ReportContext, found: Found, newest: dt.date) -> pl.DataFrame:
+def _standing_behaviour(context: detect.ReportContext, found: detect.Found, newest: dt.date) -> pl.DataFrame:
     """Return the unusual days whose use may be held: the passes until now have told of each."""
     told = found.known("behaviour").select(day=pl.col("name").str.split("|").list.get(1).str.to_date())["day"]
     last = newest - dt.timedelta(days=hold_days("behaviour"))

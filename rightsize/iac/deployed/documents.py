@@ -35,14 +35,7 @@ from rightsize.iac.deployed.terraform import is_terraform, read_terraform
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
-from rightsize.rules.resource_types import (
-    ENDPOINT,
-    checks_of,
-    gives_privilege,
-    is_known_to_terraform,
-    is_removed_by_write,
-    needs_besides,
-)
+from rightsize.rules import resource_types
 
 _DOES = {"create": CREATE, "delete": DELETE, "nochange": READ, "noeffect": READ, "ignore": ""}
 """The effects on a resource by its `changeType` in what-if output; any other type writes the resource."""
@@ -175,7 +168,7 @@ def needs_of(deployment: Deployment) -> list[Need]:
 def not_known(deployment: Deployment) -> list[str]:
     """Return what the file, or no rule, says of a deployment: one sentence each."""
     kinds = {change.terraform for change in deployment.changes if change.terraform.startswith("azurerm_")}
-    unknown = sorted(kind for kind in kinds if not is_known_to_terraform(kind))
+    unknown = sorted(kind for kind in kinds if not resource_types.is_known_to_terraform(kind))
     said = [f"no rule says what `{kind}` takes" for kind in unknown]
     said += [
         f"the type of `{one.address}` is not known" for one in deployment.changes if not one.kind and not one.terraform
@@ -205,12 +198,12 @@ def _all(deployment: Deployment) -> Iterator[Need]:
 
 
 def _need(operation: str, scope: str, resource: str, rule: str) -> Need:
-    return Need(operation, scope, resource, rule, "", gives_privilege(operation))
+    return Need(operation, scope, resource, rule, "", resource_types.gives_privilege(operation))
 
 
 def _of_change(change: Change) -> Iterator[Need]:
     """Yield what the change itself takes."""
-    kind, is_part = change.kind, is_removed_by_write(change.terraform)
+    kind, is_part = change.kind, resource_types.is_removed_by_write(change.terraform)
     if change.does & WRITES:
         yield _need(f"{kind}/write", change.id, change.address, "write")
     if DELETE in change.does:
@@ -224,13 +217,13 @@ def _linked(change: Change) -> Iterator[Need]:
     if not change.does & WRITES:
         return
     for reference in change.references:
-        rows = checks_of(change.kind, type_of(reference.id))
+        rows = resource_types.checks_of(change.kind, type_of(reference.id))
         place = f"{change.kind}.{reference.path}".lower()
         special = [
             row for row in rows if row["path_words"] and any(word in place for word in row["path_words"].split(" "))
         ]
         for row in special or [row for row in rows if not row["path_words"]]:
-            if row["kind"] != ENDPOINT or _is_approved(change, reference):
+            if row["kind"] != resource_types.ENDPOINT or _is_approved(change, reference):
                 words = f"linked check by `{reference.path}`: {row['source']}"
                 yield _need(row["checked"], reference.id, change.address, words)
 
@@ -246,7 +239,7 @@ def _is_approved(change: Change, reference: Reference) -> bool:
 
 def _besides(change: Change) -> Iterator[Need]:
     """Yield what `rules/deployment_needs` says of a type."""
-    for row in needs_besides(change.terraform, change.kind):
+    for row in resource_types.needs_besides(change.terraform, change.kind):
         if _happens(row["does"], change) and _is_set(change.body, row["property"], change.references):
             for scope in _scopes(row["at"], change):
                 yield _need(row["operation"], scope, change.address, row["source"])

@@ -24,8 +24,7 @@ from rightsize.iac.bicep import BicepFile
 from rightsize.iac.bicep_syntax import read_bicep
 from rightsize.iac.evaluation import as_text, evaluate, scopes_of_loop
 from rightsize.iac.expressions import STEPS, Node, Scope, Unknown, Work
-from rightsize.iac.patch.code_edits import Element, delete_element, write_beside
-from rightsize.iac.patch.grants import Change, Code, Grant, Offer, Roles, Wanted, plain
+from rightsize.iac.patch import grants
 from rightsize.iac.syntax_trees import Statement
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.model.errors import InputError
@@ -45,7 +44,7 @@ class Loaded:
     """An assignment of the tenant: its folded GUID, what it grants, and its scope as Azure spells it."""
 
     id: str
-    grant: Grant
+    grant: grants.Grant
     scope: str
 
 
@@ -115,7 +114,7 @@ class BicepReader:
         self.path, self.parameters = path, parameters
         folder = posixpath.dirname(path)
         self.beside = Beside(lambda name: files.get(posixpath.normpath(posixpath.join(folder, name))), lambda _: [])
-        self.text = plain(files[path]).decode()
+        self.text = grants.plain(files[path]).decode()
         self._files: dict[tuple[str, int], BicepFile] = {}
         self.statements = BicepFile(self.text, self.beside, Work()).made
 
@@ -162,7 +161,7 @@ class BicepReader:
         role = evaluate(_swapped(parts.role, swaps), scope)
         return evaluate(_swapped(parts.name, swaps), scope), role if isinstance(role, str) else None
 
-    def made(self, loaded: Mapping[str, Sequence[Loaded]], roles: Roles) -> Iterator[Made]:
+    def made(self, loaded: Mapping[str, Sequence[Loaded]], roles: grants.Roles) -> Iterator[Made]:
         """Yield the assignments that the file makes.
 
         Args:
@@ -183,7 +182,7 @@ class BicepReader:
             yield from found.values()
 
     def _roles(
-        self, statement: Statement, parts: BicepParts, roles: Roles, number: int
+        self, statement: Statement, parts: BicepParts, roles: grants.Roles, number: int
     ) -> Iterator[tuple[int, str | None]]:
         """Yield the turns of a statement, each with its role where the file decides it."""
         for turn, scope in enumerate(self.turns(statement, self.file("/subscriptions/0/resourceGroups/0", number))):
@@ -300,17 +299,17 @@ def _symbol(statement: Statement | None, file: BicepFile, target: str, name: str
     return {"name": called, "id": f"{home}/providers/{provider}/{pairs}"}
 
 
-def parameters_of(path: str, code: Code, deployments: Sequence[object]) -> list[Mapping[str, object]]:
+def parameters_of(path: str, code: grants.Code, deployments: Sequence[object]) -> list[Mapping[str, object]]:
     """Return the values that files of parameters and deployments give, each by itself, and no values."""
-    declared = {one.name for one in read_bicep(plain(code.files[path]).decode()) if one.keyword == "param"}
+    declared = {one.name for one in read_bicep(grants.plain(code.files[path]).decode()) if one.keyword == "param"}
     found: list[Mapping[str, object]] = [{}]
     for name in code.names(posixpath.dirname(path)):
         text = code.files[name]
         if name.endswith(".bicepparam"):
-            used = _USING.search(plain(text).decode())
+            used = _USING.search(grants.plain(text).decode())
             if used and posixpath.normpath(posixpath.join(posixpath.dirname(name), used[1])) == path:
                 # The grammar knows no values of parameters there; a variable has the same form.
-                file = BicepFile(_VALUE.sub(r"var\1", plain(text).decode()), NOTHING_BESIDE, Work())
+                file = BicepFile(_VALUE.sub(r"var\1", grants.plain(text).decode()), NOTHING_BESIDE, Work())
                 found.append({key: evaluate(node, file.scope) for key, node in file.variables.items() if node})
         elif name.endswith(".json") and b"deploymentParameters" in text:
             document = load_relaxed_json(text)
@@ -355,7 +354,7 @@ class Entry:
     loaded: Loaded
 
 
-def entries_of(reader: BicepReader, loaded: Mapping[str, Sequence[Loaded]], roles: Roles) -> Iterator[Entry]:
+def entries_of(reader: BicepReader, loaded: Mapping[str, Sequence[Loaded]], roles: grants.Roles) -> Iterator[Entry]:
     """Yield the entries that make loaded assignments, which are given by the GUID of their role."""
     for statement in reader.statements:
         for node in entries_in(statement):
@@ -391,7 +390,9 @@ def is_name_of(loaded: Loaded, fields: Mapping[str, Node], reader: BicepReader) 
     return any(str(uuid5(NAMESPACE, "-".join((loaded.scope, spelled, path)))) == loaded.id for path in paths)
 
 
-def entry_offer(entry: Entry, change: Change, code: Code, quoted: Mapping[str, str]) -> Offer | str:
+def entry_offer(
+    entry: Entry, change: grants.Change, code: grants.Code, quoted: Mapping[str, str]
+) -> grants.Offer | str:
     """Return the edits of an entry, or why there are none.
 
     Args:
@@ -402,37 +403,35 @@ def entry_offer(entry: Entry, change: Change, code: Code, quoted: Mapping[str, s
     """
     content = code.files[entry.path]
     role = members(entry.node)[_ROLE]
-    element = Element(entry.node.start, entry.node.end, None)
+    element = grants.Element(entry.node.start, entry.node.end, None)
     for wanted in change.wanted:
         if _is_elsewhere(wanted, change):
             return "the new assignment has another scope, holder or condition, or is eligible"
     if not change.wanted:
-        return Offer((change,), (), (delete_element(entry.path, content, element),))
+        return grants.Offer((change,), (), (grants.delete_element(entry.path, content, element),))
     texts = [
         content[element.start : role.start].decode() + quoted[one.grant.role] + content[role.end : element.end].decode()
         for one in change.wanted
     ]
-    add, both = write_beside(entry.path, content, element, texts, comma=False)
-    return Offer((change,), (add,), (both,))
+    add, both = grants.write_beside(entry.path, content, element, texts, comma=False)
+    return grants.Offer((change,), (add,), (both,))
 
 
-def _is_elsewhere(wanted: Wanted, change: Change) -> bool:
+def _is_elsewhere(wanted: grants.Wanted, change: grants.Change) -> bool:
     today, new = change.today, wanted.grant
     return (new.scope, new.principal_id, new.condition, new.state) != (
         today.scope, today.principal_id, today.condition, "active",
     )  # fmt: skip
 
 
-def entry_refuted(entry: Entry, offer: Offer, code: Code, roles: Roles) -> str | None:
+def entry_refuted(entry: Entry, offer: grants.Offer, code: grants.Code, roles: grants.Roles) -> str | None:
     """Return why edits of an entry do not do what the plan says, or None: the entries are read back in both phases."""
     change = offer.changes[0]
     before = [_row(node, roles) for node in entries_in(entry.statement)]
     own = _row(entry.node, roles)
     wanted = [(one.grant.role, own[1]) for one in change.wanted]
-    for edits, expected in (
-        (offer.add, [*before, *wanted]),
-        (offer.both, [one for one in before if one != own] + wanted),
-    ):
+    rest = [one for one in before if one != own]
+    for edits, expected in ((offer.add, before + wanted), (offer.both, rest + wanted)):
         reader = BicepReader(entry.path, code.edited(edits).files)
         statement = next((one for one in reader.statements if one.name == entry.statement.name), None)
         after = [] if statement is None else [_row(node, roles) for node in entries_in(statement)]
@@ -441,7 +440,7 @@ def entry_refuted(entry: Entry, offer: Offer, code: Code, roles: Roles) -> str |
     return None
 
 
-def _row(node: Node, roles: Roles) -> tuple[str, str]:
+def _row(node: Node, roles: grants.Roles) -> tuple[str, str]:
     """Return the role of an entry, and the text of all else in it."""
     fields = members(node)
     role = fields[_ROLE]

@@ -31,7 +31,6 @@ from rightsize.iac.patch.bicep_assignments import (
     values_in,
     word_in,
 )
-from rightsize.iac.patch.code_edits import comment_above, delete_block
 from rightsize.iac.patch.grants import (
     Change,
     Code,
@@ -41,6 +40,8 @@ from rightsize.iac.patch.grants import (
     Refused,
     Roles,
     Wanted,
+    comment_above,
+    delete_block,
     new_roles,
     overlap,
     plain,

@@ -14,8 +14,14 @@ from dataclasses import dataclass, field, replace
 
 from rightsize.iac.expressions import Node, Written
 from rightsize.iac.hcl_syntax import Block
-from rightsize.iac.patch.code_edits import (
+from rightsize.iac.patch.grants import (
+    Change,
+    Code,
+    Edit,
     Element,
+    Offer,
+    Quote,
+    Wanted,
     delete_block,
     delete_element,
     enclosing,
@@ -23,7 +29,6 @@ from rightsize.iac.patch.code_edits import (
     whole,
     write_beside,
 )
-from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Wanted
 from rightsize.iac.patch.repository import Bound
 from rightsize.iac.patch.terraform_assignments import DEFINITION, ELIGIBLE, ENTRIES, Instance
 

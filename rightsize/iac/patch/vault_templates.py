@@ -26,16 +26,27 @@ from rightsize.iac.patch.bicep_assignments import (
     word_in,
 )
 from rightsize.iac.patch.bicep_patch import decorated_start, role_file, role_notes, second_bicep_reader, texts_in
-from rightsize.iac.patch.code_edits import end_of_line
-from rightsize.iac.patch.grants import Change, Code, Edit, Offer, Quote, Refused, Roles, Wanted, new_roles, overlap
+from rightsize.iac.patch.grants import (
+    Change,
+    Code,
+    Edit,
+    Offer,
+    Quote,
+    Refused,
+    Roles,
+    Wanted,
+    end_of_line,
+    new_roles,
+    overlap,
+)
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.iac.patch.vault_terraform import AMBIGUOUS, OTHERS, SAID_ALREADY, why_not_plain
 from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.model.text import fold
-from rightsize.rbac.assignments import assignment_id
-from rightsize.rules.vaults import MODEL, VAULT
+from rightsize.rbac.scopes import assignment_id
+from rightsize.rules.directory import MODEL, VAULT
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"
 _ASSIGNMENT_KIND = "'Microsoft.Authorization/roleAssignments@2022-04-01'"

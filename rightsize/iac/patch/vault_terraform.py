@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from rightsize.iac.expressions import Node
 from rightsize.iac.hcl_syntax import Block
-from rightsize.iac.patch.code_edits import end_of_line
-from rightsize.iac.patch.grants import Change, Edit, Offer, Quote, Refused, Wanted, new_roles, overlap
+from rightsize.iac.patch.grants import Change, Edit, Offer, Quote, Refused, Wanted, end_of_line, new_roles, overlap
 from rightsize.iac.patch.proof import RefutedError, Subject, read_instances, second_reading, statements
 from rightsize.iac.patch.repository import Bound, Repository
 from rightsize.iac.patch.terraform_assignments import (
@@ -30,7 +29,7 @@ from rightsize.iac.patch.terraform_edits import ROLE_FILE
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID_FORM, fold
-from rightsize.rules.vaults import MODEL
+from rightsize.rules.directory import MODEL
 
 _NEW, _OLD = "rbac_authorization_enabled", "enable_rbac_authorization"
 """The setting in azurerm: the second is deprecated for the first, and gone in version 5 (registry.terraform.io)."""

@@ -16,7 +16,7 @@ from rightsize.ingest.entities.resources import RESOURCE_SHAPES, TAG_SHAPES
 from rightsize.ingest.entities.scopes import OPERATION_SHAPES, PROVIDER_SHAPES, RESOURCE_POLICY_SHAPES, SCOPE_SHAPES
 from rightsize.ingest.entities.shape import Shape
 from rightsize.ingest.entities.workload_identities import AGENT_SHAPES, TRUST_SHAPES
-from rightsize.ingest.logs.schemas import SOURCES
+from rightsize.ingest.logs.values import SOURCES
 
 _LISTINGS: tuple[Shape, ...] = (
     # They are tried in this order, and the members of groups lie in thousands of files.

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from uuid import UUID
 
-from rightsize.ingest.entities.fields import Field, field
-from rightsize.ingest.entities.shape import ColumnShape, Look, ObjectShape, Row, fold_keys, look_at
+from rightsize.ingest.entities.shape import ColumnShape, Field, Look, ObjectShape, Row, field, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import permissions_to_json, read_permission_blocks, read_role_definitions
 from rightsize.model.text import fold

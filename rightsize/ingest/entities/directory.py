@@ -19,10 +19,9 @@ from functools import lru_cache
 
 import duckdb
 
-from rightsize.ingest.entities.fields import field, read_fields
 from rightsize.ingest.entities.graph_permissions import published_permissions
 from rightsize.ingest.entities.pages import UNIT_MEMBERS, UNNAMED, DirectoryPage, classify_page, has_owners
-from rightsize.ingest.entities.shape import Context, Look
+from rightsize.ingest.entities.shape import Context, Look, field, read_fields
 from rightsize.ingest.entities.workload_identities import RELATIONS, has_trust, is_blueprint
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.text import GUID, fold

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from rightsize.ingest.entities.azure_roles import dashed, text_of
-from rightsize.ingest.entities.fields import field
-from rightsize.ingest.entities.shape import Beside, ColumnShape, Look, ObjectShape, Row, Unusable, fold_keys
+from rightsize.ingest.entities.shape import Beside, ColumnShape, Look, ObjectShape, Row, Unusable, field, fold_keys
 from rightsize.model.errors import InputError
 from rightsize.model.tables import LISTED_MEMBER
 from rightsize.store.sql import folded

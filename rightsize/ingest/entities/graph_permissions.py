@@ -18,20 +18,19 @@ from typing import Any
 
 import duckdb
 
-from rightsize.ingest.entities.fields import Field, field, read_fields
-from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys
+from rightsize.ingest.entities import shape
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 
 _ASSIGNMENT_FIELDS = (
-    field("id", "id", mandatory=True),
-    field("principal_id", "principalId", kind="id", mandatory=True),
-    field("principal_type", "principalType"),
-    field("principal_name", "principalDisplayName"),
-    field("resource_id", "resourceId", kind="id", mandatory=True),
-    field("resource_name", "resourceDisplayName"),
-    field("app_role_id", "appRoleId", kind="id", mandatory=True),
-    field("created_on", "createdDateTime", kind="time"),
+    shape.field("id", "id", mandatory=True),
+    shape.field("principal_id", "principalId", kind="id", mandatory=True),
+    shape.field("principal_type", "principalType"),
+    shape.field("principal_name", "principalDisplayName"),
+    shape.field("resource_id", "resourceId", kind="id", mandatory=True),
+    shape.field("resource_name", "resourceDisplayName"),
+    shape.field("app_role_id", "appRoleId", kind="id", mandatory=True),
+    shape.field("created_on", "createdDateTime", kind="time"),
 )
 _INSERT_ASSIGNMENTS = """
 INSERT INTO stage_app_role_assignments (file_id, line, app_role_assignment_id, principal_id, principal_type,
@@ -42,12 +41,12 @@ FROM entity_rows
 """
 
 _GRANT_FIELDS = (
-    field("id", "id", mandatory=True),
-    field("client_id", "clientId", kind="id", mandatory=True),
-    field("consent_type", "consentType", words=("allprincipals", "principal")),
-    field("principal_id", "principalId", kind="id"),
-    field("resource_id", "resourceId", kind="id", mandatory=True),
-    field("scope", "scope"),
+    shape.field("id", "id", mandatory=True),
+    shape.field("client_id", "clientId", kind="id", mandatory=True),
+    shape.field("consent_type", "consentType", words=("allprincipals", "principal")),
+    shape.field("principal_id", "principalId", kind="id"),
+    shape.field("resource_id", "resourceId", kind="id", mandatory=True),
+    shape.field("scope", "scope"),
 )
 _INSERT_GRANTS = """
 INSERT INTO stage_permission_grants (file_id, line, permission_grant_id, client_id, consent_type, principal_id,
@@ -67,7 +66,7 @@ class GrantShape:
     name: str
     keys: tuple[str, ...]
     pages: tuple[str, ...]
-    fields: tuple[Field, ...]
+    fields: tuple[shape.Field, ...]
     insert: str
 
     @property
@@ -75,7 +74,7 @@ class GrantShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, look: Look, context: Context) -> bool:
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
         if not look.record:
             return fold(context.odata_context).endswith(self.pages)
@@ -83,7 +82,7 @@ class GrantShape:
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
-        read_fields(con, relation, self.fields)
+        shape.read_fields(con, relation, self.fields)
         con.execute(self.insert)
 
 
@@ -148,24 +147,24 @@ _PARAMETER = re.compile(r"([(,] *[a-z@][a-z0-9_]*) *= *[^,()]*")
 _KEY = re.compile(r"\([^=()]*\)$")
 
 
-def _is_map(look: Look) -> bool:
+def _is_map(look: shape.Look) -> bool:
     return isinstance(look.outer.get("permissions"), Mapping) and not look.type
 
 
-def _read_map(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
-    permissions = fold_keys(record).get("permissions")
+def _read_map(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Beside | shape.Unusable]:
+    permissions = shape.fold_keys(record).get("permissions")
     if not isinstance(permissions, Mapping):
         raise InputError("`permissions` is not an object")
     for name, entry in permissions.items():
         if not isinstance(entry, Mapping) or not name.strip():
-            yield Unusable("a permission is not an object", {name: entry})
+            yield shape.Unusable("a permission is not an object", {name: entry})
             continue
-        fields = fold_keys(entry)
+        fields = shape.fold_keys(entry)
         yield from _read_schemes(name.strip(), fields)
         yield from _read_paths(name.strip(), fields)
 
 
-def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[Row]:
+def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[shape.Row]:
     schemes = fields.get("schemes")
     for scheme, about in schemes.items() if isinstance(schemes, Mapping) else ():
         access = _ACCESS.get(fold(str(scheme)))
@@ -182,15 +181,15 @@ def _read_schemes(name: str, fields: Mapping[str, Any]) -> Iterator[Row]:
         }
 
 
-def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusable]:
+def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[shape.Beside | shape.Unusable]:
     """Yield each request that a permission allows once."""
     sets = fields.get("pathsets")
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for one in sets if isinstance(sets, list) else ():
-        about = fold_keys(one) if isinstance(one, Mapping) else {}
+        about = shape.fold_keys(one) if isinstance(one, Mapping) else {}
         schemes, methods, paths = (about.get(key) for key in ("schemekeys", "methods", "paths"))
         if not isinstance(schemes, list) or not isinstance(methods, list) or not isinstance(paths, Mapping):
-            yield Unusable(f"a path set of `{name}` has no usable `schemeKeys`, `methods` or `paths`", one)
+            yield shape.Unusable(f"a path set of `{name}` has no usable `schemeKeys`, `methods` or `paths`", one)
             continue
         kinds = sorted({_ACCESS[fold(str(scheme))] for scheme in schemes if fold(str(scheme)) in _ACCESS})
         for path, marks in paths.items():
@@ -208,7 +207,7 @@ def _read_paths(name: str, fields: Mapping[str, Any]) -> Iterator[Beside | Unusa
                     }
                     rows[key] = _either(rows[key], row) if key in rows else row
     for row in rows.values():
-        yield Beside("graph_permission_paths", row)
+        yield shape.Beside("graph_permission_paths", row)
 
 
 def _either(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -251,18 +250,18 @@ def common_path(path: str) -> str:
     return "/" + "/".join(steps)
 
 
-def _is_provisioning(look: Look) -> bool:
+def _is_provisioning(look: shape.Look) -> bool:
     return isinstance(look.outer.get("permissiondeployments"), Mapping)
 
 
-def _read_provisioning(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
-    deployments = fold_keys(record)["permissiondeployments"]
+def _read_provisioning(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Unusable]:
+    deployments = shape.fold_keys(record)["permissiondeployments"]
     for name, entries in deployments.items():
         if not isinstance(entries, list):
-            yield Unusable("the deployments of a permission are not a list", {name: entries})
+            yield shape.Unusable("the deployments of a permission are not a list", {name: entries})
             continue
         for entry in entries:
-            about = fold_keys(entry) if isinstance(entry, Mapping) else {}
+            about = shape.fold_keys(entry) if isinstance(entry, Mapping) else {}
             access, identifier = _ACCESS.get(fold(str(about.get("scheme")))), fold(str(about.get("id") or ""))
             if access is not None and identifier:
                 yield {
@@ -274,16 +273,16 @@ def _read_provisioning(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
                 }
 
 
-def _is_role(look: Look) -> bool:
+def _is_role(look: shape.Look) -> bool:
     return {"allowedmembertypes", "id", "value"} <= look.outer.keys() and "appid" not in look.outer
 
 
-def _is_scope(look: Look) -> bool:
+def _is_scope(look: shape.Look) -> bool:
     return {"adminconsentdisplayname", "id", "value"} <= look.outer.keys() and "appid" not in look.outer
 
 
-def _read_published(record: Mapping[str, Any]) -> Iterator[Row]:
-    fields = fold_keys(record)
+def _read_published(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    fields = shape.fold_keys(record)
     identifier, value = fold(str(fields.get("id") or "")), str(fields.get("value") or "").strip()
     if not identifier or not value:
         raise InputError("a permission has no `id` or no `value`")
@@ -298,12 +297,12 @@ def _read_published(record: Mapping[str, Any]) -> Iterator[Row]:
     }
 
 
-def _is_first_party(look: Look) -> bool:
+def _is_first_party(look: shape.Look) -> bool:
     return {"appid", "appdisplayname", "appownerorganizationid"} <= look.outer.keys()
 
 
-def _read_first_party(record: Mapping[str, Any]) -> Iterator[Row]:
-    fields = fold_keys(record)
+def _read_first_party(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    fields = shape.fold_keys(record)
     identifier = fold(str(fields.get("appid") or ""))
     if not identifier:
         raise InputError("an application has no `AppId`")
@@ -315,9 +314,11 @@ def _read_first_party(record: Mapping[str, Any]) -> Iterator[Row]:
 
 
 GRAPH_CATALOGUE_SHAPES = (
-    ObjectShape("graph_permission_map", "graph_permissions", _is_map, "graph_permissions", _read_map),
-    ObjectShape("graph_permission_ids", "api_permissions", _is_provisioning, "api_permissions", _read_provisioning),
-    ObjectShape("graph_app_roles", "api_permissions", _is_role, "api_permissions", _read_published),
-    ObjectShape("graph_scopes", "api_permissions", _is_scope, "api_permissions", _read_published),
-    ObjectShape("first_party_apps", "first_party_apps", _is_first_party, "first_party_apps", _read_first_party),
+    shape.ObjectShape("graph_permission_map", "graph_permissions", _is_map, "graph_permissions", _read_map),
+    shape.ObjectShape(
+        "graph_permission_ids", "api_permissions", _is_provisioning, "api_permissions", _read_provisioning
+    ),
+    shape.ObjectShape("graph_app_roles", "api_permissions", _is_role, "api_permissions", _read_published),
+    shape.ObjectShape("graph_scopes", "api_permissions", _is_scope, "api_permissions", _read_published),
+    shape.ObjectShape("first_party_apps", "first_party_apps", _is_first_party, "first_party_apps", _read_first_party),
 )

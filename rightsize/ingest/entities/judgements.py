@@ -18,15 +18,14 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import text_of
-from rightsize.ingest.entities.fields import field, read_fields
-from rightsize.ingest.entities.shape import Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID, GUID_FORM, fold
 from rightsize.rules.attacks import says_of, words_that_mean
 from rightsize.store.sql import folded
 
-_Found = Iterator[Row | Unusable]
+_Found = Iterator[shape.Row | shape.Unusable]
 _SUBSCRIPTION = re.compile(rf"/subscriptions/{GUID}")
 _ASSESSMENT = re.compile(rf"/providers/microsoft\.security/assessments/({GUID})")
 _SUBSCRIPTIONS = "microsoft.subscriptions/subscriptions"
@@ -34,21 +33,21 @@ _IN_USE = {"true": "used", "inuse": "used", "false": "unused", "notinuse": "unus
 """What app governance says of a permission: a Boolean in exports that were seen, a word in the documentation."""
 
 
-def _is_application(look: Look) -> bool:
+def _is_application(look: shape.Look) -> bool:
     return look.has("oauthappid", "permissions")
 
 
-def _is_assessment(look: Look) -> bool:
+def _is_assessment(look: shape.Look) -> bool:
     return look.type == "microsoft.security/assessments"
 
 
-def _is_recommendation(look: Look) -> bool:
+def _is_recommendation(look: shape.Look) -> bool:
     return look.type == "microsoft.advisor/recommendations"
 
 
 def _read_application(record: Mapping[str, Any]) -> _Found:
     """Yield a row for each permission of an application."""
-    fields = fold_keys(record)
+    fields = shape.fold_keys(record)
     app_id = fold(text_of(fields, "oauthappid"))
     if not app_id:
         raise InputError("it has no application id")
@@ -63,11 +62,11 @@ def _read_application(record: Mapping[str, Any]) -> _Found:
         "read_on": text_of(fields, "timestamp") or text_of(fields, "timegenerated") or None,
     }
     for permission in _listed(fields.get("permissions")):
-        part = fold_keys(_opened(permission))
+        part = shape.fold_keys(_opened(permission))
         name = text_of(part, "permissionvalue") or text_of(part, "permissionname")
         access = fold(text_of(part, "permissiontype"))
         if not name or access not in ("application", "delegated"):
-            yield Unusable("one of its permissions has no name or no type", permission)
+            yield shape.Unusable("one of its permissions has no name or no type", permission)
             continue
         api = fold(text_of(part, "targetappid"))
         used = fold(str(part.get("inuse", part.get("usagestatus", "")))).replace(" ", "")
@@ -82,7 +81,7 @@ def _read_application(record: Mapping[str, Any]) -> _Found:
 
 def _read_assessment(record: Mapping[str, Any]) -> _Found:
     """Yield the row of an assessment about the access of an identity; other assessments have none."""
-    look = look_at(record)
+    look = shape.look_at(record)
     name = _of(look.inner, "displayname") or _of(_members(look.inner, "metadata"), "displayname")
     says = says_of(text_of(look.outer, "name"), name)
     if says is None:
@@ -108,7 +107,7 @@ def _read_assessment(record: Mapping[str, Any]) -> _Found:
 
 def _read_recommendation(record: Mapping[str, Any]) -> _Found:
     """Yield the row of a recommendation of Advisor about access, which it takes over from Defender for Cloud."""
-    look = look_at(record)
+    look = shape.look_at(record)
     said, more = _members(look.inner, "shortdescription"), _members(look.inner, "extendedproperties")
     source = _ASSESSMENT.search(fold(_of(_members(look.inner, "resourcemetadata"), "source")))
     title = _of(said, "problem") or _of(said, "solution")
@@ -129,7 +128,7 @@ def _read_recommendation(record: Mapping[str, Any]) -> _Found:
     }
 
 
-def _subscription(look: Look) -> str:
+def _subscription(look: shape.Look) -> str:
     """Return the subscription of a record; InputError if it names none."""
     found = _SUBSCRIPTION.match(look.text("id"))
     if found is None:
@@ -144,7 +143,7 @@ def _of(fields: Mapping[str, Any], key: str) -> str:
 
 def _members(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     found = _opened(fields.get(key))
-    return fold_keys(found)
+    return shape.fold_keys(found)
 
 
 def _opened(value: Any) -> Mapping[str, Any]:
@@ -171,9 +170,13 @@ def _listed(value: Any) -> list[Any]:
 
 
 JUDGEMENT_SHAPES = (
-    ObjectShape("oauth_applications", "oauth_applications", _is_application, "tool_judgements", _read_application),
-    ObjectShape("assessments", "assessments", _is_assessment, "tool_judgements", _read_assessment),
-    ObjectShape("recommendations", "recommendations", _is_recommendation, "tool_judgements", _read_recommendation),
+    shape.ObjectShape(
+        "oauth_applications", "oauth_applications", _is_application, "tool_judgements", _read_application
+    ),
+    shape.ObjectShape("assessments", "assessments", _is_assessment, "tool_judgements", _read_assessment),
+    shape.ObjectShape(
+        "recommendations", "recommendations", _is_recommendation, "tool_judgements", _read_recommendation
+    ),
 )
 
 
@@ -183,27 +186,27 @@ def _both(name: str) -> tuple[str, str]:
 
 
 _FIELDS = (
-    field("risk_id", *_both("id"), kind="id", mandatory=True),
-    field("name", *_both("riskEventType"), *_both("riskType")),
-    field("severity", *_both("riskLevel")),
-    field("status", *_both("riskState")),
-    field("detail", *_both("riskDetail")),
-    field("activity_on", *_both("activityDateTime"), kind="time"),
-    field("detected_on", *_both("detectedDateTime"), kind="time"),
-    field("updated_on", *_both("lastUpdatedDateTime"), *_both("riskLastUpdatedDateTime"), kind="time"),
-    field("sign_in_id", *_both("requestId"), kind="id"),
-    field("ip", *_both("ipAddress")),
-    field("app_id", *_both("appId"), kind="id"),
-    field("user_id", *_both("userId"), kind="id"),
-    field("service_principal_id", *_both("servicePrincipalId"), kind="id"),
-    field("user_name", *_both("userPrincipalName")),
+    shape.field("risk_id", *_both("id"), kind="id", mandatory=True),
+    shape.field("name", *_both("riskEventType"), *_both("riskType")),
+    shape.field("severity", *_both("riskLevel")),
+    shape.field("status", *_both("riskState")),
+    shape.field("detail", *_both("riskDetail")),
+    shape.field("activity_on", *_both("activityDateTime"), kind="time"),
+    shape.field("detected_on", *_both("detectedDateTime"), kind="time"),
+    shape.field("updated_on", *_both("lastUpdatedDateTime"), *_both("riskLastUpdatedDateTime"), kind="time"),
+    shape.field("sign_in_id", *_both("requestId"), kind="id"),
+    shape.field("ip", *_both("ipAddress")),
+    shape.field("app_id", *_both("appId"), kind="id"),
+    shape.field("user_id", *_both("userId"), kind="id"),
+    shape.field("service_principal_id", *_both("servicePrincipalId"), kind="id"),
+    shape.field("user_name", *_both("userPrincipalName")),
 )
 
 _DETECTION = ("riskeventtype", "activitydatetime")
 _STATE = ("risklastupdateddatetime", "risklevel", "id")
 
 
-def _is_of(look: Look, source: str) -> bool:
+def _is_of(look: shape.Look, source: str) -> bool:
     if source == "risk_detection":
         return look.has(*_DETECTION) and (look.has("userid") or look.has("serviceprincipalid"))
     is_workload = look.has("serviceprincipaltype") or look.has("appid")
@@ -218,7 +221,7 @@ class RiskShape:
     source: str
     signal: str
 
-    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape."""
         return _is_of(look, self.signal) and (
             self.signal != "risk_detection"
@@ -227,7 +230,7 @@ class RiskShape:
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
-        read_fields(con, relation, _FIELDS)
+        shape.read_fields(con, relation, _FIELDS)
         is_detection = self.signal == "risk_detection"
         kind, name = ("risk_detection", "name") if is_detection else ("risky_principal", f"'{self.signal}'")
         con.execute(f"""

@@ -21,12 +21,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from rightsize.ingest.entities.fields import IS_LOCAL_DATE, IS_NUMBER, NUMBER, local_date
-from rightsize.ingest.entities.shape import Context, Look
+from rightsize.ingest.entities.shape import IS_LOCAL_DATE, IS_NUMBER, NUMBER, Context, Look, local_date
 from rightsize.ingest.files.readers import select_record_fields
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
-from rightsize.ingest.logs.schemas import FAMILIES, POWERSHELL_EVENT, RECORD_FAMILY
-from rightsize.ingest.logs.values import CLAIMS
+from rightsize.ingest.logs.values import CLAIMS, FAMILIES, POWERSHELL_EVENT, RECORD_FAMILY
 from rightsize.model.text import GUID, fold
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.log_sources.activity import DIAGNOSTICS_TABLE

@@ -23,9 +23,8 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import dashed, text_of
-from rightsize.ingest.entities.fields import Field, field, read_fields, utc_time
-from rightsize.ingest.entities.shape import ColumnShape, Context, Look, ObjectShape, Row, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.sql import folded
@@ -39,28 +38,28 @@ def _both(name: str) -> tuple[str, str]:
 
 
 _REQUEST = (
-    field("request_id", "name", "id", kind="id", mandatory=True),
-    field("principal_id", *_both("principalId"), kind="id", mandatory=True),
-    field("request_type", *_both("requestType"), "action", mandatory=True),
-    field("status", *_both("status")),
-    field("requestor_id", *_both("requestorId"), "createdBy/user/id", kind="id"),
-    field("eligibility_schedule_id", *_both("linkedRoleEligibilityScheduleId"), kind="id"),
-    field("role_assignment_id", *_both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
-    field("requested_on", *_both("createdOn"), "createdDateTime", kind="time"),
-    field("start_on", *_both("scheduleInfo/startDateTime"), kind="time"),
-    field("end_text", *_both("scheduleInfo/expiration/endDateTime")),
-    field("duration", *_both("scheduleInfo/expiration/duration")),
-    field("justification", *_both("justification")),
-    field("ticket", *_both("ticketInfo/ticketNumber")),
-    field("approval_id", *_both("approvalId")),
+    shape.field("request_id", "name", "id", kind="id", mandatory=True),
+    shape.field("principal_id", *_both("principalId"), kind="id", mandatory=True),
+    shape.field("request_type", *_both("requestType"), "action", mandatory=True),
+    shape.field("status", *_both("status")),
+    shape.field("requestor_id", *_both("requestorId"), "createdBy/user/id", kind="id"),
+    shape.field("eligibility_schedule_id", *_both("linkedRoleEligibilityScheduleId"), kind="id"),
+    shape.field("role_assignment_id", *_both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
+    shape.field("requested_on", *_both("createdOn"), "createdDateTime", kind="time"),
+    shape.field("start_on", *_both("scheduleInfo/startDateTime"), kind="time"),
+    shape.field("end_text", *_both("scheduleInfo/expiration/endDateTime")),
+    shape.field("duration", *_both("scheduleInfo/expiration/duration")),
+    shape.field("justification", *_both("justification")),
+    shape.field("ticket", *_both("ticketInfo/ticketNumber")),
+    shape.field("approval_id", *_both("approvalId")),
 )
 _OF_ROLE = (
-    field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
-    field("scope", *_both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
+    shape.field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
+    shape.field("scope", *_both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
 )
 _OF_GROUP = (
-    field("role_definition_id", "accessId", mandatory=True, words=("member", "owner")),
-    field("scope", "groupId", kind="id", mandatory=True),
+    shape.field("role_definition_id", "accessId", mandatory=True, words=("member", "owner")),
+    shape.field("scope", "groupId", kind="id", mandatory=True),
 )
 
 
@@ -81,7 +80,8 @@ INSERT INTO stage_schedule_requests (file_id, line, request_id, plane, asks_for,
     end_on, justified, ticketed, approval_id)
 SELECT file_id, line, request_id, '{plane}', '{asks_for}', {folded("trim(request_type)")}, {folded("trim(status)")},
     principal_id, requestor_id, role_definition_id, {scope}, role_assignment_id, eligibility_schedule_id, requested_on,
-    coalesce(start_on, requested_on), coalesce({utc_time("end_text")}, coalesce(start_on, requested_on) + {_LASTS}),
+    coalesce(start_on, requested_on),
+    coalesce({shape.utc_time("end_text")}, coalesce(start_on, requested_on) + {_LASTS}),
     coalesce(trim(justification), '') <> '', coalesce(trim(ticket), '') <> '', nullif(trim(approval_id), '')
 FROM entity_rows"""
 
@@ -93,7 +93,7 @@ class RequestShape:
     name: str
     plane: str
     asks_for: str
-    fields: tuple[Field, ...]
+    fields: tuple[shape.Field, ...]
     scope: str = "scope"
 
     @property
@@ -101,7 +101,7 @@ class RequestShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, look: Look, context: Context) -> bool:
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:
         """Return whether a record is a request of this kind."""
         if look.type:
             wanted = _ASSIGNMENTS if self.asks_for == "assignment" else _ELIGIBILITIES
@@ -113,11 +113,11 @@ class RequestShape:
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
-        read_fields(con, relation, self.fields)
+        shape.read_fields(con, relation, self.fields)
         con.execute(_insert(self.plane, self.asks_for, self.scope))
 
 
-def _plane_of(look: Look) -> str:
+def _plane_of(look: shape.Look) -> str:
     if look.has("principalid", "roledefinitionid", "requesttype"):
         return "control"
     if look.has("principalid", "action", "roledefinitionid"):
@@ -125,19 +125,19 @@ def _plane_of(look: Look) -> str:
     return "group" if look.has("principalid", "action", "groupid", "accessid") else ""
 
 
-def _of_group(look: Look) -> bool:
+def _of_group(look: shape.Look) -> bool:
     return not look.type and look.has("groupid", "accessid", "principalid", "startdatetime") and not look.has("action")
 
 
 _MEMBERSHIP = (
-    field("instance_id", "id", mandatory=True),
-    field("principal_id", "principalId", kind="id", mandatory=True),
-    field("group_id", "groupId", kind="id", mandatory=True),
-    field("access", "accessId", mandatory=True, words=("member", "owner")),
-    field("start_on", "startDateTime", kind="time"),
-    field("end_on", "endDateTime", kind="end"),
-    field("member_type", "memberType"),
-    field("assignment_type", "assignmentType"),
+    shape.field("instance_id", "id", mandatory=True),
+    shape.field("principal_id", "principalId", kind="id", mandatory=True),
+    shape.field("group_id", "groupId", kind="id", mandatory=True),
+    shape.field("access", "accessId", mandatory=True, words=("member", "owner")),
+    shape.field("start_on", "startDateTime", kind="time"),
+    shape.field("end_on", "endDateTime", kind="end"),
+    shape.field("member_type", "memberType"),
+    shape.field("assignment_type", "assignmentType"),
 )
 
 
@@ -157,14 +157,14 @@ PIM_SHAPES = (
     RequestShape("directory_eligibility_requests", "directory", "eligibility", (*_REQUEST, *_OF_ROLE)),
     RequestShape("group_assignment_requests", "group", "assignment", (*_REQUEST, *_OF_GROUP), "'/groups/' || scope"),
     RequestShape("group_eligibility_requests", "group", "eligibility", (*_REQUEST, *_OF_GROUP), "'/groups/' || scope"),
-    ColumnShape(
+    shape.ColumnShape(
         "group_assignment_instances",
         "group_assignment_instances",
         lambda look: _of_group(look) and look.has("assignmenttype"),
         _MEMBERSHIP,
         _insert_memberships(f"CASE {folded('assignment_type')} WHEN 'activated' THEN 'activated' ELSE 'active' END"),
     ),
-    ColumnShape(
+    shape.ColumnShape(
         "group_eligibility_instances",
         "group_eligibility_instances",
         lambda look: _of_group(look) and not look.has("assignmenttype"),
@@ -187,7 +187,7 @@ _TYPES = (
 _GRAPH_SCOPES = ("directoryrole", "directory", "group")
 
 
-def _is_policy(look: Look) -> bool:
+def _is_policy(look: shape.Look) -> bool:
     if look.type:
         return look.type in _TYPES
     if fold(str(look.value("scopetype"))) in _GRAPH_SCOPES:
@@ -195,8 +195,8 @@ def _is_policy(look: Look) -> bool:
     return look.has("scope") and any(isinstance(look.value(key), list) for key in ("effectiverules", "rules"))
 
 
-def _read_policy(record: Mapping[str, Any]) -> Iterator[Row]:
-    look = look_at(record)
+def _read_policy(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    look = shape.look_at(record)
     fields = {**look.outer, **look.inner}
     is_assignment = "policyid" in fields or "roledefinitionid" in fields
     policy_id = dashed(text_of(fields, "policyid") if is_assignment else _own_id(look))
@@ -206,7 +206,7 @@ def _read_policy(record: Mapping[str, Any]) -> Iterator[Row]:
     if is_assignment and not role:
         raise InputError("it has no `roleDefinitionId`")
     row: dict[str, Any] = {"policy_id": policy_id, "scope": _scope(look, fields), "role_definition_id": role or None}
-    rules = _rules(fields) or _rules(fold_keys(_mapping(fields, "policy")))
+    rules = _rules(fields) or _rules(shape.fold_keys(_mapping(fields, "policy")))
     if rules is not None:
         text = json.dumps(rules, sort_keys=True, separators=(",", ":"))
         # A row without rules gets no time, so that it does not make older rules look newer.
@@ -214,11 +214,11 @@ def _read_policy(record: Mapping[str, Any]) -> Iterator[Row]:
     yield row
 
 
-def _own_id(look: Look) -> str:
+def _own_id(look: shape.Look) -> str:
     return text_of(look.outer, "id") or text_of(look.outer, "name")
 
 
-def _scope(look: Look, fields: Mapping[str, Any]) -> str:
+def _scope(look: shape.Look, fields: Mapping[str, Any]) -> str:
     """Return the scope of a policy: the part of its id before the provider, else its scope field."""
     if fold(text_of(fields, "scopetype")) in _GRAPH_SCOPES:
         place = text_of(fields, "scopeid").strip(" /")
@@ -243,7 +243,7 @@ def _rules(fields: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
             raise InputError(f"`{key}` is not a list of rules")
         if value:
-            return sorted((fold_keys(item) for item in value), key=lambda rule: json.dumps(rule, sort_keys=True))
+            return sorted((shape.fold_keys(item) for item in value), key=lambda rule: json.dumps(rule, sort_keys=True))
     return None
 
 
@@ -254,7 +254,7 @@ def _settings(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     eligibility = by_id.get("expiration_admin_eligibility", {})
     asked = {fold(word) for word in _texts(by_id.get("enablement_enduser_assignment", {}), "enabledrules")}
     context = by_id.get("authenticationcontext_enduser_assignment", {})
-    setting = fold_keys(_mapping(by_id.get("approval_enduser_assignment", {}), "setting"))
+    setting = shape.fold_keys(_mapping(by_id.get("approval_enduser_assignment", {}), "setting"))
     return {
         "maximum_activation": text_of(activation, "maximumduration") or None,
         "requires_mfa": "multifactorauthentication" in asked,
@@ -308,19 +308,19 @@ def _mappings(fields: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
         return []
     if not isinstance(value, list) or not all(isinstance(item, Mapping) for item in value):
         raise InputError(f"`{key}` is not a list of objects")
-    return [fold_keys(item) for item in value]
+    return [shape.fold_keys(item) for item in value]
 
 
 def _updated_on(fields: Mapping[str, Any]) -> str:
     own = text_of(fields, "lastmodifieddatetime")
     if own:
         return own
-    around = fold_keys(_mapping(fields, "policyassignmentproperties"))
-    return text_of(fold_keys(_mapping(around, "policy")), "lastmodifieddatetime")
+    around = shape.fold_keys(_mapping(fields, "policyassignmentproperties"))
+    return text_of(shape.fold_keys(_mapping(around, "policy")), "lastmodifieddatetime")
 
 
 POLICY_SHAPES = (
-    ObjectShape(
+    shape.ObjectShape(
         "role_management_policies", "role_management_policies", _is_policy, "role_management_policies", _read_policy
     ),
 )

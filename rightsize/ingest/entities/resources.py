@@ -17,17 +17,16 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import text_of
-from rightsize.ingest.entities.fields import ROWS, Field, field, read_fields
-from rightsize.ingest.entities.shape import Beside, Context, Look, ObjectShape, Row, Unusable, fold_keys, look_at
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
+from rightsize.rules.directory import PLURALS, VAULT
 from rightsize.rules.tables import rows_of
-from rightsize.rules.vaults import PLURALS, VAULT
 from rightsize.store.sql import folded, quoted
 
 GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")
-TAG_FIELDS = (field("scope", "id", kind="scope", mandatory=True), field("tags", "tags", kind="members"))
+TAG_FIELDS = (shape.field("scope", "id", kind="scope", mandatory=True), shape.field("tags", "tags", kind="members"))
 """The fields that `INSERT_TAGS` reads."""
 
 INSERT_TAGS = f"""
@@ -38,14 +37,14 @@ WHERE trim(key) <> '' AND type = 'VARCHAR'
 """
 
 
-def read_tags(scope: str, tags: object) -> Iterator[Beside | Unusable]:
+def read_tags(scope: str, tags: object) -> Iterator[shape.Beside | shape.Unusable]:
     """Yield the tags of a scope in a record, or an Unusable if they are not an object of strings."""
     if isinstance(tags, Mapping) and all(isinstance(value, str | None) for value in tags.values()):
         for name, value in tags.items():
             if fold(str(name)) and value is not None:
-                yield Beside("scope_tags", {"scope": scope, "name": fold(str(name)), "value": value})
+                yield shape.Beside("scope_tags", {"scope": scope, "name": fold(str(name)), "value": value})
     elif tags:
-        yield Unusable("`tags` is not an object of strings", tags)
+        yield shape.Unusable("`tags` is not an object of strings", tags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class GroupShape:
     name: str = "resource_groups"
     source: str = "resource_groups"
 
-    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape: the id of a group, and tags or the fields of every resource."""
         if not GROUP.fullmatch(look.text("id").rstrip("/")):
             return False
@@ -63,7 +62,7 @@ class GroupShape:
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the tags of the records of `relation`; a record without tags adds no row."""
-        read_fields(con, relation, TAG_FIELDS)
+        shape.read_fields(con, relation, TAG_FIELDS)
         con.execute(INSERT_TAGS)
 
 
@@ -83,20 +82,22 @@ _TOP_LEVEL = r"^/subscriptions/[^/]+/(?:resourcegroups/[^/]+/)?providers/[^/]+/[
 _SETTING = "/providers/microsoft.insights/diagnosticsettings/"
 
 
-def _setting_fields() -> tuple[Field, ...]:
+def _setting_fields() -> tuple[shape.Field, ...]:
     """Return one field for each property that a rule names, at the path of Resource Manager, then of the Azure CLI."""
     named = dict.fromkeys(row["property"] for row in rows_of("resource_settings") if row["property"])
     boolean = {row["property"] for row in rows_of("resource_settings") if row["value"] in ("true", "false")}
-    return tuple(field(name, f"properties/{name}", name, kind="bool" if name in boolean else "text") for name in named)
+    return tuple(
+        shape.field(name, f"properties/{name}", name, kind="bool" if name in boolean else "text") for name in named
+    )
 
 
 _SETTINGS = _setting_fields()
 _FIELDS = (
     *TAG_FIELDS,
-    field("resource_type", "type"),
-    field("sku_name", "sku/name", "properties/sku/name"),
-    field("created_on", "createdTime", "systemData/createdAt", "properties/creationTime", kind="time"),
-    field("updated_on", "changedTime", "systemData/lastModifiedAt", kind="time"),
+    shape.field("resource_type", "type"),
+    shape.field("sku_name", "sku/name", "properties/sku/name"),
+    shape.field("created_on", "createdTime", "systemData/createdAt", "properties/creationTime", kind="time"),
+    shape.field("updated_on", "changedTime", "systemData/lastModifiedAt", kind="time"),
     *_SETTINGS,
 )
 
@@ -159,7 +160,7 @@ def _insert(relation: str) -> str:
                     string_agg(to_json(key)::VARCHAR || ':' || value::VARCHAR, ',' ORDER BY key), '') || '}}'
                 FROM json_each(json_object({pairs})) WHERE json_type(value) <> 'NULL'
             ) END AS settings
-            FROM {ROWS} AS r JOIN {relation} USING (file_id, line)
+            FROM {shape.ROWS} AS r JOIN {relation} USING (file_id, line)
         ) WHERE trim(resource_type) <> ''"""
 
 
@@ -169,7 +170,7 @@ _LISTED = f"""
     INSERT INTO stage_listings (file_id, line, listing, of, complete)
     SELECT DISTINCT file_id, NULL::BIGINT, 'resources',
         '/subscriptions/' || split_part({folded("scope")}, '/', 3) || ' ' || {folded("resource_type")}, true
-    FROM {ROWS} WHERE trim(resource_type) <> '' AND file_id NOT IN (SELECT file_id FROM stage_rejects)
+    FROM {shape.ROWS} WHERE trim(resource_type) <> '' AND file_id NOT IN (SELECT file_id FROM stage_rejects)
         AND file_id IN (SELECT file_id FROM stage_pages WHERE NOT has_next)"""
 
 
@@ -204,7 +205,7 @@ def _attached(relation: str) -> str:
         f"SELECT file_id, line, scope, 'self', {folded('scope')}, {itself} FROM found WHERE {is_identity}",
     )
     return f"""
-        WITH found AS (SELECT r.*, record FROM {ROWS} AS r JOIN {relation} USING (file_id, line))
+        WITH found AS (SELECT r.*, record FROM {shape.ROWS} AS r JOIN {relation} USING (file_id, line))
         INSERT INTO stage_resource_identities (file_id, line, scope, kind, identity_scope, principal_id)
         {" UNION ALL ".join(parts)}"""
 
@@ -224,7 +225,7 @@ def _references(relation: str) -> str:
             SELECT file_id, line, {folded("scope")} AS scope, rtrim({folded("named")}, '/') AS target
             FROM (
                 SELECT r.file_id, r.line, r.scope, {named} AS named
-                FROM {ROWS} AS r JOIN {relation} USING (file_id, line)
+                FROM {shape.ROWS} AS r JOIN {relation} USING (file_id, line)
             )
         ) WHERE {top.format("target")} <> '' AND {top.format("target")} <> {top.format("scope")}"""
 
@@ -236,7 +237,7 @@ class ResourceShape:
     name: str = "resources"
     source: str = "resources"
 
-    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape.
 
         It has the id of a resource, and tags, or the fields of every resource, or only fields that say what it is, as a
@@ -250,7 +251,7 @@ class ResourceShape:
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
-        read_fields(con, relation, _FIELDS)
+        shape.read_fields(con, relation, _FIELDS)
         con.execute(INSERT_TAGS)
         con.execute(_insert(relation))
         con.execute(_LISTED)
@@ -259,12 +260,12 @@ class ResourceShape:
         con.execute(_QUERIED.format(relation=relation))
 
 
-def _is_diagnostic_setting(look: Look) -> bool:
+def _is_diagnostic_setting(look: shape.Look) -> bool:
     return _SETTING in look.text("id") and isinstance(look.value("logs"), list)
 
 
-def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
-    look = look_at(record)
+def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Unusable]:
+    look = shape.look_at(record)
     scope, _, name = fold(text_of(look.outer, "id").strip()).rstrip("/").rpartition(_SETTING)
     if not scope.startswith("/") or not name:
         raise InputError("its `id` is not the id of a diagnostic setting")
@@ -273,13 +274,13 @@ def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusab
         raise InputError("it has no list of logs")
     for log in logs:
         if not isinstance(log, Mapping):
-            yield Unusable("one of its logs is not an object", log)
+            yield shape.Unusable("one of its logs is not an object", log)
             continue
-        fields = fold_keys(log)
+        fields = shape.fold_keys(log)
         category, group = fields.get("category"), fields.get("categorygroup")
         named = category or group
         if not isinstance(named, str) or not isinstance(fields.get("enabled"), bool):
-            yield Unusable("one of its logs lacks its category or `enabled`", log)
+            yield shape.Unusable("one of its logs lacks its category or `enabled`", log)
             continue
         yield {
             "scope": scope,
@@ -291,7 +292,7 @@ def _read_diagnostic_setting(record: Mapping[str, Any]) -> Iterator[Row | Unusab
 
 
 RESOURCE_SHAPES = (
-    ObjectShape(
+    shape.ObjectShape(
         "diagnostic_settings",
         "diagnostic_settings",
         _is_diagnostic_setting,

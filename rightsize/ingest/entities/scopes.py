@@ -25,20 +25,9 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import dashed, text_of
-from rightsize.ingest.entities.fields import ROWS, field, read_fields
 from rightsize.ingest.entities.resources import GROUP, read_tags
-from rightsize.ingest.entities.shape import (
-    Beside,
-    ColumnShape,
-    Context,
-    Look,
-    ObjectShape,
-    Row,
-    Unusable,
-    fold_keys,
-    look_at,
-)
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID, GUID_FORM, fold
@@ -63,17 +52,17 @@ def _kind_of(scope: str) -> str | None:
     return "subscription" if _SUBSCRIPTION.fullmatch(folded) else None
 
 
-def _is_management_group(look: Look) -> bool:
+def _is_management_group(look: shape.Look) -> bool:
     if look.type:
         return look.type in _NODE_TYPES
     return bool(_MANAGEMENT_GROUP.fullmatch(look.text("id").rstrip("/")))
 
 
-def _read_management_group(record: Mapping[str, Any]) -> Iterator[Row]:
+def _read_management_group(record: Mapping[str, Any]) -> Iterator[shape.Row]:
     waiting: list[tuple[Mapping[str, Any], str | None]] = [(record, None)]
     while waiting:
         document, above = waiting.pop()
-        look = look_at(document)
+        look = shape.look_at(document)
         scope = text_of(look.outer, "id").strip(" ").rstrip("/")
         kind = _kind_of(scope)
         if kind is None:
@@ -93,13 +82,13 @@ def _read_management_group(record: Mapping[str, Any]) -> Iterator[Row]:
         waiting.extend((child, scope) for child in children)
 
 
-def _parent_of(look: Look) -> str | None:
+def _parent_of(look: shape.Look) -> str | None:
     """Return the parent that a node names: `parent` itself, or the one in its `details`."""
     details = look.value("details")
-    places = (look.value("parent"), fold_keys(details).get("parent") if isinstance(details, Mapping) else None)
+    places = (look.value("parent"), shape.fold_keys(details).get("parent") if isinstance(details, Mapping) else None)
     for parent in places:
         if isinstance(parent, Mapping):
-            scope = text_of(fold_keys(parent), "id").strip(" ").rstrip("/")
+            scope = text_of(shape.fold_keys(parent), "id").strip(" ").rstrip("/")
             if scope and _kind_of(scope) != "management_group":
                 raise InputError("its `parent` is not a management group")
             if scope:
@@ -107,7 +96,7 @@ def _parent_of(look: Look) -> str | None:
     return None
 
 
-def _is_subscription(look: Look) -> bool:
+def _is_subscription(look: shape.Look) -> bool:
     if look.type and look.type not in {"microsoft.resources/subscriptions", "user"}:
         return False
     if _SUBSCRIPTION.fullmatch(look.text("id").rstrip("/")):
@@ -116,18 +105,18 @@ def _is_subscription(look: Look) -> bool:
     return is_guid and look.has("tenantid", "name", "state") and (look.has("isdefault") or look.has("cloudname"))
 
 
-def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
-    fields = fold_keys(record)
+def _read_subscription(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Beside | shape.Unusable]:
+    fields = shape.fold_keys(record)
     identifier = text_of(fields, "id").strip(" ").rstrip("/")
     scope = identifier if identifier.startswith("/") else f"/subscriptions/{identifier}"
     if GROUP.fullmatch(fold(identifier)):
         # Resource Graph lists subscriptions and resource groups together.
         yield from read_tags(scope, fields.get("tags"))
     elif not identifier or _kind_of(scope) != "subscription":
-        yield Unusable("its `id` is not a subscription" if identifier else "it has no `id`")
+        yield shape.Unusable("its `id` is not a subscription" if identifier else "it has no `id`")
     elif "displayname" not in fields and fold(identifier) == fold(text_of(fields, "tenantid")):
         # `az account list` shows a tenant without subscriptions as if it were a subscription.
-        yield Unusable("it is a tenant without subscriptions, not a subscription")
+        yield shape.Unusable("it is a tenant without subscriptions, not a subscription")
     else:
         yield {
             "scope": scope,
@@ -138,10 +127,10 @@ def _read_subscription(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unu
 
 
 SCOPE_SHAPES = (
-    ObjectShape(
+    shape.ObjectShape(
         "management_groups", "management_groups", _is_management_group, "scope_listings", _read_management_group
     ),
-    ObjectShape("subscriptions", "subscriptions", _is_subscription, "scope_listings", _read_subscription),
+    shape.ObjectShape("subscriptions", "subscriptions", _is_subscription, "scope_listings", _read_subscription),
 )
 
 
@@ -149,14 +138,14 @@ _AUTHORIZATION = "microsoft.authorization/"
 _ASSIGNMENTS, _DEFINITIONS, _SETS = "policyassignments", "policydefinitions", "policysetdefinitions"
 
 
-def _is_of(kind: str, look: Look) -> bool:
+def _is_of(kind: str, look: shape.Look) -> bool:
     if look.type:
         return look.type == _AUTHORIZATION + kind
     return f"/providers/{_AUTHORIZATION}{kind}/" in look.text("id")
 
 
-def _read_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
-    look = look_at(record)
+def _read_assignment(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    look = shape.look_at(record)
     fields = {**look.outer, **look.inner}
     own = _own_id(look, _ASSIGNMENTS)
     definition = _id_of(text_of(fields, "policydefinitionid"))
@@ -175,8 +164,8 @@ def _read_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
     }
 
 
-def _read_definition(record: Mapping[str, Any]) -> Iterator[Row]:
-    look = look_at(record)
+def _read_definition(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    look = shape.look_at(record)
     fields = {**look.outer, **look.inner}
     own = _own_id(look, _DEFINITIONS)
     rule = fields.get("policyrule")
@@ -190,15 +179,16 @@ def _read_definition(record: Mapping[str, Any]) -> Iterator[Row]:
     }
 
 
-def _read_set(record: Mapping[str, Any]) -> Iterator[Row]:
-    look = look_at(record)
+def _read_set(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    look = shape.look_at(record)
     fields = {**look.outer, **look.inner}
     own = _own_id(look, _SETS)
     held = fields.get("policydefinitions")
     if not isinstance(held, list) or not all(isinstance(one, Mapping) for one in held):
         raise InputError("`policyDefinitions` is not a list of definitions")
     members = {
-        (_id_of(text_of(one, "policydefinitionid")), text_of(one, "definitionversion")) for one in map(fold_keys, held)
+        (_id_of(text_of(one, "policydefinitionid")), text_of(one, "definitionversion"))
+        for one in map(shape.fold_keys, held)
     }
     if any(not id_ for id_, _ in members):
         raise InputError("`policyDefinitions` has one without a `policyDefinitionId`")
@@ -213,7 +203,7 @@ def _read_set(record: Mapping[str, Any]) -> Iterator[Row]:
     }
 
 
-def _own_id(look: Look, kind: str) -> str:
+def _own_id(look: shape.Look, kind: str) -> str:
     own = _id_of(text_of(look.outer, "id"))
     if f"/providers/{_AUTHORIZATION}{kind}/" not in own:
         raise InputError("`id` is not its resource id" if own else "it has no `id`")
@@ -234,11 +224,11 @@ def _identities(identity: object) -> list[str]:
         return []
     if not isinstance(identity, Mapping):
         raise InputError("`identity` is not an object")
-    held = fold_keys(identity)
+    held = shape.fold_keys(identity)
     given = held.get("userassignedidentities")
     if given is not None and not isinstance(given, Mapping):
         raise InputError("`userAssignedIdentities` is not an object")
-    everyone = [held, *(fold_keys(one) for one in (given or {}).values() if isinstance(one, Mapping))]
+    everyone = [held, *(shape.fold_keys(one) for one in (given or {}).values() if isinstance(one, Mapping))]
     return sorted({dashed(text_of(one, "principalid")) for one in everyone} - {""})
 
 
@@ -246,9 +236,9 @@ def _roles(rule: object) -> list[str] | None:
     """Return the roles that a rule names; None if it names something other than roles."""
     if not isinstance(rule, Mapping):
         raise InputError("`policyRule` is not an object")
-    then = fold_keys(rule).get("then")
-    details = fold_keys(then).get("details") if isinstance(then, Mapping) else None
-    named = fold_keys(details).get("roledefinitionids") if isinstance(details, Mapping) else None
+    then = shape.fold_keys(rule).get("then")
+    details = shape.fold_keys(then).get("details") if isinstance(then, Mapping) else None
+    named = shape.fold_keys(details).get("roledefinitionids") if isinstance(details, Mapping) else None
     if named is None:
         return []
     if not isinstance(named, list) or not all(isinstance(text, str) for text in named):
@@ -257,16 +247,18 @@ def _roles(rule: object) -> list[str] | None:
     return found if all(GUID_FORM.fullmatch(id_) for id_ in found) else None
 
 
-def _updated_on(look: Look) -> str:
+def _updated_on(look: shape.Look) -> str:
     """Return the time of the last change, from Resource Manager or its metadata, else the time of creation."""
-    parts = [fold_keys(value) for key in ("systemdata", "metadata") if isinstance(value := look.value(key), Mapping)]
+    parts = [
+        shape.fold_keys(value) for key in ("systemdata", "metadata") if isinstance(value := look.value(key), Mapping)
+    ]
     keys = ("lastmodifiedat", "updatedon", "createdat", "createdon")
     texts = (part[key] for key in keys for part in parts if isinstance(part.get(key), str))
     return next(texts, "")
 
 
 RESOURCE_POLICY_SHAPES = tuple(
-    ObjectShape(f"policy_{name}", f"policy_{name}", lambda look, kind=kind: _is_of(kind, look), table, reader)  # type: ignore[misc]
+    shape.ObjectShape(f"policy_{name}", f"policy_{name}", lambda look, kind=kind: _is_of(kind, look), table, reader)  # type: ignore[misc]
     for name, kind, table, reader in (
         ("assignments", _ASSIGNMENTS, "policy_assignments", _read_assignment),
         ("definitions", _DEFINITIONS, "policy_definitions", _read_definition),
@@ -278,10 +270,10 @@ RESOURCE_POLICY_SHAPES = tuple(
 _STATES = ("Registered", "NotRegistered", "Registering", "Unregistering")
 _POLICIES = ("RegistrationRequired", "RegistrationFree")
 _FIELDS = (
-    field("id", "id"),
-    field("namespace", "namespace", mandatory=True),
-    field("state", "registrationState", mandatory=True, words=tuple(state.lower() for state in _STATES)),
-    field("policy", "registrationPolicy", words=tuple(policy.lower() for policy in _POLICIES)),
+    shape.field("id", "id"),
+    shape.field("namespace", "namespace", mandatory=True),
+    shape.field("state", "registrationState", mandatory=True, words=tuple(state.lower() for state in _STATES)),
+    shape.field("policy", "registrationPolicy", words=tuple(policy.lower() for policy in _POLICIES)),
 )
 _ID = re.compile(r"(/subscriptions/[^/]+)?/providers/[^/]+")
 _NAMESPACE = "[a-z0-9]+([.-][a-z0-9]+)*"
@@ -298,7 +290,7 @@ SELECT file_id, line, {folded("namespace")} AS namespace, {folded("state")} AS s
         said.subscription,
         CASE WHEN len(named.ids) = 1 THEN named.ids[1] END
     ) AS subscription
-FROM {ROWS} LEFT JOIN (
+FROM {shape.ROWS} LEFT JOIN (
     SELECT file_id, any_value(subscriptions[1]) AS subscription FROM stage_vouched
     WHERE len(subscriptions) = 1 GROUP BY file_id HAVING count(DISTINCT subscriptions[1]) = 1
 ) AS said USING (file_id)
@@ -324,14 +316,14 @@ class ProviderShape:
     name: str = "providers"
     source: str = "providers"
 
-    def recognises(self, look: Look, context: Context) -> bool:  # noqa: ARG002  the record says it all
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:  # noqa: ARG002  the record says it all
         """Return whether a record has this shape: a namespace and its state."""
         has_id = "id" not in look.outer or look.outer["id"] is None or bool(_ID.fullmatch(look.text("id")))
         return has_id and bool(look.text("namespace")) and "registrationstate" in look.outer
 
     def stage(self, con: duckdb.DuckDBPyConnection, relation: str) -> None:
         """Insert the records of `relation` into the staging tables."""
-        read_fields(con, relation, _FIELDS)
+        shape.read_fields(con, relation, _FIELDS)
         con.execute(_JUDGE)
         con.execute(
             "INSERT INTO stage_rejects (file_id, line, reason, raw) "
@@ -358,25 +350,25 @@ GUESSES = ("arm-api-map", "sibling-inferred")
 _SOURCE = "operations"
 
 
-def _is_provider(look: Look) -> bool:
+def _is_provider(look: shape.Look) -> bool:
     if look.type:
         return look.type == "microsoft.authorization/provideroperations"
     return isinstance(look.outer.get("operations"), list) and isinstance(look.outer.get("resourcetypes"), list)
 
 
-def _read_provider(record: Mapping[str, Any]) -> Iterator[Row | Unusable]:
-    fields = fold_keys(record)
+def _read_provider(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Unusable]:
+    fields = shape.fold_keys(record)
     yield from _read_list(fields)
     for entry in _objects(fields, "resourcetypes"):
-        yield from _read_list(fold_keys(entry))
+        yield from _read_list(shape.fold_keys(entry))
 
 
-def _read_list(fields: Mapping[str, Any]) -> Iterator[Row | Unusable]:
+def _read_list(fields: Mapping[str, Any]) -> Iterator[shape.Row | shape.Unusable]:
     for operation in _objects(fields, "operations"):
         try:
-            yield _read_operation(fold_keys(operation))
+            yield _read_operation(shape.fold_keys(operation))
         except InputError as error:
-            yield Unusable(error.message, operation)
+            yield shape.Unusable(error.message, operation)
 
 
 def _objects(fields: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
@@ -388,7 +380,7 @@ def _objects(fields: Mapping[str, Any], key: str) -> list[Mapping[str, Any]]:
     return value
 
 
-def _read_operation(fields: Mapping[str, Any]) -> Row:
+def _read_operation(fields: Mapping[str, Any]) -> shape.Row:
     name = text_of(fields, "name").strip(" ")
     is_data_action = fields.get("isdataaction")
     if not name:
@@ -405,7 +397,7 @@ def _read_operation(fields: Mapping[str, Any]) -> Row:
     }
 
 
-def _is_table(look: Look) -> bool:
+def _is_table(look: shape.Look) -> bool:
     return {"operation", "is_data_action"} <= look.outer.keys()
 
 
@@ -420,17 +412,17 @@ FROM entity_rows
 """
 
 OPERATION_SHAPES = (
-    ObjectShape("provider_operations", _SOURCE, _is_provider, "operations", _read_provider),
-    ColumnShape(
+    shape.ObjectShape("provider_operations", _SOURCE, _is_provider, "operations", _read_provider),
+    shape.ColumnShape(
         "operation_table",
         _SOURCE,
         _is_table,
         (
-            field("operation", "operation", mandatory=True),
-            field("is_data_action", "is_data_action", kind="bool"),
-            field("origin", "is_data_action_source"),
-            field("description", "description"),
-            field("display_name", "display_name"),
+            shape.field("operation", "operation", mandatory=True),
+            shape.field("is_data_action", "is_data_action", kind="bool"),
+            shape.field("origin", "is_data_action_source"),
+            shape.field("description", "description"),
+            shape.field("display_name", "display_name"),
         ),
         _INSERT_TABLE,
     ),

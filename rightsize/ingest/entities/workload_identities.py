@@ -28,32 +28,18 @@ from typing import Any
 
 import duckdb
 
+from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import text_of
-from rightsize.ingest.entities.fields import field
-from rightsize.ingest.entities.shape import (
-    Beside,
-    ColumnShape,
-    Context,
-    Look,
-    ObjectShape,
-    Row,
-    Unusable,
-    beside,
-    fold_keys,
-    insert_rows,
-    look_at,
-    reject_rows,
-)
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID_FORM, fold
 
 
-def has_trust(look: Look) -> bool:
+def has_trust(look: shape.Look) -> bool:
     """Return whether a record lists the federated credentials of an application."""
     return isinstance(look.outer.get("federatedidentitycredentials"), list) and bool(look.text("id"))
 
 
-def credentials_of(look: Look) -> Iterator[Row | Unusable]:
+def credentials_of(look: shape.Look) -> Iterator[shape.Row | shape.Unusable]:
     """Yield a row of `federated_credentials` for each credential of an application; none where they are not listed."""
     if not has_trust(look):
         return
@@ -64,17 +50,17 @@ def credentials_of(look: Look) -> Iterator[Row | Unusable]:
         "sign_in_audience": audience if isinstance(audience, str) else None,
     }
     for one in look.outer["federatedidentitycredentials"]:
-        fields = fold_keys(one) if isinstance(one, Mapping) else {}
+        fields = shape.fold_keys(one) if isinstance(one, Mapping) else {}
         try:
             yield of_app | read_credential(fields)
         except InputError as error:
-            yield Unusable(error.message, one)
+            yield shape.Unusable(error.message, one)
 
 
 def read_credential(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a credential says, without its holder; raise InputError where that is not enough."""
     expression = fields.get("claimsmatchingexpression")
-    flexible = fold_keys(expression) if isinstance(expression, Mapping) else {}
+    flexible = shape.fold_keys(expression) if isinstance(expression, Mapping) else {}
     said = text_of(flexible, "value").strip()
     name, issuer = text_of(fields, "name") or text_of(fields, "id"), text_of(fields, "issuer").strip()
     subject = text_of(fields, "subject").strip() or said
@@ -113,7 +99,7 @@ _NO_BLUEPRINT = (
 )
 
 
-def is_blueprint(look: Look, context: str) -> bool:
+def is_blueprint(look: shape.Look, context: str) -> bool:
     """Return whether a record is a blueprint, by its type or by the `@odata.context` of its page."""
     entity_set = fold(context.partition("#")[2])
     if lists_blueprints(context):
@@ -122,7 +108,7 @@ def is_blueprint(look: Look, context: str) -> bool:
     return typed and bool(look.text("id")) and (not entity_set or entity_set.startswith("applications"))
 
 
-def context_of(look: Look, context: Context) -> str:
+def context_of(look: shape.Look, context: shape.Context) -> str:
     """Return the `@odata.context` of a page, else that of the record."""
     own = look.outer.get("@odata.context")
     return context.odata_context or (own if isinstance(own, str) else "")
@@ -133,13 +119,13 @@ def lists_blueprints(context: str) -> bool:
     return bool(_BLUEPRINTS.fullmatch(fold(context.partition("#")[2])))
 
 
-def _read_blueprint(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
-    look = look_at(record)
+def _read_blueprint(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Beside | shape.Unusable]:
+    look = shape.look_at(record)
     yield from blueprint_rows(look)
-    yield from beside("federated_credentials", credentials_of(look))
+    yield from shape.beside("federated_credentials", credentials_of(look))
 
 
-def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
+def blueprint_rows(look: shape.Look) -> Iterator[shape.Row | shape.Beside | shape.Unusable]:
     """Yield the row of a blueprint, and beside it its owners, its sponsors, and the permissions that agents inherit."""
     object_id, app_id = look.text("id"), look.text("appid")
     if not GUID_FORM.fullmatch(object_id) or not GUID_FORM.fullmatch(app_id):
@@ -151,17 +137,19 @@ def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
         "blueprint_app_id": app_id,
         "object_id": object_id,
         "display_name": text_of(look.outer, "displayname") or None,
-        "publisher": text_of(fold_keys(publisher), "displayname") or None if isinstance(publisher, Mapping) else None,
+        "publisher": text_of(shape.fold_keys(publisher), "displayname") or None
+        if isinstance(publisher, Mapping)
+        else None,
         "disabled_status": text_of(look.outer, "disabledbymicrosoftstatus") or None,
         "created_on": text_of(look.outer, "createddatetime") or None,
     }
     for key, table, column in RELATIONS:
         for one in _listed(look, key):
-            other = look_at(one).text("id") if isinstance(one, Mapping) else ""
+            other = shape.look_at(one).text("id") if isinstance(one, Mapping) else ""
             if GUID_FORM.fullmatch(other):
-                yield Beside(table, {"object_id": object_id, column: other, "app_id": app_id})
+                yield shape.Beside(table, {"object_id": object_id, column: other, "app_id": app_id})
             else:
-                yield Unusable(f"one of its {key} has no `id`", one)
+                yield shape.Unusable(f"one of its {key} has no `id`", one)
     if not isinstance(look.outer.get("inheritablepermissions"), list):
         return
     lost = 0
@@ -170,22 +158,22 @@ def blueprint_rows(look: Look) -> Iterator[Row | Beside | Unusable]:
             rows = list(_read_inheritable(one, object_id))
         except InputError as error:
             lost += 1
-            yield Unusable(error.message, one)
+            yield shape.Unusable(error.message, one)
             continue
         for row in rows:
-            yield Beside("inheritable_permissions", row)
+            yield shape.Beside("inheritable_permissions", row)
     whole = not look.outer.get(f"{fold(LISTING)}@odata.nextlink")
-    yield Beside("listings", {"listing": LISTING, "of": object_id, "complete": whole, "rejected": lost})
+    yield shape.Beside("listings", {"listing": LISTING, "of": object_id, "complete": whole, "rejected": lost})
 
 
-def _listed(look: Look, key: str) -> list[Any]:
+def _listed(look: shape.Look, key: str) -> list[Any]:
     found = look.outer.get(key)
     return found if isinstance(found, list) else []
 
 
 def _read_inheritable(record: object, blueprint_id: str) -> Iterator[dict[str, Any]]:
     """Yield the rows of one API: what of its delegated permissions is inherited, and what of its application ones."""
-    fields = fold_keys(record) if isinstance(record, Mapping) else {}
+    fields = shape.fold_keys(record) if isinstance(record, Mapping) else {}
     resource = fold(text_of(fields, "resourceappid"))
     if not GUID_FORM.fullmatch(resource):
         raise InputError("its `resourceAppId` is not a GUID")
@@ -193,7 +181,7 @@ def _read_inheritable(record: object, blueprint_id: str) -> Iterator[dict[str, A
         said = fields.get(key)
         if said is not None and not isinstance(said, Mapping):
             raise InputError(f"its `{key}` is not an object")
-        mode, permissions = _mode(fold_keys(said or {}), of)
+        mode, permissions = _mode(shape.fold_keys(said or {}), of)
         yield {
             "blueprint_id": blueprint_id,
             "resource_app_id": resource,
@@ -219,10 +207,10 @@ def _mode(fields: Mapping[str, Any], of: str) -> tuple[str, list[str]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _BlueprintShape(ObjectShape):
+class _BlueprintShape(shape.ObjectShape):
     """Blueprints; on a page with a cast each record is one, else each record with the type."""
 
-    def recognises(self, look: Look, context: Context) -> bool:
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
         if not look.record:
             return lists_blueprints(context.odata_context)
@@ -242,7 +230,7 @@ class _InheritableShape:
         """Return the word for it in `loads`."""
         return self.name
 
-    def recognises(self, look: Look, context: Context) -> bool:
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:
         """Return whether a record has this shape; `{}` stands for an empty page."""
         if not look.record:
             return _INHERITABLE.fullmatch(fold(context.odata_context.partition("#")[2])) is not None
@@ -282,9 +270,9 @@ class _InheritableShape:
                     listings[file_id, page]["rejected"] += 1
             else:
                 rows += [{"file_id": file_id, "line": line, **row} for row in found_rows]
-        insert_rows(con, self.name, rows)
-        insert_rows(con, "listings", list(listings.values()))
-        reject_rows(con, rejects)
+        shape.insert_rows(con, self.name, rows)
+        shape.insert_rows(con, "listings", list(listings.values()))
+        shape.reject_rows(con, rejects)
 
 
 def _blueprint_of(context: str, place: str) -> tuple[str, bool]:
@@ -314,35 +302,35 @@ _BELOW = "/federatedidentitycredentials/"
 _IDENTITY = "/providers/microsoft.managedidentity/userassignedidentities/"
 
 
-def _is_of_identity(look: Look) -> bool:
+def _is_of_identity(look: shape.Look) -> bool:
     return _IDENTITY in look.text("id") and _BELOW in look.text("id") and look.has("issuer")
 
 
-def _read_trust(record: Mapping[str, Any]) -> Iterator[Row | Beside | Unusable]:
-    look = look_at(record)
+def _read_trust(record: Mapping[str, Any]) -> Iterator[shape.Row | shape.Beside | shape.Unusable]:
+    look = shape.look_at(record)
     yield from credentials_of(look)
     if is_blueprint(look, ""):
-        yield from beside("agent_blueprints", blueprint_rows(look))
+        yield from shape.beside("agent_blueprints", blueprint_rows(look))
 
 
-class _TrustShape(ObjectShape):
+class _TrustShape(shape.ObjectShape):
     """Applications with their federated credentials; a page of blueprints alone is one of blueprints."""
 
-    def recognises(self, look: Look, context: Context) -> bool:
+    def recognises(self, look: shape.Look, context: shape.Context) -> bool:
         """Return whether a record has this shape."""
         return self.recogniser(look) and not lists_blueprints(context_of(look, context))
 
 
-def _read_of_identity(record: Mapping[str, Any]) -> Iterator[Row]:
-    look = look_at(record)
+def _read_of_identity(record: Mapping[str, Any]) -> Iterator[shape.Row]:
+    look = shape.look_at(record)
     scope, _, _ = look.text("id").rpartition(_BELOW)
     yield {"object_id": scope} | read_credential({**look.outer, **look.inner})
 
 
 _UNIT = (
-    field("unit_id", "id", kind="id", mandatory=True),
-    field("display_name", "displayName"),
-    field("is_restricted", "isMemberManagementRestricted", kind="bool"),
+    shape.field("unit_id", "id", kind="id", mandatory=True),
+    shape.field("display_name", "displayName"),
+    shape.field("is_restricted", "isMemberManagementRestricted", kind="bool"),
 )
 _INSERT_UNITS = """
 INSERT INTO stage_administrative_units (file_id, line, unit_id, display_name, is_restricted)
@@ -350,13 +338,13 @@ SELECT file_id, line, unit_id, display_name, coalesce(is_restricted, false) FROM
 """
 
 _OBSERVED = (
-    field("issuer", "issuer", "iss", mandatory=True),
-    field("subject", "subject", "sub", mandatory=True),
-    field("time", "time", kind="time", mandatory=True),
-    field("app_id", "app_id", "client_id", kind="id"),
-    field("credential_id", "credential_id", "federatedCredentialId"),
-    field("job_workflow_ref", "job_workflow_ref"),
-    field("run", "run"),
+    shape.field("issuer", "issuer", "iss", mandatory=True),
+    shape.field("subject", "subject", "sub", mandatory=True),
+    shape.field("time", "time", kind="time", mandatory=True),
+    shape.field("app_id", "app_id", "client_id", kind="id"),
+    shape.field("credential_id", "credential_id", "federatedCredentialId"),
+    shape.field("job_workflow_ref", "job_workflow_ref"),
+    shape.field("run", "run"),
 )
 _INSERT_OBSERVED = """
 INSERT INTO stage_observed_subjects (file_id, line, issuer, subject, time, app_id, credential_id, job_workflow_ref, run)
@@ -366,11 +354,11 @@ FROM entity_rows WHERE time IS NOT NULL
 """
 
 
-def _is_unit(look: Look) -> bool:
+def _is_unit(look: shape.Look) -> bool:
     return not look.type and "ismembermanagementrestricted" in look.outer and bool(look.text("id"))
 
 
-def _is_observed(look: Look) -> bool:
+def _is_observed(look: shape.Look) -> bool:
     keys = look.outer.keys()
     told = {"issuer", "subject", "time"} <= keys or {"iss", "sub", "time"} <= keys
     return told and not look.type and not {"name", "properties", "category", "operationname"} & keys
@@ -384,13 +372,13 @@ TRUST_SHAPES = (
         "federated_credentials",
         _read_trust,
     ),
-    ObjectShape(
+    shape.ObjectShape(
         "identity_federated_credentials",
         "identity_federated_credentials",
         _is_of_identity,
         "federated_credentials",
         _read_of_identity,
     ),
-    ColumnShape("administrative_units", "administrative_units", _is_unit, _UNIT, _INSERT_UNITS),
-    ColumnShape("observed_subjects", "observed_subjects", _is_observed, _OBSERVED, _INSERT_OBSERVED),
+    shape.ColumnShape("administrative_units", "administrative_units", _is_unit, _UNIT, _INSERT_UNITS),
+    shape.ColumnShape("observed_subjects", "observed_subjects", _is_observed, _OBSERVED, _INSERT_OBSERVED),
 )

@@ -15,8 +15,7 @@ import duckdb
 from rightsize.ingest.files.encoding import MAX_RECORD_BYTES, Compression
 from rightsize.ingest.files.sniff import Form
 from rightsize.ingest.files.sources import SourceFile
-from rightsize.ingest.logs.schemas import FIELDS, Family
-from rightsize.ingest.logs.values import NESTED, Fields, struct_type, struct_values
+from rightsize.ingest.logs.values import FIELDS, NESTED, Family, Fields, struct_type, struct_values
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.limits import is_full

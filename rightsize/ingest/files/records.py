@@ -11,25 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from rightsize.ingest.files.encoding import (
-    DAMAGE,
-    MAX_RECORD_BYTES,
-    NO_TEXT,
-    mend_json,
-    plain_chunks,
-    write_readable_lines,
-)
-from rightsize.ingest.files.readers import (
-    FILE_NO,
-    MAX_PAGE_BYTES,
-    READ_ERRORS,
-    Batch,
-    as_text,
-    csv_source,
-    damaged,
-    is_damage,
-    quoted_name,
-)
+from rightsize.ingest.files import encoding, readers
 from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
 from rightsize.store.sql import literal
@@ -37,12 +19,12 @@ from rightsize.store.sql import literal
 MAX_RAW_CHARACTERS = 1 << 16
 """Maximum characters kept of an unusable record."""
 
-_HAS_NO_TEXT = f"contains(CAST(record AS VARCHAR), '{NO_TEXT}')"
+_HAS_NO_TEXT = f"contains(CAST(record AS VARCHAR), '{encoding.NO_TEXT}')"
 # Rows of a reader are in the order of their files, so this is the position of a row within its file.
 _PLACE = "rowid - min(rowid) OVER (PARTITION BY file_index) + 1"
 
 
-def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+def read_records(con: duckdb.DuckDBPyConnection, batch: readers.Batch, scratch: Scratch) -> None:
     """Read whole records of files of any form into temporary tables; this is slower than `select_fields`.
 
     Fills `ingest_records (file_no INTEGER, page BIGINT, line BIGINT, record JSON)` with the records that are JSON
@@ -64,8 +46,8 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
         elif batch.form == "array":
             try:
                 _read_array(con, batch)
-            except READ_ERRORS as error:
-                if not is_damage(error):
+            except readers.READ_ERRORS as error:
+                if not readers.is_damage(error):
                     raise
                 # Several arrays in sequence, or a damaged one, which the next reader will reject too.
                 _read_documents(con, batch, scratch)
@@ -75,21 +57,21 @@ def read_records(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch)
             _read_csv(con, batch, scratch)
         else:
             _read_parquet(con, batch)
-    except READ_ERRORS as error:
-        if len(batch.files) > 1 or not is_damage(error):
+    except readers.READ_ERRORS as error:
+        if len(batch.files) > 1 or not readers.is_damage(error):
             raise
-        raise damaged(batch.files[0], error) from error
+        raise readers.damaged(batch.files[0], error) from error
 
 
-def read_whole(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> Iterator[Batch]:
+def read_whole(con: duckdb.DuckDBPyConnection, batch: readers.Batch, scratch: Scratch) -> Iterator[readers.Batch]:
     """Read whole records as `read_records` does, and yield the batch while the tables hold them.
 
     If a file is damaged, halves of the batch are read and yielded, so that only what is around it is read again.
     """
     try:
         read_records(con, batch, scratch)
-    except READ_ERRORS as error:
-        if not is_damage(error):
+    except readers.READ_ERRORS as error:
+        if not readers.is_damage(error):
             raise
         half = len(batch.files) // 2
         for files in (batch.files[:half], batch.files[half:]):
@@ -98,29 +80,29 @@ def read_whole(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -
         yield batch
 
 
-def _readable_copies(batch: Batch, scratch: Scratch) -> list[str]:
+def _readable_copies(batch: readers.Batch, scratch: Scratch) -> list[str]:
     copies = []
     for file in batch.files:
         copies.append(scratch.new_path())
-        write_readable_lines(file.path, file.compression, copies[-1], file.name)
+        encoding.write_readable_lines(file.path, file.compression, copies[-1], file.name)
     return [str(copy) for copy in copies]
 
 
-def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+def _read_lines(con: duckdb.DuckDBPyConnection, batch: readers.Batch, scratch: Scratch) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_lines AS SELECT file_index, line FROM read_csv($paths, "
         "auto_detect = false, header = false, delim = '\x02', quote = '', escape = '', strict_mode = false, "
-        f"hive_partitioning = false, compression = 'none', max_line_size = {4 * MAX_RECORD_BYTES}, "
+        f"hive_partitioning = false, compression = 'none', max_line_size = {4 * encoding.MAX_RECORD_BYTES}, "
         "columns = {'line': 'VARCHAR'})",
         {"paths": _readable_copies(batch, scratch)},
     )
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE ingest_judged AS
-        SELECT {FILE_NO} AS file_no, {_PLACE} AS line,
+        SELECT {readers.FILE_NO} AS file_no, {_PLACE} AS line,
             line AS text,
             CASE
-                WHEN strlen(line) > {MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
+                WHEN strlen(line) > {encoding.MAX_RECORD_BYTES} THEN 'it is longer than 16 MiB'
                 WHEN NOT json_valid(line) THEN 'it is not valid JSON'
                 WHEN json_type(line) <> 'OBJECT' THEN 'it is not a JSON object'
                 WHEN len(json_keys(line)) <> len(list_distinct(json_keys(line))) THEN 'it names a key twice'
@@ -136,7 +118,7 @@ def _read_lines(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) 
     con.execute(
         "INSERT INTO ingest_damaged SELECT file_no, line, reason, "
         f"replace(text[:{MAX_RAW_CHARACTERS}], $damage, chr(65533)) FROM ingest_judged WHERE reason IS NOT NULL",
-        {"damage": DAMAGE},
+        {"damage": encoding.DAMAGE},
     )
     con.execute("DROP TABLE ingest_lines; DROP TABLE ingest_judged")
 
@@ -155,7 +137,7 @@ WHERE json_type(record) = 'OBJECT' AND len(json_keys(record)) = len(list_distinc
 """
 
 
-def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def _read_array(con: duckdb.DuckDBPyConnection, batch: readers.Batch) -> None:
     con.execute(
         "CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json FROM read_json_objects($paths, "
         f"format = 'array', hive_partitioning = false, compression = '{batch.compression}', "
@@ -163,7 +145,7 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
         {"paths": batch.paths},
     )
     con.execute(
-        f"CREATE OR REPLACE TEMP TABLE ingest_judged AS SELECT {FILE_NO} AS file_no, NULL::BIGINT AS page, "
+        f"CREATE OR REPLACE TEMP TABLE ingest_judged AS SELECT {readers.FILE_NO} AS file_no, NULL::BIGINT AS page, "
         f"{_PLACE} AS line, json AS record FROM ingest_values",
         {"numbers": batch.numbers},
     )
@@ -172,7 +154,7 @@ def _read_array(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     con.execute("DROP TABLE ingest_values; DROP TABLE ingest_judged")
 
 
-def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+def _read_documents(con: duckdb.DuckDBPyConnection, batch: readers.Batch, scratch: Scratch) -> None:
     """Read pages, objects and arrays in any sequence; the records of a page or of a list of pages become records.
 
     Of a file with half characters or bytes that are no text, the records that have them are damaged, and no others.
@@ -180,9 +162,9 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
     paths = [file.path if file.compression == "none" else _plain_copy(file, scratch) for file in batch.files]
     try:
         _read_pages(con, batch, paths)
-    except READ_ERRORS as error:
+    except readers.READ_ERRORS as error:
         mended = scratch.new_path()
-        if len(paths) > 1 or not is_damage(error) or not mend_json(paths[0], mended):
+        if len(paths) > 1 or not readers.is_damage(error) or not encoding.mend_json(paths[0], mended):
             raise
         _read_pages(con, batch, [mended])
         con.execute(f"""
@@ -192,10 +174,10 @@ def _read_documents(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scrat
         con.execute(f"DELETE FROM ingest_records WHERE {_HAS_NO_TEXT}")
 
 
-def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Path]) -> None:
+def _read_pages(con: duckdb.DuckDBPyConnection, batch: readers.Batch, paths: Sequence[Path]) -> None:
     longest, name = max((path.stat().st_size + 1, file.name) for path, file in zip(paths, batch.files, strict=True))
-    size = max(longest, MAX_RECORD_BYTES)
-    if size > MAX_PAGE_BYTES:
+    size = max(longest, encoding.MAX_RECORD_BYTES)
+    if size > readers.MAX_PAGE_BYTES:
         raise InputError(
             f"`{name}` holds {size:,} bytes in JSON pages, too many to read at once",
             hint="write one record a line (JSON lines)",
@@ -216,7 +198,7 @@ def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Pa
     con.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE ingest_lists AS
-        SELECT {FILE_NO} AS file_no, top_no,
+        SELECT {readers.FILE_NO} AS file_no, top_no,
             CASE
                 WHEN starts_with(found[1], '[') THEN from_json(found[1], '["JSON"]')
                 WHEN starts_with(found[2], '[') THEN from_json(found[2], '["JSON"]')
@@ -292,19 +274,19 @@ def _read_pages(con: duckdb.DuckDBPyConnection, batch: Batch, paths: Sequence[Pa
 def _plain_copy(file: SourceFile, scratch: Scratch) -> Path:
     copy = scratch.new_path()
     with copy.open("wb") as target:
-        target.writelines(plain_chunks(file.path, file.compression, file.name))
+        target.writelines(encoding.plain_chunks(file.path, file.compression, file.name))
     return copy
 
 
 _ASIDE = ", store_rejects = true, rejects_table = 'ingest_csv_errors', rejects_scan = 'ingest_csv_scans'"
 
 
-def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) -> None:
+def _read_csv(con: duckdb.DuckDBPyConnection, batch: readers.Batch, scratch: Scratch) -> None:
     paths = _readable_copies(batch, scratch)
     cells = ", ".join(f"{literal(name)}, c{position}" for name, position in _original_names(batch.header).items())
     con.execute(
         f"CREATE OR REPLACE TEMP TABLE ingest_values AS SELECT file_index, json_object({cells}) AS record "
-        f"FROM {csv_source(batch, 'none', _ASIDE)}",
+        f"FROM {readers.csv_source(batch, 'none', _ASIDE)}",
         {"paths": paths},
     )
     _keep_rows(con, batch)
@@ -326,7 +308,7 @@ def _read_csv(con: duckdb.DuckDBPyConnection, batch: Batch, scratch: Scratch) ->
     con.execute("DROP TABLE ingest_csv_errors; DROP TABLE ingest_csv_scans")
 
 
-def _read_parquet(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def _read_parquet(con: duckdb.DuckDBPyConnection, batch: readers.Batch) -> None:
     typed = [(name, kind) for name, _, kind in (column.partition("\t") for column in batch.header)]
     cells = ", ".join(f"{literal(name)}, {_as_json((name, kind))}" for name, kind in typed)
     con.execute(
@@ -337,9 +319,9 @@ def _read_parquet(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
     _keep_rows(con, batch)
 
 
-def _keep_rows(con: duckdb.DuckDBPyConnection, batch: Batch) -> None:
+def _keep_rows(con: duckdb.DuckDBPyConnection, batch: readers.Batch) -> None:
     con.execute(
-        f"INSERT INTO ingest_records SELECT {FILE_NO}, NULL, {_PLACE}, record FROM ingest_values",
+        f"INSERT INTO ingest_records SELECT {readers.FILE_NO}, NULL, {_PLACE}, record FROM ingest_values",
         {"numbers": batch.numbers},
     )
     con.execute("DROP TABLE ingest_values")
@@ -353,4 +335,4 @@ def _original_names(header: Sequence[str]) -> dict[str, int]:
 
 
 def _as_json(column: tuple[str, str]) -> str:
-    return quoted_name(column[0]) if not column[1].startswith("TIMESTAMP") else as_text(column)
+    return readers.quoted_name(column[0]) if not column[1].startswith("TIMESTAMP") else readers.as_text(column)

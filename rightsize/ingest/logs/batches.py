@@ -12,21 +12,13 @@ from dataclasses import dataclass, field, replace
 
 import duckdb
 
+from rightsize.ingest.files import readers
 from rightsize.ingest.files.copies import Copies
-from rightsize.ingest.files.readers import (
-    JSON_FORMS,
-    READ_ERRORS,
-    Batch,
-    is_damage,
-    parted,
-    select_fields,
-    select_record_fields,
-)
 from rightsize.ingest.files.records import MAX_RAW_CHARACTERS, read_records, read_whole
 from rightsize.ingest.files.sources import NoRoomError, SourceFile
 from rightsize.ingest.logs.dictionary_encoding import forget_alike, packed, packed_words, stage_alike
 from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
-from rightsize.ingest.logs.schemas import SOURCES, Family, spelt_keys, with_log
+from rightsize.ingest.logs.values import SOURCES, Family, spelt_keys, with_log
 from rightsize.rules.log_sources import LOG_SOURCES
 
 # Whole records take more room than their fields.
@@ -95,7 +87,7 @@ class LogFiles:
         samples: The first records of each file, by its number, for the spelling of their keys.
     """
 
-    batch: Batch
+    batch: readers.Batch
     family: Family
     samples: Mapping[int, Sequence[Mapping[str, object]]]
 
@@ -126,7 +118,7 @@ def stage_logs(
         batch = one.batch
         files_of = _spelt_alike([file for file in batch.files if file.number in odd], one.family, one.samples)
         for spelt, files in files_of:
-            for few in parted(files, batch.form, _SLOW_BYTES, len(files)):
+            for few in readers.parted(files, batch.form, _SLOW_BYTES, len(files)):
                 for read in read_whole(con, batch.only(few), copies.scratch):
                     _stage_whole(con, read, spelt, counts)
 
@@ -171,11 +163,11 @@ def _stage_fast(
 
 
 def _parts_by_damage(
-    con: duckdb.DuckDBPyConnection, batch: Batch, copies: Copies
+    con: duckdb.DuckDBPyConnection, batch: readers.Batch, copies: Copies
 ) -> tuple[Sequence[SourceFile], Sequence[SourceFile]]:
     """Return the files with a line that is no JSON, and the others; two halves where that is none of them, or all."""
     suspects: set[int] = set()
-    for few in parted(batch.files, batch.form, _SLOW_BYTES, len(batch.files)) if batch.form == "lines" else ():
+    for few in readers.parted(batch.files, batch.form, _SLOW_BYTES, len(batch.files)) if batch.form == "lines" else ():
         read_records(con, batch.only(few), copies.scratch)
         suspects.update(number for (number,) in con.execute("SELECT DISTINCT file_no FROM ingest_damaged").fetchall())
     first = [file for file in batch.files if file.number in suspects]
@@ -200,7 +192,7 @@ class _RawRows:
         `text_within`: read objects within records as text, which accepts any form of them.
         """
         batch, is_packed = one.batch, self.log in USED_LOGS and kind_of(self.log).is_packed
-        opened = is_packed and one.family.name == "camel" and batch.form in JSON_FORMS and not text_within
+        opened = is_packed and one.family.name == "camel" and batch.form in readers.JSON_FORMS and not text_within
         if self.is_read(one, opened):
             return set()
         if batch.has_longer_pages:
@@ -217,8 +209,8 @@ class _RawRows:
         self.is_malformed = False
         try:
             return self._read_copies(one, opened)
-        except READ_ERRORS as error:
-            if not is_damage(error):
+        except readers.READ_ERRORS as error:
+            if not readers.is_damage(error):
                 raise
             self.is_malformed = _MALFORMED in str(error)
             self._take_back(one)
@@ -240,9 +232,9 @@ class _RawRows:
         self._take_back(one)
         return self._read_part(one.batch, one.family, opened)
 
-    def _read_part(self, batch: Batch, family: Family, opened: bool) -> bool:
+    def _read_part(self, batch: readers.Batch, family: Family, opened: bool) -> bool:
         """Read files as they are; return whether this works for files of this form."""
-        fields = select_fields(batch, family, opened)
+        fields = readers.select_fields(batch, family, opened)
         if fields is None:
             return False
         kind = kind_of(self.log)
@@ -281,10 +273,10 @@ def _stage_other(
 
 
 def _stage_whole(
-    con: duckdb.DuckDBPyConnection, batch: Batch, spelt: Mapping[str, Sequence[str]], counts: LogCounts
+    con: duckdb.DuckDBPyConnection, batch: readers.Batch, spelt: Mapping[str, Sequence[str]], counts: LogCounts
 ) -> None:
     """Stage the whole records of a batch, with the keys of `spelt_keys`."""
-    fields = select_record_fields(spelt)
+    fields = readers.select_record_fields(spelt)
     con.execute(f"CREATE OR REPLACE TEMP TABLE ingest_logs AS SELECT file_no, line, log FROM ({with_log(fields.sql)})")
     found: dict[int, dict[str, int]] = {number: {} for number in batch.numbers}
     for number, log, records in con.execute(

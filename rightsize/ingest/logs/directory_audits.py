@@ -19,8 +19,7 @@ from collections.abc import Collection
 import duckdb
 
 from rightsize.ingest.logs.projections import ISO_TIME, session_id, token_id
-from rightsize.ingest.logs.schemas import lowered, with_log
-from rightsize.ingest.logs.values import Fields
+from rightsize.ingest.logs.values import Fields, lowered, with_log
 from rightsize.model.text import GUID
 from rightsize.rules.directory import directory_calls
 from rightsize.store.merging.staging import EVENT_KEY

@@ -17,16 +17,17 @@ Sources: Microsoft Learn, "Office 365 Management Activity API schema", common sc
 from __future__ import annotations
 
 from rightsize.ingest.logs.projections import ISO_TIME, activity_columns, session_id, token_id
-from rightsize.ingest.logs.schemas import lowered, with_log
 from rightsize.ingest.logs.values import (
     TIME_PROBLEMS,
     Fields,
     address,
     guid,
     json_paths,
+    lowered,
     paths_of,
     utc_time,
     values_as_columns,
+    with_log,
 )
 from rightsize.model.text import GUID
 from rightsize.rules.graph import audited_workloads

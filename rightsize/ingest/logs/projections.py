@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import duckdb
 
-from rightsize.ingest.logs.schemas import SOURCES, lowered, with_log
 from rightsize.ingest.logs.values import (
     AUTHORIZATION,
     CLAIMS,
@@ -16,11 +15,14 @@ from rightsize.ingest.logs.values import (
     NESTED,
     OTHER_BODIES,
     READ_COLUMNS,
+    SOURCES,
     Fields,
     json_paths,
+    lowered,
     paths_of,
     value_at,
     values_as_columns,
+    with_log,
     with_readings,
 )
 from rightsize.model.text import fold

@@ -16,15 +16,16 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rightsize.ingest.logs.projections import ISO_TIME, session_id, token_id
-from rightsize.ingest.logs.schemas import lowered, with_log
 from rightsize.ingest.logs.values import (
     TIME_PROBLEMS,
     Fields,
     address,
     json_paths,
+    lowered,
     paths_of,
     utc_time,
     values_as_columns,
+    with_log,
 )
 from rightsize.model.text import GUID
 from rightsize.rules.log_source import LogSource, Opened

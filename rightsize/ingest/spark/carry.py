@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rightsize.ingest.files.encoding import MAX_RECORD_BYTES
-from rightsize.ingest.logs.schemas import FIELDS, Family, spelt_keys
+from rightsize.ingest.logs.values import FIELDS, Family, spelt_keys
 from rightsize.model.errors import UsageError, install_extra
 from rightsize.model.text import fold
 

@@ -15,8 +15,7 @@ import duckdb
 
 from rightsize.ingest.logs.projections import create_reference_tables, raw_events
 from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
-from rightsize.ingest.logs.schemas import FIELDS, SOURCES, Family, family_of, with_log
-from rightsize.ingest.logs.values import Fields
+from rightsize.ingest.logs.values import FIELDS, SOURCES, Family, Fields, family_of, with_log
 from rightsize.ingest.spark.carry import LINES, TABLE, Nested, columns_of, fields_of_lines, fields_of_table, to_spark
 from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet, pruning_of
 from rightsize.model.errors import InputError

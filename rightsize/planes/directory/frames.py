@@ -4,24 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from rightsize.analyze.findings import (
-    SELDOM_HOURS,
-    activated_in,
-    find_easy_activations,
-    find_seldom_used,
-    find_without_reason,
-    is_permanent_of_people,
-    said,
-)
+from rightsize.analyze import findings, planes
 from rightsize.analyze.inputs import folded
-from rightsize.analyze.planes import (
-    ASSIGNMENTS_SCHEMA,
-    DENIED_SCHEMA,
-    PRINCIPALS_SCHEMA,
-    SCORE_COLUMNS,
-    counts_and_scores,
-    declared,
-)
 from rightsize.analyze.reasons import OutOfCoverage, Unused, Verdict, sentence
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.usage import standing_hours
@@ -100,7 +84,7 @@ def verdict_rows(
         operations=pl.lit(1, dtype=pl.Int64),
     )
     found = (single, earlier, counted, unknown, strange)
-    return pl.concat([declared(frame, VERDICTS_SCHEMA, plane="directory") for frame in found])
+    return pl.concat([planes.declared(frame, VERDICTS_SCHEMA, plane="directory") for frame in found])
 
 
 def _weighed(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
@@ -123,23 +107,25 @@ def principal_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFram
         .sort("principal_id", "name", rank, "mass", descending=[False, False, False, True])
         .unique(["principal_id", "name"], keep="first", maintain_order=True)
     )
-    scored = rows.group_by("principal_id").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
-    return declared(scored, PRINCIPALS_SCHEMA, plane="directory").sort("principal_id")
+    scored = rows.group_by("principal_id").agg(**planes.counts_and_scores(pl.col("mass"), _FULL_MASS))
+    return planes.declared(scored, planes.PRINCIPALS_SCHEMA, plane="directory").sort("principal_id")
 
 
 def assignment_rows(judged: pl.DataFrame, tables: DirectoryTables) -> pl.DataFrame:
     """Return one row per assignment, with counts and scores."""
-    scored = _weighed(judged, tables).group_by("a").agg(**counts_and_scores(pl.col("mass"), _FULL_MASS))
+    scored = _weighed(judged, tables).group_by("a").agg(**planes.counts_and_scores(pl.col("mass"), _FULL_MASS))
     rows = tables.assignments.join(scored, on="a", how="left", maintain_order="left").with_columns(
-        pl.col(*SCORE_COLUMNS).fill_null(0), role_definition_id="role", role_name=pl.coalesce("role_name", "role")
+        pl.col(*planes.SCORE_COLUMNS).fill_null(0),
+        role_definition_id="role",
+        role_name=pl.coalesce("role_name", "role"),
     )
-    return declared(rows, ASSIGNMENTS_SCHEMA, plane="directory")
+    return planes.declared(rows, planes.ASSIGNMENTS_SCHEMA, plane="directory")
 
 
 def denied_rows(usage: pl.DataFrame) -> pl.DataFrame:
     """Return the refused actions of each principal."""
     rows = usage.filter((pl.col("denied") > 0) & pl.col("principal_id").is_not_null())
-    return declared(rows.with_columns(used=pl.col("events") > 0), DENIED_SCHEMA, plane="directory")
+    return planes.declared(rows.with_columns(used=pl.col("events") > 0), planes.DENIED_SCHEMA, plane="directory")
 
 
 def find_in_directory(
@@ -178,13 +164,13 @@ def _never_activated(tables: DirectoryTables, judged: pl.DataFrame) -> pl.DataFr
     asleep = judged.filter(pl.col("reason") == Unused.NEVER_ACTIVATED.value)["a"].unique()
     rows = tables.assignments.filter(pl.col("a").is_in(asleep.implode()))
     text = pl.format("{}: {}", _ROLE, pl.lit(sentence(Unused.NEVER_ACTIVATED.value)))
-    return said(rows, "directory_role_never_activated", "medium", text)
+    return findings.said(rows, "directory_role_never_activated", "medium", text)
 
 
 def _without_reason(tables: DirectoryTables, window: Window, activations: pl.DataFrame) -> pl.DataFrame:
     held = tables.assignments.filter(pl.col("state") == "eligible").select("role_assignment_id", "principal_id")
-    inside = activated_in(activations, window).select("justified", role_assignment_id="eligibility")
-    return find_without_reason(held.join(inside, on="role_assignment_id"))
+    inside = findings.activated_in(activations, window).select("justified", role_assignment_id="eligibility")
+    return findings.find_without_reason(held.join(inside, on="role_assignment_id"))
 
 
 def _privileged(tables: DirectoryTables) -> pl.Expr:
@@ -200,16 +186,18 @@ def _asks_little(tables: DirectoryTables) -> pl.DataFrame:
         "requires_approval", "requires_justification", role=folded(table["role_definition_id"])
     ).drop_nulls(["role"])
     rows = tables.assignments.filter(pl.col("state") == "eligible").join(policies, on="role")
-    return find_easy_activations(rows, _ROLE, _privileged(tables))
+    return findings.find_easy_activations(rows, _ROLE, _privileged(tables))
 
 
 def _standing_privilege(tables: DirectoryTables) -> pl.DataFrame:
     rows = tables.assignments.filter((pl.col("state") == "active") & pl.col("end_on").is_null() & _privileged(tables))
     text = pl.format("{} is permanent and needs no activation", _ROLE)
-    return said(rows, "standing_directory_privilege", "medium", text)
+    return findings.said(rows, "standing_directory_privilege", "medium", text)
 
 
 def _seldom_used(tables: DirectoryTables, window: Window, by_day: pl.DataFrame) -> pl.DataFrame:
-    permanent = tables.assignments.filter(is_permanent_of_people(tables.inputs))
-    worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < SELDOM_HOURS)
-    return find_seldom_used(permanent.join(worked, on="a"), "directory_role_seldom_used", pl.format("{} ", _ROLE))
+    permanent = tables.assignments.filter(findings.is_permanent_of_people(tables.inputs))
+    worked = standing_hours(by_day, window, "a").filter(pl.col("hours_a_month") < findings.SELDOM_HOURS)
+    return findings.find_seldom_used(
+        permanent.join(worked, on="a"), "directory_role_seldom_used", pl.format("{} ", _ROLE)
+    )

@@ -13,29 +13,14 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
+from rightsize.analyze import reasons
 from rightsize.analyze.counting import name_sets
 from rightsize.analyze.inputs import folded
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.reasons import (
-    SHOWN,
-    Attribution,
-    OutOfCoverage,
-    Unexplained,
-    UnobservableReason,
-    Unused,
-    Verdict,
-)
 from rightsize.analyze.verdicts.coverage import covered_sign_in_kinds, described_principals, groups_with_known_members
 from rightsize.analyze.window import Window, days_missing, judge_log
 from rightsize.model.text import fold, is_directory_read
-from rightsize.planes.directory.frames import (
-    assignment_rows,
-    counted_actions,
-    denied_rows,
-    find_in_directory,
-    principal_rows,
-    verdict_rows,
-)
+from rightsize.planes.directory import frames
 from rightsize.planes.directory.tables import DirectoryTables, rebuild_activations, use_of_activations, ways_to
 from rightsize.rbac.expand import is_of_directory
 from rightsize.rules.directory import logged_actions
@@ -77,15 +62,15 @@ def analyse_directory(tables: DirectoryTables, window: Window) -> DirectoryAnaly
     held_back = pl.concat([_held_back(usage, tables), held_before]).unique()
     judged = _judge(tables, window, state, credited, activations, held_back, before)
     by_day = used.select("a", *_CALL).join(days.filter(pl.col("use") > 0), on=list(_CALL), nulls_equal=True)
-    groups, sets = name_sets(counted_actions(judged, tables), ("a", "verdict", "reason"))
+    groups, sets = name_sets(frames.counted_actions(judged, tables), ("a", "verdict", "reason"))
     return DirectoryAnalysis(
         plane="directory",
         window=window,
-        verdicts=verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables, covered),
-        principals=principal_rows(judged, tables),
-        assignments=assignment_rows(judged, tables),
-        denied=denied_rows(usage),
-        findings=find_in_directory(tables, window, state, judged, activations, by_day),
+        verdicts=frames.verdict_rows(judged, used, before, left.join(usage, on="u"), groups, tables, covered),
+        principals=frames.principal_rows(judged, tables),
+        assignments=frames.assignment_rows(judged, tables),
+        denied=frames.denied_rows(usage),
+        findings=frames.find_in_directory(tables, window, state, judged, activations, by_day),
         sets=sets,
         activations=use_of_activations(activations, tables),
         tables=tables,
@@ -103,7 +88,7 @@ _CALL = ("principal_id", "principal_name", "name", "place")
 
 def _coverage_state(tables: DirectoryTables, window: Window) -> str:
     if tables.coverage.is_empty():
-        return OutOfCoverage.NO_LOG_LOADED.value
+        return reasons.OutOfCoverage.NO_LOG_LOADED.value
     return judge_log(tables.coverage["day"], window)
 
 
@@ -164,12 +149,12 @@ def _attribute(
     first = best.unique("u", keep="first", maintain_order=True).select("u", "a")
     reason = (
         pl.when(pl.col("asleep") & pl.col("ran"))
-        .then(pl.lit(Attribution.ACTIVATION.value))
+        .then(pl.lit(reasons.Attribution.ACTIVATION.value))
         .when(pl.col("by_graph"))
-        .then(pl.lit(Attribution.GRAPH_CALL.value))
+        .then(pl.lit(reasons.Attribution.GRAPH_CALL.value))
         .when(pl.col("several"))
-        .then(pl.lit(Attribution.FEWEST.value))
-        .otherwise(pl.lit(Attribution.ELIMINATION.value))
+        .then(pl.lit(reasons.Attribution.FEWEST.value))
+        .otherwise(pl.lit(reasons.Attribution.ELIMINATION.value))
     )
     chosen = best.join(first, on=["u", "a"], how="semi").select("u", "a", "way", reason=reason).unique()
     # Calls to Graph that no role explains are left out: some act on the caller's own objects, others use a permission.
@@ -179,8 +164,8 @@ def _attribute(
         .select(
             "u",
             reason=pl.when(pl.col("principal_id").is_null())
-            .then(pl.lit(Unexplained.PRINCIPAL_UNRESOLVED.value))
-            .otherwise(pl.lit(Unexplained.DEFAULT_OR_OWNED.value)),
+            .then(pl.lit(reasons.Unexplained.PRINCIPAL_UNRESOLVED.value))
+            .otherwise(pl.lit(reasons.Unexplained.DEFAULT_OR_OWNED.value)),
         )
     )
     return chosen.sort("u", "a", "way"), left
@@ -235,21 +220,21 @@ def _judge(
     facts = _observable(tables)
     whole = (
         pl.when(pl.col("a").is_in(asleep.implode()))
-        .then(pl.lit(Unused.NEVER_ACTIVATED.value))
+        .then(pl.lit(reasons.Unused.NEVER_ACTIVATED.value))
         .when(pl.col("a").is_in(silent.implode()))
-        .then(pl.lit(Unused.NO_SIGN_IN.value))
+        .then(pl.lit(reasons.Unused.NO_SIGN_IN.value))
     )
     reason = (
         pl.when(whole.is_not_null()).then(whole).when(pl.col("why").is_not_null()).then("why").otherwise(pl.lit(state))
     )
     verdict = (
         pl.when(whole.is_not_null())
-        .then(pl.lit(Verdict.UNUSED.value))
+        .then(pl.lit(reasons.Verdict.UNUSED.value))
         .when(pl.col("why").is_not_null())
-        .then(pl.lit(Verdict.UNOBSERVABLE.value))
-        .when(pl.lit(state in SHOWN))
-        .then(pl.lit(Verdict.UNUSED.value))
-        .otherwise(pl.lit(Verdict.OUT_OF_COVERAGE.value))
+        .then(pl.lit(reasons.Verdict.UNOBSERVABLE.value))
+        .when(pl.lit(state in reasons.SHOWN))
+        .then(pl.lit(reasons.Verdict.UNUSED.value))
+        .otherwise(pl.lit(reasons.Verdict.OUT_OF_COVERAGE.value))
     )
     held_back = held_back.join(granted, on=["a", "name"], how="semi").join(used, on=["a", "name"], how="anti")
     known = pl.concat([used, held_back])
@@ -257,12 +242,14 @@ def _judge(
     rest = granted.join(pl.concat([known, earlier]), on=["a", "name"], how="anti").join(facts, on="name")
     return pl.concat(
         [
-            used.with_columns(verdict=pl.lit(Verdict.USED.value), reason=pl.lit("")),
+            used.with_columns(verdict=pl.lit(reasons.Verdict.USED.value), reason=pl.lit("")),
             held_back.with_columns(
-                verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.QUARANTINED.value)
+                verdict=pl.lit(reasons.Verdict.OUT_OF_COVERAGE.value),
+                reason=pl.lit(reasons.OutOfCoverage.QUARANTINED.value),
             ),
             earlier.with_columns(
-                verdict=pl.lit(Verdict.OUT_OF_COVERAGE.value), reason=pl.lit(OutOfCoverage.USED_BEFORE_WINDOW.value)
+                verdict=pl.lit(reasons.Verdict.OUT_OF_COVERAGE.value),
+                reason=pl.lit(reasons.OutOfCoverage.USED_BEFORE_WINDOW.value),
             ),
             rest.with_columns(verdict=verdict, reason=reason).select("a", "name", "verdict", "reason"),
         ]
@@ -297,11 +284,11 @@ def _observable(tables: DirectoryTables) -> pl.DataFrame:
         why = (
             None
             if {name, plain, groups} & logged
-            else UnobservableReason.OTHER_SERVICE.value
+            else reasons.UnobservableReason.OTHER_SERVICE.value
             if not is_of_directory(name)
-            else UnobservableReason.DIRECTORY_READ.value
+            else reasons.UnobservableReason.DIRECTORY_READ.value
             if is_directory_read(name)
-            else UnobservableReason.NOT_KNOWN_TO_BE_LOGGED.value
+            else reasons.UnobservableReason.NOT_KNOWN_TO_BE_LOGGED.value
         )
         rows.append((name, why))
     return pl.DataFrame(rows, schema={"name": pl.String, "why": pl.String}, orient="row")
@@ -313,7 +300,7 @@ def _dormant(
     """Return the eligible assignments that nobody activated, where the log covers the window and holds such records."""
     seen = not tables.inputs.pim_records.filter(pl.col("plane") == "directory").is_empty()
     eligible = tables.assignments.filter(pl.col("state") == "eligible")
-    if state != Unused.COVERED.value or not seen:
+    if state != reasons.Unused.COVERED.value or not seen:
         return eligible["a"].clear()
     began = (pl.col("start_on") < window.end) & (pl.col("end_on").fill_null(window.end) >= window.start)
     awake = activations.filter(began)

@@ -14,24 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze import planes, reasons
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.planes import (
-    ASSIGNMENTS_SCHEMA,
-    DENIED_SCHEMA,
-    PRINCIPALS_SCHEMA,
-    PlaneAnalysis,
-    counts_and_scores,
-    declared,
-)
-from rightsize.analyze.reasons import (
-    SHOWN,
-    Attribution,
-    OutOfCoverage,
-    UnobservableReason,
-    Unused,
-    Verdict,
-    sentence_on,
-)
 from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.window import LONGEST_GAP, Window, judge_log
 from rightsize.planes.federated.tables import (
@@ -81,7 +65,7 @@ def verdict_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
 
 def is_in_use(one: CredentialVerdict) -> bool:
     """Return whether a credential was used in the window, or on another loaded day that counts."""
-    return one.verdict is Verdict.USED or one.reason == OutOfCoverage.USED_BEFORE_WINDOW.value
+    return one.verdict is reasons.Verdict.USED or one.reason == reasons.OutOfCoverage.USED_BEFORE_WINDOW.value
 
 
 def answer_rows(judged: Sequence[CredentialVerdict], window: Window) -> pl.DataFrame:
@@ -102,7 +86,7 @@ def answer_rows(judged: Sequence[CredentialVerdict], window: Window) -> pl.DataF
                 "why": one.trusts.why,
                 "verdict": one.verdict.value,
                 "reason": one.reason,
-                "because": sentence_on(one.reason, one.covered_days, window.days),
+                "because": reasons.sentence_on(one.reason, one.covered_days, window.days),
                 "sign_ins": seen.sign_ins if seen else 0,
                 "days": len(seen.days) if seen else 0,
                 "first_seen": seen.first_seen if seen else None,
@@ -134,20 +118,20 @@ def _rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
 def principal_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
     """Return counts and scores of each principal that outside subjects sign in as."""
     by_principal = _rows(judged).drop_nulls("principal_id").group_by("principal_id")
-    table = by_principal.agg(**counts_and_scores(pl.col("weight"), _FULL))
-    return declared(table, PRINCIPALS_SCHEMA, plane="trust").sort("principal_id")
+    table = by_principal.agg(**planes.counts_and_scores(pl.col("weight"), _FULL))
+    return planes.declared(table, planes.PRINCIPALS_SCHEMA, plane="trust").sort("principal_id")
 
 
 def assignment_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
     """Return one row per credential; its name is what it trusts."""
     names = ("role_assignment_id", "principal_id", "role_name")
-    table = _rows(judged).group_by(names, maintain_order=True).agg(**counts_and_scores(pl.col("weight"), _FULL))
-    return declared(table, ASSIGNMENTS_SCHEMA, state="active", scope="/", plane="trust")
+    table = _rows(judged).group_by(names, maintain_order=True).agg(**planes.counts_and_scores(pl.col("weight"), _FULL))
+    return planes.declared(table, planes.ASSIGNMENTS_SCHEMA, state="active", scope="/", plane="trust")
 
 
 def denied_rows() -> pl.DataFrame:
     """Return no rows: a refused token names no credential."""
-    return pl.DataFrame(schema=DENIED_SCHEMA)
+    return pl.DataFrame(schema=planes.DENIED_SCHEMA)
 
 
 def finding_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
@@ -155,7 +139,7 @@ def finding_rows(judged: Sequence[CredentialVerdict]) -> pl.DataFrame:
     rows = []
     for one in judged:
         said = {"subject": one.credential.grant, "principal_id": one.credential.principal_id or None}
-        if one.verdict is Verdict.UNUSED:
+        if one.verdict is reasons.Verdict.UNUSED:
             on = "any day of the window" if one.covered_days is None else f"any of {one.covered_days} covered days"
             text = f"trusts {one.trusts.means}, and the sign-in logs show no sign-in by it on {on}"
             rows.append(said | {"control": "federated_unused", "severity": "medium", "reason": text})
@@ -174,7 +158,7 @@ _SCHEMA = {"key": pl.String, "principal_id": pl.String, "c": pl.UInt32}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrustAnalysis(PlaneAnalysis):
+class TrustAnalysis(planes.PlaneAnalysis):
     """The result of the analysis of federated credentials.
 
     Attributes:
@@ -218,9 +202,9 @@ def _judge(tables: TrustTables, window: Window) -> list[CredentialVerdict]:
     found = []
     for c, one in enumerate(held):
         rows = matched.filter(pl.col("c") == c)
-        way = Attribution.CREDENTIAL_NAMED
+        way = reasons.Attribution.CREDENTIAL_NAMED
         if rows.is_empty() and c in only:
-            rows, way = only[c], Attribution.ONLY_CREDENTIAL
+            rows, way = only[c], reasons.Attribution.ONLY_CREDENTIAL
         use = _use(rows.filter(window.holds("day")))
         earlier = _use(rows.filter(~window.holds("day") & (pl.col("day") >= window.remembered.first_day)))
         verdict, reason, covered = _verdict(one, way, use, earlier, unsaid, elsewhere, states)
@@ -243,35 +227,35 @@ def _judge(tables: TrustTables, window: Window) -> list[CredentialVerdict]:
 
 def _verdict(
     one: Credential,
-    way: Attribution,
+    way: reasons.Attribution,
     use: SignInUse | None,
     earlier: SignInUse | None,
     unsaid: frozenset[str | None],
     elsewhere: Sequence[str],
     states: Mapping[str, tuple[str, int]],
-) -> tuple[Verdict, str, int | None]:
+) -> tuple[reasons.Verdict, str, int | None]:
     """Return the verdict, its reason, and the covered days where it rests on a part of the window."""
     if use is not None:
-        return Verdict.USED, way.value, None
+        return reasons.Verdict.USED, way.value, None
     if not one.principal_id:
-        return Verdict.OUT_OF_COVERAGE, OutOfCoverage.NO_SUCH_HOLDER.value, None
+        return reasons.Verdict.OUT_OF_COVERAGE, reasons.OutOfCoverage.NO_SUCH_HOLDER.value, None
     if earlier is not None:
-        return Verdict.OUT_OF_COVERAGE, OutOfCoverage.USED_BEFORE_WINDOW.value, None
+        return reasons.Verdict.OUT_OF_COVERAGE, reasons.OutOfCoverage.USED_BEFORE_WINDOW.value, None
     if not one.single_tenant:
-        return Verdict.UNOBSERVABLE, UnobservableReason.OTHER_TENANTS.value, None
+        return reasons.Verdict.UNOBSERVABLE, reasons.UnobservableReason.OTHER_TENANTS.value, None
     comparable = one.credential_id and not one.credential_id.startswith("/")
     if not comparable and one.principal_id in elsewhere:
-        return Verdict.OUT_OF_COVERAGE, OutOfCoverage.UNKNOWN_CREDENTIAL.value, None
+        return reasons.Verdict.OUT_OF_COVERAGE, reasons.OutOfCoverage.UNKNOWN_CREDENTIAL.value, None
     needed = [states[kind] for kind in one.logs]
-    gaps = [state for state, _ in needed if state not in SHOWN]
+    gaps = [state for state, _ in needed if state not in reasons.SHOWN]
     if gaps:
-        no_log = OutOfCoverage.NO_LOG_LOADED.value
-        return Verdict.OUT_OF_COVERAGE, no_log if no_log in gaps else gaps[0], None
+        no_log = reasons.OutOfCoverage.NO_LOG_LOADED.value
+        return reasons.Verdict.OUT_OF_COVERAGE, no_log if no_log in gaps else gaps[0], None
     if one.principal_id in unsaid or None in unsaid:
-        return Verdict.UNOBSERVABLE, UnobservableReason.CREDENTIAL_NOT_SAID.value, None
-    if all(state == Unused.COVERED.value for state, _ in needed):
-        return Verdict.UNUSED, Unused.COVERED.value, None
-    return Verdict.UNUSED, Unused.COVERED_IN_PART.value, min(days for _, days in needed)
+        return reasons.Verdict.UNOBSERVABLE, reasons.UnobservableReason.CREDENTIAL_NOT_SAID.value, None
+    if all(state == reasons.Unused.COVERED.value for state, _ in needed):
+        return reasons.Verdict.UNUSED, reasons.Unused.COVERED.value, None
+    return reasons.Verdict.UNUSED, reasons.Unused.COVERED_IN_PART.value, min(days for _, days in needed)
 
 
 def _matched(held: Sequence[Credential], sign_ins: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -328,7 +312,7 @@ def _state_of(tables: TrustTables, window: Window, kind: str) -> tuple[str, int]
     """Return what the log of a kind of sign-in is evidence of, and how many days of the window it covers."""
     days = tables.covered.filter(pl.col("kind") == kind)["day"].unique()
     if days.is_empty():
-        return OutOfCoverage.NO_LOG_LOADED.value, 0
+        return reasons.OutOfCoverage.NO_LOG_LOADED.value, 0
     return judge_log(days, window), int(days.is_between(window.first_day, window.last_day).sum())
 
 
@@ -402,7 +386,7 @@ def _is_age_known(one: Credential, tables: TrustTables, window: Window) -> bool:
     if one.holder == IDENTITY:
         place = "/".join(one.object_id.split("/")[:3])
         days = tables.activity_days.filter(pl.col("place") == place)["day"]
-    return judge_log(days, window) in SHOWN
+    return judge_log(days, window) in reasons.SHOWN
 
 
 def _changed_on(one: Credential, changes: pl.DataFrame) -> dt.date | None:

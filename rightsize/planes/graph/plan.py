@@ -15,16 +15,9 @@ from rightsize.model import plan
 from rightsize.model.errors import InternalError
 from rightsize.model.options import Unobservable
 from rightsize.model.text import fold
+from rightsize.planes.graph import inheritance
 from rightsize.planes.graph.cases import CaseKey, SeenRequests
 from rightsize.planes.graph.choose import GraphChoice, choose, grant_bounds, graph_advice
-from rightsize.planes.graph.inheritance import (
-    UNLISTED_AGENT,
-    heirs_of,
-    left_for_agents,
-    narrow_inheritance,
-    read_inheritance,
-    split_blueprints,
-)
 from rightsize.planes.graph.judge import GraphAnalysis, GraphVerdicts
 from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
@@ -66,13 +59,13 @@ def plan_graph(analysis: GraphAnalysis, options: PlanOptions, horizon: int = HOR
     writer = _Writer(analysis, options, choices, grant_bounds(analysis, choices, leave, horizon))
     grants = analysis.held.group_by("grant_id", maintain_order=True)
     proposals = [writer.proposal(str(grant), rows.to_dicts()) for (grant,), rows in grants]
-    for one in narrow_inheritance(analysis, choices, reasons):
+    for one in inheritance.narrow_inheritance(analysis, choices, reasons):
         if not one.proof.holds:
             raise InternalError(f"the proposal for the agents of `{one.principal_ids[0]}` cannot be proved")
         proposals.append(one)
-    inherited = read_inheritance(analysis)
+    inherited = inheritance.read_inheritance(analysis)
     names = dict(analysis.clients.select("client_id", "name").iter_rows())
-    advice = {*graph_advice(analysis, choices, names), *split_blueprints(analysis, names)}
+    advice = {*graph_advice(analysis, choices, names), *inheritance.split_blueprints(analysis, names)}
     return plan.PlanePart(
         plane="graph",
         proposals=tuple(sorted(proposals, key=lambda one: one.id)),
@@ -116,7 +109,7 @@ def _reasons(analysis: GraphAnalysis, options: PlanOptions) -> dict[str, str]:
         if reason:
             found[client["client_id"]] = reason
     for agent in analysis.agents.filter(~pl.col("listed") & ~pl.col("deleted"))["agent_id"]:
-        found.setdefault(agent, "excluded" if agent in excluded else UNLISTED_AGENT)
+        found.setdefault(agent, "excluded" if agent in excluded else inheritance.UNLISTED_AGENT)
     return found
 
 
@@ -131,7 +124,7 @@ def _left_alone(
     fresh = analysis.held.filter(pl.col("created_on") >= young_from)
     for client, access, user, permission in fresh.select("client_id", "access", "user_id", "permission").iter_rows():
         young.setdefault((client, access, user or ""), {})[permission] = "young"
-    of_agents = left_for_agents(analysis, reasons)
+    of_agents = inheritance.left_for_agents(analysis, reasons)
     found: dict[CaseKey, dict[str, str]] = {}
     for key, case in analysis.cases.items():
         unlisted = "excluded" if key[0] in excluded else "unresolved_principal"
@@ -187,7 +180,7 @@ class _Writer:
         bounds: Mapping[str, Estimate],
     ) -> None:
         self._analysis, self._options, self._choices, self._bounds = analysis, options, choices, bounds
-        self._heirs = heirs_of(analysis)
+        self._heirs = inheritance.heirs_of(analysis)
         self._owners = _owners_of(analysis)
         self._holders = dict(analysis.agents.select("agent_id", "holder_id").drop_nulls().iter_rows())
         in_part = analysis.state == Unused.COVERED_IN_PART

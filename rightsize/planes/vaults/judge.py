@@ -13,15 +13,8 @@ from typing import Any
 
 import polars as pl
 
+from rightsize.analyze import planes
 from rightsize.analyze.inputs import schema_of
-from rightsize.analyze.planes import (
-    ASSIGNMENTS_SCHEMA,
-    DENIED_SCHEMA,
-    PRINCIPALS_SCHEMA,
-    PlaneAnalysis,
-    counts_and_scores,
-    declared,
-)
 from rightsize.analyze.reasons import (
     SHOWN,
     Attribution,
@@ -36,7 +29,7 @@ from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.resource_logs import log_states
 from rightsize.analyze.window import Window
 from rightsize.planes.vaults.tables import VaultTables, known_vaults
-from rightsize.rules.vaults import is_metadata_read, spellings
+from rightsize.rules.directory import is_metadata_read, spellings
 
 _FULL = 400.0
 _STORAGE = "microsoft.keyvault/vaults/storageaccounts/"
@@ -114,7 +107,7 @@ class PolicyCase:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VaultAnalysis(PlaneAnalysis):
+class VaultAnalysis(planes.PlaneAnalysis):
     """The result of the analysis of access policies.
 
     Attributes:
@@ -136,20 +129,20 @@ def analyse_vaults(tables: VaultTables, window: Window) -> VaultAnalysis:
         plane="vault",
         window=window,
         verdicts=_verdict_rows(cases, unexplained),
-        principals=declared(
-            rows.group_by("principal_id").agg(**counts_and_scores(pl.col("weight"), _FULL)),
-            PRINCIPALS_SCHEMA,
+        principals=planes.declared(
+            rows.group_by("principal_id").agg(**planes.counts_and_scores(pl.col("weight"), _FULL)),
+            planes.PRINCIPALS_SCHEMA,
             plane="vault",
         ).sort("principal_id"),
-        assignments=declared(
+        assignments=planes.declared(
             rows.group_by("role_assignment_id", "principal_id", "role_name", "scope", maintain_order=True).agg(
-                **counts_and_scores(pl.col("weight"), _FULL)
+                **planes.counts_and_scores(pl.col("weight"), _FULL)
             ),
-            ASSIGNMENTS_SCHEMA,
+            planes.ASSIGNMENTS_SCHEMA,
             state="active",
             plane="vault",
         ),
-        denied=pl.DataFrame(schema=DENIED_SCHEMA),
+        denied=pl.DataFrame(schema=planes.DENIED_SCHEMA),
         findings=_findings(cases),
         tables=tables,
         cases=cases,

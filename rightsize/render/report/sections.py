@@ -23,14 +23,7 @@ from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import NextStep, latent_of, total_excess_of
 from rightsize.model.progress import counted
 from rightsize.model.text import fold
-from rightsize.render.next_steps import (
-    describe_danger,
-    describe_effort,
-    describe_step,
-    describe_undo,
-    wave_rows,
-    wave_title,
-)
+from rightsize.render import next_steps
 from rightsize.render.pictures import shape_blast
 from rightsize.render.report.figures import SHOWN, Figures, bar, clean, name_of
 from rightsize.render.sentences import gigabytes_text, plane_title, price_text, whole_percents
@@ -45,7 +38,7 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
     `others` says how many steps other planes have in the wave.
     """
     steps = figures.sources.steps
-    rows = wave_rows(steps)
+    rows = next_steps.wave_rows(steps)
     has_azure = any(row["plane"] == AZURE_ROLES for row in rows)
     found = []
     for wave in sorted({row["wave"] for row in rows}):
@@ -55,7 +48,7 @@ def first_waves(figures: Figures) -> list[dict[str, Any]]:
         others = ", ".join(f"{PLANE_NAMES[row['plane']]} {row['steps']:,}" for row in of_wave if row not in own)
         found.append(
             {
-                "title": wave_title(wave),
+                "title": next_steps.wave_title(wave),
                 "steps": sum(row["steps"] for row in own),
                 "share": sum(row["share_of_all"] for row in own),
                 "running_share": own[0]["running_share_of_all"] if own else None,
@@ -80,10 +73,10 @@ def step_row(step: NextStep, figures: Figures) -> dict[str, Any]:
         "principal_id": step.principal_id,
         "proposal": step.proposal if step.plane == AZURE_ROLES else "",
         "name": names[step.principal_id],
-        "does": clean(describe_step(step, names)),
-        "gives": clean(describe_danger(step, names)),
-        "effort": clean(describe_effort(step, with_chance=step.kind.changes)),
-        "back": clean(describe_undo(step)),
+        "does": clean(next_steps.describe_step(step, names)),
+        "gives": clean(next_steps.describe_danger(step, names)),
+        "effort": clean(next_steps.describe_effort(step, with_chance=step.kind.changes)),
+        "back": clean(next_steps.describe_undo(step)),
         "share": step.of_all,
         "total": step.total_of_all,
     }

@@ -14,17 +14,10 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from rightsize.analyze.inputs import ROOT, Inputs, place_of
+from rightsize.analyze.observability import ways
 from rightsize.analyze.observability.needs import part_of
 from rightsize.analyze.observability.promises import PartPromise, Promise
 from rightsize.analyze.observability.undecided import as_ranges, inner_gaps
-from rightsize.analyze.observability.ways import (
-    ACTIVATION_RULES,
-    ACTIVITY_LOG,
-    DECLARED,
-    GRAPH_MAP,
-    PIM_HISTORY,
-    RESOURCE_LOG,
-)
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.verdicts.resource_logs import known_resources, resource_of
 from rightsize.analyze.window import Window
@@ -115,7 +108,7 @@ class Sources:
 
 def volume_of(item: str, tables: Sequence[LogTable], sources: Sources, scopes: int) -> Volume:
     """Return the volume of a missing thing at a number of scopes, of a log of resources at a number of these."""
-    if item == DECLARED or not tables:
+    if item == ways.DECLARED or not tables:
         return Volume(0.0, 0, "nothing is sent")
     users = sources.inputs.principals.filter(
         (pl.col("principal_type") == "User") & pl.col("listed").fill_null(False)
@@ -131,7 +124,7 @@ def volume_of(item: str, tables: Sequence[LogTable], sources: Sources, scopes: i
         elif table.records_per_day is not None and size is not None and number is None:
             assumed = True
             number, why = _assumed(
-                table, sources, scopes if item.startswith(RESOURCE_LOG) else _signers(table, sources)
+                table, sources, scopes if item.startswith(ways.RESOURCE_LOG) else _signers(table, sources)
             )
             unknown = unknown or not number
             said.append(f"{table.table}, assumed: {why}, at {size:,.0f} bytes each")
@@ -184,9 +177,9 @@ def _observed(coverage: pl.DataFrame) -> pl.DataFrame:
 def _records(item: str, table: LogTable, coverage: pl.DataFrame, scopes: int) -> int | None:
     """Return the records of a month by the days of like sources that this store has; None without any."""
     rows = _observed(coverage).filter(pl.col("source") == table.log)
-    if item.startswith(RESOURCE_LOG):
+    if item.startswith(ways.RESOURCE_LOG):
         kinds = rows.select(place=place_of(rows["scope"])) if len(rows) else rows.select(place="scope")
-        kind = item.removeprefix(RESOURCE_LOG)
+        kind = item.removeprefix(ways.RESOURCE_LOG)
         rows = rows.filter(kinds["place"].str.contains(f"/providers/{kind}/", literal=True))
     else:
         rows = rows.filter(pl.col("category").str.to_lowercase() == table.category.lower())
@@ -198,7 +191,7 @@ def _records(item: str, table: LogTable, coverage: pl.DataFrame, scopes: int) ->
 
 def cost_of(item: str, tables: Sequence[LogTable], volume: Volume, sources: Sources) -> Cost:
     """Return the price of a month of a missing thing with a volume."""
-    if item == DECLARED or not tables:
+    if item == ways.DECLARED or not tables:
         return Cost(0.0, None, "a listing or a declaration costs nothing")
     prices = [sources.tariff.of(table.table) for table in tables]
     known = [price for price in prices if price is not None]
@@ -233,18 +226,18 @@ _TITLES = {
     "graph_log": "Microsoft Graph activity log",
     "directory_log": "directory audit log",
     "graph_map": "permission map of Microsoft Graph",
-    PIM_HISTORY: "requests and instances of PIM",
-    ACTIVATION_RULES: "activation rules of eligible roles",
+    ways.PIM_HISTORY: "requests and instances of PIM",
+    ways.ACTIVATION_RULES: "activation rules of eligible roles",
 }
 EXPORTED = {
     "scopes": ("management_groups", "subscriptions"),
     "inventory": ("resources", "resource_graph", "role_assignments", "role_definitions"),
     "providers": ("providers",),
     "members": ("users", "groups", "service_principals", "group_members"),
-    ACTIVITY_LOG: ("activity_log",),
+    ways.ACTIVITY_LOG: ("activity_log",),
     "directory_log": ("directory_audits",),
-    PIM_HISTORY: ("role_assignment_requests", "role_assignment_instances", "role_eligibility_instances"),
-    ACTIVATION_RULES: ("role_management_policies", "role_management_policy_assignments"),
+    ways.PIM_HISTORY: ("role_assignment_requests", "role_assignment_instances", "role_eligibility_instances"),
+    ways.ACTIVATION_RULES: ("role_management_policies", "role_management_policy_assignments"),
 }
 """The sources of `fetch-script` that fetch a missing thing."""
 
@@ -320,8 +313,8 @@ def describe_options(promises: Sequence[Promise], sources: Sources) -> list[LogO
 def _describe(promise: Promise, sources: Sources, lacking: Sequence[str]) -> LogOption:
     item = promise.item
     tables = log_tables(item)
-    sent = item.startswith(RESOURCE_LOG) and _is_sent(item, sources)
-    scopes = len(lacking) if item.startswith(RESOURCE_LOG) else sum(bool(one.scope) for one in promise.parts)
+    sent = item.startswith(ways.RESOURCE_LOG) and _is_sent(item, sources)
+    scopes = len(lacking) if item.startswith(ways.RESOURCE_LOG) else sum(bool(one.scope) for one in promise.parts)
     volume = volume_of(item, tables, sources, max(1, scopes))
     waits = 0 if sent else max((_days_to_wait(item, table, sources.window) for table in tables), default=0)
     parts = tuple(_describe_part(item, one, sources, lacking, sent=sent) for one in promise.parts)
@@ -368,12 +361,12 @@ def _days_to_wait(item: str, table: LogTable, window: Window) -> int:
 
 
 def _title(item: str, sources: Sources, scopes: int) -> str:
-    if item == DECLARED:
+    if item == ways.DECLARED:
         return f"declaration of {counted(inner_gaps(sources.inputs, sources.window)['day'].n_unique(), 'day')}"
-    if item == ACTIVITY_LOG:
+    if item == ways.ACTIVITY_LOG:
         return f"Activity Log of {counted(scopes, 'scope')}"
-    if item.startswith(RESOURCE_LOG):
-        kind = _spelling()[item.removeprefix(RESOURCE_LOG)].split("/", 1)[-1]
+    if item.startswith(ways.RESOURCE_LOG):
+        kind = _spelling()[item.removeprefix(ways.RESOURCE_LOG)].split("/", 1)[-1]
         return f"log of {kind} ({scopes:,})" if scopes else f"log of {kind}"
     return _TITLES[item]
 
@@ -393,13 +386,13 @@ def _resources(sources: Sources) -> dict[str, tuple[str, ...]]:
     lacking = known.filter(~pl.col("resource").is_in(there.implode())).sort("resource")
     found: dict[str, list[str]] = {}
     for resource, kind in lacking.select("resource", "kind").iter_rows():
-        found.setdefault(RESOURCE_LOG + kind, []).append(resource)
+        found.setdefault(ways.RESOURCE_LOG + kind, []).append(resource)
     return {item: tuple(resources) for item, resources in found.items()}
 
 
 def _is_sent(item: str, sources: Sources) -> bool:
     """Return whether diagnostic settings send the log already, so that it only has to be loaded."""
-    mine = sources.cells.filter(pl.col("log") == item.removeprefix(RESOURCE_LOG))
+    mine = sources.cells.filter(pl.col("log") == item.removeprefix(ways.RESOURCE_LOG))
     reasons = set(mine["reason"].unique())
     return bool(reasons) and reasons <= {"no_log_loaded", "days_missing"}
 
@@ -407,14 +400,14 @@ def _is_sent(item: str, sources: Sources) -> bool:
 def _commands(item: str, sources: Sources, lacking: Sequence[str], *, sent: bool, place: str = "") -> tuple[str, ...]:
     """Return what to do about a missing thing, at one place or everywhere."""
     window = sources.window
-    if item == DECLARED:
+    if item == ways.DECLARED:
         return _declarations(sources, place)
-    if item == GRAPH_MAP:
+    if item == ways.GRAPH_MAP:
         return ("rightsize catalog refresh",)
-    if item.startswith(RESOURCE_LOG):
+    if item.startswith(ways.RESOURCE_LOG):
         if sent:
             return (f"rightsize load {FOLDER_OF_LOG}",)
-        settings = deployment_commands(item.removeprefix(RESOURCE_LOG), lacking)
+        settings = deployment_commands(item.removeprefix(ways.RESOURCE_LOG), lacking)
         return (*((_TEMPLATES, *settings) if settings else ()), f"rightsize load {FOLDER_OF_LOG}")
     if item.startswith(_SIGN_INS):
         days = min(window.days, *(table.retained_days for table in log_tables(item)))

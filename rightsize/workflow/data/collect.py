@@ -13,19 +13,11 @@ from rightsize.azure.clients import Clients
 from rightsize.azure.credentials import SignIn, open_credential, sign_in
 from rightsize.azure.exchange import Clock, Exchange, ExchangeTally, Throttle
 from rightsize.azure.hosts import Cloud, read_cloud
-from rightsize.collect.entries import SEAL, seal_of
+from rightsize.collect import runs
 from rightsize.collect.known import RunKnown
 from rightsize.collect.listing import CollectionRequest, Right, Source
-from rightsize.collect.pages import JOURNAL, Progress, Run
+from rightsize.collect.pages import JOURNAL, SEAL, Progress, Run, seal_of
 from rightsize.collect.runner import Runner
-from rightsize.collect.runs import (
-    covered_days,
-    new_folder,
-    question_answer,
-    read_earlier,
-    read_question,
-    unfinished_run,
-)
 from rightsize.collect.sources import chosen_sources
 from rightsize.collect.sources.logs import right_at
 from rightsize.model.errors import AccessError, ServiceError, UsageError
@@ -172,13 +164,13 @@ def _open_run(
         "tenant_id": who.tenant_id,
         "credential": who.credential,
         "principal_id": who.principal_id,
-        "question": question_answer(question),
+        "question": runs.question_answer(question),
         "started": clock.utc().isoformat(),
     }
-    earlier = read_earlier(out, asked)
-    found = unfinished_run(out, asked) if resume else None
+    earlier = runs.read_earlier(out, asked)
+    found = runs.unfinished_run(out, asked) if resume else None
     if found is None:
-        run = Run.create(new_folder(out, question), asked)
+        run = Run.create(runs.new_folder(out, question), asked)
         return run, RunKnown(run, question, earlier), False
     run = Run.read(found)
     run.open_journal()
@@ -186,7 +178,7 @@ def _open_run(
         # What a listing can have depends on who reads it.
         run.manifest["continued_by_others"] = True
         run.save()
-    return run, RunKnown(run, read_question(run.manifest["question"]), earlier), True
+    return run, RunKnown(run, runs.read_question(run.manifest["question"]), earlier), True
 
 
 def _collected(source: Source, run: Run) -> Collected:
@@ -239,7 +231,7 @@ def _finish(
     run.manifest["requests"] = asdict(tally)
     run.manifest["covers"] = [
         {name: str(value) for name, value in asdict(item).items() if name != "declared_by"}
-        for item in covered_days(run, logs, retention)
+        for item in runs.covered_days(run, logs, retention)
     ]
     run.manifest["sources"] = [
         {**asdict(row), "parts": [_part(unit) for unit in by_source.get(row.source, [])]} for row in rows

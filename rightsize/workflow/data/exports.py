@@ -20,16 +20,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from rightsize.azure.wire import WireRequest
+from rightsize.collect import listing
 from rightsize.collect.known import AskedFor
-from rightsize.collect.listing import (
-    CollectionRequest,
-    CollectionUnit,
-    Form,
-    Source,
-    instant,
-    read_graph_query,
-    read_records,
-)
 from rightsize.collect.sources import chosen_sources
 from rightsize.collect.sources.azure import OBSERVED_TYPES
 from rightsize.model.errors import InternalError, UsageError
@@ -170,7 +162,7 @@ _PLACES = (
     (_OBJECT, "record", "{id}"),
 )
 """The names of the example, what a request with one of them is about, and the word in its place."""
-_FORMS: dict[Form, str] = {read_records: "records", read_graph_query: "query"}
+_FORMS: dict[listing.Form, str] = {listing.read_records: "records", listing.read_graph_query: "query"}
 _KINDS = {
     **dict.fromkeys(
         (
@@ -208,7 +200,7 @@ _LEFT_OUT = frozenset({*_NOT_READ, "transitive_members", "nested_members"})
 class _OneOfEverything(AskedFor):
     """A tenant with one of everything; notes how many days each log reaches back."""
 
-    def __init__(self, question: CollectionRequest) -> None:
+    def __init__(self, question: listing.CollectionRequest) -> None:
         super().__init__(question)
         self.reach: dict[str, int] = {}
 
@@ -286,7 +278,7 @@ def requests_of(names: Sequence[str] = (), *, with_groups: bool = True) -> list[
             )
     chosen = [one for one in chosen_sources(names) if one.name in asked]
     tenant = _OneOfEverything(
-        CollectionRequest(_UNTIL, _MOST_DAYS, subscriptions=() if with_groups else (_SUBSCRIPTION,))
+        listing.CollectionRequest(_UNTIL, _MOST_DAYS, subscriptions=() if with_groups else (_SUBSCRIPTION,))
     )
     found: dict[tuple[str, str], FetchRequest] = {}
     for source in chosen:
@@ -299,7 +291,7 @@ def requests_of(names: Sequence[str] = (), *, with_groups: bool = True) -> list[
     return list(found.values())
 
 
-def _request(source: Source, unit: CollectionUnit, request: WireRequest, reach: int) -> FetchRequest:
+def _request(source: listing.Source, unit: listing.CollectionUnit, request: WireRequest, reach: int) -> FetchRequest:
     span = (unit.last - unit.first).days if unit.first and unit.last and unit.last != _UNTIL else 0
     one = FetchRequest(
         source=source.name,
@@ -316,7 +308,7 @@ def _request(source: Source, unit: CollectionUnit, request: WireRequest, reach: 
         slice_days=span,
         reach_days=reach,
     )
-    for name, text in ((instant(_FIRST), "{first}"), (instant(unit.last or _UNTIL), "{last}")):
+    for name, text in ((listing.instant(_FIRST), "{first}"), (listing.instant(unit.last or _UNTIL), "{last}")):
         one = _filled(one, name, text)
     return _about(one, source)
 
@@ -327,7 +319,7 @@ def _stream(key: str) -> str:
     return name if name.isalnum() else ""
 
 
-def _about(one: FetchRequest, source: Source) -> FetchRequest:
+def _about(one: FetchRequest, source: listing.Source) -> FetchRequest:
     """Return a request with what it is about, and that in place of the example's names."""
     if _RESOURCE in one.url:
         number, _, rest = one.url.partition(_RESOURCE)[2].partition("/")

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from rightsize.ingest.logs.record_kinds import USED_LOGS
-from rightsize.ingest.logs.schemas import SOURCES
+from rightsize.ingest.logs.values import SOURCES
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, reduce_table, stage_reductions
 from rightsize.ingest.spark.session import Landing, spark_session
 from rightsize.model.progress import counted

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rightsize.iac.patch.bicep_patch import patch_bicep, second_bicep_reader
-from rightsize.iac.patch.code_edits import unified
-from rightsize.iac.patch.grants import Change, Code, Offer, Refused
+from rightsize.iac.patch.grants import Change, Code, Offer, Refused, unified
 from rightsize.iac.patch.proof import Subject, second_reader
 from rightsize.iac.patch.repository import PLACES, owners_of, read_repository
 from rightsize.iac.patch.terraform_patch import Patch, patch_terraform

@@ -12,7 +12,7 @@ from typing import Any
 
 from rightsize.demo.code_files import write_code, write_pipeline
 from rightsize.demo.generator import generate, write_exports
-from rightsize.demo.spec import TenantSpec
+from rightsize.demo.tenant import TenantSpec
 from rightsize.model.errors import InputError, UsageError
 from rightsize.model.plan import Plan, Proposal
 from rightsize.model.progress import step

@@ -39,15 +39,7 @@ from rightsize.store.limits import scratch_folder
 from rightsize.workflow.analysis.keep_analysis import analyse_inputs
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.plan.backtest import read_settings, setting_name, single_settings
-from rightsize.workflow.suite.contenders import (
-    Change,
-    WrittenChange,
-    change_of,
-    needs_and_reads,
-    read_change,
-    siblings,
-    used_only,
-)
+from rightsize.workflow.suite import contenders
 from rightsize.workflow.suite.jobs import JobsFound, jobs_found, late_needs, with_declared
 from rightsize.workflow.suite.judge import SuiteJudge, SuiteTally
 
@@ -243,7 +235,7 @@ def run_suite(
         raise UsageError(f"`{suite}` is not a suite", hint=f"one of {', '.join(SUITES)}")
     asked = read_settings(settings, PlanOptions()) or list(default_settings())
     chosen = {name_of(options): options for options in asked}
-    written = [read_change(path) for path in plans]
+    written = [contenders.read_change(path) for path in plans]
     tallies: dict[str, list[SuiteTally]] = {}
     found_jobs: list[JobsFound] = []
     curves: dict[str, Sequence[Mapping[str, Any]]] = {}
@@ -298,7 +290,7 @@ def _judged(
     tenant: SuiteTenant,
     reading: TenantReading,
     settings: Mapping[str, PlanOptions],
-    written: Sequence[WrittenChange],
+    written: Sequence[contenders.WrittenChange],
     narrate: Callable[[str], None],
     *,
     declares: bool,
@@ -313,16 +305,16 @@ def _judged(
     for name, options in settings.items():
         narrate(f"{tenant.name}: planning with {name}")
         plan = plan_from_reading(reading, with_options(reading, usual, options), content_hash="")
-        yield name, judge.judge(change_of(plan)), plan.curve
+        yield name, judge.judge(contenders.change_of(plan)), plan.curve
     if declares:
         narrate(f"{tenant.name}: planning with {DECLARED}")
         plan = _declared_plan(tenant, reading, next(iter(settings.values())))
-        yield DECLARED, judge.judge(change_of(plan)), plan.curve
+        yield DECLARED, judge.judge(contenders.change_of(plan)), plan.curve
     for name, change in (
-        (USED_ONLY, used_only(tenant)),
-        (SIBLING, siblings(tenant, index)),
-        (CEILING, needs_and_reads(tenant, index)),
-        (KEEP, Change()),
+        (USED_ONLY, contenders.used_only(tenant)),
+        (SIBLING, contenders.siblings(tenant, index)),
+        (CEILING, contenders.needs_and_reads(tenant, index)),
+        (KEEP, contenders.Change()),
     ):
         yield name, judge.judge(change), ()
     for one in written:
@@ -384,7 +376,7 @@ def _load(tenant: SuiteTenant, known: SuiteCatalogue, base: Path, folder: Path, 
         return Inputs.read(opened.table)
 
 
-def _require_tenants(written: Sequence[WrittenChange], tenants: Sequence[SuiteTenant]) -> None:
+def _require_tenants(written: Sequence[contenders.WrittenChange], tenants: Sequence[SuiteTenant]) -> None:
     for one in written:
         if not any(_is_for(one, tenant) for tenant in tenants):
             raise InputError(
@@ -393,7 +385,7 @@ def _require_tenants(written: Sequence[WrittenChange], tenants: Sequence[SuiteTe
             )
 
 
-def _is_for(written: WrittenChange, tenant: SuiteTenant) -> bool:
+def _is_for(written: contenders.WrittenChange, tenant: SuiteTenant) -> bool:
     return any(grant.grant_id in written.change.replaced for grant in tenant.grants)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("sqlglot", reason="needs sqlglot")
 
-from rightsize.ingest.logs.schemas import RECORD_FAMILY
+from rightsize.ingest.logs.values import RECORD_FAMILY
 from rightsize.ingest.spark.carry import columns_of, fields_of_lines, to_spark
 from rightsize.store.queries import query_text
 

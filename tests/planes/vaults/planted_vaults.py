@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from rightsize.demo.inventory_files import OBJECT_ID, audit_record
 from rightsize.demo.suite.files import write_catalogue, write_suite_exports
 from rightsize.demo.suite.model import (
     SEEN_DAYS,
@@ -28,7 +29,6 @@ from rightsize.demo.suite.model import (
     SuiteTenant,
     day_of,
 )
-from rightsize.demo.vault_files import OBJECT_ID, audit_record
 from rightsize.demo.writing import Folder, below, guid
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PlanePart, Proposal

@@ -10,7 +10,7 @@ import pytest
 
 from rightsize.iac.deployed.documents import read_deployment
 from rightsize.store.connection import Store
-from rightsize.workflow.answers.vault_code import is_about_vaults, vault_notes
+from rightsize.workflow.answers.vaults import is_about_vaults, vault_notes
 from tests.planes.vaults.vault_world import GET, SET, SUBSCRIPTION, World
 
 _SCHEMA = "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#"
