@@ -14,7 +14,7 @@ from rightsize.analyze.inputs import empty
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.escalation import Holdings, escalations_of
 from rightsize.analyze.reach.facts import read_facts
-from rightsize.analyze.reach.measure import measure_reach, read_holdings, view_of, ways_from
+from rightsize.analyze.reach.measure import measure, measure_reach, read_holdings, view_of, ways_from
 from tests.analyze.tiny import RG, SUB, VM, Tiny
 from tests.examples import MANY
 
@@ -250,6 +250,34 @@ def test_an_application_permission_of_graph_leads_into_azure(
     rows = reach(tenant, api_permissions=published, app_role_assignments=held)
     found = rows.get(("sp", "active"), {"takes_tenant": False, "layers": []})
     assert (found["takes_tenant"], len(found["layers"])) == (takes_tenant, layers)
+
+
+@pytest.mark.slow
+def test_access_that_leads_no_further_counts(tenant: Tiny) -> None:
+    """A role of the directory, a permission of an application and an access policy without a further step."""
+    graph = "00000003-0000-0000-c000-000000000000"
+    for who, kind, app in (("p", "User", None), ("idle", "User", None), ("sp", "ServicePrincipal", "a1"),
+                           ("api", "ServicePrincipal", graph), ("q", "User", None)):  # fmt: skip
+        tenant.add("principals", principal_id=who, principal_type=kind, app_id=app)
+    policies = [{"scope": VAULT.lower(), "principal_id": "q", "app_id": "", "is_foreign": False,
+                 "operation": "Microsoft.KeyVault/vaults/keys/update/action"}]  # fmt: skip
+    roles = [{"directory_role_id": "reader", "actions": ["microsoft.directory/users/standard/read"]}]
+    directory = [{"role_assignment_id": "d", "state": "active", "principal_id": "p", "directory_role_id": "reader",
+                  "scope": "/"}]  # fmt: skip
+    published = [{"api_app_id": graph, "permission_id": "r", "access": "application", "permission": "User.Read.All"}]
+    held = [{"app_role_assignment_id": "x", "principal_id": "sp", "principal_type": "ServicePrincipal",
+             "resource_id": "api", "app_role_id": "r"}]  # fmt: skip
+    inputs, analysis = tenant.inputs(), tenant.analyse()
+    more = frames(
+        tenant, directory_roles=roles, directory_role_assignments=directory, api_permissions=published,
+        app_role_assignments=held, vaults=[{"scope": VAULT.lower(), "model": "policies"}], vault_policies=policies,
+    )  # fmt: skip
+    view = view_of(
+        read_facts(inputs, more), analysis.tenant, inputs, read_holdings(analysis)["granted"], with_eligible=False
+    )
+    counts = {row["node"]: row["planes"] for row in measure(view).counts.to_dicts()}
+    assert (counts["p:p"], counts["p:sp"], counts["p:q"]) == (["directory"], ["graph"], ["data"])
+    assert counts.get("p:idle", []) == []
 
 
 @pytest.mark.slow
