@@ -16,7 +16,7 @@ import polars as pl
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.access_answers import PLAIN
-from rightsize.rules.directory import PLURALS, POLICIES, ROLES, VAULT, in_part, operations_by_permission
+from rightsize.rules.vaults import PLURALS, POLICIES, ROLES, VAULT, in_part, operations_by_permission
 
 _RESOURCE = re.compile(rf"/subscriptions/([^/]+)/resourcegroups/[^/]+/providers/{VAULT}/([^/]+)")
 SETTINGS = "key vault settings"

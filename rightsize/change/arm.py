@@ -23,7 +23,7 @@ from rightsize.azure.exchange import Exchange
 from rightsize.change.bundle import Held, whole_seconds
 from rightsize.change.rest import RefusalError, Rest, ScopeGoneError, SettlingError, UnseenError
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 
 _PIM_VERSION = "2020-10-01"
 _PROVIDER = "/providers/Microsoft.Authorization/"

@@ -13,7 +13,7 @@ from typing import Any
 from rightsize.model.errors import InputError
 from rightsize.model.json_schemas import SchemaChecks, json_schema_of, load_object, made_of
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import (
+from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
     arm_principal_type,

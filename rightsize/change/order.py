@@ -15,8 +15,8 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.role_forms import to_arm
 from rightsize.model.text import fold
+from rightsize.rbac.assignments import CUSTOM_ROLES_PER_TENANT, OWNER, Owner, assignment_id, owners_to_keep
 from rightsize.rbac.conditions import may_restrict
-from rightsize.rbac.scopes import CUSTOM_ROLES_PER_TENANT, OWNER, Owner, assignment_id, owners_to_keep
 from rightsize.rules.tables import rows_of
 
 _NAMESPACE = uuid.UUID("2f0a4c9e-6f0b-5d51-9c0e-5a7f0f6f7f21")

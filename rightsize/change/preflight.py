@@ -18,7 +18,7 @@ from rightsize.model.errors import AccessError, GateError
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.model.text import fold
 from rightsize.rbac.algebra import grants
-from rightsize.rbac.scopes import CUSTOM_ROLES_PER_TENANT, OWNER, Owner, owners_to_keep
+from rightsize.rbac.assignments import CUSTOM_ROLES_PER_TENANT, OWNER, Owner, owners_to_keep
 
 _DURATION = re.compile(r"P(?:(\d+)Y)?(?:(\d+)M)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?", re.IGNORECASE)
 _SECONDS = (365 * 86_400, 30 * 86_400, 86_400, 3_600, 60, 1)

@@ -19,7 +19,7 @@ from rightsize.model.text import fold
 from rightsize.rbac.algebra import grants, grants_alike
 from rightsize.rbac.permissions import Reading
 from rightsize.rbac.scopes import is_within, parse_scope
-from rightsize.rules.directory import operations_by_permission
+from rightsize.rules.vaults import operations_by_permission
 
 Watch = Literal[
     "open", "begun", "failed", "stopped", "rolling_back", "rolled_back", "scope_gone",

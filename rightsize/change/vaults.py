@@ -20,8 +20,8 @@ from rightsize.change.bundle import Held, LeftOut, PolicyHeld, Swap, VaultSwitch
 from rightsize.change.rest import RefusalError, SettlingError
 from rightsize.change.steps import Steps
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import assignment_id
-from rightsize.rules.directory import PLURALS
+from rightsize.rbac.assignments import assignment_id
+from rightsize.rules.vaults import PLURALS
 
 _NAMESPACE = uuid.UUID("8d1f7b52-6c1e-4f0b-a0f6-2b8a51c5f4d7")
 _WAIT_BACK = 600

@@ -15,7 +15,7 @@ from rightsize.demo.calls import ARM, AZURE_CLI, address_of, claims_of, client_o
 from rightsize.demo.people import read_cast, read_data
 from rightsize.demo.tenant import Principal, SampleTenant
 from rightsize.demo.writing import Folder, guid
-from rightsize.rbac.scopes import OWNER
+from rightsize.rbac.assignments import OWNER
 
 FOREIGN_ADDRESS = "192.0.2.66"
 NOTICED = ("user_takeover", "workload_takeover", "machine_takeover", "log_tampering")

@@ -46,7 +46,7 @@ from rightsize.propose.needs.assignments import Key, Subject
 from rightsize.propose.needs.needs import NeedReader
 from rightsize.propose.needs.profiles import Profile
 from rightsize.propose.pipeline import plan_from_reading
-from rightsize.rbac.scopes import OWNER
+from rightsize.rbac.assignments import OWNER
 
 _NO_ROLE_ALLOWED = (Unexplained.OTHER_ACCESS.value, Unexplained.NOT_MAPPED.value)
 _TIMES = ("created_on", "start_on", "end_on")

@@ -17,7 +17,7 @@ import polars as pl
 
 from rightsize.guard.left_listings import Listings, Presence
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.rules.attacks import Kind, kinds_left_behind
 from rightsize.rules.tables import Row
 

@@ -33,7 +33,7 @@ from rightsize.analyze.inputs import folded
 from rightsize.model.tables import LISTED_MEMBER
 from rightsize.model.text import fold
 from rightsize.propose.needs.assignments import Key
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.rules.attacks import escalation_rules
 
 TableOf = Callable[[str], pl.DataFrame]

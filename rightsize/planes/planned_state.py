@@ -21,7 +21,7 @@ from rightsize.model.plan import Plan, Proposal
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.planes.federated.tables import grant_of_credential
 from rightsize.rbac.scopes import parse_scope
-from rightsize.rules.directory import MODEL, ROLES
+from rightsize.rules.vaults import MODEL, ROLES
 
 _TEXT = pl.String()
 _PATTERNS = {"role": _TEXT, "block": pl.Int64(), "kind": _TEXT, "pattern": _TEXT, "condition": _TEXT}

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rightsize.rules.directory import PLURALS
+from rightsize.rules.vaults import PLURALS
 
 
 def shell_script(steps: Sequence[Mapping[str, Any]]) -> str:

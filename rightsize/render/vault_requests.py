@@ -17,7 +17,7 @@ from typing import Any
 
 from rightsize.model.plan import PlanePart, Proposal
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import arm_principal_type, assignment_id, role_path
+from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
 from rightsize.render.escape import for_markdown
 from rightsize.render.plane_requests import slug_of
 from rightsize.render.request_scripts import powershell_script, shell_script

@@ -34,8 +34,8 @@ from rightsize.model.access_answers import (
 )
 from rightsize.model.plan_file import file_of
 from rightsize.model.tables import EVIDENCE_TABLES, LISTED_MEMBER, TABLES, Column, ColumnType, Table, table
-from rightsize.rules.directory import ALL, PLURALS, POLICIES, ROLES, VAULT
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import ALL, PLURALS, POLICIES, ROLES, VAULT
 from rightsize.store.queries import filled_text, queries_folder, query_text
 from rightsize.store.sql import RESOURCE, UNMAPPED, folded, literal, quoted
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import duckdb
 
 from rightsize.model.tables import TABLES
-from rightsize.rules.directory import VAULT
+from rightsize.rules.vaults import VAULT
 from rightsize.store.ddl import base_table, view_statements
 from rightsize.store.merging.days import fill_credentials, fill_policy_days
 from rightsize.store.sql import change_revision, one_transaction

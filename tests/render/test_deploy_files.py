@@ -21,7 +21,7 @@ from rightsize.iac.terraform import template_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import CUSTOM, Plan, PlannedAssignment, PlannedRole, Proof, Proposal
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.render.deploy.contents import DeployContents, Today, contents_of
 from rightsize.render.deploy.files import PLAN_FORMS, deploy_files
 from rightsize.workflow.roles.sources import roles_of_bytes

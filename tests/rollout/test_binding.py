@@ -15,7 +15,7 @@ import pytest
 
 from rightsize.azure import credentials
 from rightsize.change.journal import heads_folder
-from rightsize.rbac.scopes import OWNER
+from rightsize.rbac.assignments import OWNER
 from rightsize.store.connection import open_store
 from rightsize.workflow.plan_folder import read_plan_folder
 from tests.loopback.server import Loopback

@@ -12,7 +12,7 @@ from rightsize.change.journal import read_journal
 from rightsize.change.preflight import PreflightFacts
 from rightsize.change.rest import RefusalError
 from rightsize.model.errors import AccessError, GateError
-from rightsize.rbac.scopes import OWNER
+from rightsize.rbac.assignments import OWNER
 from tests.loopback.pim_writes import default_rules, rules_of
 from tests.rollout.room import (
     BROAD,

@@ -12,7 +12,7 @@ import pytest
 
 from rightsize.cli.main import run
 from rightsize.propose.core.options import PlanOptions
-from rightsize.rbac.scopes import OWNER
+from rightsize.rbac.assignments import OWNER
 from rightsize.store.connection import open_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.plan.propose import propose_plan

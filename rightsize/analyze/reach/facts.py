@@ -12,7 +12,7 @@ from rightsize.analyze.graph_tables import GRANT_TABLES, GRAPH_APP_ID, GraphTabl
 from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.principals import principal_ids
 from rightsize.rules.attacks import escalation_rules
-from rightsize.rules.directory import POLICIES, VAULT
+from rightsize.rules.vaults import POLICIES, VAULT
 
 TableOf = Callable[[str], pl.DataFrame]
 

@@ -19,9 +19,9 @@ from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.usage import named_use
 from rightsize.analyze.window import Window, judge_days, missing_days
 from rightsize.model.text import fold
-from rightsize.rules.directory import VAULT
 from rightsize.rules.operations import first_match
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import VAULT
 
 RESOURCE = r"^(/subscriptions/[^/]+/resourcegroups/[^/]+/providers/[^/]+/[^/]+/[^/]+)"
 _KIND = r"^/subscriptions/[^/]+/resourcegroups/[^/]+/providers/([^/]+/[^/]+)/"

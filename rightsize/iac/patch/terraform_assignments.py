@@ -23,7 +23,7 @@ from rightsize.iac.templates import Beside
 from rightsize.iac.terraform import DEEPEST, MOST_INSTANCES, Given, TerraformModule
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
-from rightsize.rules.directory import VAULT
+from rightsize.rules.vaults import VAULT
 
 ASSIGNMENT, ELIGIBLE = "azurerm_role_assignment", "azurerm_pim_eligible_role_assignment"
 KINDS = {ASSIGNMENT: "active", ELIGIBLE: "eligible"}

@@ -45,8 +45,8 @@ from rightsize.iac.syntax_trees import Statement
 from rightsize.model.errors import InputError
 from rightsize.model.role_forms import load_relaxed_json
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import assignment_id
-from rightsize.rules.directory import MODEL, VAULT
+from rightsize.rbac.assignments import assignment_id
+from rightsize.rules.vaults import MODEL, VAULT
 
 _ROLE_TYPE = "'Microsoft.Authorization/roleDefinitions'"
 _ASSIGNMENT_KIND = "'Microsoft.Authorization/roleAssignments@2022-04-01'"

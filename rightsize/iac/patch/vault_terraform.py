@@ -29,7 +29,7 @@ from rightsize.iac.patch.terraform_edits import ROLE_FILE
 from rightsize.iac.patch.terraform_patch import Patch
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID_FORM, fold
-from rightsize.rules.directory import MODEL
+from rightsize.rules.vaults import MODEL
 
 _NEW, _OLD = "rbac_authorization_enabled", "enable_rbac_authorization"
 """The setting in azurerm: the second is deprecated for the first, and gone in version 5 (registry.terraform.io)."""

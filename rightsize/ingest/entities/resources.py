@@ -21,8 +21,8 @@ from rightsize.ingest.entities import shape
 from rightsize.ingest.entities.azure_roles import text_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
-from rightsize.rules.directory import PLURALS, VAULT
 from rightsize.rules.tables import rows_of
+from rightsize.rules.vaults import PLURALS, VAULT
 from rightsize.store.sql import folded, quoted
 
 GROUP = re.compile(r"/subscriptions/[^/]+/resourcegroups/[^/]+")

@@ -28,9 +28,9 @@ from rightsize.propose.assembly.purposes import RoleUse, name_purposes
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.selection.role_names import unique_names
 from rightsize.rbac.permissions import is_granted, read_permissions
-from rightsize.rules.directory import is_metadata_read, spellings
 from rightsize.rules.operations import first_party_tenants
 from rightsize.rules.role_names import is_for_service
+from rightsize.rules.vaults import is_metadata_read, spellings
 
 LEAST_REMOVED = 0.8
 _MOST_TOGETHER = 3

@@ -29,7 +29,7 @@ from rightsize.analyze.verdicts.judge import VERDICTS_SCHEMA
 from rightsize.analyze.verdicts.resource_logs import log_states
 from rightsize.analyze.window import Window
 from rightsize.planes.vaults.tables import VaultTables, known_vaults
-from rightsize.rules.directory import is_metadata_read, spellings
+from rightsize.rules.vaults import is_metadata_read, spellings
 
 _FULL = 400.0
 _STORAGE = "microsoft.keyvault/vaults/storageaccounts/"

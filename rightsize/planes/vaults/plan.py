@@ -40,7 +40,7 @@ from rightsize.propose.core.fingerprint import grant_proposal_id, hash_of
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.risk.estimate import Estimate, estimates_of
 from rightsize.propose.risk.incidence import KEY, count_incidence
-from rightsize.rules.directory import is_metadata_read, spellings
+from rightsize.rules.vaults import is_metadata_read, spellings
 
 _UNITS = dict.fromkeys((*KEY, "role", "holder_type", "holder"), pl.String)
 

@@ -26,7 +26,7 @@ from rightsize.model.options import WindowOptions
 from rightsize.model.role_forms import permissions_from_json
 from rightsize.rbac.permissions import is_granted, read_permissions
 from rightsize.rbac.scopes import lineage, parse_scope
-from rightsize.rules.directory import VAULT, is_metadata_read, spellings, without_permission
+from rightsize.rules.vaults import VAULT, is_metadata_read, spellings, without_permission
 
 LOG = "key_vault_log"
 WRITES = ("microsoft.keyvault/vaults/write", "microsoft.keyvault/vaults/accesspolicies/write")

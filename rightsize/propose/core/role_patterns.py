@@ -20,7 +20,7 @@ from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.text import READ, Folded, fold, is_read
 from rightsize.propose.core.operation_sets import FoldedKey
 from rightsize.rbac.algebra import contains, intersects
-from rightsize.rbac.scopes import (
+from rightsize.rbac.assignments import (
     ASSIGNMENTS_PER_MANAGEMENT_GROUP,
     ASSIGNMENTS_PER_SUBSCRIPTION,
     CUSTOM_ROLES_PER_TENANT,

@@ -32,7 +32,7 @@ from rightsize.model.text import Folded
 from rightsize.propose.core.operation_sets import Reach, Scale
 from rightsize.propose.needs.assignments import KEY, Key, Subject, masks_of
 from rightsize.propose.needs.unlogged import top_level_type
-from rightsize.rbac.scopes import OWNER, Owner, owners_to_keep
+from rightsize.rbac.assignments import OWNER, Owner, owners_to_keep
 
 FEW = 3
 """Maximum number of members that get assignments of their own for an operation; if more use it, the group keeps it."""

@@ -25,7 +25,7 @@ from rightsize.propose.jobs import Job, Sort
 from rightsize.propose.needs.grant_requests import GrantUnit
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex, Existing
 from rightsize.propose.selection.worth import Stays, Terms
-from rightsize.rbac.scopes import CONTRIBUTOR
+from rightsize.rbac.assignments import CONTRIBUTOR
 
 MOST_ROLES = 3
 """Maximum number of roles for one unit."""

@@ -18,7 +18,8 @@ from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, PlannedRole, Proposal
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import arm_principal_type, assignment_id, parse_scope, role_path
+from rightsize.rbac.assignments import arm_principal_type, assignment_id, role_path
+from rightsize.rbac.scopes import parse_scope
 from rightsize.render.escape import for_markdown
 
 _GROUPS = "/providers/Microsoft.Management/managementGroups/"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from rightsize.iac.terraform import terraform_roles
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.render.deploy.code_names import CodeNames, Variable, code_names, snake
 from rightsize.render.deploy.contents import TAKE_OUT, DeployContents, Made, RoleFormat, take_out_page
 from rightsize.render.escape import for_terminal, for_terraform

@@ -29,8 +29,8 @@ from rightsize.model.progress import through
 from rightsize.model.text import fold
 from rightsize.rbac.access import STRENGTH
 from rightsize.rbac.scopes import Scope, parse_scope
-from rightsize.rules.directory import VAULT
 from rightsize.rules.operations import classify
+from rightsize.rules.vaults import VAULT
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.answers.vaults import VaultAnswers, woken

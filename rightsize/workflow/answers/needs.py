@@ -34,7 +34,8 @@ from rightsize.propose.core.operation_sets import index_operations
 from rightsize.propose.core.role_catalog import KnownRole, RoleBook, open_role_book
 from rightsize.propose.selection.candidates import Atoms, CandidateIndex
 from rightsize.propose.selection.cases import MOST_ROLES, NARROW
-from rightsize.rbac.scopes import CONTRIBUTOR, OWNER, parse_scope
+from rightsize.rbac.assignments import CONTRIBUTOR, OWNER
+from rightsize.rbac.scopes import parse_scope
 from rightsize.rules.resource_types import gives_privilege
 from rightsize.rules.tables import risk_weights
 from rightsize.store.connection import open_store

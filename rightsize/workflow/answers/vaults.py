@@ -20,7 +20,7 @@ from rightsize.planes.vaults.judge import analyse_vaults
 from rightsize.planes.vaults.tables import VaultTables, at_vault, data_assignments, is_allowed, vault_window
 from rightsize.rbac.access import STRENGTH, Chain
 from rightsize.rbac.scopes import Scope
-from rightsize.rules.directory import ALL, MODEL, PLURALS, VAULT, is_metadata_read, operations_by_permission
+from rightsize.rules.vaults import ALL, MODEL, PLURALS, VAULT, is_metadata_read, operations_by_permission
 from rightsize.store.connection import Store
 from rightsize.workflow.names import read_names
 from rightsize.workflow.tenant_access import TenantAccess

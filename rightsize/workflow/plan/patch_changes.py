@@ -15,7 +15,7 @@ from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS, Plan, Proposal
 from rightsize.model.role_forms import read_role_definitions
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import role_path
+from rightsize.rbac.assignments import role_path
 from rightsize.render.deploy.code_names import snake
 from rightsize.render.deploy.contents import spelled
 from rightsize.render.sentences import full_path

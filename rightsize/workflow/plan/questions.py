@@ -16,7 +16,8 @@ from rightsize.model.errors import InputError
 from rightsize.model.plan import Advice, Plan, Proposal
 from rightsize.model.progress import counted
 from rightsize.model.text import fold
-from rightsize.rbac.scopes import ACCESS_ADMINISTRATORS, parse_scope
+from rightsize.rbac.assignments import ACCESS_ADMINISTRATORS
+from rightsize.rbac.scopes import parse_scope
 from rightsize.render.sentences import describe_grant
 from rightsize.rules.operations import first_party_tenants
 from rightsize.workflow.data.next_command import LOGS, ROLES

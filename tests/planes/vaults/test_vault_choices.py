@@ -13,7 +13,7 @@ from rightsize.model.plan import KEEP, MIGRATE_VAULT, REMOVE, REMOVE_ORPHAN
 from rightsize.model.text import fold
 from rightsize.planes.vaults.choose import RoleChooser, RoleNeed
 from rightsize.render.vault_requests import vault_files, vault_steps
-from rightsize.rules.directory import in_part, is_metadata_read, operations_by_permission, spellings
+from rightsize.rules.vaults import in_part, is_metadata_read, operations_by_permission, spellings
 from tests.planes.vaults.vault_world import DAYS, GET, LIST, SET, VAULT, World, roles_of
 
 ALL = ["all"]

@@ -14,7 +14,7 @@ from rightsize.analyze.tenant import read_tenant
 from rightsize.model.nouns import LAYERS
 from rightsize.model.plan import Plan
 from rightsize.planes.planned_state import holdings_after, tables_after
-from rightsize.rules.directory import spellings
+from rightsize.rules.vaults import spellings
 from tests.analyze.tiny import Tiny
 from tests.planes.vaults.vault_world import GET, ROLES, SET, SUBSCRIPTION, VAULT, World
 

@@ -15,7 +15,7 @@ from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
 from rightsize.planes.vaults.plan import plan_vaults
 from rightsize.planes.vaults.tables import VaultTables, vault_window
 from rightsize.propose.core.options import PlanOptions
-from rightsize.rules.directory import operations_by_permission, spellings
+from rightsize.rules.vaults import operations_by_permission, spellings
 
 LAST = dt.date(2026, 3, 31)
 DAYS = [LAST - dt.timedelta(days=number) for number in range(90)]
