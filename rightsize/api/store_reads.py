@@ -17,7 +17,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.model.options import WindowOptions
 from rightsize.render import check_forms
-from rightsize.store.sandbox import run_statement
+from rightsize.store.sandbox import OLD_ANSWERS, run_statement
 from rightsize.workflow.analysis import attack_paths
 from rightsize.workflow.analysis import reach as blast
 from rightsize.workflow.answers import access, check, explain
@@ -215,10 +215,10 @@ class ReadStore:
             raise UsageError("`plan` and `eligible` need a subject", hint="name a principal or a resource")
         with results.explained():
             lacks = status.lacks_of(self._path)
-            if subject is None:
-                rows = [row | {"complete": not lacks} for row in blast.show_reach(self._path)]
-                return frames.frame_of(rows, frames.REACHED)
             notes: list[str] = []
+            if subject is None:
+                rows = blast.show_reach(self._path, notes.append).rows
+                return frames.frame_of([row | {"complete": not lacks} for row in rows], frames.REACHED)
             after: Mapping[str, Any] | None = None
             if plan is None:
                 found = attack_paths.reach_from(self._path, subject, eligible=eligible, note=notes.append)
@@ -397,6 +397,8 @@ class ReadStore:
         results.require_least(1, max_rows=max_rows)
         results.require_least(0.1, timeout=timeout)
         answer = run_statement(self._path, statement, parameters, max_rows=max_rows, timeout=timeout)
+        if answer.is_old:
+            results.warn(OLD_ANSWERS)
         if answer.cut:
             raise UsageError(
                 f"the answer has more than {max_rows:,} rows", hint="write LIMIT, or give a higher max_rows"

@@ -23,7 +23,7 @@ from rightsize.model.errors import InputError, InternalError, RightsizeError, Us
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.render.rows import plain
-from rightsize.store.sandbox import run_statement
+from rightsize.store.sandbox import OLD_ANSWERS, run_statement
 from rightsize.workflow.answers import access
 from rightsize.workflow.answers import needs as deployments
 from rightsize.workflow.answers.explain import explain
@@ -336,7 +336,8 @@ class Questions:
     def sql(self, statement: str, parameters: Mapping[str, Any] | None) -> Answer:
         """Return the rows of one reading statement."""
         found = run_statement(self.db, statement, parameters or {}, max_rows=self.rows, timeout=self.seconds)
-        document = {"columns": list(found.columns), "rows": found.rows, "has_more": found.cut}
+        notes = [OLD_ANSWERS] if found.is_old else []
+        document = {"columns": list(found.columns), "rows": found.rows, "has_more": found.cut, "notes": notes}
         return Answer(f"{counted(len(found.rows), 'row')}{', and there are more' if found.cut else ''}.", document)
 
     def needs(self, deployment: object, at: str | None, principal: str | None) -> Answer:

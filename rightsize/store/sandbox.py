@@ -135,11 +135,25 @@ _INHERITED = ("SYSTEMROOT",)
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a statement; `cut` is true if there were more rows than requested."""
+    """The result of a statement.
+
+    Attributes:
+        columns: The names of its columns.
+        rows: Its rows.
+        cut: Whether there were more rows than requested.
+        is_old: Whether the statement names tables of the analysis, and none of the present content is stored.
+    """
 
     columns: tuple[str, ...]
     rows: list[dict[str, Any]]
     cut: bool
+    is_old: bool = False
+
+
+OLD_ANSWERS = (
+    "the statement names tables of the analysis, and none of the present content is stored: run `rightsize analyze`"
+)
+"""What is said of an answer that `is_old`."""
 
 
 def run_statement(
@@ -302,7 +316,7 @@ def _answer_of(text: bytes, ended: int, reasons: list[str], timeout: float, memo
             raise _error_of(document)
         columns = tuple(str(name) for name in document["columns"])
         rows = [dict(zip(columns, map(decode, row), strict=True)) for row in document["rows"]]
-        return Answer(columns, rows, cut=bool(document["cut"]))
+        return Answer(columns, rows, cut=bool(document["cut"]), is_old=bool(document["old"]))
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise UsageError(
             "the statement broke the process that ran it", hint="narrow it: it may need more memory than it gets"

@@ -18,9 +18,10 @@ from typing import Any, BinaryIO
 import duckdb
 
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
-from rightsize.store.connection import require_file, require_store
+from rightsize.store.connection import Store, require_file, require_store
 from rightsize.store.limits import explain_damage
 from rightsize.store.sandbox import READY, decode, encode, too_much_memory
+from rightsize.store.stored_analysis import OF_ANALYSIS, has_current_answers
 
 _AT_ONCE = 256
 """Rows that are fetched and written at a time."""
@@ -47,13 +48,25 @@ _ABOUT_THE_MACHINE = frozenset(
         "duckdb_logs",
         "duckdb_secrets",
         "duckdb_settings",
+        "pg_settings",
         "pragma_database_list",
         "which_secret",
     }
 )
 """Functions and views that name files and settings of the machine."""
-_DYNAMIC = frozenset({"query", "query_table", "current_setting", "getvariable"})
-"""Functions that run a text as SQL or read a setting by a computed name; refused where a `(` follows."""
+_DYNAMIC = frozenset(
+    {
+        "arrow_scan",
+        "arrow_scan_dumb",
+        "current_setting",
+        "getvariable",
+        "json_execute_serialized_sql",
+        "pandas_scan",
+        "query",
+        "query_table",
+    }
+)
+"""Functions that run a text as SQL, read a setting by a computed name, or an address; refused where a `(` follows."""
 _SETTING = re.compile(r"current_setting\s*\(\s*'timezone'\s*\)", re.IGNORECASE)
 
 
@@ -83,7 +96,7 @@ def _told(error: RightsizeError) -> dict[str, Any]:
 
 
 def answer(request: Mapping[str, Any], out: BinaryIO | None = None) -> dict[str, Any]:
-    """Return the names of columns, the encoded rows, and whether there were more.
+    """Return the names of columns, the encoded rows, whether there were more, and whether they rest on an old analysis.
 
     Args:
         request: `store`, `sql`, `parameters` (encoded), `memory` and `bytes` (limits), `rows` (how many are wanted).
@@ -93,7 +106,8 @@ def answer(request: Mapping[str, Any], out: BinaryIO | None = None) -> dict[str,
         UsageError: The statement does not only read, does not run, or its parameters are not the ones given.
         InputError: There is no store at that place, or it cannot be read.
     """
-    connection = _connect(Path(request["store"]), request["memory"])
+    path = Path(request["store"])
+    connection = _connect(path, request["memory"])
     if out is not None:
         out.write(READY)
         out.flush()
@@ -101,6 +115,8 @@ def answer(request: Mapping[str, Any], out: BinaryIO | None = None) -> dict[str,
     try:
         values = {name: decode(value) for name, value in request["parameters"].items()}
         bound = _bind(_gate(sql), values)
+        reads_analysis = not OF_ANALYSIS.isdisjoint(_names(sql))
+        old = reads_analysis and not has_current_answers(Store(connection, path, read_only=True))
         result = connection.execute(sql, bound or None)
         columns = distinct_names([column[0] for column in result.description or []])
         rows: list[Any] = []
@@ -118,7 +134,7 @@ def answer(request: Mapping[str, Any], out: BinaryIO | None = None) -> dict[str,
         raise _in_the_users_terms(error, request["memory"]) from error
     finally:
         connection.close()
-    return {"columns": columns, "rows": rows[: request["rows"]], "cut": len(rows) > request["rows"]}
+    return {"columns": columns, "rows": rows[: request["rows"]], "cut": len(rows) > request["rows"], "old": old}
 
 
 def _parts(result: duckdb.DuckDBPyConnection, wanted: int) -> Iterator[list[Any]]:
@@ -196,18 +212,23 @@ def _article(kind: str | None) -> str:
 
 def _gate_names(sql: str) -> None:
     """Raise UsageError if a statement reads about the machine, or builds SQL or the name of a setting itself."""
-    marked = duckdb.tokenize(_SETTING.sub(lambda found: " " * len(found[0]), sql))
-    text = sql.encode()
-    ends = [start for start, _ in marked[1:]] + [len(text)]
-    words = [text[start:end].decode("utf-8", "replace").strip() for (start, _), end in zip(marked, ends, strict=True)]
-    for place, word in enumerate(words):
-        name = word.strip('"').lower()
-        called = words[place + 1 : place + 2] == ["("]
+    names = _names(_SETTING.sub(lambda found: " " * len(found[0]), sql))
+    for place, name in enumerate(names):
+        called = names[place + 1 : place + 2] == ["("]
         if name in _ABOUT_THE_MACHINE or (name in _DYNAMIC and called):
             raise UsageError(
                 f"the statement uses `{name}`, which reaches outside the store",
                 hint="only its tables and views can be read",
             )
+
+
+def _names(sql: str) -> list[str]:
+    """Return the words and signs of a statement, without comments and quotes, in lower case."""
+    marked, text = duckdb.tokenize(sql), sql.encode()
+    ends = [start for start, _ in marked[1:]] + [len(text)]
+    parts = ((start, end) for (start, kind), end in zip(marked, ends, strict=True) if kind != duckdb.token_type.comment)
+    words = (text[start:end].decode("utf-8", "replace").strip() for start, end in parts)
+    return [word.strip('"').lower() for word in words]
 
 
 def _gate_explained(sql: str) -> None:

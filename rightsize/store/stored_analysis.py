@@ -21,7 +21,7 @@ import duckdb
 
 from rightsize import __version__
 from rightsize.model.options import WindowOptions
-from rightsize.model.tables import Column, ColumnType, table
+from rightsize.model.tables import TABLES, Column, ColumnType, table
 from rightsize.rules.tables import rules_hash
 from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
 from rightsize.store.sql import CONTENT_REVISION, named, registered, set_meta
@@ -37,6 +37,11 @@ _ANSWERS = "answers_of"
 _STEPS = "steps_of"
 _DIGESTS = "digests_of"
 
+OF_ANALYSIS = ({one.name for one in TABLES if one.kind == "answer"} - {"proposals", "next_steps", "watch_changes"}) | {
+    "layer_matrix",
+    "verdict_operations",
+}
+"""The tables and views that an analysis of the present content fills; those of a plan and of `watch` are left out."""
 NOT_STORED = "no stored analysis is of this content and these options: run `rightsize analyze` to make this quick"
 
 

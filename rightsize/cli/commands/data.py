@@ -82,13 +82,15 @@ def read_parameters(given: Sequence[str]) -> dict[str, str]:
 
 
 def show_answer(answer: sandbox.Answer, common: Common) -> None:
-    """Write the rows of an answer, and say where rows were left out.
+    """Write the rows of an answer, and say where rows were left out or rest on an old analysis.
 
     Rows that are too wide for the terminal are written one column a line.
     """
     common.show(answer.rows, answer.columns, wraps=False)
     if answer.cut:
         say(f"only the first {len(answer.rows)} rows are shown; --max-rows gives more")
+    if answer.is_old:
+        say(sandbox.OLD_ANSWERS)
 
 
 QueryName = Annotated[str, typer.Argument(help="Name of a saved question, from `queries list`.")]

@@ -35,6 +35,7 @@ _REACH_COLUMNS = (
     "own_cells", "takes_tenant", "tenant_steps", "cells_used", "cells_proposed", "identities_proposed", "name",
     "complete",
 )  # fmt: skip
+_NO_PLAN = "no plan of the present content is measured, so the proposed columns are empty: run `rightsize propose`"
 _REACH_BRIEF = ("name", "state", "tenant_steps", "principals_reached", "secrets", "cells", "cells_proposed")
 _WAYS = ("target", "kind", "name", "certain", "steps")
 _SHOWN = 25
@@ -99,20 +100,23 @@ def _show_all(common: Common, *, plan: Path | None, picture: Path | None) -> Non
     if plan is not None:
         raise UsageError("`--plan` needs a subject", hint="without `--plan`, the table shows what the last plan leaves")
     missing = status.lacks_of(common.db)
-    rows = [row | {"complete": not missing} for row in reach_workflow.show_reach(common.db)]
+    every = reach_workflow.show_reach(common.db, say)
+    rows = [row | {"complete": not missing} for row in every.rows]
     for line in note_of(missing, _UNKNOWN):
         say(line)
     if picture is not None:
         if picture.suffix.lower() != ".svg":
             raise UsageError("`--picture` without a subject takes an .svg file", hint="name a subject for a page")
-        file_reading.write_text(picture, reach_workflow.draw_reach(common.db, rows))
+        file_reading.write_text(picture, reach_workflow.draw_reach(every))
     if not common.is_table:
         common.show(rows, _REACH_COLUMNS)
         return
     shown = [row | {"name": _short(row["name"]), "principals_reached": row["identities"]} for row in rows]
     common.show(shown, _REACH_COLUMNS, table_columns=_REACH_BRIEF)
     say("a cell is one layer of defence in one subscription; `tenant steps` is the number of steps to the whole tenant")
-    step = f"rightsize reach {for_shell(rows[0]['subject'])}" if rows else "rightsize analyze"
+    if rows and rows[0]["cells_proposed"] is None:
+        say(_NO_PLAN)
+    step = f"rightsize reach {for_shell(rows[0]['subject'])}" if rows else "rightsize status"
     common.say_next(common.with_db(step))
 
 
@@ -227,14 +231,14 @@ def layers(
     It counts what is granted, used and proposed, of two or more layers of defence.
     """
     if principal is not None:
-        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked, as_of)
+        rows = layers_workflow.defeats_of(common.db, principal, plan, trusted.asked, as_of, say)
         common.show(rows, _DEFEATS, table_columns=("at", "layer", "basis", "operation"))
         for line in note_of(status.lacks_of(common.db), "whatever layer is not shown is unknown"):
             say(line)
         common.say_next(common.with_db(f"rightsize explain {for_shell(principal)}"))
         return
     found = layers_workflow.show_layers(
-        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked, as_of=as_of
+        common.db, by_subscription=by is LayersBy.SUBSCRIPTION, plan=plan, signers=trusted.asked, as_of=as_of, note=say
     )
     if picture is not None:
         file_reading.write_text(picture, found.picture)
@@ -245,7 +249,7 @@ def layers(
     for line in note_of(found.lacks, "it is unknown who else can defeat layers"):
         say(line)
     if not found.has_plan:
-        say("there is no plan yet, so the proposed columns are empty")
+        say(_NO_PLAN)
     worst = next((row["principal_id"] for row in found.rows if found.has_plan), None)
     step = "rightsize propose" if worst is None else f"rightsize reach layers {for_shell(worst)}"
     common.say_next(common.with_db(step))
@@ -256,5 +260,6 @@ def _with_letters(row: dict[str, Any]) -> dict[str, Any]:
     sets = {
         basis: "".join(letter if layer in (row[basis] or ()) else "·" for layer, letter in _LETTERS.items())
         for basis in ("granted", "used", "proposed")
+        if row[basis] is not None or basis != "proposed" or row["reach_proposed"] is not None
     }
     return row | sets | {"name": short_name(row["name"]), "enough": len(row["fewest"])}

@@ -32,7 +32,7 @@ from rightsize.analyze.window import Window
 from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.progress import step
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import mark_answers
+from rightsize.store.stored_analysis import has_current_answers, mark_answers
 from rightsize.workflow.analysis.behaviour import behaviour_rows, find_behaviour, tables_beside, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
 from rightsize.workflow.analysis.keep_analysis import (
@@ -124,6 +124,8 @@ def write_conclusions(
     nothing else is in memory.
     """
     step("storing the answers")
+    if not has_current_answers(store):
+        _forget_plan(store)
     verdicts = with_planes(analysis.verdicts, planes)
     found = all_findings(analysis.window, findings, behaviour, planes)
     store.write_answer("behaviour_findings", behaviour)
@@ -142,6 +144,14 @@ def write_conclusions(
     granted = keep_reach(store, inputs, analysis)
     mark_answers(store, asked, standby)
     return unexplained, found, granted
+
+
+def _forget_plan(store: Store) -> None:
+    """Delete what the last plan leaves from the answers: it was made of other content, whose principals it had."""
+    for name in ("reach", "reach_layers", "layer_defeats", "layer_violations"):
+        rows = store.table(name)
+        if (kept := rows.filter(pl.col("basis") != "proposed")).height < rows.height:
+            store.write_answer(name, kept)
 
 
 def all_findings(

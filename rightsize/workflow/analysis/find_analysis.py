@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.options import USUAL, WindowOptions
@@ -21,6 +21,9 @@ from rightsize.store.stored_analysis import (
     put_in_front,
     stored_analysis,
 )
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 def find_analysis(store: Store, asked: WindowOptions, note: Callable[[str], None]) -> Analysed:
@@ -55,14 +58,32 @@ def find_reach(store: Store, note: Callable[[str], None]) -> Analysed:
     return reach_in_memory(store)
 
 
-def provide_answers(store: Store, note: Callable[[str], None]) -> None:
-    """Let SQL read the answer tables of the present content: the stored ones, else new ones in memory."""
+def find_answers(store: Store, note: Callable[[str], None]) -> Callable[[str], pl.DataFrame]:
+    """Return a function that gives an answer table of the present content: the stored one, else a new one in memory.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
+    """
     if has_current_answers(store):
-        return
+        return store.table
     note(NOT_STORED)
     from rightsize.workflow.analysis.keep_analysis import answers_in_memory  # noqa: PLC0415  imports the whole analysis
 
-    put_in_front(store, answers_in_memory(store))
+    return answers_in_memory(store).__getitem__
+
+
+def provide_answers(store: Store, note: Callable[[str], None]) -> None:
+    """Let SQL read the answer tables that `find_answers` gives, and empty ones where nothing could be analysed."""
+    if has_current_answers(store):
+        return
+    note(NOT_STORED)
+    from rightsize.workflow.analysis.keep_analysis import IN_MEMORY, answers_in_memory  # noqa: PLC0415
+
+    try:
+        found = answers_in_memory(store)
+    except EvidenceError:
+        found = {name: store.table(name).clear() for name in IN_MEMORY}
+    put_in_front(store, found)
 
 
 _TABLES = ("role_assignments", "principals", "operations", "usage_days")

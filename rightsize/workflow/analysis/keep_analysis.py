@@ -24,13 +24,15 @@ from rightsize.analyze.kept_tables import (
 )
 from rightsize.analyze.planes import PlaneAnalysis, judged_scores, with_planes
 from rightsize.analyze.principals import callings
-from rightsize.analyze.reach.facts import read_facts
+from rightsize.analyze.reach import measure
+from rightsize.analyze.reach.facts import read_facts, without_grants
+from rightsize.analyze.reach.layers import measure_layers
 from rightsize.analyze.requirements import has_rbac, require_rbac
 from rightsize.analyze.tenant import Tenant, read_tenant
 from rightsize.analyze.verdicts.coverage import days_of_use
 from rightsize.analyze.verdicts.judge import Analysis, analyse
 from rightsize.analyze.window import Window, choose_window
-from rightsize.model.errors import EvidenceError
+from rightsize.model.machine import give_back
 from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
 from rightsize.model.tables import JOB_TABLES
@@ -280,15 +282,39 @@ def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, D
     return {name: Days(one.first_day, one.last_day) for name, one in windows.items()}
 
 
-def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
-    """Return what controls read of an analysis with default options; nothing where it has no data.
+def reach_of(store: Store, inputs: Inputs, analysis: Analysis) -> tuple[GrantedReach, dict[str, pl.DataFrame]]:
+    """Return what everybody reaches, and the answer tables about it: as granted and as used, and escalations."""
+    step("measuring what each principal reaches")
+    give_back()
+    facts = read_facts(inputs, store.table)
+    found = measure_granted(facts, analysis.tenant, inputs)
+    give_back()
+    granted = measure.rows_of_reach("granted", found.states, facts, analysis.tenant)
+    used = measure.measure_reach(analysis, inputs, [("used", without_grants(facts), measure.used_holdings(analysis))])
+    rows, layers = measure.joined_rows([granted, used])
+    return found, {"reach": rows, "reach_layers": layers, "escalations": found.escalations}
 
-    These are the rows of `verdicts` and of `findings`, without those on unusual days, of which no control asks.
+
+IN_MEMORY = ("verdicts", "findings", "reach", "reach_layers", "escalations", "layer_defeats", "layer_violations")
+"""The answer tables that `answers_in_memory` returns."""
+
+
+def answers_in_memory(store: Store) -> dict[str, pl.DataFrame]:
+    """Return answer tables of the present content by an analysis with default options, as if no plan was made.
+
+    Findings on unusual days are left out: no control asks about them.
+
+    Raises:
+        EvidenceError: Nothing is loaded that could be analysed.
     """
     inputs = Inputs.read(with_holds(store))
-    try:
-        analysis, findings, planes = _judge(store, inputs, USUAL)
-    except EvidenceError:
-        return {}
+    analysis, findings, planes = _judge(store, inputs, USUAL)
     found = pl.concat([findings, *(plane.findings for plane in planes)])
-    return {"verdicts": with_planes(analysis.verdicts, planes), "findings": found}
+    layers = measure_layers(analysis)
+    return {
+        "verdicts": with_planes(analysis.verdicts, planes),
+        "findings": found,
+        **reach_of(store, inputs, analysis)[1],
+        "layer_defeats": layers.defeats,
+        "layer_violations": layers.violations,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from rightsize.analyze.lacks import Lack, of_subscription
 from rightsize.analyze.principals import resolve_principal
 from rightsize.analyze.reach.layers import LayerAnswer, measure_layers
 from rightsize.analyze.verdicts.judge import Analysis
-from rightsize.model.errors import EvidenceError, UsageError
+from rightsize.model.errors import UsageError
 from rightsize.model.nouns import LAYERS
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import Plan
@@ -25,6 +25,7 @@ from rightsize.propose.verify.review import plan_of
 from rightsize.render.pictures import Cells, MatrixRow, draw_matrix
 from rightsize.store.connection import Store, open_store
 from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.workflow.analysis.find_analysis import find_answers
 from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import read_names
@@ -34,6 +35,7 @@ from rightsize.workflow.signatures import ANYBODY, Signers
 BASES = ("granted", "used", "proposed")
 _SHOWN = 24
 _ANSWERS = ("layer_defeats", "layer_violations")
+_PROPOSED = {"proposed", "reach_proposed", "violated_proposed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,9 @@ def show_layers(
     plan: Path | None = None,
     signers: Signers = ANYBODY,
     as_of: dt.date | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> LayersResult:
-    """Return the violations of independence and the matrix, from the last analysis and the last plan.
+    """Return the violations of independence and the matrix, from the analysis and the plan of the present content.
 
     Args:
         db: The store.
@@ -83,18 +86,19 @@ def show_layers(
         plan: Measure the plan in this folder, over its own window, instead.
         signers: Whose signature this plan must have.
         as_of: Measure the window that ends before this day, without a plan.
+        note: Called with a sentence where the store has no analysis of the present content, so that one is made.
 
     Raises:
-        EvidenceError: Nothing was analysed yet.
+        EvidenceError: Nothing is loaded that could be analysed.
         InputError: There is no plan, or its folder does not hold one.
         UsageError: Both a plan and a day are named.
     """
     with open_store(db, read_only=True) as store:
-        answer = _answer(store, plan, signers, as_of)
+        answer = _answer(store, plan, signers, as_of, note)
         names, places = read_names(store)
         lacks = listings_of(store).every()
     defeats, violations = answer.defeats, answer.violations
-    _require(defeats)
+    has_plan = not defeats.filter(pl.col("basis") == "proposed").is_empty()
     rows = _violated(violations, defeats)
     records = (rows if by_subscription else _by_principal(rows)).to_dicts()
     for row in records:
@@ -102,14 +106,17 @@ def show_layers(
         if by_subscription:
             row["at"] = places.get(row["scope"], row["scope"])
         row["complete"] = not (of_subscription(lacks, fold(row["scope"])) if by_subscription else lacks)
-    has_plan = not defeats.filter(pl.col("basis") == "proposed").is_empty()
+        if not has_plan:
+            row.update(dict.fromkeys(_PROPOSED & row.keys()))
     return LayersResult(records, draw_matrix(matrix_rows(defeats, names)), has_plan, lacks)
 
 
-def _answer(store: Store, plan: Path | None, signers: Signers, as_of: dt.date | None) -> LayerAnswer:
-    """Return the stored answer about layers, or the measured one of the plan in a folder or of a day."""
+def _answer(
+    store: Store, plan: Path | None, signers: Signers, as_of: dt.date | None, note: Callable[[str], None]
+) -> LayerAnswer:
+    """Return the answer of the present content, or the measured one of the plan in a folder or of a day."""
     if plan is None and as_of is None:
-        return LayerAnswer(*(store.table(name) for name in _ANSWERS))
+        return LayerAnswer(*map(find_answers(store, note), _ANSWERS))
     if plan is not None and as_of is not None:
         raise UsageError("a plan has its own window, and the command names another one", hint="leave out --as-of")
     inputs = Inputs.read(with_holds(store))
@@ -125,6 +132,7 @@ def defeats_of(
     plan: Path | None = None,
     signers: Signers = ANYBODY,
     as_of: dt.date | None = None,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[dict[str, Any]]:
     """Return the layers that one principal can defeat, and how: one row a (subscription, basis, state, layer).
 
@@ -134,17 +142,17 @@ def defeats_of(
         plan: Measure the plan in this folder, over its own window, instead of the last one.
         signers: Whose signature this plan must have.
         as_of: Measure the window that ends before this day, without a plan.
+        note: Called with a sentence where the store has no analysis of the present content, so that one is made.
 
     Raises:
-        EvidenceError: Nothing was analysed yet.
+        EvidenceError: Nothing is loaded that could be analysed.
         InputError: There is no plan, its folder does not hold one, or no principal has the name.
         UsageError: Several principals have the name, or both a plan and a day are named.
     """
     with open_store(db, read_only=True) as store:
-        defeats = _answer(store, plan, signers, as_of).defeats
+        defeats = _answer(store, plan, signers, as_of, note).defeats
         inputs = Inputs.read(store.table)
         _, places = read_names(store)
-    _require(defeats)
     wanted = resolve_principal(inputs, principal)
     order = {basis: rank for rank, basis in enumerate(BASES)}
     layers = {layer: rank for rank, layer in enumerate(LAYERS)}
@@ -174,11 +182,6 @@ def matrix_rows(defeats: pl.DataFrame, names: Mapping[str, str]) -> list[MatrixR
         for principal, found in sorted(cells.items())
     ]
     return sorted(rows, key=lambda row: -row.reach)[:_SHOWN]
-
-
-def _require(defeats: pl.DataFrame) -> None:
-    if defeats.is_empty():
-        raise EvidenceError("no layer of defence was measured yet", hint="`rightsize analyze` measures them")
 
 
 def _violated(violations: pl.DataFrame, defeats: pl.DataFrame) -> pl.DataFrame:

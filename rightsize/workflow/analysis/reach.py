@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs
-from rightsize.analyze.kept_tables import GrantedReach, measure_granted
+from rightsize.analyze.kept_tables import GrantedReach
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach import measure
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
@@ -21,7 +21,6 @@ from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import LETTERS
-from rightsize.model.errors import EvidenceError
 from rightsize.model.machine import give_back
 from rightsize.model.nouns import LAYERS
 from rightsize.model.options import USUAL
@@ -42,8 +41,8 @@ from rightsize.workflow.analysis.attack_paths import (
     told_reach,
 )
 from rightsize.workflow.analysis.behaviour import with_holds
-from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of
+from rightsize.workflow.analysis.find_analysis import find_answers, require_content
+from rightsize.workflow.analysis.keep_analysis import analysis_of_rbac, options_of, reach_of
 from rightsize.workflow.analysis.layers import BASES
 from rightsize.workflow.names import read_names
 from rightsize.workflow.plan_folder import read_plan_folder
@@ -51,31 +50,46 @@ from rightsize.workflow.signatures import ANYBODY, Signers
 
 _ANSWERS = ("reach", "reach_layers")
 _DRAWN = 24
+_PROPOSED = ("cells_proposed", "identities_proposed")
+
+
+@dataclass(frozen=True, slots=True)
+class EveryReach:
+    """What an attacker gains with each subject.
+
+    Attributes:
+        rows: One row a subject, as `rank_reach` returns them.
+        direct: The layers that each principal can defeat itself, as the table `layer_defeats`.
+        further: Those that it can defeat by further steps, as `reach_layers`.
+        subscriptions: Number of loaded subscriptions.
+    """
+
+    rows: list[dict[str, Any]]
+    direct: pl.DataFrame
+    further: pl.DataFrame
+    subscriptions: int
 
 
 def keep_reach(store: Store, inputs: Inputs, analysis: Analysis) -> GrantedReach:
     """Measure and store reach as granted and as used; return what is granted. The last plan's rows stay."""
-    step("measuring what each principal reaches")
-    give_back()
-    facts = read_facts(inputs, store.table)
-    tenant = analysis.tenant
-    found = measure_granted(facts, tenant, inputs)
-    give_back()
-    granted = measure.rows_of_reach("granted", found.states, facts, tenant)
-    used = measure.measure_reach(analysis, inputs, [("used", without_grants(facts), measure.used_holdings(analysis))])
-    _write_reach(store, measure.joined_rows([granted, used]), pl.col("basis") == "proposed")
-    store.write_answer("escalations", found.escalations)
+    found, rows = reach_of(store, inputs, analysis)
+    _write_reach(store, [rows[name] for name in _ANSWERS], pl.col("basis") == "proposed")
+    store.write_answer("escalations", rows["escalations"])
     return found
 
 
 def keep_planned_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan) -> None:
     """Measure and store reach as a plan leaves it, beside what is granted and used."""
+    _write_reach(store, planned_reach(store, inputs, analysis, plan), pl.col("basis") != "proposed")
+
+
+def planned_reach(store: Store, inputs: Inputs, analysis: Analysis, plan: Plan) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return the rows of the tables `reach` and `reach_layers` as a plan leaves them."""
     step("measuring what each principal reaches after the plan")
     give_back()
     later = read_facts(inputs, tables_after(plan, store.table))
     held = holdings_after(plan, measure.granted_holdings(analysis.tenant), inputs, analysis.tenant)
-    rows = measure.measure_reach(analysis, inputs, [("proposed", later, held)])
-    _write_reach(store, rows, pl.col("basis") != "proposed")
+    return measure.measure_reach(analysis, inputs, [("proposed", later, held)])
 
 
 def _write_reach(store: Store, rows: Iterable[pl.DataFrame], stays: pl.Expr) -> None:
@@ -84,23 +98,28 @@ def _write_reach(store: Store, rows: Iterable[pl.DataFrame], stays: pl.Expr) -> 
         store.write_answer(name, pl.concat([frame, store.table(name).filter(stays)]))
 
 
-def show_reach(db: Path) -> list[dict[str, Any]]:
+def show_reach(db: Path, note: Callable[[str], None]) -> EveryReach:
     """Return every subject, that with the widest reach first, with the reach that the last plan leaves.
 
+    `note` is called with a sentence where the store has no analysis of the present content, so that one is made.
+
     Raises:
-        EvidenceError: Nothing was analysed yet.
+        EvidenceError: Nothing is loaded that could be analysed.
     """
     with open_store(db, read_only=True) as store:
         require_content(store)
-        table = store.table("reach")
+        answer = find_answers(store, note)
         names, _ = read_names(store)
-    if table.is_empty():
-        raise EvidenceError("no reach was measured yet", hint="`rightsize analyze` measures it")
-    return rank_reach(table, names)
+        rows = rank_reach(answer("reach"), names)
+        subscriptions = store.table("scopes").filter(pl.col("kind") == "subscription").height
+        return EveryReach(rows, answer("layer_defeats"), answer("reach_layers"), subscriptions)
 
 
 def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the rows of the table `reach` as granted, with those as used and proposed beside them, widest first."""
+    """Return the rows of the table `reach` as granted, with those as used and proposed beside them, widest first.
+
+    What is proposed is null where no plan of the present content was measured.
+    """
     key = ["subject", "kind", "state"]
     proposed = table.filter(pl.col("basis") == "proposed").select(
         *key, cells_proposed="cells", identities_proposed="identities"
@@ -111,7 +130,7 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
         .drop("basis")
         .join(proposed, on=key, how="left")
         .join(used, on=["subject", "kind"], how="left")
-        .with_columns(pl.col("cells_proposed", "cells_used", "identities_proposed").fill_null(0))
+        .with_columns(pl.col("cells_used", *([] if proposed.is_empty() else _PROPOSED)).fill_null(0))
         .sort(
             "takes_tenant",
             "tenant_steps",
@@ -127,11 +146,9 @@ def rank_reach(table: pl.DataFrame, names: Mapping[str, str]) -> list[dict[str, 
     return [row | {"name": named(f"{LETTERS[row['kind']]}:{row['subject']}", names)} for row in rows.to_dicts()]
 
 
-def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
+def draw_reach(every: EveryReach) -> str:
     """Return the first subjects as an SVG matrix: the share of subscriptions in which each can defeat each layer."""
-    with open_store(db, read_only=True) as store:
-        direct, further = store.table("layer_defeats"), store.table("reach_layers")
-        whole = max(1, store.table("scopes").filter(pl.col("kind") == "subscription").height)
+    direct, further, whole = every.direct, every.further, max(1, every.subscriptions)
     firm = direct.filter(~pl.col("conditional") & pl.col("scope").str.starts_with("/subscriptions/"))
     both = pl.concat([
         firm.select("basis", "state", "scope", "layer", subject="principal_id"),
@@ -148,7 +165,7 @@ def draw_reach(db: Path, ranked: Sequence[Mapping[str, Any]]) -> str:
             ),
             row["cells"],
         )
-        for row in ranked
+        for row in every.rows
         if row["state"] == "active"
     ]
     return draw_matrix(rows[:_DRAWN], "layers of defence that fall with whom, through any number of steps")

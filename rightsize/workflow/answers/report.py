@@ -35,20 +35,20 @@ from rightsize.render.report.sections import BLASTS_OF
 from rightsize.render.rows import write_separated, write_workbook
 from rightsize.rules.prices import known_prices
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import digest_content
+from rightsize.store.stored_analysis import digest_content, has_current_answers, kept_steps
 from rightsize.workflow.analysis.analyze import all_findings
-from rightsize.workflow.analysis.behaviour import with_holds
+from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
-from rightsize.workflow.analysis.keep_analysis import options_of, whole_analysis
+from rightsize.workflow.analysis.keep_analysis import options_of, reach_of, whole_analysis
 from rightsize.workflow.analysis.layers import measure_plan
-from rightsize.workflow.analysis.reach import blast_of, rank_reach, views_of
+from rightsize.workflow.analysis.reach import blast_of, planned_reach, rank_reach, views_of
 from rightsize.workflow.answers.log_options import Tariff
 from rightsize.workflow.answers.logs import rank_missing
 from rightsize.workflow.names import read_names, scope_names
 from rightsize.workflow.plan.jobs import tables_of
 from rightsize.workflow.plan.questions import say_short
 from rightsize.workflow.plan.review import reached_by
-from rightsize.workflow.plan_folder import read_plan_folder
+from rightsize.workflow.plan_folder import PlanFolder, open_plan_folder
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 
@@ -171,20 +171,26 @@ def read_sources(
             "a plan has its own window, and the command names another one",
             hint="leave out --as-of, --min-window, --min-days and --forget-days",
         )
-    read = read_plan_folder(plan, signers) if plan is not None else None
+    folder = open_plan_folder(plan, signers) if plan is not None else None
+    read = folder.read if folder is not None else None
     asked = options_of(read.written.window) if read is not None else asked or USUAL
     with open_store(db, read_only=True) as store:
         require_content(store)
         inputs = Inputs.read(with_holds(store))
         require_rbac(inputs)
         analysis, findings, planes = whole_analysis(store, inputs, asked, note)
-        reach, names = store.table("reach"), _all_names(store)
-        ranked = rank_reach(reach, names)
+        names = _all_names(store)
         planned = plan_of(read) if read is not None else None
+        is_current = has_current_answers(store)
+        reach = store.table("reach") if is_current else reach_of(store, inputs, analysis)[1]["reach"]
+        if planned is not None and not _is_kept(store, folder):
+            after, _ = planned_reach(store, inputs, analysis, planned)
+            reach = pl.concat([reach.filter(pl.col("basis") != "proposed"), after])
+        ranked = rank_reach(reach, names)
         blasts = _first_blasts(ranked, inputs, analysis, store, planned, names)
         jobs = tables_of(store, inputs, analysis).named()
         undecided = find_undecided(inputs, store.table("coverage"), analysis, findings, planes)
-        findings = all_findings(analysis.window, findings, store.table("behaviour_findings"), planes)
+        findings = all_findings(analysis.window, findings, find_behaviour(store), planes)
         is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
     steps = (
         rank_steps(planned, reached_by(planned, inputs.principals, inputs.group_closure)) if planned else NextSteps()
@@ -213,6 +219,11 @@ def read_sources(
         short=say_short(short, inputs, names) if short is not None else (),
         **_of_plan(read, inputs, overview),
     )
+
+
+def _is_kept(store: Store, folder: PlanFolder | None) -> bool:
+    """Return whether the answers of the store are of this plan and of the present content."""
+    return folder is not None and folder.chain is not None and kept_steps(store, folder.chain.head) is not None
 
 
 def _first_blasts(
