@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.model import progress
-from rightsize.render.escape import for_terminal
+from rightsize.render.escape import for_shell, for_terminal
 
 AFTER = 1.5
 """Seconds before the first line: a short command shows none."""
@@ -200,6 +200,12 @@ def say_place(out: Path, usual: Path, option: str = "--out") -> None:
     """Say before the work where a command writes, if nobody named the place."""
     if out == usual:
         say(f"writing to {out}; `{option}` names another place")
+
+
+def say_stale(plan: Path | None) -> None:
+    """Say that a plan was made from other data than is loaded."""
+    command = "rightsize plan verify" if plan is None else f"rightsize plan verify {for_shell(str(plan))}"
+    say(f"the loaded data has changed since the plan was made: `{command}` proves it again")
 
 
 def say_next(step: str) -> None:

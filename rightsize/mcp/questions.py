@@ -298,7 +298,8 @@ class Questions:
     def next_steps(self, wave: int | None) -> Answer:
         """Return the changes of the plan in the order in which to make them."""
         found = next_of(self.db, self.plan, names_db=True, signers=self.signers).document(wave)
-        return Answer(f"The plan has {counted(len(found['steps']), 'step')} here, the best first.", found)
+        old = " The loaded data has changed since the plan was made." if found["stale"] else ""
+        return Answer(f"The plan has {counted(len(found['steps']), 'step')} here, the best first.{old}", found)
 
     def logs(self) -> Answer:
         """Return what each log covers, and what is missing."""

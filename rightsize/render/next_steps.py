@@ -251,6 +251,7 @@ class NextResult:
         look: Returns the command that shows a principal.
         short: A short id for each proposal of a step.
         lacks: The listings that are not complete: no step is about what they lack.
+        is_stale: Whether the store has other content than the plan was made from.
     """
 
     steps: NextSteps
@@ -258,6 +259,7 @@ class NextResult:
     look: Callable[[str], str]
     short: Mapping[str, str]
     lacks: Sequence[Lack]
+    is_stale: bool = False
 
     def rows(self, wave: int | None = None) -> list[dict[str, Any]]:
         """Return a row for each step, or for those of one wave."""
@@ -272,6 +274,7 @@ class NextResult:
             "steps": self.rows(wave),
             "not_worth_a_role": [left_row(one, self.names) for one in self.steps.left_out],
             "complete": not self.lacks,
+            "stale": self.is_stale,
             "lacks": [one.row() for one in self.lacks],
         }
 

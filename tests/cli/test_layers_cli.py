@@ -133,7 +133,6 @@ def test_a_plan_that_is_split_by_layer_is_measured_and_verified(
     policies = [policy_of(number, row) for number, row in enumerate(held) if row["scope"] != "/"]
     (tmp_path / "policies.json").write_text(json.dumps({"value": policies}), encoding="utf-8")
     assert run(["load", str(tmp_path / "policies.json"), "--db", db, "-q"]) == 0
-    before = answer(capsys, folder, "reach", "layers", "--plan", str(demo))
     hints = [one for one in json.loads((demo / "plan.json").read_text("utf-8"))["advice"] if one["subject"][:2] == "--"]
     assert [one["subject"] for one in hints] == ["--separate-layers"]
     monkeypatch.setenv("COLUMNS", "80")

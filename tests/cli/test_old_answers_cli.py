@@ -113,3 +113,15 @@ def test_sql_on_an_old_analysis_says_so(
 @pytest.mark.slow
 def test_sql_on_what_was_loaded_says_nothing(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "analysis" not in answer(capsys, before, "queries run broad-assignments")[1]
+
+
+@pytest.mark.slow
+def test_steps_of_a_plan_of_other_content_are_called_so(
+    before: Path, demo_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps, said = answer(capsys, before, f"next {demo_folder}")
+    assert steps["stale"]
+    assert "has changed since the plan was made" in said
+    kept, said = answer(capsys, demo_folder / "demo.duckdb", f"next {demo_folder}")
+    assert not kept["stale"]
+    assert "has changed" not in said

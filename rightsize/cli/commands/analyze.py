@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say, say_place
+from rightsize.cli.narration import say, say_place, say_stale
 from rightsize.cli.options import AsOf, PlanSigners
 from rightsize.cli.output import short_name
 from rightsize.model.options import WindowOptions
@@ -175,7 +175,7 @@ def report(
         note=say,
     )
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
+        say_stale(plan)
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")
     common.show([result.document()], REPORT_COLUMNS, document=result.document(), table_columns=REPORT_COLUMNS[:-1])
     common.say_next(f"open {result.out} in a browser")

@@ -24,7 +24,7 @@ from typing import Annotated
 import typer
 
 from rightsize.cli.command import Common, command
-from rightsize.cli.narration import say, say_place
+from rightsize.cli.narration import say, say_place, say_stale
 from rightsize.cli.options import OutputFormat
 from rightsize.cli.output import write
 from rightsize.ingest import pipeline
@@ -200,7 +200,7 @@ def export(
     say_place(out, _EXPORT)
     result = export_workflow.export_store(common.db, out, form.value, plan)
     if result.is_stale:
-        say(f"the loaded data has changed since the plan was made: `rightsize plan verify {plan}` proves it again")
+        say_stale(plan)
     common.show(result.rows, ("table", "file", "rows"))
     common.say_next(common.with_db("rightsize report"))
 

@@ -22,7 +22,7 @@ from rightsize.analyze.lacks import note_of
 from rightsize.cli.command import Common, command
 from rightsize.cli.commands.propose import FormChoice, name_plan
 from rightsize.cli.layout import terminal_width, wrapped
-from rightsize.cli.narration import say
+from rightsize.cli.narration import say, say_stale
 from rightsize.cli.options import DEFAULT_DB, DEFAULT_PLAN, OutputFormat, PlanSigners
 from rightsize.cli.output import first_rows, short_name, write
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES
@@ -73,6 +73,8 @@ def next_(
     changes = found.steps.by_proposal()
     if not changes:
         say("the plan changes nothing")
+    if found.is_stale:
+        say_stale(plan)
     for line in note_of(found.lacks, "no step is about access that no listing shows"):
         say(line)
     step = f"rightsize review{name_plan(plan)}" if changes else "rightsize status logs"

@@ -7,7 +7,7 @@ hashes that it was written with; then nothing of the plan has to be read and che
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.plan_totals import Danger, LeftOut, NextStep, NextSteps, Reached
 from rightsize.render.next_steps import NextResult, look_closer
 from rightsize.store.connection import Store, open_if_there
-from rightsize.store.stored_analysis import keep_steps, kept_steps
+from rightsize.store.stored_analysis import digest_content, keep_steps, kept_steps
 from rightsize.workflow.plan_folder import check_plan_folder, read_checked
 from rightsize.workflow.signatures import ANYBODY, Signers
 
@@ -50,7 +50,10 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
         # It imports what reads plans and frames.
         from rightsize.workflow.plan.review import read_steps  # noqa: PLC0415
 
-        return read_steps(store, read_checked(checked, with_pages=False), named)
+        folder = read_checked(checked, with_pages=False)
+        made_from = folder.read.document["generated_from"]["content_hash"]
+        is_stale = store is not None and made_from != digest_content(store)
+        return replace(read_steps(store, folder, named), is_stale=is_stale)
 
 
 def keep_next(store: Store, head: str, plan: Plan, found: NextResult) -> None:
