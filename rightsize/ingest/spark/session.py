@@ -42,10 +42,23 @@ _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    # Rows live briefly: the collector for throughput takes the least processor time.
-    "spark.driver.defaultJavaOptions": "-XX:+UseParallelGC",
-    "spark.executor.defaultJavaOptions": "-XX:+UseParallelGC",
 }
+# Rows live briefly: the collector for throughput takes the least processor time.
+_COLLECTOR = {f"spark.{side}.defaultJavaOptions": "-XX:+UseParallelGC" for side in ("driver", "executor")}
+_JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")
+
+
+def local_settings(url: str, settings: Mapping[str, str]) -> dict[str, str]:
+    """Return all settings of an application at a master: on this machine those of a single user, then what is asked.
+
+    Java does not start with two collectors: one that is asked for, or may be by the files of a Spark set up here, is
+    the only one.
+    """
+    if not url.startswith("local"):
+        return dict(settings)
+    told = " ".join([*settings.values(), *(os.environ.get(name, "") for name in _JAVA_OPTIONS)])
+    chosen = re.search(r"-XX:[+-]Use\w+GC\b", told) or {"SPARK_HOME", "SPARK_CONF_DIR"} & set(os.environ)
+    return {**_LOCAL, **({} if chosen else _COLLECTOR), **settings}
 
 
 @contextmanager
@@ -97,7 +110,7 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
             session = SparkSession.builder.remote(url).create()
         else:
             builder = SparkSession.builder.appName("rightsize").master(url)
-            for name, value in ({**(_LOCAL if url.startswith("local") else {}), **settings}).items():
+            for name, value in local_settings(url, settings).items():
                 builder = builder.config(name, value)
             session = builder.getOrCreate()
             if own:
