@@ -97,7 +97,7 @@ def test_a_text_of_the_tenant_cannot_end_the_data(hostile_page: Path) -> None:
 def test_who_falls_with_whom_stands_on_the_page_with_the_shortest_ways(page: str, demo_folder: Path) -> None:
     """The same subjects, in the same order, with the same counts as `reach` has them, and readable without scripts."""
     section = page.partition('<section id="escalation">')[2].partition("</section>")[0]
-    ranked = show_reach(demo_folder / STORE)
+    ranked = show_reach(demo_folder / STORE, print).rows
     rows = re.findall(r'<tr><td class="name">(?:<span[^>]*>)?(.*?)</?(?:span|td)', section)
     assert [html.unescape(name).strip() for name in rows] == [row["name"] for row in ranked][:100]
     assert section.count("the whole tenant</span>") == sum(row["takes_tenant"] for row in ranked[:100])
