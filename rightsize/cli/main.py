@@ -72,8 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _plain(message: str) -> str:
-    """Return a message of typer in the form of all errors: lower case, names in backticks, no full stop."""
-    text = re.sub(r"'([^'\s]+)'", r"`\1`", message)
+    """Return a message of typer in the form of all errors: one line, lower case, names in backticks, no full stop."""
+    text = re.sub(r"'([^'\s]+)'", r"`\1`", " ".join(message.split()))
     return text[:1].lower() + text[1:].removesuffix(".")
 
 

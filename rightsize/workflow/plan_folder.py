@@ -76,6 +76,14 @@ def plan_file(path: Path) -> Path:
 
 def plan_text(path: Path) -> bytes:
     """Return the text of `plan.json`, found in a folder or typed by a person, or raise InputError."""
+    try:
+        if str(path) != "-":
+            plan_file(path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        hint = "`rightsize propose` writes one, `rightsize demo` a sample"
+        raise InputError(f"there is no plan at `{path}`", hint=hint) from None
+    except (OSError, ValueError):
+        pass  # Reading it says why it cannot be read.
     return read_found(path, PLAN, most=LARGE) if path.is_dir() else read_given(path)
 
 
