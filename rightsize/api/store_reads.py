@@ -16,6 +16,7 @@ from rightsize.api.frames import Plan
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.model.options import WindowOptions
+from rightsize.model.plan_file import OLD_PLAN
 from rightsize.render import check_forms
 from rightsize.store.sandbox import OLD_ANSWERS, run_statement
 from rightsize.workflow.analysis import attack_paths
@@ -345,6 +346,7 @@ class ReadStore:
 
         Raises:
             EvidenceError: No plan was made from this store.
+            EvidenceWarning: The loaded data has changed since the plan was made.
             InputError: The folder has no plan.
 
         Examples:
@@ -356,11 +358,18 @@ class ReadStore:
             True
         """
         self._require()
+        notes: list[str] = []
         with results.explained():
             if plan is None:
-                return review.last_steps(self._path)
-            folder = plan.folder if isinstance(plan, Plan) else Path(plan)
-            return review.step_frame(next_steps.next_of(self._path, folder, names_db=True))
+                steps = review.last_steps(self._path, notes.append)
+            else:
+                folder = plan.folder if isinstance(plan, Plan) else Path(plan)
+                found = next_steps.next_of(self._path, folder, names_db=True)
+                steps = review.step_frame(found)
+                notes += [OLD_PLAN] * found.is_stale
+        for note in notes:
+            results.warn(note)
+        return steps
 
     def sql(
         self, statement: str, /, *, max_rows: int = 1_000_000, timeout: float = 60.0, **parameters: object

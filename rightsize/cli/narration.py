@@ -204,8 +204,11 @@ def say_place(out: Path, usual: Path, option: str = "--out") -> None:
 
 def say_stale(plan: Path | None) -> None:
     """Say that a plan was made from other data than is loaded."""
+    # It takes as long to import as a short command does all its work.
+    from rightsize.model.plan_file import OLD_PLAN  # noqa: PLC0415
+
     command = "rightsize plan verify" if plan is None else f"rightsize plan verify {for_shell(str(plan))}"
-    say(f"the loaded data has changed since the plan was made: `{command}` proves it again")
+    say(f"{OLD_PLAN}: `{command}` proves it again")
 
 
 def say_next(step: str) -> None:

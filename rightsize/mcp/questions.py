@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
+from rightsize.model.plan_file import OLD_PLAN
 from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.render.rows import plain
@@ -298,7 +299,7 @@ class Questions:
     def next_steps(self, wave: int | None) -> Answer:
         """Return the changes of the plan in the order in which to make them."""
         found = next_of(self.db, self.plan, names_db=True, signers=self.signers).document(wave)
-        old = " The loaded data has changed since the plan was made." if found["stale"] else ""
+        old = f" {OLD_PLAN[0].upper()}{OLD_PLAN[1:]}." if found["stale"] else ""
         return Answer(f"The plan has {counted(len(found['steps']), 'step')} here, the best first.{old}", found)
 
     def logs(self) -> Answer:

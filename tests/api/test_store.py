@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import polars as pl
@@ -161,3 +162,19 @@ def test_a_plan_goes_with_its_object_and_stays_where_it_was_written(tiny: Path) 
     assert (bool(stale), stale.is_stale) == (False, True)
     assert isinstance(stale.refusal, rightsize.EvidenceError)
     assert stale.faults["what"].unique().to_list() == ["use"]
+
+
+def test_the_steps_of_a_plan_of_other_data_come_with_a_warning(tiny: Path) -> None:
+    """Those of the last plan, and those of a folder; right after the plan neither warns."""
+    store = rightsize.open("tenant.duckdb")
+    plan = store.propose(role_worth=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", rightsize.EvidenceWarning)
+        assert store.next_steps(plan).equals(store.next_steps())
+    text = (tiny / "exports" / "activity.json").read_text(encoding="utf-8")
+    later = text.replace("start/action", "delete").replace("33333333-", "55555555-").replace("44444444-", "66666666-")
+    (tiny / "later.json").write_text(later, encoding="utf-8")
+    store.load("later.json")
+    for asked in (None, plan):
+        with pytest.warns(rightsize.EvidenceWarning, match="changed since the plan was made"):
+            store.next_steps(asked)

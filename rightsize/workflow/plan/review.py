@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, 
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.file_reading import read_given, write_text
 from rightsize.model.plan import Plan
-from rightsize.model.plan_file import WINDOW
+from rightsize.model.plan_file import OLD_PLAN, WINDOW
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
 from rightsize.model.text import fold
 from rightsize.propose.assembly.next_steps import rank_steps
@@ -28,6 +28,7 @@ from rightsize.propose.verify import review
 from rightsize.render.comment import short_ids
 from rightsize.render.next_steps import NextResult, look_closer, step_row
 from rightsize.store.connection import Store, open_if_there, open_store
+from rightsize.store.stored_analysis import has_current_answers
 from rightsize.workflow.data.status import listings_of
 from rightsize.workflow.names import names_in
 from rightsize.workflow.plan_folder import PlanFolder, read_plan_folder
@@ -85,8 +86,10 @@ def proposals_of_wave(db: Path, plan: Plan, wave: int) -> list[str]:
     return found
 
 
-def last_steps(db: Path) -> pl.DataFrame:
+def last_steps(db: Path, note: Callable[[str], None]) -> pl.DataFrame:
     """Return the table `next_steps`, in order: the steps of the last plan that `propose` made from the store.
+
+    `note` is called with a sentence where the store has other content than the plan was made from.
 
     Raises:
         EvidenceError: It made none.
@@ -95,6 +98,8 @@ def last_steps(db: Path) -> pl.DataFrame:
     with open_store(db, read_only=True) as store:
         if not store.has_rows("proposals"):
             raise EvidenceError("no plan was made from this store", hint="`rightsize propose` makes one")
+        if not has_current_answers(store):
+            note(OLD_PLAN)
         return store.table("next_steps").sort("rank")
 
 
