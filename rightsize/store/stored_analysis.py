@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from rightsize import __version__
-from rightsize.model.options import WindowOptions
+from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.tables import TABLES, Column, ColumnType, table
 from rightsize.rules.tables import rules_hash
 from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
@@ -202,6 +202,15 @@ def has_current_answers(store: Store, asked: WindowOptions | None = None, standb
     """Return whether the answer tables are of the present content, rules and version, and of these options if given."""
     key = json.loads(store.remembered(_ANSWERS) or "{}")
     return _is_of_present(store, key) and (asked is None or key.get("options") == _options(asked, standby))
+
+
+def answers_by(store: Store) -> str | None:
+    """Return the options, as they are typed, that the answer tables were made with where some are not the usual ones."""
+    key = json.loads(store.remembered(_ANSWERS) or "{}")
+    names = ("--as-of", "--min-window", "--forget-days", "--min-days", "--standby")
+    made, usual = key.get("options", ()), _options(USUAL, ())
+    chosen = [(name, one) for name, one, common in zip(names, made, usual, strict=False) if one != common]
+    return " ".join(f"{name} {','.join(map(str, one)) if isinstance(one, list) else one}" for name, one in chosen) or None
 
 
 def _options(asked: WindowOptions, standby: Sequence[str]) -> list[object]:

@@ -125,3 +125,15 @@ def test_steps_of_a_plan_of_other_content_are_called_so(
     kept, said = answer(capsys, demo_folder / "demo.duckdb", f"next {demo_folder}")
     assert not kept["stale"]
     assert "has changed" not in said
+
+
+@pytest.mark.slow
+def test_an_answer_says_where_its_analysis_had_options_of_its_own(
+    demo_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gate by a day that somebody once asked about is no gate of today."""
+    store = Path(shutil.copy(demo_folder / "demo.duckdb", tmp_path / "chosen.duckdb"))
+    assert "analysis with" not in answer(capsys, store, "check")[1]
+    assert run(["analyze", "--as-of", "2026-04-01", "--min-days", "20", "--db", str(store)]) == 0
+    for words in ("check", "reach", "reach layers"):
+        assert "an analysis with `--as-of 2026-04-01 --min-days 20`" in answer(capsys, store, words)[1]

@@ -17,6 +17,7 @@ from rightsize.store.queries import bind_parameters, read_question
 from rightsize.store.stored_analysis import (
     NOT_STORED,
     Analysed,
+    answers_by,
     has_current_answers,
     put_in_front,
     stored_analysis,
@@ -65,6 +66,7 @@ def find_answers(store: Store, note: Callable[[str], None]) -> Callable[[str], p
         EvidenceError: Nothing is loaded that could be analysed.
     """
     if has_current_answers(store):
+        _say_options(store, note)
         return store.table
     note(NOT_STORED)
     from rightsize.workflow.analysis.keep_analysis import answers_in_memory  # noqa: PLC0415  imports the whole analysis
@@ -75,6 +77,7 @@ def find_answers(store: Store, note: Callable[[str], None]) -> Callable[[str], p
 def provide_answers(store: Store, note: Callable[[str], None]) -> None:
     """Let SQL read the answer tables that `find_answers` gives, and empty ones where nothing could be analysed."""
     if has_current_answers(store):
+        _say_options(store, note)
         return
     note(NOT_STORED)
     from rightsize.workflow.analysis.keep_analysis import IN_MEMORY, answers_in_memory  # noqa: PLC0415
@@ -84,6 +87,11 @@ def provide_answers(store: Store, note: Callable[[str], None]) -> None:
     except EvidenceError:
         found = {name: store.table(name).clear() for name in IN_MEMORY}
     put_in_front(store, found)
+
+
+def _say_options(store: Store, note: Callable[[str], None]) -> None:
+    if (words := answers_by(store)) is not None:
+        note(f"verdicts and use are those of an analysis with `{words}`: `rightsize analyze` makes the usual one")
 
 
 _TABLES = ("role_assignments", "principals", "operations", "usage_days")
