@@ -205,12 +205,11 @@ def has_current_answers(store: Store, asked: WindowOptions | None = None, standb
 
 
 def answers_by(store: Store) -> str | None:
-    """Return the options, as they are typed, that the answer tables were made with where some are not the usual ones."""
-    key = json.loads(store.remembered(_ANSWERS) or "{}")
+    """Return the options of the answer tables, as they are typed, or None where they are the usual ones."""
+    made = json.loads(store.remembered(_ANSWERS) or "{}").get("options", ())
     names = ("--as-of", "--min-window", "--forget-days", "--min-days", "--standby")
-    made, usual = key.get("options", ()), _options(USUAL, ())
-    chosen = [(name, one) for name, one, common in zip(names, made, usual, strict=False) if one != common]
-    return " ".join(f"{name} {','.join(map(str, one)) if isinstance(one, list) else one}" for name, one in chosen) or None
+    chosen = [(name, one) for name, one, usual in zip(names, made, _options(USUAL, ()), strict=False) if one != usual]
+    return " ".join(f"{name} {','.join(one) if isinstance(one, list) else one}" for name, one in chosen) or None
 
 
 def _options(asked: WindowOptions, standby: Sequence[str]) -> list[object]:
