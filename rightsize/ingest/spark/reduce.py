@@ -17,7 +17,7 @@ from rightsize.ingest.logs.projections import create_reference_tables, raw_event
 from rightsize.ingest.logs.record_kinds import USED_LOGS, kind_of
 from rightsize.ingest.logs.values import FIELDS, SOURCES, Family, Fields, family_of, with_log
 from rightsize.ingest.spark.carry import LINES, TABLE, Nested, columns_of, fields_of_lines, fields_of_table, to_spark
-from rightsize.ingest.spark.session import Landing, Part, find_parts, open_part, parquet, pruning_of
+from rightsize.ingest.spark.session import Landing, Part, find_parts, is_connect, open_part, parquet, pruning_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.queries import query_text
@@ -243,7 +243,7 @@ def _reduce_log(
     reduction.results.append((log, landing.rows(_as_exported(session, to_spark(query_text(query))), SOURCES[log])))
     # After a lost executor, Spark repeats work and counts it again, so the number shows only whether there is any
     # problem. A session in this process never says it of rows that it sends: to ask for it would wait for ever.
-    is_said = landing.is_shared or type(session).__module__.startswith("pyspark.sql.connect")
+    is_said = landing.is_shared or is_connect(session)
     if not is_said or seen.get.get("problems", 1):
         _count_refused(session, log, reduction)
 

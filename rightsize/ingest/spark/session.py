@@ -40,6 +40,7 @@ _MEANING = {
 }
 _LOCAL = {
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
 }
@@ -128,6 +129,16 @@ def _opened(url: str, settings: Mapping[str, str]) -> Iterator[SparkSession]:
             session.stop()
         else:
             _set(session, before)
+
+
+def is_connect(session: SparkSession) -> bool:
+    """Return whether a session is a client of Spark Connect."""
+    return type(session).__module__.startswith("pyspark.sql.connect")
+
+
+def runs_here(session: SparkSession) -> bool:
+    """Return whether all of Spark runs on this machine, and so writes into a folder here."""
+    return not is_connect(session) and str(session.sparkContext.master).startswith("local")
 
 
 def _set(session: SparkSession, settings: Mapping[str, str | None]) -> dict[str, str | None]:

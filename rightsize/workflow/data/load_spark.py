@@ -9,7 +9,7 @@ from pathlib import Path
 from rightsize.ingest.logs.record_kinds import USED_LOGS
 from rightsize.ingest.logs.values import SOURCES
 from rightsize.ingest.spark.reduce import REDUCED_LOGS, SparkReduction, reduce_path, reduce_table, stage_reductions
-from rightsize.ingest.spark.session import Landing, spark_session
+from rightsize.ingest.spark.session import Landing, runs_here, spark_session
 from rightsize.model.progress import counted
 from rightsize.store.limits import limits_of, scratch_folder
 from rightsize.workflow.data.load import LoadReport, declarations_of, load_staged
@@ -41,8 +41,8 @@ def load_on_spark(
         tables: Names of tables in Spark's catalog; Spark alone knows where their files are.
         where: Spark SQL for the rows of the tables to read, such as those of some days.
         settings: Settings of Spark.
-        results: A folder that Spark writes reduced rows into and this machine reads; None sends them through the
-            session, and they must fit in memory.
+        results: A folder that Spark writes reduced rows into and this machine reads. Without one, those of a Spark
+            elsewhere come through the session, and must fit in memory.
         covers: As `load_paths`.
         source: As `load_paths`.
         scope: As `load_paths`.
@@ -57,8 +57,9 @@ def load_on_spark(
     declared = declarations_of(covers, source, scope)
     limits = limits_of(memory_limit, spill_folder)
     with scratch_folder() as folder:
-        landing = Landing(str(folder), results)
         with spark_session(url, settings) as session:
+            shared = str(folder) if results is None and runs_here(session) else results
+            landing = Landing(str(folder), shared)
             reductions = [reduce_path(session, path, landing) for path in paths]
             reductions += [reduce_table(session, name, where, landing) for name in tables]
         landed = [path for found in reductions for _, path in (*found.results, *found.whole)]
