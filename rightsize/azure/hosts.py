@@ -176,7 +176,7 @@ _AUTHORIZATION = r"/providers/Microsoft\.Authorization/"
 
 
 def rollout_writes(
-    paths: Collection[str], definitions: Collection[str], scopes: Collection[str]
+    paths: Collection[str], definitions: Collection[str], scopes: Collection[str], vaults: Collection[str]
 ) -> tuple[re.Pattern[str], ...]:
     """Return patterns of the method and path of each write that a rollout may send.
 
@@ -184,6 +184,7 @@ def rollout_writes(
         paths: Whole paths of the role assignments that it creates or deletes.
         definitions: GUIDs of the role definitions that it creates or deletes.
         scopes: Scopes at which it sends Privileged Identity Management (PIM) requests and updates PIM policies.
+        vaults: Resource ids of the key vaults that it switches from access policies to roles, or back.
     """
     places = rf"(?:{'|'.join(re.escape(scope.rstrip('/')) for scope in sorted(scopes))})"
     patterns = []
@@ -197,6 +198,8 @@ def rollout_writes(
             rf"PUT {places}{_AUTHORIZATION}role(?:Assignment|Eligibility)ScheduleRequests/{_GUID}",
             rf"PATCH {places}{_AUTHORIZATION}roleManagementPolicies/[0-9a-fA-F_-]{{36,73}}",
         ]
+    if vaults:
+        patterns.append(rf"PATCH (?:{'|'.join(re.escape(vault) for vault in sorted(vaults))})")
     return tuple(re.compile(pattern, re.IGNORECASE) for pattern in patterns)
 
 

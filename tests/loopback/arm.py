@@ -294,6 +294,10 @@ class Arm:
 
     def _resource(self, request: Request, _: re.Match[str]) -> Answer:
         held = [resource for resource in self._content.resources if resource["id"].lower() == request.path.lower()]
+        if held and request.method == "PATCH" and held[0]["type"].lower() == "microsoft.keyvault/vaults":
+            if not self._writes:
+                return arm_error(403, "AuthorizationFailed", "This tenant may only be read, and not by PATCH.")
+            held[0]["properties"] = held[0]["properties"] | request.json()["properties"]
         if held:
             return Answer(document=held[0])
         return arm_error(404, "ResourceNotFound", f"The Resource '{request.path}' was not found.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from rightsize.rules.operations import dual_operations
 from tests.loopback.pim_writes import write_rules, write_schedule
 from tests.loopback.wire import Answer, RefusalError, Request, arm_error
 
@@ -119,6 +120,8 @@ def _check_patterns(content: Content, permissions: list[Document]) -> None:
         for holder in (provider, *provider["resourceTypes"]):
             for operation in holder["operations"]:
                 names[bool(operation["isDataAction"])].add(operation["name"].lower())
+    # Azure lists these on both planes, the sample's catalogue on one.
+    names[True] |= dual_operations()
     for block in permissions:
         for field, data in (("actions", False), ("notActions", False), ("dataActions", True), ("notDataActions", True)):
             for pattern in block.get(field) or []:

@@ -15,6 +15,7 @@ from rightsize.demo.calls import sign_in_rows
 from rightsize.demo.directory_files import CLUSTER_ISSUER, write_directory, write_trust
 from rightsize.demo.directory_roles import write_directory_roles
 from rightsize.demo.graph_files import write_agents
+from rightsize.demo.inventory_files import vault_properties
 from rightsize.demo.tenant import SampleTenant
 from rightsize.demo.writing import Folder, guid
 from tests.loopback.activity import ActivityOnce
@@ -220,7 +221,8 @@ def list_resources(content: Content) -> list[Document]:
     named += [principal.resource_id for principal in tenant.principals] + list(tenant.logged_resources)
     operations = next(scope.scope for scope in content.subscriptions if scope.name == "Operations")
     workspace = f"{operations}/resourceGroups/rg-monitor/providers/Microsoft.OperationalInsights/workspaces/law-avh"
-    named.append(workspace)
+    vaults = vault_properties(tenant)
+    named += [workspace, *vaults]
     found: dict[str, str] = {}
     for scope in named:
         parts = scope.split("/")
@@ -228,7 +230,10 @@ def list_resources(content: Content) -> list[Document]:
             resource = "/".join(parts[:9])
             found.setdefault(resource.lower(), resource)
     owners = {principal.resource_id.lower(): principal for principal in tenant.principals if principal.resource_id}
-    return [_resource(content, found[key], owners.get(key), workspace) for key in sorted(found)]
+    made = [_resource(content, found[key], owners.get(key), workspace) for key in sorted(found)]
+    for one in made:
+        one["properties"] = vaults.get(one["id"], one["properties"])
+    return made
 
 
 def _resource(content: Content, resource: str, identity: Any, workspace: str) -> Document:

@@ -228,12 +228,13 @@ def _work(
 
 
 def writes_of(bundle: Bundle) -> tuple[re.Pattern[str], ...]:
-    """Return the Azure paths that a rollout of this bundle may write: those of what it makes and removes."""
+    """Return the Azure paths that a rollout of this bundle may write: those of what it makes, removes and switches."""
     held = [one for swap in bundle.swaps for one in (*swap.creates, *swap.removes)]
     managed = {one.scope for one in held if one.is_managed}
     managed |= {rules.scope for swap in bundle.swaps for rules in swap.rules}
     paths = {one.url for one in held if not one.is_managed}
-    return rollout_writes(paths, {*bundle.roles, *bundle.old_roles}, managed)
+    vaults = {one.vault for swap in bundle.swaps for one in swap.switches}
+    return rollout_writes(paths, {*bundle.roles, *bundle.old_roles}, managed, vaults)
 
 
 def _check_same_tenant(began: Bound, now: Bound) -> None:
