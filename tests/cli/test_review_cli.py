@@ -95,6 +95,17 @@ def test_what_cannot_be_decided_is_said(
     assert not Path("review.jsonl").exists()
 
 
+@pytest.mark.slow
+def test_changes_beyond_azure_roles_are_counted_when_they_are_accepted(ask: Ask, demo_folder: Path) -> None:
+    """They have no excess, and nothing else in the totals shows them."""
+    document = load_plan((demo_folder / "plan.json").read_bytes())
+    changing = [one for one in document["proposals"] if not one["kind"].startswith("keep")]
+    two = [next(one["id"] for one in changing if one.get("plane") == plane) for plane in ("graph", "directory")]
+    code, _, err = ask("accept", *two, "--by", "Mei")
+    assert code == 0
+    assert "0 new roles, 0 new assignments, 0 removed assignments, 2 changes beyond Azure roles" in err
+
+
 @pytest.mark.nightly
 def test_a_rollout_takes_only_what_is_accepted(
     ask: Ask, changes: list[dict[str, Any]], demo_folder: Path, capsys: pytest.CaptureFixture[str]

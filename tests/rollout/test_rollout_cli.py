@@ -276,3 +276,12 @@ def test_a_rollout_that_has_begun_is_not_planned_over(ask: Ask, folder: Path, az
 )
 def test_a_wave_that_is_none_is_said(ask: Ask, folder: Path, words: tuple[str, ...]) -> None:
     assert ask(words[0], folder, *words[1:])[0] == 2
+
+
+def test_no_rollout_is_said_with_the_command_that_begins_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for command in ("status", "apply", "rollback"):
+        assert run(["rollout", command, str(tmp_path)]) == 5
+        told = capsys.readouterr().err
+        assert f"there is no rollout at `{tmp_path}`" in told and "rightsize rollout plan PLAN --out FOLDER" in told

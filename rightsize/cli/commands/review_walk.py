@@ -23,6 +23,7 @@ from rightsize.cli.output import has_color
 from rightsize.model.errors import UsageError
 from rightsize.model.plan import PlannedRole
 from rightsize.model.plan_totals import WAVES
+from rightsize.model.progress import counted
 from rightsize.model.times import read_day
 from rightsize.propose.verify.review import STATES, ReviewStatus
 from rightsize.render.escape import for_terminal
@@ -218,7 +219,7 @@ class Walk:
             f"{self._review.short[now.proposal.id]} is {now.state}: "
             f"excess {after.excess_accepted - before.excess_accepted:+,.0f}, "
             f"new roles {after.roles - before.roles:+d}, new assignments {after.made - before.made:+d}, "
-            f"removed assignments {after.gone - before.gone:+d}"
+            f"removed assignments {after.gone - before.gone:+d}, beyond Azure roles {after.beyond - before.beyond:+d}"
         )
         self._move(1)
 
@@ -339,5 +340,7 @@ def totals_lines(found: Review) -> list[str]:
         ", ".join(f"{all_.states.get(state, 0)} {state}" for state in STATES),
         f"excess {all_.excess_today:,.0f} today, {all_.excess_accepted:,.0f} with the accepted proposals, "
         f"{all_.excess_all:,.0f} with all but the rejected ones",
-        f"accepted: {all_.roles} new roles, {all_.made} new assignments, {all_.gone} removed assignments",
+        f"accepted: {counted(all_.roles, 'new role')}, {counted(all_.made, 'new assignment')}, "
+        f"{counted(all_.gone, 'removed assignment')}, "
+        f"{counted(all_.beyond, 'change')} beyond Azure roles",
     ]

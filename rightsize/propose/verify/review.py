@@ -56,6 +56,7 @@ class Totals:
         roles: Number of new roles that the accepted proposals need.
         made: Number of assignments that the accepted proposals make.
         gone: Number of assignments that the accepted proposals remove.
+        beyond: Number of accepted changes beyond Azure roles, which have no excess: of Entra, Graph, trust or vaults.
     """
 
     states: Mapping[str, int]
@@ -65,6 +66,7 @@ class Totals:
     roles: int
     made: int
     gone: int
+    beyond: int
 
 
 def content_of(proposal: Proposal) -> str:
@@ -145,7 +147,8 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
     decided = {one.proposal.id for one in found}
     of_rbac = [one for one in found if one.proposal.is_of_rbac]
     kept = sum(one.excess_before for one in plan.all_proposals if one.is_of_rbac and one.id not in decided)
-    accepted = [one.proposal for one in of_rbac if one.state == "accepted" and one.proposal.kind.changes]
+    changes = [one.proposal for one in found if one.state == "accepted" and one.proposal.kind.changes]
+    accepted = [one for one in changes if one.is_of_rbac]
     new = {role.definition.role_definition_id for role in plan.roles}
     made = {place for one in accepted for place in one.assignments}
 
@@ -162,6 +165,7 @@ def totals(found: Sequence[ReviewStatus], plan: Plan) -> Totals:
         roles=len({place.role for place in made} & new),
         made=len(made),
         gone=len({fold(id_) for one in accepted for id_ in one.replaces}),
+        beyond=len(changes) - len(accepted),
     )
 
 

@@ -169,8 +169,8 @@ def derive_bundle(
         named = Inputs.of(**{name: store.table(name) for name in NAMED})
     emergency = resolve_known(named, emergency)
     order = replace(order, canaries=resolve_known(named, order.canaries))
-    _check_known(emergency, tenant, "emergency access account")
-    _check_known(order.canaries, tenant, "canary")
+    _check_known(emergency, tenant, "an emergency access account")
+    _check_known(order.canaries, tenant, "a canary")
     digest = hashlib.sha256(opened.text).hexdigest()
     bundle = make_bundle(opened.read.document, digest, roles, tenant, emergency=emergency, order=order)
     return replace(bundle, names=_names(names, roles, bundle)), opened
@@ -247,7 +247,7 @@ def _check_known(principals: Collection[str], tenant: RolloutTenant, what: str) 
     for one in principals:
         if fold(one) not in tenant.types:
             raise UsageError(
-                f"`{one}` is not a loaded principal, so it cannot be a {what}",
+                f"`{one}` is not a loaded principal, so it cannot be {what}",
                 hint="give an id or a name",
             )
 
@@ -268,6 +268,10 @@ def _write(out: Path, bundle: Bundle, opened: PlanFolder) -> None:
 
 def open_bundle(folder: Path) -> Bundle:
     """Return the rollout of a folder, or raise InputError."""
+    if not stands_in(folder, BUNDLE):
+        raise InputError(
+            f"there is no rollout at `{folder}`", hint="`rightsize rollout plan PLAN --out FOLDER` begins one"
+        )
     return read_bundle(read_found(folder, BUNDLE, most=LARGE))
 
 

@@ -124,7 +124,7 @@ def test_totals_say_what_a_decision_does() -> None:
     (id_,) = decisions
     (changed,) = [found for found in plan.proposals if found.id == id_]
     assert one.excess_accepted == none.excess_today - changed.excess_before + changed.excess_after
-    assert (one.gone, one.made, one.roles) == (1, len(changed.assignments), len(plan.roles))
+    assert (one.gone, one.made, one.roles, one.beyond) == (1, len(changed.assignments), len(plan.roles), 0)
     assert one.excess_all == none.excess_all
     rejected = totals(standings(plan, _decisions(plan, "reject", "reject"), TODAY), plan)
     assert rejected.excess_all == none.excess_today
