@@ -1,6 +1,6 @@
 -- The kinds of a table's rows; a table without rows gets one row, so that a missing source is visible.
 -- Sign-ins are the rows of the view `sign_ins`. Distinct texts make counting millions slow, so a principal's rows of days
--- are counted as they stand, unless it has several names or more rows elsewhere; of the others a number stands for the key.
+-- are counted as they stand, unless it has several names or more rows elsewhere; of these a number stands for the key.
 WITH elsewhere AS (
     SELECT kind, coalesce(i.principal_id, alias.principal_id) AS principal_id, app_id, resource_id, day
     FROM (
@@ -11,16 +11,18 @@ WITH elsewhere AS (
     ) AS i
     LEFT JOIN ({resolved}) AS alias ON i.principal_id IS NULL AND alias.alias = i.principal_name
 ), several AS (
-    SELECT principal_id FROM base.sign_in_days GROUP BY ALL
-    HAVING min(hash(principal_name)) <> max(hash(principal_name))
+    SELECT principal_id FROM base.sign_in_days WHERE hash(principal_id) IN (
+        SELECT id FROM (SELECT DISTINCT hash(principal_id) AS id, hash(principal_name) AS name FROM base.sign_in_days)
+        GROUP BY id HAVING count(*) > 1)
     UNION SELECT principal_id FROM elsewhere
 ), sign_ins AS (
-    SELECT kind FROM base.sign_in_days ANTI JOIN several USING (principal_id) WHERE principal_id IS NOT NULL
-    UNION ALL SELECT kind FROM (
+    SELECT kind, count(*) AS rows FROM base.sign_in_days WHERE principal_id IS NOT NULL GROUP BY ALL
+    UNION ALL SELECT kind, -count(*) FROM base.sign_in_days SEMI JOIN several USING (principal_id) GROUP BY ALL
+    UNION ALL SELECT kind, count(*) FROM (
         SELECT kind, hash(principal_id, app_id, resource_id, day) FROM base.sign_in_days
         SEMI JOIN several USING (principal_id)
         UNION SELECT kind, hash(principal_id, app_id, resource_id, day) FROM elsewhere
-    )
+    ) GROUP BY ALL
 ), counted AS (
     SELECT 1 AS place, principal_type AS kind, count(*) AS rows FROM principals GROUP BY ALL
     UNION ALL SELECT 2, listing, count(*) FROM group_members GROUP BY ALL
@@ -31,7 +33,7 @@ WITH elsewhere AS (
     UNION ALL SELECT 7, CASE WHEN is_data_action THEN 'data' WHEN NOT is_data_action THEN 'control' END, count(*)
     FROM operations GROUP BY ALL
     UNION ALL SELECT 8, source, count(*) FROM base.events GROUP BY ALL
-    UNION ALL SELECT 9, kind, count(*) FROM sign_ins GROUP BY ALL
+    UNION ALL SELECT 9, kind, sum(rows)::BIGINT FROM sign_ins GROUP BY ALL HAVING sum(rows) > 0
 )
 SELECT t.what, c.kind, coalesce(c.rows, 0) AS rows
 FROM (VALUES (1, 'principals'), (2, 'group members'), (3, 'scopes'), (4, 'role definitions'),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -73,24 +74,41 @@ class Taken:
     gone: tuple[str, ...] = ()
 
 
-def take_new(db: Path, paths: Sequence[Path], *, trusts: Callable[[Path], bool] = lambda _: False) -> Taken:
-    """Load the files and collected runs behind `paths` that are new or changed since the earlier passes.
+@contextmanager
+def open_with_new(
+    db: Path,
+    paths: Sequence[Path],
+    collect: Callable[[], Mapping[str, str]] | None = None,
+    *,
+    trusts: Callable[[Path], bool] = lambda _: False,
+) -> Iterator[tuple[Store, Taken | None, Mapping[str, str] | None]]:
+    """Load the files and collected runs behind `paths` that are new or changed, collect, and open the store.
 
     Loaded files are noted by `conclude`: a pass that is killed in between loads them again, which changes nothing.
-    `trusts` is as in `load_paths`.
+    `collect` and `trusts` are as in `run_pass`. Yields the store, the result of loading (None without paths) and that
+    of `collect`. Most passes find nothing new and open the store once, which takes longer than the rest of them.
 
     Raises:
         InputError: A path does not exist, or the store cannot be written.
     """
-    present = dict(_present(paths))
-    with open_store(db, read_only=False) as store:
-        known = watching.known_files(store)
-    fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
-    if not fresh:
-        return Taken()
+    present, taken = dict(_present(paths)), None
+    if paths:
+        with open_store(db, read_only=False) as store:
+            known = watching.known_files(store)
+            fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
+            if not fresh and collect is None:
+                yield store, Taken(), None
+                return
+        roots = tuple(f"{path}/" for path in paths)
+        gone = [path for path in known if path not in present and path.startswith(roots)]
+        taken = _take(db, fresh, gone, trusts) if fresh else Taken()
+    failed = collect() if collect is not None else None
+    with open_store(db, read_only=False, existing=True) as store:
+        yield store, taken, failed
+
+
+def _take(db: Path, fresh: Mapping[str, Stamp], gone: Sequence[str], trusts: Callable[[Path], bool]) -> Taken:
     new, unread, doubted = _load(db, [Path(path) for path in fresh], trusts)
-    roots = tuple(f"{path}/" for path in paths)
-    gone = [path for path in known if path not in present and path.startswith(roots)]
     unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
     failed = {one.path for one in unloaded}
     # Unreadable files are noted later, with the change that reports them.

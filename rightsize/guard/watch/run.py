@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from rightsize.azure.exchange import Clock
 from rightsize.guard.watch.changes import at_least
-from rightsize.guard.watch.conclude import Concluded, Taken, WatchSettings, conclude, take_new
+from rightsize.guard.watch.conclude import Concluded, Taken, WatchSettings, conclude, open_with_new
 from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.render import watch as forms
@@ -290,11 +290,9 @@ def run_pass(
             settings is not known.
     """
     clock = clock or Clock()
-    taken = take_new(db, paths, trusts=trusts) if paths else None
-    failed = collect() if collect is not None else None
-    now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
     asked = replace(question, sinks=outlets.sinks)
-    with open_store(db, read_only=False, existing=True) as store:
+    with open_with_new(db, paths, collect, trusts=trusts) as (store, taken, failed):
+        now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
         # A pass asks many small questions beside other programs: sharing each out costs more than it saves.
         store.connection.execute("SET threads = 1")
         concluded = conclude(store, asked, taken, now=now, failed=failed)

@@ -35,7 +35,7 @@ from rightsize.render.report.sections import BLASTS_OF
 from rightsize.render.rows import write_separated, write_workbook
 from rightsize.rules.prices import known_prices
 from rightsize.store.connection import Store, open_store
-from rightsize.store.stored_analysis import digest_content, has_current_answers, kept_steps
+from rightsize.store.stored_analysis import digest_content, has_current_answers, kept_digests, kept_steps
 from rightsize.workflow.analysis.analyze import all_findings
 from rightsize.workflow.analysis.behaviour import find_behaviour, with_holds
 from rightsize.workflow.analysis.find_analysis import require_content
@@ -191,7 +191,9 @@ def read_sources(
         jobs = tables_of(store, inputs, analysis).named()
         undecided = find_undecided(inputs, store.table("coverage"), analysis, findings, planes)
         findings = all_findings(analysis.window, findings, find_behaviour(store), planes)
-        is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(store)
+        is_stale = read is not None and read.document["generated_from"]["content_hash"] != digest_content(
+            store, known=kept_digests(store)
+        )
     steps = (
         rank_steps(planned, reached_by(planned, inputs.principals, inputs.group_closure)) if planned else NextSteps()
     )

@@ -16,7 +16,7 @@ from rightsize.model.plan import PROPOSAL_KINDS
 from rightsize.model.plan_totals import Danger, LeftOut, NextStep, NextSteps, Reached
 from rightsize.render.next_steps import NextResult, look_closer
 from rightsize.store.connection import Store, open_if_there
-from rightsize.store.stored_analysis import digest_content, keep_steps, kept_steps
+from rightsize.store.stored_analysis import digest_content, keep_steps, kept_digests, kept_steps
 from rightsize.workflow.plan_folder import check_plan_folder, read_checked
 from rightsize.workflow.signatures import ANYBODY, Signers
 
@@ -52,7 +52,7 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
 
         folder = read_checked(checked, with_pages=False)
         made_from = folder.read.document["generated_from"]["content_hash"]
-        is_stale = store is not None and made_from != digest_content(store)
+        is_stale = store is not None and made_from != digest_content(store, known=kept_digests(store))
         return replace(read_steps(store, folder, named), is_stale=is_stale)
 
 
