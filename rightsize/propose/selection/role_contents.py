@@ -248,7 +248,7 @@ class _Maker:
             else:
                 jobs, rest = self._with_use(case, jobs, rest)
         left = case.atoms & ~union(map(self.atoms.granted, (*jobs, *add_ons, rest)))
-        room = case.most_roles - (1 if left else 0)
+        room = case.key.most_roles - (1 if left else 0)
         if len(jobs) + len(add_ons) + bool(rest) > room:
             whole = rest | union(add_ons)
             if not whole & ~case.within:
@@ -298,7 +298,7 @@ class _Maker:
     def _split(self, case: Case) -> _Split:
         columns = [one.atoms for one in case.existing]
         left = case.atoms
-        if covers(left, columns, case.most_roles):
+        if covers(left, columns, case.key.most_roles):
             return _Split()
         if _part_of(case):
             return _Split(rest=left) if left >> self.atoms.width else _Split(risky=left)
@@ -311,7 +311,7 @@ class _Maker:
                 for number, one in enumerate(offered)
                 if one & hard and one not in jobs
             ]
-            if not useful or len(jobs) == case.most_roles:
+            if not useful or len(jobs) == case.key.most_roles:
                 break
             jobs.append(offered[min(useful)[2]])
             left &= ~self.atoms.granted(jobs[-1])
@@ -321,7 +321,7 @@ class _Maker:
         risky = hard & self.work.all_risky & self._used(case)
         risky |= self.companions(risky, hard) if risky else 0
         left &= ~risky
-        if covers(left, columns, max(0, case.most_roles - len(jobs) - bool(risky))):
+        if covers(left, columns, max(0, case.key.most_roles - len(jobs) - bool(risky))):
             return _Split(tuple(jobs), risky)
         return _Split(tuple(jobs), risky, left & ~self._reading(case, left))
 
