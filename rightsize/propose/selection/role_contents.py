@@ -238,7 +238,10 @@ class _Maker:
         )
 
     def _contents(self, case: Case, jobs: Sequence[int], add_ons: Sequence[int], rest: int) -> tuple[int, ...]:
-        """Return the contents of a case, add-ons joined with the rest where there would be too many."""
+        """Return the contents of a case.
+
+        Where there would be too many, add-ons join the rest, then reads join it, and then the second job does.
+        """
         used = self._used(case)
         add_ons = [one if self._has_use(one, used) else one | self._brings(case, one) for one in add_ons]
         if rest and not self._has_use(rest, used):
@@ -248,12 +251,16 @@ class _Maker:
             else:
                 jobs, rest = self._with_use(case, jobs, rest)
         left = case.atoms & ~union(map(self.atoms.granted, (*jobs, *add_ons, rest)))
-        room = case.key.most_roles - (1 if left else 0)
-        if len(jobs) + len(add_ons) + bool(rest) > room:
-            whole = rest | union(add_ons)
-            if not whole & ~case.within:
-                add_ons, rest = (), whole
-        if len(jobs) + len(add_ons) + bool(rest) > room and len(jobs) > 1:
+
+        def too_many() -> int:
+            return len(jobs) + len(add_ons) + bool(rest) + bool(left) - case.key.most_roles
+
+        whole = rest | union(add_ons)
+        if too_many() > 0 and not whole & ~case.within:
+            add_ons, rest = (), whole
+        if too_many() > 0 and rest and not left & ~case.within:
+            rest, left = rest | left, 0
+        if too_many() > 0 and len(jobs) > 1:
             jobs, rest = jobs[:1], rest | union(jobs[1:]) & case.atoms
         own = (rest,) if rest else ()
         self._of_jobs.update(jobs)
