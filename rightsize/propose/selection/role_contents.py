@@ -108,7 +108,7 @@ class _Maker:
                     for bit in bits_of(self._staying(case, part, unused)):
                         stays_for[part][bit].add(holder)
         for part, unused in among.items():
-            half = max(2, (len(holders[part]) + 1) // 2)
+            half = min(len(holders[part]), max(2, (len(holders[part]) + 1) // 2))
             usual = mask_of(bit for bit, those in stays_for[part].items() if len(those) >= half)
             self._brought[part] = self.companions(self._core(part), unused) | usual
 
