@@ -285,7 +285,8 @@ def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job], s
     They are the changes of the group and those on its types, where at least two of its workers and a tenth used them,
     what a quarter of them used elsewhere, and ordinary changes on its types that one worker used and no other job has.
     Who has another job of which a change is does not count for this one, and who has several jobs does not count
-    elsewhere. A risky change that only employees, or only others, used is an add-on.
+    elsewhere. A risky change that only employees, or only others, used is an add-on, and so is one that somebody did
+    not use who does less than half of the job beside another one.
     """
     users: dict[int, set[Folded]] = defaultdict(set)
     for worker in job.workers:
@@ -294,11 +295,13 @@ def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job], s
             if owner.key == job.key or worker not in owner.workers:
                 users[bit].add(worker)
     risky, core = work.all_risky, 0
+    shares = {worker: job.share_of(work.of_worker[worker]) for worker in job.workers & several}
+    beside = {worker for worker, (own, whole) in shares.items() if 2 * own < whole}
     for bit, those in users.items():
         share = _FEW if (on_types | job.changes) >> bit & 1 else PART
         is_common = len(those) > 1 and share * len(those) >= len(job.workers)
         if risky >> bit & 1:
-            fits = is_common and _is_usual(bit, those, job, work)
+            fits = is_common and _is_usual(bit, those, job, work) and beside <= those
         else:
             fits = is_common or (bit not in owners and bool(on_types >> bit & 1))
         if fits:

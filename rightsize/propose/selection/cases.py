@@ -28,7 +28,7 @@ from rightsize.propose.selection.worth import Stays, Terms
 from rightsize.rbac.assignments import CONTRIBUTOR
 
 MOST_ROLES = 3
-"""Maximum number of roles for one unit."""
+"""Maximum number of roles for each assignment that a unit replaces."""
 NARROW = 50
 """A built-in role of a service stays if a Contributor has this many times what it has beyond the need."""
 
@@ -46,6 +46,7 @@ class CaseKey:
         sort: Whom its holder acts for.
         foreign: The operations that no role for it may grant, even if today's roles do.
         above: The operations that wider needs of the same principal grant at its place anyway.
+        replaced: The number of today's assignments that it replaces.
     """
 
     asked: GrantUnit
@@ -56,6 +57,14 @@ class CaseKey:
     sort: Sort
     foreign: int
     above: int
+    replaced: int
+
+    @property
+    def most_roles(self) -> int:
+        """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
+        if self.asked.condition is not None or self.asked.is_single:
+            return 1
+        return MOST_ROLES * self.replaced
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,11 +108,6 @@ class Case:
     def latent(self) -> int:
         """The operations on types of which there is no resource for any of the units."""
         return self.terms.latent_of(self.units)
-
-    @property
-    def most_roles(self) -> int:
-        """The maximum number of roles: 1 under a condition, as each role needs an operation to which it applies."""
-        return MOST_ROLES if self.key.asked.condition is None and not self.key.asked.is_single else 1
 
 
 @dataclass(slots=True)
@@ -165,6 +169,7 @@ class CaseReader:
                 sort=terms.jobs.work.sort_of(unit.principal_id),
                 foreign=foreign.get(unit.apart, 0) | singled.get(unit.principal_id, 0) & ~need,
                 above=wider & union(terms.book.roles[id_].certain for id_ in unit.ceiling) if wider else 0,
+                replaced=len(unit.subjects),
             )
             members[key].append(unit)
         return members
@@ -188,7 +193,7 @@ def _read_case(
     barred, word = _barred(key, atoms, candidates)
     existing = _without_excess(key, atoms, needed, candidates, terms)
     columns = [role.atoms for role in existing]
-    suffices = covers(atoms, columns, MOST_ROLES) or covers(atoms & barred, columns, MOST_ROLES - 1)
+    suffices = covers(atoms, columns, key.most_roles) or covers(atoms & barred, columns, key.most_roles - 1)
     granted = numbering.of_blocks(union(book.roles[id_].certain for id_ in ceiling), book.blocks(ceiling))
     return Case(
         key=key,
@@ -348,16 +353,16 @@ class Fallbacks:
         """
         left = without(case.atoms, union(one.granted for one in new))
         columns = [one.atoms for one in case.existing]
-        cover = smallest_cover(left, columns, max(0, case.most_roles - len(new)))
+        cover = smallest_cover(left, columns, max(0, case.key.most_roles - len(new)))
         if cover is not None:
             return self._priced(case, new, tuple(case.existing[number] for number in cover))
-        if is_whole and len(new) < case.most_roles and not without(left, union(columns)):
+        if is_whole and len(new) < case.key.most_roles and not without(left, union(columns)):
             # Too many existing roles beside the new ones: one with more than is needed grants the rest.
-            new = new[: case.most_roles - 1]
+            new = new[: case.key.most_roles - 1]
         roles = self.existing(case, left) or self.existing(case, case.atoms)
         granted = union(one.atoms for one in roles)
         useful = tuple(one for one in new if without(one.granted & case.atoms, granted))
-        if len(useful) + len(roles) > case.most_roles:
+        if len(useful) + len(roles) > case.key.most_roles:
             useful, roles = (), self.existing(case, case.atoms)
         return self._priced(case, useful, roles) if roles else self._kept(case)
 

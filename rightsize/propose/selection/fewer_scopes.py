@@ -15,6 +15,7 @@ active is granted with the rest of the need at its scope: a role of its own prot
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
@@ -283,7 +284,7 @@ class Together:
                 members[key, unit.principal_id].append(unit)
         before = len(self.gathered), len(self.joined), len(self.single)
         for share, units in members.items():
-            if sum(len(choices[unit]) for unit in units) <= MOST_ASSIGNMENTS:
+            if sum(math.ceil(len(choices[unit]) / len(unit.subjects)) for unit in units) <= MOST_ASSIGNMENTS:
                 continue
             if share not in self.gathered and len({unit.place for unit in units if _is_plain(unit)}) > 1:
                 self.gathered.add(share)

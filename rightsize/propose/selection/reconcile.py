@@ -96,7 +96,8 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
 
     Azure refuses a second assignment of the same role to the same principal at the same scope, whatever its condition.
     A draft is kept if its new assignment differs only in the condition from an existing or another new one. It is also
-    kept if its new assignment would have to last longer than the existing one.
+    kept if its new assignment would have to last longer than the existing one. Who leans on a draft that rests on an
+    existing assignment rests on that as well.
     """
     existing = {
         (draft.subject.principal_id, draft.subject.role_definition_id, draft.subject.place, draft.subject.state): key
@@ -105,6 +106,7 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
     settled = dict(drafts)
     for key, word in _conflicting(drafts, existing):
         settled[key] = settled[key].kept(word)
+    resting: dict[Folded, set[Folded]] = defaultdict(set)
     for key in sorted(drafts):
         draft = settled[key]
         found = {
@@ -114,19 +116,22 @@ def rest_on_existing(drafts: Mapping[Key, Draft]) -> dict[Key, Draft]:
         }
         if not found:
             continue
-        rests_on = set(draft.rests_on)
         for other in found.values():
             if settled[other].kind.needs_container:
-                rests_on.update(settled[other].rests_on)
+                resting[key[0]].update(settled[other].rests_on)
                 continue
-            rests_on.add(other[0])
+            resting[key[0]].add(other[0])
             if settled[other].kind.changes:
                 settled[other] = settled[other].kept("relied_upon")
         if key in found.values():
             # One of its new assignments equals its own assignment of today: the loop above made the draft a `keep`.
             continue
         left = tuple(placement for placement in draft.placements if placement not in found)
-        settled[key] = replace(draft, placements=left, rests_on=tuple(sorted(rests_on)))
+        settled[key] = replace(draft, placements=left, rests_on=tuple(sorted({*draft.rests_on, *resting[key[0]]})))
+    for key, draft in sorted(settled.items()):
+        more = set().union(*(resting.get(id_, ()) for id_ in draft.together_with)) - {key[0]}
+        if more and draft.kind.changes:
+            settled[key] = replace(draft, rests_on=tuple(sorted({*draft.rests_on, *more})))
     return settled
 
 

@@ -66,6 +66,9 @@ _PartKey = tuple[Job, Sort, bool]
 """A job, whom its holder acts for, and whether it is the part with data actions."""
 
 
+_EMPLOYEE: Sort = "employee"
+
+
 @dataclass(slots=True)
 class _Maker:
     """The making of contents, as atoms: what the roles of jobs are, and what each case takes.
@@ -108,7 +111,7 @@ class _Maker:
                     for bit in bits_of(self._staying(case, part, unused)):
                         stays_for[part][bit].add(holder)
         for part, unused in among.items():
-            half = max(2, (len(holders[part]) + 1) // 2)
+            half = min(len(holders[part]), max(2, (len(holders[part]) + 1) // 2))
             usual = mask_of(bit for bit, those in stays_for[part].items() if len(those) >= half)
             self._brought[part] = self.companions(self._core(part), unused) | usual
 
@@ -125,8 +128,12 @@ class _Maker:
         """Yield the parts of the jobs of a case's holders that have changes."""
         for job in case.key.jobs:
             for is_data in (False, True):
-                if self._core(part := (job, case.key.sort, is_data)):
-                    yield part
+                own, every = (job, case.key.sort, is_data), (job, _EMPLOYEE, is_data)
+                # Who needs all that employees have of a job gets nothing that only they used.
+                if own != every and not self._core(every) & ~(self._core(own) | case.atoms):
+                    own = every
+                if self._core(own):
+                    yield own
 
     def _core(self, part: _PartKey) -> int:
         if part not in self._cores:
@@ -238,7 +245,10 @@ class _Maker:
         )
 
     def _contents(self, case: Case, jobs: Sequence[int], add_ons: Sequence[int], rest: int) -> tuple[int, ...]:
-        """Return the contents of a case, add-ons joined with the rest where there would be too many."""
+        """Return the contents of a case.
+
+        Where there would be too many, add-ons join the rest, then reads join it, and then the second job does.
+        """
         used = self._used(case)
         add_ons = [one if self._has_use(one, used) else one | self._brings(case, one) for one in add_ons]
         if rest and not self._has_use(rest, used):
@@ -248,12 +258,16 @@ class _Maker:
             else:
                 jobs, rest = self._with_use(case, jobs, rest)
         left = case.atoms & ~union(map(self.atoms.granted, (*jobs, *add_ons, rest)))
-        room = case.most_roles - (1 if left else 0)
-        if len(jobs) + len(add_ons) + bool(rest) > room:
-            whole = rest | union(add_ons)
-            if not whole & ~case.within:
-                add_ons, rest = (), whole
-        if len(jobs) + len(add_ons) + bool(rest) > room and len(jobs) > 1:
+
+        def too_many() -> int:
+            return len(jobs) + len(add_ons) + bool(rest) + bool(left) - case.key.most_roles
+
+        whole = rest | union(add_ons)
+        if too_many() > 0 and not whole & ~case.within:
+            add_ons, rest = (), whole
+        if too_many() > 0 and rest and not left & ~case.within:
+            rest, left = rest | left, 0
+        if too_many() > 0 and len(jobs) > 1:
             jobs, rest = jobs[:1], rest | union(jobs[1:]) & case.atoms
         own = (rest,) if rest else ()
         self._of_jobs.update(jobs)
@@ -298,7 +312,7 @@ class _Maker:
     def _split(self, case: Case) -> _Split:
         columns = [one.atoms for one in case.existing]
         left = case.atoms
-        if covers(left, columns, case.most_roles):
+        if covers(left, columns, case.key.most_roles):
             return _Split()
         if _part_of(case):
             return _Split(rest=left) if left >> self.atoms.width else _Split(risky=left)
@@ -311,7 +325,7 @@ class _Maker:
                 for number, one in enumerate(offered)
                 if one & hard and one not in jobs
             ]
-            if not useful or len(jobs) == case.most_roles:
+            if not useful or len(jobs) == case.key.most_roles:
                 break
             jobs.append(offered[min(useful)[2]])
             left &= ~self.atoms.granted(jobs[-1])
@@ -321,7 +335,7 @@ class _Maker:
         risky = hard & self.work.all_risky & self._used(case)
         risky |= self.companions(risky, hard) if risky else 0
         left &= ~risky
-        if covers(left, columns, max(0, case.most_roles - len(jobs) - bool(risky))):
+        if covers(left, columns, max(0, case.key.most_roles - len(jobs) - bool(risky))):
             return _Split(tuple(jobs), risky)
         return _Split(tuple(jobs), risky, left & ~self._reading(case, left))
 

@@ -172,6 +172,16 @@ def test_what_a_quarter_of_a_job_does_on_another_service_is_in_its_role() -> Non
     assert core_with(tenant.jobs(), SITES[0]) == {*SITES, DISKS[0]}
 
 
+@pytest.mark.parametrize(("part", "is_in"), [(2, False), (3, True)])
+def test_a_risky_change_is_no_part_of_a_job_that_somebody_does_a_little_of(part: int, *, is_in: bool) -> None:
+    """The other one has a job of its own, and did not delete."""
+    tenant = _two_jobs()
+    for number in range(5):
+        tenant.worker(f"deletes{number}", *SITES, DELETE)
+    tenant.worker("beside", *DISKS, *SITES[:part])
+    assert (DELETE in core_with(tenant.jobs(), SITES[0])) is is_in
+
+
 @pytest.mark.parametrize("sort", ["guest", "workload"])
 def test_guests_and_workloads_get_nothing_that_only_employees_used(sort: str) -> None:
     tenant = _two_jobs()
