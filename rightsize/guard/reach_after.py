@@ -19,10 +19,10 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, place_of
 from rightsize.analyze.reach.closure import ReachGraph
-from rightsize.analyze.reach.escalation import ASSIGN, Holdings, build_graph, with_assignable
+from rightsize.analyze.reach.escalation import ASSIGN, Holdings
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA
-from rightsize.analyze.reach.measure import described, granted_holdings, lay_out, own_of, reached_of
+from rightsize.analyze.reach.measure import View, described, granted_holdings, own_of, reached_of, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan
@@ -117,23 +117,24 @@ def reach_after(
     requested = holdings_after(plan, granted, inputs, _without(tenant, ended))
     gave = replace(facts, owned=pl.concat([facts.owned, given]))
     counts = {
-        TODAY: _measured(facts, tenant, inputs, granted, first)[1],
-        AFTER: _measured(gave, tenant, inputs, later, first)[1],
+        TODAY: _counted(view_of(facts, tenant, inputs, granted, with_eligible=True), first),
+        AFTER: _counted(view_of(gave, tenant, inputs, later, with_eligible=True), first),
     }
     bare, alone = _after_requests(gave, theirs), _alone(tenant, theirs)
-    graph, counts[TOKENS if is_blocked else REQUESTS] = _measured(bare, alone, inputs, _with(requested, left), first)
+    view = view_of(bare, alone, inputs, _with(requested, left), with_eligible=True)
+    counts[TOKENS if is_blocked else REQUESTS] = _counted(view, first)
     attached = facts.attached.filter(pl.col("principal_id").is_in(theirs))["scope"]
-    enablers = _enablers(graph, principals)
+    enablers = _enablers(view.graph, principals)
     # The graph of a large tenant takes a gigabyte: of two, the first goes before the second is built.
-    del graph
+    del view
     found = ReachAfter(counts, is_blocked, tuple(attached.unique().sort()), (), enablers, False)
     if not is_blocked:
         return found
     held = Holdings(requested.assigned.filter(~pl.col("holder").is_in(theirs)), requested.grants)
-    silent = _without_sign_in(bare, theirs)
-    graph, counts[REQUESTS] = _measured(silent, alone, inputs, _with(held, left), principals)
-    leads = _leads(graph, principals, {f"p:{one}" for one in given["owned_id"]})
-    reached = graph.reachable(one.node for one in leads)
+    view = view_of(_without_sign_in(bare, theirs), alone, inputs, _with(held, left), with_eligible=True)
+    counts[REQUESTS] = _counted(view, principals)
+    leads = _leads(view.graph, principals, {f"p:{one}" for one in given["owned_id"]})
+    reached = view.graph.reachable(one.node for one in leads)
     return replace(found, leads=leads, enables_itself=f"p:{principals[0]}" in reached)
 
 
@@ -141,14 +142,8 @@ def _with(held: Holdings, left: Holdings) -> Holdings:
     return Holdings(pl.concat([held.assigned, left.assigned]), pl.concat([held.grants, left.grants]))
 
 
-def _measured(
-    facts: Facts, tenant: Tenant, inputs: Inputs, held: Holdings, principals: Sequence[str]
-) -> tuple[ReachGraph, dict[str, Any]]:
-    """Return the graph of a view, and the counts of what principals reach together in it, without themselves."""
-    held = with_assignable(held, tenant, inputs)
-    graph = build_graph(facts, tenant, inputs, held, with_eligible=True)
-    # What few principals reach is mostly a small part of a large tenant.
-    view = lay_out(graph.part(f"p:{one}" for one in principals), facts, tenant, held.grants)
+def _counted(view: View, principals: Sequence[str]) -> dict[str, Any]:
+    """Return the counts of what principals reach together, without themselves."""
     reached = own = 0
     for principal in principals:
         reached |= reached_of(view, f"p:{principal}")
@@ -157,7 +152,7 @@ def _measured(
         number = view.graph.numbers.get(f"p:{principal}")
         if number is not None and number in view.frame.things:
             reached &= ~(1 << view.frame.things[number])
-    return graph, described(view.frame, reached, own)
+    return described(view.frame, reached, own)
 
 
 def _without(tenant: Tenant, ended: Collection[Key]) -> Tenant:

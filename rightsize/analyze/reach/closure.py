@@ -100,14 +100,6 @@ class ReachGraph:
             waiting += new
         return seen
 
-    def part(self, starts: Iterable[str]) -> ReachGraph:
-        """Return the graph of the nodes that some nodes reach, with those of the start nodes that exist."""
-        order = sorted(self.after(starts))
-        numbers = {node: number for number, node in enumerate(order)}
-        names = [self.names[node] for node in order]
-        out = [{numbers[end]: edge for end, edge in self.out[node].items()} for node in order]
-        return ReachGraph(names, {name: number for number, name in enumerate(names)}, out)
-
     def shortest(self, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
         """Return the shortest way from a node to each of `ends` that it reaches; certain steps go first."""
         if start not in self.numbers:

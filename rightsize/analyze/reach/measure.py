@@ -134,15 +134,10 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     """Build the graph of one view."""
     holdings = with_assignable(holdings, tenant, inputs)
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
-    return lay_out(graph, facts, tenant, holdings.grants)
-
-
-def lay_out(graph: ReachGraph, facts: Facts, tenant: Tenant, grants: pl.DataFrame) -> View:
-    """Return the view of a graph, or of a part of it; `grants` are those of `with_assignable`."""
     places = _places(graph) | set(facts.policies["scope"])
     where = subscriptions_of(pl.Series(sorted(places), dtype=pl.String), tenant.tree)
     frame = _frame(graph, where)
-    return View(graph, frame, _own(graph, frame, where, grants, tenant, facts))
+    return View(graph, frame, _own(graph, frame, where, holdings.grants, tenant, facts))
 
 
 def states_of(facts: Facts, holdings: Holdings) -> tuple[str, ...]:
