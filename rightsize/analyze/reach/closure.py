@@ -162,7 +162,8 @@ class ReachGraph:
         members: list[list[int]] = []
         stack: list[int] = []
         clock = 0
-        for root in range(count):
+        # Members of groups are linked last, and come first: a set that one of them alone needs is soon forgotten.
+        for root in reversed(range(count)):
             if index[root] >= 0:
                 continue
             index[root] = low[root] = clock

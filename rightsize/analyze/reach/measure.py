@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import Any
 
 import polars as pl
 
@@ -34,6 +35,16 @@ _ALL_HERE = (1 << _STRIDE) - 1
 _ALL_LAYERS = (1 << len(LAYERS)) - 1
 _GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
 _HEAD = 3
+_PLANES_HERE = 2
+"""Planes that a subscription has bits of: the first of `PLANES`."""
+_NAMED = {
+    "layers": [[layer for layer, bit in LAYER_BITS.items() if bits & bit] for bits in range(1 << len(LAYERS))],
+    "planes": [
+        [plane for number, plane in enumerate(PLANES) if bits >> number & 1] for bits in range(1 << len(PLANES))
+    ],
+}
+"""The lists of layers and of planes, by the bits of a reach."""
+_ROWS_AT_ONCE = 10_000
 _WHOLE = ("x:tenant", "a:/")
 _CROWDS = ("x:users", "x:all_users")
 
@@ -47,12 +58,14 @@ class Frame:
         things: Nodes that can be gained, from the first bit after the subscriptions on.
         first: That bit.
         kinds: The bits of the things of a kind, by the letter of their nodes.
+        lanes: For each bit of a subscription, that bit of all subscriptions, from the first subscription on.
     """
 
     subscriptions: Mapping[str, int]
     things: Mapping[int, int]
     first: int
     kinds: Mapping[str, int]
+    lanes: tuple[int, ...]
 
     def at(self, scope: str, bits: int) -> int:
         """Return the bits of a subscription, shifted to their place."""
@@ -151,20 +164,33 @@ def measure(view: View) -> Measured:
     graph, frame = view.graph, view.frame
     steps = graph.distances(_WHOLE, _is_step)
     letters, below = frozenset(LETTERS.values()), (1 << frame.first) - 1
-    # Equal sets of layers are written once.
+    found = [_measured([], [], {}, frame)]
+    # Equal sets of layers are written once. In blocks, neither sets nor rows of Python objects get many.
+    counts: list[tuple[object, ...]] = []
+    numbers: list[int] = []
     sets: dict[int, int] = {}
-    counts, numbers = [], []
     for node, reached in graph.close(view.own, frame.things):
         name = graph.names[node]
         if name[0] in letters:
             own = own_of(view, name)
-            counts.append((name, *described(frame, reached, own).values(), steps[node]))
-            numbers.append((name, sets.setdefault(reached & ~own & below, len(sets))))
+            counts.append((name, *_counted(frame, reached, own), steps[node]))
+            numbers.append(sets.setdefault(reached & ~own & below, len(sets)))
+            if len(counts) == _ROWS_AT_ONCE:
+                found.append(_measured(counts, numbers, sets, frame))
+                counts, numbers, sets = [], [], {}
+    found.append(_measured(counts, numbers, sets, frame))
+    return Measured(pl.concat(one.counts for one in found), pl.concat(one.further for one in found))
+
+
+def _measured(counts: list[tuple[object, ...]], numbers: list[int], sets: Mapping[int, int], frame: Frame) -> Measured:
+    """Return the measure of some nodes: their names, counts and steps, and numbers of their sets of further layers."""
     types = schema_of("reach")
-    columns = {"node": pl.String()} | {name: types[name] for name in (*COUNTS, "tenant_steps")}
-    keyed = pl.DataFrame(numbers, schema={"node": pl.String, "set": pl.Int64}, orient="row")
-    further = keyed.join(_layers_of(sets, frame), on="set").select("node", "scope", "layer")
-    return Measured(pl.DataFrame(counts, schema=columns, orient="row"), further)
+    columns: dict[str, Any] = {"node": pl.String()} | {name: types[name] for name in (*COUNTS, "tenant_steps")}
+    rows = pl.DataFrame(counts, schema=columns | dict.fromkeys(_NAMED, pl.Int64()), orient="row").with_columns(
+        pl.lit(pl.Series(names)).gather(name).alias(name) for name, names in _NAMED.items()
+    )
+    keyed = rows.select("node", set=pl.Series(numbers, dtype=pl.Int64))
+    return Measured(rows, keyed.join(_layers_of(sets, frame), on="set").select("node", "scope", "layer"))
 
 
 def measure_reach(
@@ -269,25 +295,31 @@ def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Ste
 
 def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
     """Return the columns of the table `reach` for one reach."""
-    middle = (1 << frame.first) - 1
+    counted = dict(zip(COUNTS, _counted(frame, reached, own), strict=True))
+    return counted | {name: names[counted[name]] for name, names in _NAMED.items()}
+
+
+def _counted(frame: Frame, reached: int, own: int) -> tuple[int, ...]:
+    """Return `COUNTS` of one reach, with positions in `_NAMED` in place of lists."""
     kinds = frame.kinds
-    # A subscription has a byte, so that the bits of all are taken at once.
-    size = len(frame.subscriptions)
-    bits, mine = (reached & middle) >> _HEAD, (own & middle) >> _HEAD
-    found = bits & int.from_bytes(bytes([_ALL_LAYERS]) * size)
-    here = reduce(or_, set(bits.to_bytes(size)), 0)
-    planes = [here & CONTROL, here & DATA, reached & _GRAPH, reached & _DIRECTORY]
-    return {
-        "identities": (reached & kinds["p"]).bit_count(),
-        "resources": (reached & kinds["r"]).bit_count(),
-        "secrets": (reached & kinds["s"]).bit_count(),
-        "subscriptions": size - found.to_bytes(size).count(0),
-        "layers": [layer for layer, bit in LAYER_BITS.items() if here & bit],
-        "planes": [plane for plane, there in zip(PLANES, planes, strict=True) if there],
-        "cells": found.bit_count(),
-        "own_cells": (mine & found).bit_count(),
-        "takes_tenant": bool(reached & _TENANT),
-    }
+    # The bits of all subscriptions are taken at once: thousands of them are one operation on a long integer.
+    bits = reached >> _HEAD
+    found = bits & frame.lanes[0] * _ALL_LAYERS
+    here = sum(1 << bit for bit, lane in enumerate(frame.lanes) if bits & lane)
+    any_layer = found | found >> 4
+    any_layer |= any_layer >> 2
+    any_layer |= any_layer >> 1
+    return (
+        (reached & kinds["p"]).bit_count(),
+        (reached & kinds["r"]).bit_count(),
+        (reached & kinds["s"]).bit_count(),
+        (any_layer & frame.lanes[0]).bit_count(),
+        here & _ALL_LAYERS,
+        here >> len(LAYERS) | (reached & (_GRAPH | _DIRECTORY)) << _PLANES_HERE,
+        found.bit_count(),
+        (own >> _HEAD & found).bit_count(),
+        bool(reached & _TENANT),
+    )
 
 
 def _places(graph: ReachGraph) -> set[str]:
@@ -316,7 +348,8 @@ def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
     kinds = dict.fromkeys("prs", 0)
     for node, bit in bits.items():
         kinds[graph.names[node][0]] |= 1 << bit
-    return Frame(order, bits, first, kinds)
+    lowest = int.from_bytes(b"\x01" * len(order))
+    return Frame(order, bits, first, kinds, tuple(lowest << bit for bit in range(_STRIDE)))
 
 
 def _own(
@@ -402,12 +435,16 @@ def _direct(view: View, holder: str) -> int:
 
 def _layers_of(sets: Mapping[int, int], frame: Frame) -> pl.DataFrame:
     """Return `(set, scope, layer)` of numbered sets."""
+    size = len(frame.subscriptions)
     cells = [
-        (number, scope, layer)
+        (number, position, here & _ALL_LAYERS)
         for bits, number in sets.items()
-        for scope, position in frame.subscriptions.items()
-        if (here := bits >> (_HEAD + _STRIDE * position) & _ALL_LAYERS)
-        for layer, bit in LAYER_BITS.items()
-        if here & bit
+        for position, here in enumerate((bits >> _HEAD).to_bytes(size, "little"))
+        if here & _ALL_LAYERS
     ]
-    return pl.DataFrame(cells, schema={"set": pl.Int64, "scope": pl.String, "layer": pl.String}, orient="row")
+    rows = pl.DataFrame(cells, schema={"set": pl.Int64, "scope": pl.Int64, "layer": pl.Int64}, orient="row")
+    scopes = pl.Series(list(frame.subscriptions), dtype=pl.String)
+    return rows.with_columns(
+        pl.lit(scopes).gather("scope").alias("scope"),
+        pl.lit(pl.Series(_NAMED["layers"])).gather("layer").alias("layer"),
+    ).explode("layer")
