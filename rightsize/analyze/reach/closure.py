@@ -29,6 +29,8 @@ class ReachGraph:
     names: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     out: list[dict[int, tuple[str, bool]]] = field(default_factory=list)
+    reasons: dict[tuple[str, bool], tuple[str, bool]] = field(default_factory=dict)
+    """Each reason of an edge once: all members of a group have the same."""
 
     def node(self, name: str) -> int:
         """Return the number of a node, new or not."""
@@ -50,15 +52,16 @@ class ReachGraph:
         ends = self.out[first]
         known = ends.get(number)
         if known is None or (certain and not known[1]):
-            ends[number] = (why, certain)
+            reason = (why, certain)
+            ends[number] = self.reasons.setdefault(reason, reason)
 
-    def close(self, own: Mapping[int, int], bits: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    def close(self, own: Callable[[int], int], bits: Mapping[int, int]) -> Iterator[tuple[int, int]]:
         """Yield each node with the union of its set and the sets of all nodes that it reaches, leaves first.
 
         A union is forgotten when all nodes that lead to it are done, so that few are in memory at once.
 
         Args:
-            own: The set of each node that has one.
+            own: Returns the set that a node has by itself.
             bits: The position of the bit that stands for a node in the sets of the others that reach it.
         """
         component, members = self._components()
@@ -72,7 +75,7 @@ class ReachGraph:
         for number, nodes in enumerate(members):
             whole = 0
             for node in nodes:
-                whole = _joined(whole, own.get(node, 0))
+                whole = _joined(whole, own(node))
                 ends = self.out[node]
                 for at in [component[end] for end in ends if component[end] != number]:
                     whole = _joined(whole, kept[at])
@@ -126,10 +129,11 @@ class ReachGraph:
             ends: Nodes; those that do not exist are left out.
             counts: Returns whether an edge between two names is a step; edges that only bundle are none.
         """
-        into: list[list[tuple[int, int]]] = [[] for _ in self.names]
+        # A start and whether its edge is a step share one integer: a large graph has millions of edges.
+        into: dict[int, list[int]] = {}
         for start, found in enumerate(self.out):
             for end in found:
-                into[end].append((start, int(counts(self.names[start], self.names[end]))))
+                into.setdefault(end, []).append(start << 1 | counts(self.names[start], self.names[end]))
         fewest: list[int | None] = [None] * len(self.names)
         waiting = deque((self.numbers[end], 0) for end in ends if end in self.numbers)
         while waiting:
@@ -138,9 +142,9 @@ class ReachGraph:
             if known is not None and known <= steps:
                 continue
             fewest[node] = steps
-            for start, weight in into[node]:
+            for edge in into.get(node, ()):
                 # Edges without cost go first, so that nodes come in the order of their distance.
-                (waiting.append if weight else waiting.appendleft)((start, steps + weight))
+                (waiting.append if edge & 1 else waiting.appendleft)((edge >> 1, steps + (edge & 1)))
         return fewest
 
     def _way(self, end: int, before: Mapping[int, int], ways: dict[int, list[Step]]) -> list[Step]:
