@@ -7,9 +7,11 @@ instruction a word; tens of thousands of nodes take seconds.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,16 @@ class ReachGraph:
             own: Returns the set that a node has by itself.
             bits: The position of the bit that stands for a node in the sets of the others that reach it.
         """
-        component, members = self._components()
-        leading = [0] * len(members)
+        component, order, firsts = self._components()
+        leading = array("I", bytes(4 * len(firsts)))
         for start, ends in enumerate(self.out):
             for end in ends:
                 if component[start] != component[end]:
                     leading[component[end]] += 1
         kept: dict[int, int] = {}
         # Tarjan's components come leaves first, so all successors are done.
-        for number, nodes in enumerate(members):
+        for number, (first, after) in enumerate(pairwise((*firsts, len(order)))):
+            nodes = order[first:after]
             whole = 0
             for node in nodes:
                 whole = _joined(whole, own(node))
@@ -129,11 +132,17 @@ class ReachGraph:
             ends: Nodes; those that do not exist are left out.
             counts: Returns whether an edge between two names is a step; edges that only bundle are none.
         """
-        # A start and whether its edge is a step share one integer: a large graph has millions of edges.
-        into: dict[int, list[int]] = {}
+        # The edges into each node, in arrays: a large graph has millions. The last bit says whether one is a step.
+        firsts = array("Q", bytes(8 * (len(self.names) + 1)))
+        for found in self.out:
+            for end in found:
+                firsts[end + 1] += 1
+        firsts = array("Q", accumulate(firsts))
+        into, free = array("Q", bytes(8 * firsts[-1])), firsts[:]
         for start, found in enumerate(self.out):
             for end in found:
-                into.setdefault(end, []).append(start << 1 | counts(self.names[start], self.names[end]))
+                into[free[end]] = start << 1 | counts(self.names[start], self.names[end])
+                free[end] += 1
         fewest: list[int | None] = [None] * len(self.names)
         waiting = deque((self.numbers[end], 0) for end in ends if end in self.numbers)
         while waiting:
@@ -142,7 +151,7 @@ class ReachGraph:
             if known is not None and known <= steps:
                 continue
             fewest[node] = steps
-            for edge in into.get(node, ()):
+            for edge in into[firsts[node] : firsts[node + 1]]:
                 # Edges without cost go first, so that nodes come in the order of their distance.
                 (waiting.append if edge & 1 else waiting.appendleft)((edge >> 1, steps + (edge & 1)))
         return fewest
@@ -159,11 +168,14 @@ class ReachGraph:
             end = node
         return ways[end]
 
-    def _components(self) -> tuple[list[int], list[list[int]]]:
-        """Return the component of each node and the nodes of each, leaves first (Tarjan 1972, without recursion)."""
+    def _components(self) -> tuple[array[int], array[int], array[int]]:
+        """Return the component of each node, the nodes by component, leaves first, and where each component begins.
+
+        Source: Tarjan 1972, without recursion.
+        """
         count = len(self.names)
-        index, low, component = [-1] * count, [0] * count, [-1] * count
-        members: list[list[int]] = []
+        index, low, component = (array("q", [-1]) * count for _ in range(3))
+        order, firsts = array("q"), array("q")
         stack: list[int] = []
         clock = 0
         # Members of groups are linked last, and come first: a set that one of them alone needs is soon forgotten.
@@ -190,10 +202,11 @@ class ReachGraph:
                     if work:
                         low[work[-1][0]] = min(low[work[-1][0]], low[node])
                     if low[node] == index[node]:
-                        members.append(_cut(stack, node))
-                        for one in members[-1]:
-                            component[one] = len(members) - 1
-        return component, members
+                        firsts.append(len(order))
+                        for one in _cut(stack, node):
+                            component[one] = len(firsts) - 1
+                            order.append(one)
+        return component, order, firsts
 
 
 def set_of(bits: Collection[int]) -> int:
