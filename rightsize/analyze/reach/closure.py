@@ -11,7 +11,12 @@ from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import accumulate, pairwise
+from operator import or_
+
+_LONG, _FEW = 8_192, 64
+"""Bits from which on a set is long, and the most of them that are set in one that is nearly empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class ReachGraph:
             for end in ends:
                 if component[start] != component[end]:
                     leading[component[end]] += 1
-        kept: dict[int, int] = {}
+        kept: dict[int, int | tuple[tuple[int, int], ...]] = {}
         # Tarjan's components come leaves first, so all successors are done.
         for number, (first, after) in enumerate(pairwise((*firsts, len(order)))):
             nodes = order[first:after]
@@ -81,14 +86,15 @@ class ReachGraph:
                 whole = _joined(whole, own(node))
                 ends = self.out[node]
                 for at in [component[end] for end in ends if component[end] != number]:
-                    whole = _joined(whole, kept[at])
+                    whole = _joined(whole, _unpacked(kept[at]))
                     leading[at] -= 1
                     if not leading[at]:
                         del kept[at]
                 if seen := [bits[end] for end in ends if end in bits and end != node]:
                     whole |= set_of(seen)
             if leading[number]:
-                kept[number] = whole
+                # What one node alone waits for is soon forgotten.
+                kept[number] = whole if leading[number] == 1 else _packed(whole)
             for node in nodes:
                 yield node, whole & ~(1 << bits[node]) if len(nodes) > 1 and node in bits else whole
 
@@ -221,6 +227,22 @@ def _joined(whole: int, more: int) -> int:
     """Return the union of two sets; equal sets share one integer, since each may have kilobytes."""
     both = whole | more
     return more if both == more else whole if both == whole else both
+
+
+def _packed(whole: int) -> int | tuple[tuple[int, int], ...]:
+    """Return the few bytes of a long set that is nearly empty, each after its position; other sets as they are."""
+    if whole.bit_length() < _LONG or whole.bit_count() > _FEW:
+        return whole
+    found = []
+    while whole:
+        at = whole.bit_length() - 1 >> 3 << 3
+        found.append((at, whole >> at))
+        whole &= (1 << at) - 1
+    return tuple(found)
+
+
+def _unpacked(kept: int | tuple[tuple[int, int], ...]) -> int:
+    return kept if isinstance(kept, int) else reduce(or_, (bits << at for at, bits in kept), 0)
 
 
 def _cut(stack: list[int], node: int) -> list[int]:
