@@ -72,29 +72,34 @@ class ReachGraph:
             bits: The position of the bit that stands for a node in the sets of the others that reach it.
         """
         component, order, firsts = self._components()
-        leading = array("I", bytes(4 * len(firsts)))
+        leading, leader = array("I", bytes(4 * len(firsts))), array("I", bytes(4 * len(firsts)))
         for start, ends in enumerate(self.out):
             for end in ends:
                 if component[start] != component[end]:
                     leading[component[end]] += 1
+                    leader[component[end]] = component[start]
         kept: dict[int, int | tuple[tuple[int, int], ...]] = {}
+        # A set that one component alone waits for is joined at once: one that leads to all users has a million.
+        begun: dict[int, int] = {}
         # Tarjan's components come leaves first, so all successors are done.
         for number, (first, after) in enumerate(pairwise((*firsts, len(order)))):
             nodes = order[first:after]
-            whole = 0
+            whole = begun.pop(number, 0)
             for node in nodes:
                 whole = _joined(whole, own(node))
                 ends = self.out[node]
                 for at in [component[end] for end in ends if component[end] != number]:
-                    whole = _joined(whole, _unpacked(kept[at]))
-                    leading[at] -= 1
-                    if not leading[at]:
-                        del kept[at]
+                    if (found := kept.get(at)) is not None:
+                        whole = _joined(whole, _unpacked(found))
+                        leading[at] -= 1
+                        if not leading[at]:
+                            del kept[at]
                 if seen := [bits[end] for end in ends if end in bits and end != node]:
                     whole |= set_of(seen)
-            if leading[number]:
-                # What one node alone waits for is soon forgotten.
-                kept[number] = whole if leading[number] == 1 else _packed(whole)
+            if leading[number] == 1:
+                begun[leader[number]] = _joined(begun.get(leader[number], 0), whole)
+            elif leading[number]:
+                kept[number] = _packed(whole)
             for node in nodes:
                 yield node, whole & ~(1 << bits[node]) if len(nodes) > 1 and node in bits else whole
 
@@ -184,8 +189,7 @@ class ReachGraph:
         order, firsts = array("q"), array("q")
         stack: list[int] = []
         clock = 0
-        # Members of groups are linked last, and come first: a set that one of them alone needs is soon forgotten.
-        for root in reversed(range(count)):
+        for root in range(count):
             if index[root] >= 0:
                 continue
             index[root] = low[root] = clock
