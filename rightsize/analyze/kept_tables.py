@@ -36,7 +36,8 @@ what differs then: no edge goes away.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -49,11 +50,12 @@ from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, states_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
-from rightsize.analyze.shared_texts import with_shared_texts
+from rightsize.analyze.shared_texts import numbered, texts_of, with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
 from rightsize.model.access_answers import ASSIGNMENT, COUNTS, IDENTITY, OTHER_ACCESS, SIGN_IN, USE
+from rightsize.model.machine import give_back
 
 ReadPart = Callable[[str], bytes]
 
@@ -323,7 +325,6 @@ def _other_access(inputs: Inputs, window: Window) -> pl.DataFrame:
 
 
 _NODE = {"node": pl.String}
-_EDGES = {"start": pl.String, "end": pl.String, "why": pl.String, "certain": pl.Boolean}
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +358,7 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
         if state == asked[-1]:
             escalations = escalations_of(view.graph, facts, tenant, held)
         del view
+        give_back()
     subjects = pl.concat(["r:" + facts.attached["scope"], "o:" + facts.trusted["outsider"]]).unique().to_frame("node")
     return GrantedReach(states, _marked(edges), _marked(crowd), escalations, subjects)
 
@@ -364,8 +366,16 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
 def _marked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
     """Return the rows of what is active, and those that stand only in what is eligible, as `eligible` says."""
     today, *later = frames
-    added = [one.join(today, on=today.columns, how="anti", nulls_equal=True) for one in later]
+    texts = texts_of(today)
+    known = numbered(today.lazy(), texts).collect()
+    added = [_without(one, known, texts) for one in later]
     return pl.concat([today.with_columns(eligible=False), *(one.with_columns(eligible=True) for one in added)])
+
+
+def _without(rows: pl.DataFrame, known: pl.DataFrame, texts: Mapping[str, pl.Series]) -> pl.DataFrame:
+    """Return the rows that are not in `known`, whose texts are numbers; a text that it has nowhere is null."""
+    keyed = numbered(rows.lazy(), texts).with_row_index("row").collect()
+    return rows[keyed.join(known, on=known.columns, how="anti", maintain_order="left")["row"]]
 
 
 def reach_tables(found: GrantedReach) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
@@ -380,10 +390,21 @@ def reach_tables(found: GrantedReach) -> Iterator[tuple[str, pl.DataFrame, tuple
 
 
 def _edges(view: View) -> pl.DataFrame:
-    names = view.graph.names
-    rows = (
-        (names[start], names[end], why, certain)
-        for start, ends in enumerate(view.graph.out)
-        for end, (why, certain) in ends.items()
+    """Return the edges of a graph, with each text in memory once."""
+    whys: dict[str, int] = {}
+    starts, ends, said, certain = array("I"), array("I"), array("I"), array("B")
+    for start, out in enumerate(view.graph.out):
+        for end, (why, is_certain) in out.items():
+            starts.append(start)
+            ends.append(end)
+            said.append(whys.setdefault(why, len(whys)))
+            certain.append(is_certain)
+    names, texts = pl.Series(view.graph.names, dtype=pl.String), pl.Series(list(whys), dtype=pl.String)
+    return pl.DataFrame(
+        [
+            names.gather(pl.Series(starts, dtype=pl.UInt32)).alias("start"),
+            names.gather(pl.Series(ends, dtype=pl.UInt32)).alias("end"),
+            texts.gather(pl.Series(said, dtype=pl.UInt32)).alias("why"),
+            pl.Series("certain", certain, dtype=pl.UInt8).cast(pl.Boolean),
+        ]
     )
-    return pl.DataFrame(rows, schema=_EDGES, orient="row")

@@ -87,7 +87,7 @@ class LoadedNames:
 
 def callings(inputs: Inputs) -> pl.DataFrame:
     """Return `(kind, name, principal_id)`: all that `LoadedNames` finds, folded; `kind` as in `CALLED`."""
-    ids = pl.concat([ids.cast(pl.String).alias("name") for ids in _named_ids(inputs)])
+    ids = pl.concat([ids.cast(pl.String).alias("name") for ids in _named_ids(inputs)]).unique()
     aliases, principals = inputs.principal_aliases, inputs.principals
     found = [
         pl.DataFrame({"name": ids}).with_columns(principal_id="name", kind=pl.lit("id")),
@@ -100,7 +100,8 @@ def callings(inputs: Inputs) -> pl.DataFrame:
         ),
         _every_name(inputs).with_columns(kind=pl.lit("beginning")),
     ]
-    return pl.concat([one.select("kind", "name", "principal_id") for one in found]).drop_nulls().unique()
+    # Most principals have no alias and no application; their rows go before all are put together.
+    return pl.concat([one.select("kind", "name", "principal_id").drop_nulls() for one in found]).unique()
 
 
 def _named_ids(inputs: Inputs) -> list[pl.Series]:
@@ -110,9 +111,9 @@ def _named_ids(inputs: Inputs) -> list[pl.Series]:
         *(
             folded(ids)
             for ids in (
-                inputs.role_assignments["principal_id"],
-                inputs.group_closure["member_id"],
-                inputs.group_closure["group_id"],
+                inputs.role_assignments["principal_id"].unique(),
+                inputs.group_closure["member_id"].unique(),
+                inputs.group_closure["group_id"].unique(),
                 inputs.usage_days["principal_id"].unique(),
                 inputs.sign_ins["principal_id"].unique(),
             )
@@ -130,7 +131,7 @@ def _every_name(inputs: Inputs) -> pl.DataFrame:
         inputs.principal_aliases.select("principal_id", name="alias"),
         assignments.select("principal_id", name="principal_id"),
         assignments.select("principal_id", name="principal_name"),
-        *(closure.select(principal_id=column, name=column) for column in ("member_id", "group_id")),
+        *(closure.select(principal_id=column, name=column).unique() for column in ("member_id", "group_id")),
     ]
     rows = pl.concat([one.cast(pl.String) for one in named]).drop_nulls()
     return rows.select(folded(pl.col("principal_id")), folded(pl.col("name"))).unique()

@@ -18,11 +18,12 @@ from typing import Any
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, place_of
+from rightsize.analyze.reach.bits import described
 from rightsize.analyze.reach.closure import ReachGraph
 from rightsize.analyze.reach.escalation import ASSIGN, Holdings
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA
-from rightsize.analyze.reach.measure import View, described, granted_holdings, own_of, reached_of, view_of
+from rightsize.analyze.reach.measure import View, granted_holdings, own_of, reached_of, view_of
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.plan import Plan

@@ -14,7 +14,7 @@ from weakref import finalize
 import duckdb
 
 from rightsize.model.errors import InputError
-from rightsize.model.machine import private_files
+from rightsize.model.machine import give_back, private_files
 from rightsize.model.tables import table
 from rightsize.store.ddl import ALL_COMPLETE, completeness_of, create_statements, place_empty_store
 from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
@@ -41,6 +41,7 @@ _SETTINGS = {
 }
 
 
+_LITTLE = "64MiB"
 ROWS_AT_ONCE = 100_000
 """Rows of a table that are written at a time."""
 _TAKEN = frozenset({"base", "main", "temp", "system"})
@@ -58,9 +59,16 @@ class Store:
     """An open store. Closing it, or leaving its `with` block, releases the file."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool, watch: Watch | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        path: Path,
+        *,
+        read_only: bool,
+        watch: Watch | None = None,
+        memory: str | None = None,
     ) -> None:
         self.connection = connection
+        self._memory = memory
         self.path = path
         self.read_only = read_only
         self._watch = watch
@@ -90,6 +98,16 @@ class Store:
             _note_own(self.connection, self.path)
         self.connection.close()
         self._let_go()
+
+    def release(self) -> None:
+        """Give back memory that DuckDB holds of earlier reads and writes, and can read again from the file."""
+        # With a lower limit DuckDB drops what it can; where something does not fit, the limit stays as it was.
+        with suppress(duckdb.Error):
+            self.connection.execute(f"SET memory_limit = '{_LITTLE}'")
+        self.connection.execute(
+            "RESET memory_limit" if self._memory is None else f"SET memory_limit = '{self._memory}'"
+        )
+        give_back()
 
     def frame(self, sql: str, parameters: Mapping[str, Any] | None = None) -> pl.DataFrame:
         """Return the result of a query; values are bound to `$name`, never inserted into the text."""
@@ -239,7 +257,8 @@ def open_store(
         _let_go(None if read_only else file.resolve(), None)
         raise
     watch = None if loads else Watch(file, connection, limits.seconds)
-    return Store(connection, file, read_only=read_only, watch=watch)
+    memory = limits.settings(file).get("memory_limit")
+    return Store(connection, file, read_only=read_only, watch=watch, memory=memory)
 
 
 @contextmanager

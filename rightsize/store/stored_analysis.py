@@ -13,7 +13,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -106,6 +106,8 @@ def lay_out(connection: duckdb.DuckDBPyConnection, tables: Iterable[AnalysisTabl
             into = f"INSERT INTO analysed.{one.name}" if first else f"CREATE OR REPLACE TABLE analysed.{one.name} AS"
             with registered(connection, {"analysed_rows": one.rows[order.slice(first, ROWS_AT_ONCE)]}):
                 connection.execute(f"{into} FROM analysed_rows")
+        # The next table is made without this one in memory.
+        del one, order
 
 
 def store_analysis(
@@ -129,11 +131,21 @@ def store_analysis(
         "forget_days": forget_days,
     }
     with store.transaction(changes_content=False) as connection:
-        lay_out(connection, tables)
+        lay_out(connection, _released(store, tables))
         connection.execute("CREATE OR REPLACE TABLE analysed.frames (name VARCHAR, content BLOB)")
         for name, content in parts:
             connection.execute("INSERT INTO analysed.frames VALUES (?, ?)", [name, content])
         set_meta(connection, _NAME, json.dumps(key))
+
+
+def _released(store: Store, tables: Iterable[AnalysisTable]) -> Iterator[AnalysisTable]:
+    """Yield the tables, and give back after each large one the memory that writing it took."""
+    for one in tables:
+        is_large = one.rows.height >= ROWS_AT_ONCE
+        yield one
+        del one
+        if is_large:
+            store.release()
 
 
 def store_beside(store: Store, tables: Iterable[AnalysisTable]) -> None:

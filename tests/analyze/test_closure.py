@@ -45,9 +45,29 @@ def test_a_union_is_forgotten_when_nothing_leads_to_it_any_more() -> None:
     own = {graph.numbers["low"]: 1, graph.numbers["high"]: 1 << 8 * size}
     tracemalloc.start()
     try:
-        reached = [one.bit_count() for node, one in graph.close(own, {}) if graph.names[node].startswith("above")]
+        reached = [
+            one.bit_count()
+            for node, one in graph.close(lambda node: own.get(node, 0), {})
+            if graph.names[node].startswith("above")
+        ]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert reached == [2] * 400
     assert peak < 50 * size
+
+
+def test_long_sets_are_joined_whatever_is_in_them() -> None:
+    """Ten thousand subscriptions: what holds in a few of them and what holds in all, led to by several nodes each."""
+    graph, size = ReachGraph(), 80_000
+    for start in ("first", "second"):
+        for end in ("few", "all"):
+            graph.link(start, end, "")
+        graph.link(start, "shared", "")
+    graph.link("shared", "few", "")
+    graph.link("shared", "fewer", "")
+    few, fewer, every = 1 << size | 5 << 40_000, 3 << 79_999 | 1, (1 << size) - 1
+    own = {graph.numbers["few"]: few, graph.numbers["fewer"]: fewer, graph.numbers["all"]: every}
+    closed = {graph.names[node]: reached for node, reached in graph.close(lambda node: own.get(node, 0), {})}
+    assert closed["shared"] == few | fewer
+    assert closed["first"] == closed["second"] == few | fewer | every

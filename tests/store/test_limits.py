@@ -47,6 +47,22 @@ def limited(store: Store, spill: Path) -> Store:
     return open_store(store.path, read_only=False, limits=ResourceLimits(96 << 20, spill))
 
 
+@pytest.mark.parametrize("memory", [None, 512 << 20])
+def test_released_memory_may_be_used_again(fresh: Callable[[], Store], memory: int | None) -> None:
+    """The limit and the content are as before, within a transaction, too."""
+    empty = fresh()
+    empty.close()
+    limit = "SELECT current_setting('memory_limit') AS size"
+    with open_store(empty.path, read_only=False, limits=ResourceLimits(memory)) as store:
+        before = store.rows(limit)
+        with store.transaction() as connection:
+            connection.execute("INSERT INTO base.principals (principal_id) SELECT i::VARCHAR FROM range(1000) AS t(i)")
+            store.release()
+        store.release()
+        assert store.rows(limit) == before
+        assert store.rows("SELECT count(*) AS n FROM main.principals") == [{"n": 1000}]
+
+
 @pytest.mark.nightly
 def test_what_does_not_fit_in_memory_goes_to_disk(fresh: Callable[[], Store], tmp_path: Path) -> None:
     """The store is the same, and nothing is left in the folder."""

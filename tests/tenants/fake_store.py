@@ -65,6 +65,9 @@ class FakeStore:
     def remember(self, name: str, value: str) -> None:
         """Forget what is to be remembered."""
 
+    def release(self) -> None:
+        """Hold no memory that could be given back."""
+
     @contextmanager
     def transaction(self, **_: bool) -> Iterator[duckdb.DuckDBPyConnection]:
         """Run the block on a database of its own, which nobody reads."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rightsize.analyze.reach.bits import CONTROL, DATA, subscription_bits
 from rightsize.analyze.reach.closure import Step
-from rightsize.analyze.reach.measure import CONTROL, DATA, View, own_of, reached_of, subscription_bits
+from rightsize.analyze.reach.measure import View, own_of, reached_of
 from rightsize.rules.operations import LAYER_BITS
 
 COLUMNS: Mapping[str, int] = {**LAYER_BITS, "control": CONTROL, "data": DATA}
@@ -71,8 +72,8 @@ class Branch:
 def draw_grid(node: str, granted: View, used: View, proposed: View | None) -> list[GridRow]:
     """Return the rows of the grid, the widest first; a subscription in which nothing is reached has no row."""
     views = [granted, used, *([proposed] if proposed is not None else [])]
-    whole = [subscription_bits(view, reached_of(view, node)) for view in views]
-    own = subscription_bits(granted, own_of(granted, node))
+    whole = [subscription_bits(view.frame, reached_of(view, node)) for view in views]
+    own = subscription_bits(granted.frame, own_of(granted, node))
     order = sorted(whole[0], key=lambda scope: (-whole[0][scope].bit_count(), scope))
     order += sorted({scope for found in whole[1:] for scope in found} - set(order))
     groups = [[scope] for scope in order[:ROWS]] + ([order[ROWS:]] if len(order) > ROWS else [])

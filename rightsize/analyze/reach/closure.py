@@ -7,9 +7,16 @@ instruction a word; tens of thousands of nodes take seconds.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import accumulate, pairwise
+from operator import or_
+
+_LONG, _FEW = 8_192, 64
+"""Bits from which on a set is long, and the most of them that are set in one that is nearly empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,8 @@ class ReachGraph:
     names: list[str] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     out: list[dict[int, tuple[str, bool]]] = field(default_factory=list)
+    reasons: dict[tuple[str, bool], tuple[str, bool]] = field(default_factory=dict)
+    """Each reason of an edge once: all members of a group have the same."""
 
     def node(self, name: str) -> int:
         """Return the number of a node, new or not."""
@@ -50,39 +59,47 @@ class ReachGraph:
         ends = self.out[first]
         known = ends.get(number)
         if known is None or (certain and not known[1]):
-            ends[number] = (why, certain)
+            reason = (why, certain)
+            ends[number] = self.reasons.setdefault(reason, reason)
 
-    def close(self, own: Mapping[int, int], bits: Mapping[int, int]) -> Iterator[tuple[int, int]]:
+    def close(self, own: Callable[[int], int], bits: Mapping[int, int]) -> Iterator[tuple[int, int]]:
         """Yield each node with the union of its set and the sets of all nodes that it reaches, leaves first.
 
         A union is forgotten when all nodes that lead to it are done, so that few are in memory at once.
 
         Args:
-            own: The set of each node that has one.
+            own: Returns the set that a node has by itself.
             bits: The position of the bit that stands for a node in the sets of the others that reach it.
         """
-        component, members = self._components()
-        leading = [0] * len(members)
+        component, order, firsts = self._components()
+        leading, leader = array("I", bytes(4 * len(firsts))), array("I", bytes(4 * len(firsts)))
         for start, ends in enumerate(self.out):
             for end in ends:
                 if component[start] != component[end]:
                     leading[component[end]] += 1
-        kept: dict[int, int] = {}
+                    leader[component[end]] = component[start]
+        kept: dict[int, int | tuple[tuple[int, int], ...]] = {}
+        # A set that one component alone waits for is joined at once: one that leads to all users has a million.
+        begun: dict[int, int] = {}
         # Tarjan's components come leaves first, so all successors are done.
-        for number, nodes in enumerate(members):
-            whole = 0
+        for number, (first, after) in enumerate(pairwise((*firsts, len(order)))):
+            nodes = order[first:after]
+            whole = begun.pop(number, 0)
             for node in nodes:
-                whole = _joined(whole, own.get(node, 0))
+                whole = _joined(whole, own(node))
                 ends = self.out[node]
                 for at in [component[end] for end in ends if component[end] != number]:
-                    whole = _joined(whole, kept[at])
-                    leading[at] -= 1
-                    if not leading[at]:
-                        del kept[at]
+                    if (found := kept.get(at)) is not None:
+                        whole = _joined(whole, _unpacked(found))
+                        leading[at] -= 1
+                        if not leading[at]:
+                            del kept[at]
                 if seen := [bits[end] for end in ends if end in bits and end != node]:
                     whole |= set_of(seen)
-            if leading[number]:
-                kept[number] = whole
+            if leading[number] == 1:
+                begun[leader[number]] = _joined(begun.get(leader[number], 0), whole)
+            elif leading[number]:
+                kept[number] = _packed(whole)
             for node in nodes:
                 yield node, whole & ~(1 << bits[node]) if len(nodes) > 1 and node in bits else whole
 
@@ -126,10 +143,17 @@ class ReachGraph:
             ends: Nodes; those that do not exist are left out.
             counts: Returns whether an edge between two names is a step; edges that only bundle are none.
         """
-        into: list[list[tuple[int, int]]] = [[] for _ in self.names]
+        # The edges into each node, in arrays: a large graph has millions. The last bit says whether one is a step.
+        firsts = array("Q", bytes(8 * (len(self.names) + 1)))
+        for found in self.out:
+            for end in found:
+                firsts[end + 1] += 1
+        firsts = array("Q", accumulate(firsts))
+        into, free = array("Q", bytes(8 * firsts[-1])), firsts[:]
         for start, found in enumerate(self.out):
             for end in found:
-                into[end].append((start, int(counts(self.names[start], self.names[end]))))
+                into[free[end]] = start << 1 | counts(self.names[start], self.names[end])
+                free[end] += 1
         fewest: list[int | None] = [None] * len(self.names)
         waiting = deque((self.numbers[end], 0) for end in ends if end in self.numbers)
         while waiting:
@@ -138,9 +162,9 @@ class ReachGraph:
             if known is not None and known <= steps:
                 continue
             fewest[node] = steps
-            for start, weight in into[node]:
+            for edge in into[firsts[node] : firsts[node + 1]]:
                 # Edges without cost go first, so that nodes come in the order of their distance.
-                (waiting.append if weight else waiting.appendleft)((start, steps + weight))
+                (waiting.append if edge & 1 else waiting.appendleft)((edge >> 1, steps + (edge & 1)))
         return fewest
 
     def _way(self, end: int, before: Mapping[int, int], ways: dict[int, list[Step]]) -> list[Step]:
@@ -155,11 +179,14 @@ class ReachGraph:
             end = node
         return ways[end]
 
-    def _components(self) -> tuple[list[int], list[list[int]]]:
-        """Return the component of each node and the nodes of each, leaves first (Tarjan 1972, without recursion)."""
+    def _components(self) -> tuple[array[int], array[int], array[int]]:
+        """Return the component of each node, the nodes by component, leaves first, and where each component begins.
+
+        Source: Tarjan 1972, without recursion.
+        """
         count = len(self.names)
-        index, low, component = [-1] * count, [0] * count, [-1] * count
-        members: list[list[int]] = []
+        index, low, component = (array("q", [-1]) * count for _ in range(3))
+        order, firsts = array("q"), array("q")
         stack: list[int] = []
         clock = 0
         for root in range(count):
@@ -185,10 +212,11 @@ class ReachGraph:
                     if work:
                         low[work[-1][0]] = min(low[work[-1][0]], low[node])
                     if low[node] == index[node]:
-                        members.append(_cut(stack, node))
-                        for one in members[-1]:
-                            component[one] = len(members) - 1
-        return component, members
+                        firsts.append(len(order))
+                        for one in _cut(stack, node):
+                            component[one] = len(firsts) - 1
+                            order.append(one)
+        return component, order, firsts
 
 
 def set_of(bits: Collection[int]) -> int:
@@ -203,6 +231,22 @@ def _joined(whole: int, more: int) -> int:
     """Return the union of two sets; equal sets share one integer, since each may have kilobytes."""
     both = whole | more
     return more if both == more else whole if both == whole else both
+
+
+def _packed(whole: int) -> int | tuple[tuple[int, int], ...]:
+    """Return the few bytes of a long set that is nearly empty, each after its position; other sets as they are."""
+    if whole.bit_length() < _LONG or whole.bit_count() > _FEW:
+        return whole
+    found = []
+    while whole:
+        at = whole.bit_length() - 1 >> 3 << 3
+        found.append((at, whole >> at))
+        whole &= (1 << at) - 1
+    return tuple(found)
+
+
+def _unpacked(kept: int | tuple[tuple[int, int], ...]) -> int:
+    return kept if isinstance(kept, int) else reduce(or_, (bits << at for at, bits in kept), 0)
 
 
 def _cut(stack: list[int], node: int) -> list[int]:

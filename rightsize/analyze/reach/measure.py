@@ -7,56 +7,37 @@ what follows. A reach is an upper bound: a step that a rule calls possible count
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
+from typing import Any
 
 import polars as pl
 
-from rightsize.analyze.inputs import Inputs, node_of, once, place_of, schema_of
+from rightsize.analyze.inputs import Inputs, node_of, place_of, schema_of
+from rightsize.analyze.reach.bits import (
+    CROWDS,
+    NAMED,
+    Frame,
+    bits_of_roles,
+    counted,
+    frame_of,
+    layers_of_sets,
+    own_bits,
+)
 from rightsize.analyze.reach.closure import ReachGraph, Step, set_of, visible_ways
 from rightsize.analyze.reach.escalation import Holdings, build_graph, rules_of_roles, with_assignable
 from rightsize.analyze.reach.facts import Facts
-from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, harmful, identities, subscriptions_of, today
+from rightsize.analyze.reach.layers import ASSIGNED_SCHEMA, identities, subscriptions_of, today
 from rightsize.analyze.reasons import Verdict
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.model.access_answers import COUNTS, LETTERS
-from rightsize.model.nouns import LAYERS
-from rightsize.rules.operations import LAYER_BITS, only_reads
 
-PLANES = ("control", "data", "graph", "directory")
-_STRIDE = 8
-CONTROL, DATA = 1 << len(LAYERS), 1 << (len(LAYERS) + 1)
-"""The bits of planes in a subscription, after those of the layers."""
-_ALL_HERE = (1 << _STRIDE) - 1
-_ALL_LAYERS = (1 << len(LAYERS)) - 1
-_GRAPH, _DIRECTORY, _TENANT = 1, 2, 4
-_HEAD = 3
+_ROWS_AT_ONCE = 10_000
+"""Nodes whose reach becomes rows of a frame at a time."""
 _WHOLE = ("x:tenant", "a:/")
-_CROWDS = ("x:users", "x:all_users")
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The layout of the bits of a reach.
-
-    Attributes:
-        subscriptions: Folded scope to its position.
-        things: Nodes that can be gained, from the first bit after the subscriptions on.
-        first: That bit.
-        kinds: The bits of the things of a kind, by the letter of their nodes.
-    """
-
-    subscriptions: Mapping[str, int]
-    things: Mapping[int, int]
-    first: int
-    kinds: Mapping[str, int]
-
-    def at(self, scope: str, bits: int) -> int:
-        """Return the bits of a subscription, shifted to their place."""
-        return bits << (_HEAD + _STRIDE * self.subscriptions[scope])
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +47,12 @@ class View:
     Attributes:
         graph: The graph.
         frame: The layout of its sets.
-        own: The bits that each node has by itself.
+        own: Returns the bits that a node has by itself.
     """
 
     graph: ReachGraph
     frame: Frame
-    own: dict[int, int]
+    own: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +85,7 @@ def used_holdings(analysis: Analysis) -> Holdings:
     acts = acts.with_columns(role=pl.lit("used ") + pl.col("plane") + " " + pl.col("name"))
     grants = acts.select("role", "name", "plane", conditional=False).unique()
     steps = set(rules_of_roles(grants)["role"])
-    given = _roles(grants, analysis.tenant)
+    given = bits_of_roles(grants, analysis.tenant)
     first: dict[tuple[int, int] | None, str] = {}
     alike = {
         role: role if role in steps else first.setdefault(given.get(role), role)
@@ -136,8 +117,8 @@ def view_of(facts: Facts, tenant: Tenant, inputs: Inputs, holdings: Holdings, *,
     graph = build_graph(facts, tenant, inputs, holdings, with_eligible=with_eligible)
     places = _places(graph) | set(facts.policies["scope"])
     where = subscriptions_of(pl.Series(sorted(places), dtype=pl.String), tenant.tree)
-    frame = _frame(graph, where)
-    return View(graph, frame, _own(graph, frame, where, holdings.grants, tenant, facts))
+    frame = frame_of(graph, where)
+    return View(graph, frame, own_bits(graph, frame, where, holdings.grants, tenant, facts))
 
 
 def states_of(facts: Facts, holdings: Holdings) -> tuple[str, ...]:
@@ -151,20 +132,33 @@ def measure(view: View) -> Measured:
     graph, frame = view.graph, view.frame
     steps = graph.distances(_WHOLE, _is_step)
     letters, below = frozenset(LETTERS.values()), (1 << frame.first) - 1
-    # Equal sets of layers are written once.
+    found = [_measured([], [], {}, frame)]
+    # Equal sets of layers are written once. In blocks, neither sets nor rows of Python objects get many.
+    counts: list[tuple[object, ...]] = []
+    numbers: list[int] = []
     sets: dict[int, int] = {}
-    counts, numbers = [], []
     for node, reached in graph.close(view.own, frame.things):
         name = graph.names[node]
         if name[0] in letters:
             own = own_of(view, name)
-            counts.append((name, *described(frame, reached, own).values(), steps[node]))
-            numbers.append((name, sets.setdefault(reached & ~own & below, len(sets))))
+            counts.append((name, *counted(frame, reached, own), steps[node]))
+            numbers.append(sets.setdefault(reached & ~own & below, len(sets)))
+            if len(counts) == _ROWS_AT_ONCE:
+                found.append(_measured(counts, numbers, sets, frame))
+                counts, numbers, sets = [], [], {}
+    found.append(_measured(counts, numbers, sets, frame))
+    return Measured(pl.concat(one.counts for one in found), pl.concat(one.further for one in found))
+
+
+def _measured(counts: list[tuple[object, ...]], numbers: list[int], sets: Mapping[int, int], frame: Frame) -> Measured:
+    """Return the measure of some nodes: their names, counts and steps, and numbers of their sets of further layers."""
     types = schema_of("reach")
-    columns = {"node": pl.String()} | {name: types[name] for name in (*COUNTS, "tenant_steps")}
-    keyed = pl.DataFrame(numbers, schema={"node": pl.String, "set": pl.Int64}, orient="row")
-    further = keyed.join(_layers_of(sets, frame), on="set").select("node", "scope", "layer")
-    return Measured(pl.DataFrame(counts, schema=columns, orient="row"), further)
+    columns: dict[str, Any] = {"node": pl.String()} | {name: types[name] for name in (*COUNTS, "tenant_steps")}
+    rows = pl.DataFrame(counts, schema=columns | dict.fromkeys(NAMED, pl.Int64()), orient="row").with_columns(
+        pl.lit(pl.Series(names)).gather(name).alias(name) for name, names in NAMED.items()
+    )
+    keyed = rows.select("node", set=pl.Series(numbers, dtype=pl.Int64))
+    return Measured(rows, keyed.join(layers_of_sets(sets, frame), on="set").select("node", "scope", "layer"))
 
 
 def measure_reach(
@@ -241,7 +235,7 @@ def reached_of(view: View, node: str) -> int:
     found = view.graph.after([node])
     bits = view.frame.things
     whole = set_of([bits[one] for one in found if one in bits and one != number])
-    return reduce(or_, {view.own[one] for one in found if one in view.own}, whole)
+    return reduce(or_, map(view.own, found), whole)
 
 
 def own_of(view: View, node: str) -> int:
@@ -250,44 +244,14 @@ def own_of(view: View, node: str) -> int:
     ends = view.graph.out[number] if number is not None and node[0] == "p" else {}
     found = 0
     for end in ends:
-        if view.graph.names[end].startswith("h:"):
-            found |= _direct(view, view.graph.names[end][2:])
+        if view.graph.names[end][0] == "h":
+            found |= _direct(view, end)
     return found
-
-
-def subscription_bits(view: View, reached: int) -> dict[str, int]:
-    """Return the bits of layers and planes by subscription, without subscriptions that have none."""
-    found = {scope: reached >> (_HEAD + _STRIDE * position) & _ALL_HERE
-             for scope, position in view.frame.subscriptions.items()}  # fmt: skip
-    return {scope: bits for scope, bits in found.items() if bits}
 
 
 def ways_from(view: View, start: str, ends: Iterable[str]) -> dict[str, list[Step]]:
     """Return the shortest way from a node to each of the ends, without the nodes that only bundle."""
     return visible_ways(view.graph, start, ends)
-
-
-def described(frame: Frame, reached: int, own: int) -> dict[str, object]:
-    """Return the columns of the table `reach` for one reach."""
-    middle = (1 << frame.first) - 1
-    kinds = frame.kinds
-    # A subscription has a byte, so that the bits of all are taken at once.
-    size = len(frame.subscriptions)
-    bits, mine = (reached & middle) >> _HEAD, (own & middle) >> _HEAD
-    found = bits & int.from_bytes(bytes([_ALL_LAYERS]) * size)
-    here = reduce(or_, set(bits.to_bytes(size)), 0)
-    planes = [here & CONTROL, here & DATA, reached & _GRAPH, reached & _DIRECTORY]
-    return {
-        "identities": (reached & kinds["p"]).bit_count(),
-        "resources": (reached & kinds["r"]).bit_count(),
-        "secrets": (reached & kinds["s"]).bit_count(),
-        "subscriptions": size - found.to_bytes(size).count(0),
-        "layers": [layer for layer, bit in LAYER_BITS.items() if here & bit],
-        "planes": [plane for plane, there in zip(PLANES, planes, strict=True) if there],
-        "cells": found.bit_count(),
-        "own_cells": (mine & found).bit_count(),
-        "takes_tenant": bool(reached & _TENANT),
-    }
 
 
 def _places(graph: ReachGraph) -> set[str]:
@@ -298,116 +262,13 @@ def _places(graph: ReachGraph) -> set[str]:
 
 def crowd_of(graph: ReachGraph) -> set[int]:
     """Return the nodes that anybody who reaches all users of the directory reaches."""
-    return {end for part in _CROWDS if part in graph.numbers for end in graph.out[graph.numbers[part]]}
+    return {end for part in CROWDS if part in graph.numbers for end in graph.out[graph.numbers[part]]}
 
 
-def _frame(graph: ReachGraph, where: pl.DataFrame) -> Frame:
-    """Lay out the bits: subscriptions, then things to gain; users reached only through the directory come last."""
-    order = {scope: position for position, scope in enumerate(where["scope"].unique().sort())}
-    first = _HEAD + _STRIDE * len(order)
-    had: dict[int, bool] = {}
-    for start, ends in enumerate(graph.out):
-        is_crowd = graph.names[start] in _CROWDS
-        for end in ends:
-            if graph.names[end][0] in "prs":
-                had[end] = had.get(end, True) and is_crowd
-    things = sorted(had, key=lambda node: (had[node], graph.names[node]))
-    bits = {node: first + position for position, node in enumerate(things)}
-    kinds = dict.fromkeys("prs", 0)
-    for node, bit in bits.items():
-        kinds[graph.names[node][0]] |= 1 << bit
-    return Frame(order, bits, first, kinds)
-
-
-def _own(
-    graph: ReachGraph, frame: Frame, where: pl.DataFrame, grants: pl.DataFrame, tenant: Tenant, facts: Facts
-) -> dict[int, int]:
-    """Return the bits that each node has by itself."""
-    scopes: dict[str, list[str]] = {}
-    for place, scope in where.select("place", "scope").iter_rows():
-        scopes.setdefault(place, []).append(scope)
-    roles = _roles(grants, tenant)
-    spread: dict[tuple[str, int], int] = {}
-    # The groups of a subscription share one integer: each has kilobytes.
-    shared: dict[int, int] = {}
-
-    def at(place: str, bits: int) -> int:
-        if (place, bits) not in spread:
-            found = sum(frame.at(scope, bits) for scope in scopes.get(place, ()))
-            spread[place, bits] = shared.setdefault(found, found)
-        return spread[place, bits]
-
-    own: dict[int, int] = {}
-    for number, name in enumerate(graph.names):
-        if name.startswith("g:"):
-            role, place, condition = name[2:].split("|", 2)
-            firm, planes = roles.get(role, (0, 0))
-            own[number] = at(place, planes if condition else firm | planes)
-        elif name.startswith("a:"):
-            own[number] = at(name[2:], _ALL_HERE) | (_TENANT if name == "a:/" else 0)
-        elif name.startswith("s:"):
-            own[number] = at(name[2:], DATA)
-        elif name == "x:tenant":
-            own[number] = _GRAPH | _DIRECTORY | _TENANT
-    for held, bit in ((facts.permissions, _GRAPH), (facts.roles, _DIRECTORY), (facts.scoped, _DIRECTORY)):
-        for principal in held["principal_id"].unique():
-            node = graph.numbers.get(f"h:{principal}")
-            if node is not None:
-                own[node] = own.get(node, 0) | bit
-    policies = facts.policies.select(
-        role=pl.format("{} {}", "principal_id", "scope"), name="permission", plane=pl.lit("data"),
-        conditional=~pl.col("certain"),
-    )  # fmt: skip
-    for policy, (firm, planes) in _roles(policies, tenant).items():
-        principal, _, scope = policy.partition(" ")
-        node = graph.numbers.get(f"h:{principal}")
-        if node is not None:
-            own[node] = own.get(node, 0) | at(scope, firm | planes)
-    return own
-
-
-def _roles(grants: pl.DataFrame, tenant: Tenant) -> dict[str, tuple[int, int]]:
-    """Return for each role the layers that it defeats, and the planes on which it does more than read."""
-    acting = pl.when(pl.col("plane") == "data").then(DATA).when(~only_reads(pl.col("name"))).then(CONTROL)
-    planes = grants.select("role", bits=acting).drop_nulls().unique().group_by("role").agg(planes=pl.col("bits").sum())
-    masks = (
-        grants.filter(~pl.col("conditional"))
-        .join(_harm(tenant), on=["name", "plane"])
-        .select("role", "mask")
-        .unique()
-        .group_by("role")
-        .agg(firm=pl.col("mask").bitwise_or())
-    )
-    both = planes.join(masks, on="role", how="left").with_columns(pl.col("firm").fill_null(0))
-    return {role: (firm, bits) for role, firm, bits in both.select("role", "firm", "planes").iter_rows()}
-
-
-@once("operations")
-def _harm(tenant: Tenant) -> pl.DataFrame:
-    """Return `(name, plane, mask)` of the operations that defeat anything."""
-    return harmful(tenant.operations).select("name", "plane", "mask")
-
-
-def _direct(view: View, holder: str) -> int:
-    """Return the bits that a principal or group holds, without any further step."""
-    node = view.graph.numbers.get(f"h:{holder}")
-    if node is None:
-        return 0
-    found = view.own.get(node, 0)
+def _direct(view: View, node: int) -> int:
+    """Return the bits of the access of a principal or group, without any further step."""
+    found = view.own(node)
     for end in view.graph.out[node]:
-        if view.graph.names[end].startswith("g:"):
-            found |= view.own.get(end, 0)
+        if view.graph.names[end][0] == "g":
+            found |= view.own(end)
     return found
-
-
-def _layers_of(sets: Mapping[int, int], frame: Frame) -> pl.DataFrame:
-    """Return `(set, scope, layer)` of numbered sets."""
-    cells = [
-        (number, scope, layer)
-        for bits, number in sets.items()
-        for scope, position in frame.subscriptions.items()
-        if (here := bits >> (_HEAD + _STRIDE * position) & _ALL_LAYERS)
-        for layer, bit in LAYER_BITS.items()
-        if here & bit
-    ]
-    return pl.DataFrame(cells, schema={"set": pl.Int64, "scope": pl.String, "layer": pl.String}, orient="row")

@@ -81,8 +81,10 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
     with open_store(db, read_only=False, existing=True) as store:
         require_content(store)
         behaviour = find_behaviour(store)
+        store.release()
         inputs = Inputs.read(with_holds(store, behaviour))
         judged = judge_planes(tables_beside(store, inputs), asked)
+        store.release()
         planes = [one.analysis for one in judged]
         analysis, judged_findings = analyse_inputs(inputs, asked, planes=planes)
         unexplained, findings, granted = write_conclusions(
@@ -90,15 +92,17 @@ def analyze_store(db: Path, asked: WindowOptions = USUAL, *, by: Subject = "prin
         )
         keep_layers(store, measure_layers(analysis))
         scores = judged_scores(analysis) if by == "principal" else None
-        rows = _by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes)
+        scored = _by_assignment(inputs, analysis, planes) if scores is None else _by_principal(inputs, scores, planes)
         if has_default_options(asked):
             keep_analysis(store, inputs, analysis, judged_findings, planes, scores, granted)
-            # The single calls are much of what is in memory, and jobs need none.
+            # The single calls and what is reached are much of what is in memory, and jobs need none.
             analysis = replace(analysis, usage=analysis.usage.clear())
+            del granted
+            store.release()
             keep_jobs(store, inputs, analysis)
     return AnalysisResult(
         window=analysis.window,
-        rows=rows,
+        rows=_with_bucket(scored),
         unexplained=unexplained,
         findings=len(findings),
         has_catalogue=analysis.tenant.has_catalogue,
@@ -162,17 +166,15 @@ def all_findings(
     return pl.concat([findings, unusual, *(plane.findings for plane in planes)]).sort("control", "subject")
 
 
-def _by_principal(inputs: Inputs, scores: pl.DataFrame, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+def _by_principal(inputs: Inputs, scores: pl.DataFrame, planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
     table = pl.concat([scores, *(plane.principals for plane in planes)])
     named = table.join(principal_names(inputs), on="principal_id", how="left", maintain_order="left")
-    return _with_bucket(
-        named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
-            "creep", "risk", "principal_id", "plane", descending=[True, True, False, False], nulls_last=True
-        )
+    return named.with_columns(name=pl.coalesce("name", "principal_id")).sort(
+        "creep", "risk", "principal_id", "plane", descending=[True, True, False, False], nulls_last=True
     )
 
 
-def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> list[dict[str, Any]]:
+def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> pl.DataFrame:
     about = with_role_names(inputs, analysis.tenant.assignments).select(
         "role_assignment_id", "state", "principal_id", "role_name", "scope"
     )
@@ -180,7 +182,7 @@ def _by_assignment(inputs: Inputs, analysis: Analysis, planes: Sequence[PlaneAna
     scored = unscored(score_assignments(analysis), "role_assignment_id", unknown).join(
         about, on=["role_assignment_id", "state"], how="left", maintain_order="left"
     )
-    return _with_bucket(
+    return (
         pl.concat([scored, *(plane.assignments.select(scored.columns) for plane in planes)])
         .join(principal_names(inputs).select("principal_id", "name"), on="principal_id", how="left")
         .sort(

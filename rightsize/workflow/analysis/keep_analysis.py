@@ -285,13 +285,14 @@ def _windows(analysis: Analysis, planes: Sequence[PlaneAnalysis]) -> dict[str, D
 def reach_of(store: Store, inputs: Inputs, analysis: Analysis) -> tuple[GrantedReach, dict[str, pl.DataFrame]]:
     """Return what everybody reaches, and the answer tables about it: as granted and as used, and escalations."""
     step("measuring what each principal reaches")
-    give_back()
+    store.release()
     facts = read_facts(inputs, store.table)
     found = measure_granted(facts, analysis.tenant, inputs)
     give_back()
     granted = measure.rows_of_reach("granted", found.states, facts, analysis.tenant)
     used = measure.measure_reach(analysis, inputs, [("used", without_grants(facts), measure.used_holdings(analysis))])
     rows, layers = measure.joined_rows([granted, used])
+    give_back()
     return found, {"reach": rows, "reach_layers": layers, "escalations": found.escalations}
 
 

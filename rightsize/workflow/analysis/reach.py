@@ -16,6 +16,7 @@ from rightsize.analyze.inputs import Inputs
 from rightsize.analyze.kept_tables import GrantedReach
 from rightsize.analyze.principals import LoadedNames
 from rightsize.analyze.reach import measure
+from rightsize.analyze.reach.bits import described
 from rightsize.analyze.reach.blast import Branch, draw_grid, grow_branches
 from rightsize.analyze.reach.closure import Step
 from rightsize.analyze.reach.facts import Facts, read_facts, without_grants
@@ -302,7 +303,7 @@ def blast_from(
         views = views_of(facts, inputs, analysis, store.table, planned, eligible=eligible)
     names = people | places
     view = views.granted
-    counts = measure.described(view.frame, measure.reached_of(view, node), measure.own_of(view, node))
+    counts = described(view.frame, measure.reached_of(view, node), measure.own_of(view, node))
     reach = told_reach(node, counts, measure.ways_from(view, node, ends_of(view, node)), names)
     return reach, blast_of(node, views, names)
 
@@ -318,7 +319,7 @@ def ends_of(view: measure.View, node: str) -> list[str]:
 
 
 def _counts(view: measure.View, node: str) -> dict[str, Any]:
-    return measure.described(view.frame, measure.reached_of(view, node), 0)
+    return described(view.frame, measure.reached_of(view, node), 0)
 
 
 def _branch_document(branch: Branch, names: Mapping[str, str]) -> dict[str, Any]:
