@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rightsize.store.connection import Store, open_store
-from tests.store.staged import GROUP, SUBSCRIPTION, at, content, guid, load, record, rows_of
+from rightsize.store.connection import Store
+from tests.store.staged import GROUP, SUBSCRIPTION, at, guid, load, record, rows_of
 
 ASSIGNMENT = f"{GROUP}/providers/Microsoft.Authorization/roleAssignments/{guid(7)}"
 WRITE = "Microsoft.Authorization/roleAssignments/write"
@@ -76,35 +76,6 @@ def test_calls_of_other_operations_are_no_requests(store: Store) -> None:
     assert rows_of(store, "role_assignment_requests", "operation") == []
 
 
-@pytest.mark.nightly
-def test_a_store_of_the_second_version_gets_the_new_tables(store: Store) -> None:
-    """What it holds stays."""
-    load(store, {"event_rows": [record("succeeded", operation=WRITE, scope=ASSIGNMENT)]})
-    before = content(store)
-    store.connection.execute("DROP VIEW main.role_management_policies")
-    store.connection.execute("DROP VIEW main.role_assignment_requests")
-    for name in ("role_management_policies", "request_bodies"):
-        store.connection.execute(f"DROP TABLE base.{name}")
-    store.connection.execute("UPDATE base.meta SET value = '2' WHERE name = 'schema_version'")
-    store.close()
-    with open_store(store.path, read_only=False) as again:
-        assert content(again) == before
-
-
-@pytest.mark.nightly
-def test_a_store_of_the_eleventh_version_says_nothing_of_what_was_asked_for(store: Store) -> None:
-    """A condition on types needs the request itself, so old loads give none."""
-    load(store, FILES[0])
-    before = rows_of(store, "role_assignment_requests", "operation", "assigned_type")
-    store.connection.execute("DROP VIEW main.role_assignment_requests")
-    store.connection.execute("ALTER TABLE base.request_bodies DROP COLUMN asked_type")
-    store.connection.execute("UPDATE base.meta SET value = '11' WHERE name = 'schema_version'")
-    store.close()
-    with open_store(store.path, read_only=False) as again:
-        assert rows_of(again, "role_assignment_requests", "operation", "assigned_type") == before
-        assert rows_of(again, "role_assignment_requests", "asked_type") == [(None,)]
-
-
 AGENTS, FIXER = "/providers/microsoft.authorization/policydefinitions/agents", guid(101)
 LISTED = (
     {"is_set": False, "display_name": "Agents", "role_definition_ids": [guid(3)], "updated_on": at("2026-01-01")},
@@ -121,19 +92,3 @@ def test_a_definition_of_a_policy_names_its_newest_roles(store: Store, order: tu
     for number in order:
         load(store, {"policy_definitions": [{"policy_definition_id": AGENTS} | LISTED[number]]})
     assert rows_of(store, "policy_definitions", "is_set", "role_definition_ids") == [(False, [guid(4)])]
-
-
-@pytest.mark.nightly
-def test_a_store_of_the_nineteenth_version_gets_the_tables_of_policies(store: Store) -> None:
-    """What it holds stays, and policies can be loaded."""
-    load(store, {"role_management_policies": [POLICIES[0]]})
-    for name in ("policy_assignments", "policy_definitions"):
-        store.connection.execute(f"DROP VIEW main.{name}")
-        store.connection.execute(f"DROP TABLE base.{name}")
-    store.connection.execute("UPDATE base.meta SET value = '19' WHERE name = 'schema_version'")
-    store.close()
-    assigned = {"policy_assignment_id": "/a", "scope": SUBSCRIPTION, "principal_ids": [FIXER]}
-    with open_store(store.path, read_only=False) as again:
-        assert rows_of(again, "role_management_policies", "maximum_activation") == [("PT9H",)]
-        load(again, {"policy_assignments": [assigned]})
-        assert rows_of(again, "policy_assignments", "scope", "principal_ids") == [(SUBSCRIPTION, [FIXER])]

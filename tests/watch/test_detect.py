@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from rightsize.guard.watch import conclude as watching
 from rightsize.guard.watch import detect
 from rightsize.guard.watch.conclude import WatchSettings, conclude
+from rightsize.store import watching
 from rightsize.store.connection import open_store
 from rightsize.store.merging.listings import Listing
 from rightsize.store.watching import pending_changes, watched_until

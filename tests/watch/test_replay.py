@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from rightsize.demo.generator import generate
-from rightsize.guard.watch import conclude as watching
 from rightsize.guard.watch import run as watch_delivery
 from rightsize.guard.watch import run as watch_run
 from rightsize.guard.watch.conclude import WatchSettings
 from rightsize.guard.watch.run import Outlets, run_pass
+from rightsize.store import watching
 from tests.tenants.streams import Stream, copy_listings
 
 pytestmark = pytest.mark.slow

@@ -65,7 +65,7 @@ def bare(demo: Path) -> Path:
     shutil.copy(demo / STORE, path)
     with open_store(path, read_only=False) as store:
         store.connection.execute("DROP SCHEMA analysed CASCADE")
-        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
+        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'steps_of', 'answers_of')")
     path.chmod(0o400)
     return path
 
@@ -220,7 +220,7 @@ def test_a_plan_is_the_same_from_a_stored_analysis_which_it_does_not_make_again(
 ) -> None:
     bare, small = (Path(shutil.copy(analysed, tmp_path / name)) for name in ("bare.duckdb", "small.duckdb"))
     with open_store(bare, read_only=False) as store:
-        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'answers_of')")
+        store.connection.execute("DELETE FROM base.meta WHERE name IN ('stored_analysis', 'steps_of', 'answers_of')")
     propose_plan(bare, PlanOptions(), tmp_path / "made")
     for name in ("analyse_inputs", "write_conclusions", "keep_analysis"):
         monkeypatch.setattr(propose, name, None)
