@@ -56,24 +56,6 @@ def test_an_add_on_goes_to_who_used_it_and_to_nobody_else() -> None:
         assert _contents(plan, number) == {frozenset(JOB), frozenset([KEYS])}
 
 
-@pytest.mark.slow
-def test_a_group_with_a_guest_that_does_the_whole_job_has_one_role_of_it() -> None:
-    """It gets nothing by the role of the employees that it did not use itself."""
-    tenant = SmallTenant()
-    tenant.operations |= dict.fromkeys(JOB, False)
-    guest = tenant.principal(4, user_type="Guest")
-    group = tenant.group(5, [guest, tenant.principal(6), tenant.principal(7)])
-    for number, holder in enumerate([tenant.principal(1), tenant.principal(2), group], start=1):
-        tenant.assign(100 + number, holder, CONTRIBUTOR, SUB)
-    for who in (1, 2, 6, 7):
-        for operation in JOB:
-            tenant.use(guid(who), operation, APP)
-    for operation in JOB[:2]:
-        tenant.use(guest, operation, APP)
-    plan = tenant.plan(reads="none", unobservable="drop", roles="max")
-    assert _contents(plan, 1) == _contents(plan, 3) == {frozenset(JOB)}
-
-
 @pytest.mark.nightly
 def test_who_used_other_risky_changes_gets_another_add_on() -> None:
     plan = _plan(JOB, JOB, JOB, [*JOB, KEYS], [*JOB, DELETE])
