@@ -66,9 +66,6 @@ _PartKey = tuple[Job, Sort, bool]
 """A job, whom its holder acts for, and whether it is the part with data actions."""
 
 
-_EMPLOYEE: Sort = "employee"
-
-
 @dataclass(slots=True)
 class _Maker:
     """The making of contents, as atoms: what the roles of jobs are, and what each case takes.
@@ -128,12 +125,8 @@ class _Maker:
         """Yield the parts of the jobs of a case's holders that have changes."""
         for job in case.key.jobs:
             for is_data in (False, True):
-                own, every = (job, case.key.sort, is_data), (job, _EMPLOYEE, is_data)
-                # Who needs all that employees have of a job gets nothing that only they used.
-                if own != every and not self._core(every) & ~(self._core(own) | case.atoms):
-                    own = every
-                if self._core(own):
-                    yield own
+                if self._core(part := (job, case.key.sort, is_data)):
+                    yield part
 
     def _core(self, part: _PartKey) -> int:
         if part not in self._cores:
