@@ -16,7 +16,7 @@ from rightsize.api.frames import Plan
 from rightsize.model.errors import UsageError
 from rightsize.model.nouns import Reason
 from rightsize.model.options import WindowOptions
-from rightsize.model.plan_file import OLD_PLAN
+from rightsize.model.text import OLD_PLAN
 from rightsize.render import check_forms
 from rightsize.store.sandbox import OLD_ANSWERS, run_statement
 from rightsize.workflow.analysis import attack_paths

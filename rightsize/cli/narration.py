@@ -15,6 +15,7 @@ from pathlib import Path
 
 from rightsize.cli.layout import terminal_width, wrapped
 from rightsize.model import progress
+from rightsize.model.text import OLD_PLAN
 from rightsize.render.escape import for_shell, for_terminal
 
 AFTER = 1.5
@@ -204,9 +205,6 @@ def say_place(out: Path, usual: Path, option: str = "--out") -> None:
 
 def say_stale(plan: Path | None) -> None:
     """Say that a plan was made from other data than is loaded."""
-    # It takes as long to import as a short command does all its work.
-    from rightsize.model.plan_file import OLD_PLAN  # noqa: PLC0415
-
     command = "rightsize plan verify" if plan is None else f"rightsize plan verify {for_shell(str(plan))}"
     say(f"{OLD_PLAN}: `{command}` proves it again")
 

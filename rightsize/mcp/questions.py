@@ -20,8 +20,8 @@ from typing import Any, Literal, get_args
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.errors import InputError, InternalError, RightsizeError, UsageError
-from rightsize.model.plan_file import OLD_PLAN
 from rightsize.model.progress import counted
+from rightsize.model.text import OLD_PLAN
 from rightsize.render.escape import for_terminal
 from rightsize.render.rows import plain
 from rightsize.store.sandbox import OLD_ANSWERS, run_statement

@@ -85,8 +85,6 @@ def old_plan_checks(*, has_rows: bool) -> SchemaChecks:
     return SchemaChecks(schema)
 
 
-OLD_PLAN = "the loaded data has changed since the plan was made"
-"""What is said of steps whose plan is of other content than the store has."""
 WINDOW, BEFORE, DECLARED = "window", "before", "declared"
 """The values of `period`: use in the window, earlier use that still counts, and what code declares."""
 

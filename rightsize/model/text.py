@@ -49,6 +49,9 @@ A display name of the Activity Log does not have it. The expression means the sa
 READ = "/read"
 """The end of each operation that only reads, and of patterns that match such operations alone."""
 
+OLD_PLAN = "the loaded data has changed since the plan was made"
+"""What is said of steps whose plan is of other content than the store has."""
+
 
 def fold(text: str) -> Folded:
     """Return `text` without surrounding spaces and with A to Z in lower case; every other character stays.

@@ -20,9 +20,9 @@ from rightsize.model.decisions import PARTICIPLE, DecisionKind, ReviewDecision, 
 from rightsize.model.errors import EvidenceError, UsageError
 from rightsize.model.file_reading import read_given, write_text
 from rightsize.model.plan import Plan
-from rightsize.model.plan_file import OLD_PLAN, WINDOW
+from rightsize.model.plan_file import WINDOW
 from rightsize.model.plan_totals import WAVES, NextSteps, Reached
-from rightsize.model.text import fold
+from rightsize.model.text import OLD_PLAN, fold
 from rightsize.propose.assembly.next_steps import rank_steps
 from rightsize.propose.verify import review
 from rightsize.render.comment import short_ids
