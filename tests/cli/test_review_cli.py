@@ -127,7 +127,7 @@ def test_a_rollout_takes_only_what_is_accepted(
     line = Path("review.jsonl").read_text(encoding="utf-8")
     Path("review.jsonl").write_text(line.replace('"expires": null', '"expires": "2026-01-01"'), encoding="utf-8")
     assert run(plan) == 5
-    assert "1 decisions have ended" in capsys.readouterr().err
+    assert "1 decision has ended" in capsys.readouterr().err
     Path("review.jsonl").write_text(line + line.replace('"accept"', '"reject"').replace('""', '"no"'), encoding="utf-8")
     assert run(plan) == 5
     assert "decides twice" in capsys.readouterr().err

@@ -129,7 +129,7 @@ def test_a_role_that_grants_less_passes(ask: Ask, tmp_path: Path, name: str) -> 
     old = _file(tmp_path / "old", name, FORMS[name]("Microsoft.Compute/*"))
     new = _file(tmp_path / "new", name, FORMS[name](START.upper()))
     code, out, err = ask("no-new-access", old, new)
-    assert (code, out) == (0, "") and "1 roles grant no more than before" in err
+    assert (code, out) == (0, "") and "1 role grants no more than before" in err
 
 
 def test_forms_compare_with_one_another(ask: Ask, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import OutputFormat, Today, day_or_today
 from rightsize.cli.output import show, write
 from rightsize.model.errors import InputError, UsageError
+from rightsize.model.progress import counted
 from rightsize.render import check_forms, check_ocsf
 from rightsize.render.rows import write_json, write_jsonl, write_separated
 from rightsize.workflow.answers import check as workflow
@@ -168,7 +169,7 @@ def _show(report: control_findings.CheckReport, output: CheckFormat, named: tupl
         shown = [row for row in check_forms.control_rows(report) if row["status"] != "pass"]
         show(shown, check_forms.CONTROL_COLUMNS, OutputFormat.TABLE, table_columns=check_forms.CONTROL_TABLE)
         passed = len(report.outcomes) - len(shown)
-        say(f"{len(report.counting)} findings of controls; {passed} of {len(report.outcomes)} controls pass")
+        say(f"{counted(len(report.counting), 'finding')} of controls; {passed} of {len(report.outcomes)} controls pass")
     elif output is CheckFormat.TABLE:
         found = check_forms.finding_rows(report)
         brief = check_forms.FINDING_TABLE
@@ -198,7 +199,7 @@ def _text(report: control_findings.CheckReport, form: CheckFormat) -> str:
 def _write_baseline(report: control_findings.CheckReport, path: Path) -> None:
     document = workflow.baseline_document(report)
     _save(path, write_json(document))
-    say(f"wrote a baseline of {len(document['findings'])} findings to {path}")
+    say(f"wrote a baseline of {counted(len(document['findings']), 'finding')} to {path}")
 
 
 def _save(path: Path, text: str, *, mode: str = "w") -> None:

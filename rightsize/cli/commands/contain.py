@@ -189,7 +189,8 @@ def _tell(
     if len(allowed) > _SHOWN:
         say(f"{len(allowed) - _SHOWN} more suspect operations have their reason on the page")
     if result.options:
-        say(f"wrote {len(result.options)} requests for people to {result.out / 'containment.md'}; nothing sends them")
+        requests = counted(len(result.options), "request")
+        say(f"wrote {requests} for people to {result.out / 'containment.md'}; nothing sends them")
     if dwell is not None:
         say(f"the plan was ready {contain_workflow.span_told(dwell)} after the first suspect record")
     say(f"wrote the plan to {result.out} in {result.seconds:.1f} s")

@@ -15,6 +15,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.output import write
 from rightsize.model.errors import UsageError
 from rightsize.model.options import WholeWindowOptions
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_terminal
 from rightsize.render.sentences import price_text, volume_text
 from rightsize.workflow.answers import logs as workflow
@@ -250,7 +251,7 @@ def _say_rest(result: workflow.LogsResult, rows: list[_Row], bicep: Path | None)
         state = "it is still missing in part" if one.is_missing else "it is no longer missing"
         say(f"promised on {one.promised_on} for {one.item}: {share} of the upper bound is decided today; {state}")
     if bicep is not None:
-        say(f"wrote {len(result.files)} templates to {bicep}")
+        say(f"wrote {counted(len(result.files), 'template')} to {bicep}")
 
 
 def _say_best(result: workflow.LogsResult, rows: list[_Row]) -> None:

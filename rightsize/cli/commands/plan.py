@@ -214,7 +214,8 @@ def files_(
     made = deploy.write_deployment(common.db, folder, out, [form.value for form in forms], review, trusted.asked)
     common.show([{"file": name} for name in made.files], ("file",))
     contents = made.contents
-    say(f"wrote {len(contents.roles)} roles and {len(contents.assignments)} assignments to {out}")
+    roles, made_of = counted(len(contents.roles), "role"), counted(len(contents.assignments), "assignment")
+    say(f"wrote {roles} and {made_of} to {out}")
     if contents.managed:
         say(f"left out: {contents.managed} assignments that become eligible or time-bound")
     common.say_next(common.with_db(f"rightsize plan verify {for_shell(str(folder))}"))

@@ -18,6 +18,7 @@ from rightsize.cli.output import copy_file, short_name, write
 from rightsize.model.options import PlanChoices
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, PROPOSAL_KINDS
 from rightsize.model.plan_totals import total_excess
+from rightsize.model.progress import counted
 from rightsize.propose.core import options as plan_options
 from rightsize.render import next_steps, sentences
 from rightsize.render.deploy.files import PLAN_FORMS
@@ -124,7 +125,7 @@ def propose(
         say(line)
     for one in result.unmatched:
         say(f"decision on a proposal that no longer exists: {one.proposal}, {one}")
-    say(f"wrote {len(result.files)} files to {out}")
+    say(f"wrote {counted(len(result.files), 'file')} to {out}")
     # Without a change, only further logs or listings change the answer.
     step = f"rightsize next{name_plan(out)}" if result.steps.by_proposal() else "rightsize status logs"
     common.say_next(common.with_db(step))

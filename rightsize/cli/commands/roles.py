@@ -24,6 +24,7 @@ from rightsize.cli.narration import say
 from rightsize.cli.options import OutputFormat, VarFiles
 from rightsize.cli.output import write
 from rightsize.model.errors import GateError, InputError, UsageError
+from rightsize.model.progress import counted
 from rightsize.render import comment
 from rightsize.render.deploy.files import ROLE_FORMATS
 from rightsize.render.escape import for_shell
@@ -161,7 +162,7 @@ def expand(
         catalogues.read_operations(operations) if operations else catalogues.stored_operations(common.db),
     )
     common.show(rows, ("operation", "plane", "conditional", "depends_on_reading"))
-    say(f"{len(rows)} operations")
+    say(counted(len(rows), "operation"))
     common.say_next(f"rightsize roles convert {for_shell(role)} --to bicep")
 
 
@@ -346,7 +347,7 @@ def no_new_access(
         first = found.rows[0]
         raise GateError(f"role `{first['role']}` {_verb(first['change'])} `{first['operation']}` ({first['plane']})")
     _refuse(found)
-    say(f"{found.roles} roles grant no more than before")
+    say(f"{counted(found.roles, 'role')} {'grants' if found.roles == 1 else 'grant'} no more than before")
     common.say_next("merge the change")
 
 
@@ -414,7 +415,7 @@ def mine(
     mined = mine_workflow.mine_roles(file, time_limit=time_limit)
     if out is not None:
         mine_workflow.write_roles(mined, out)
-        say(f"wrote {len(mined.roles)} roles to {out}")
+        say(f"wrote {counted(len(mined.roles), 'role')} to {out}")
     answer = mined.answer()
     common.show([answer], list(answer), document=answer)
     step = f"read {out}" if out is not None else f"rightsize mine {for_shell(str(file))} --out roles.jsonl"

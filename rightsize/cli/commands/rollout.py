@@ -17,6 +17,7 @@ from rightsize.cli.commands.collect import Cloud
 from rightsize.cli.narration import erase_progress, say
 from rightsize.cli.options import EmergencyAccess, PlanSigners, SignersOfPlan, Today, day_or_today
 from rightsize.model.errors import GateError, UsageError
+from rightsize.model.progress import counted
 from rightsize.render.escape import for_shell
 from rightsize.workflow import signatures
 from rightsize.workflow.plan import rollout as workflow
@@ -124,7 +125,8 @@ def plan_(
     for one in made.left_out:
         named = made.names.get(one.role_assignment_id, "")
         say(f"left out: {named} ({one.role_assignment_id}): {one.reason}")
-    say(f"{len(made.swaps)} swaps in {len(made.waves)} waves, {len(made.left_out)} assignments left out; in {out}")
+    swaps, waves = counted(len(made.swaps), "swap"), counted(len(made.waves), "wave")
+    say(f"{swaps} in {waves}, {counted(len(made.left_out), 'assignment')} left out; in {out}")
     _say_next("apply", out, common)
 
 

@@ -24,6 +24,7 @@ from rightsize.model.json_schemas import load_object
 from rightsize.model.nouns import RoleDefinition
 from rightsize.model.plan import KEEP, Advice, Growth, Plan, PlanePart, PlannedRole, Proof, Proposal
 from rightsize.model.plan_file import OPERATIONS
+from rightsize.model.progress import counted
 from rightsize.model.text import Folded, fold
 from rightsize.propose.core.fingerprint import hash_of
 from rightsize.propose.verify import plan_reader
@@ -137,7 +138,7 @@ def require_current(found: Iterable[ReviewStatus]) -> None:
             if one.decision
         )
         raise InputError(
-            f"{len(ended)} decisions have ended: {said}",
+            f"{counted(len(ended), 'decision')} {'has' if len(ended) == 1 else 'have'} ended: {said}",
             hint="decide again with `rightsize review`, or take them out with `rightsize review reopen --ended`",
         )
 
