@@ -110,7 +110,7 @@ def test_what_has_ended_is_an_error_that_names_it() -> None:
     plan = _tenant().plan()
     last = dt.date.fromisoformat(plan.generated_from["window"]["last_day"])
     ended = _decisions(plan, "reject", expires=last)
-    with pytest.raises(InputError, match=rf"1 decisions have ended: .* until {last}, rejected by Mei"):
+    with pytest.raises(InputError, match=rf"1 decision has ended: .* until {last}, rejected by Mei"):
         respect(plan, ended)
     assert respect(plan, _decisions(plan, "reject", expires=last + dt.timedelta(days=1)))
     assert [one.state for one in standings(plan, ended, last)] == ["rejected", "open"]
