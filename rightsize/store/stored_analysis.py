@@ -173,7 +173,10 @@ def kept_steps(store: Store, plan: str) -> str | None:
     key = json.loads(store.remembered(_STEPS) or "{}")
     if key.get("plan") != plan or not _is_of_present(store, key):
         return None
-    return str(store.rows("SELECT text FROM analysed.steps")[0]["text"])
+    try:
+        return str(store.rows("SELECT text FROM analysed.steps")[0]["text"])
+    except (duckdb.CatalogException, duckdb.BinderException, IndexError):
+        return None  # Somebody deleted or changed the table.
 
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:

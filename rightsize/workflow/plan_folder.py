@@ -75,10 +75,14 @@ def plan_file(path: Path) -> Path:
 
 
 def plan_text(path: Path) -> bytes:
-    """Return the text of `plan.json`, found in a folder or typed by a person, or raise InputError."""
+    """Return the text of `plan.json`, found in a folder or typed by a person, or raise InputError.
+
+    Stdin has no folder: the roles and the chain of another plan would be taken from where the command was started.
+    """
+    if str(path) == "-":
+        raise InputError("a plan is a folder with its roles: it cannot be read from stdin", hint="name the plan folder")
     try:
-        if str(path) != "-":
-            plan_file(path).lstat()
+        plan_file(path).lstat()
     except (FileNotFoundError, NotADirectoryError):
         hint = "`rightsize propose` writes one, `rightsize demo` a sample"
         raise InputError(f"there is no plan at `{path}`", hint=hint) from None

@@ -133,3 +133,32 @@ def test_options_that_do_not_go_together(
     _, err = ask(capsys, folder, *given, code=2)
 
     assert says in err
+
+
+@pytest.mark.parametrize("content", [None, "resource", "{}"])
+def test_what_is_no_deployment_says_what_to_give_instead(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    """A folder, a file of Terraform or other JSON: the error names the forms that it reads."""
+    given = tmp_path / "main.tf"
+    if content is None:
+        given.mkdir()
+    else:
+        given.write_text(content)
+
+    _, err = ask(capsys, folder, "needs", str(given), code=5)
+
+    assert "terraform show -json" in err
+
+
+def test_parameters_that_are_none_are_not_called_the_template(
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The error is of the parameters, and shows their form."""
+    given = tmp_path / "parameters.json"
+    given.write_text("[]")
+
+    _, err = ask(capsys, folder, "needs", str(folder / "main.json"), "--parameters", str(given), code=5)
+
+    assert "its parameters" in err
+    assert '{"parameters"' in err

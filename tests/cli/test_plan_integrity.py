@@ -210,3 +210,14 @@ def test_a_tool_that_is_absent_is_named(ask: Ask, plan: Path, tmp_path: Path, mo
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = ask("plan", "sign", plan, "--key", tmp_path / "key")
     assert (code, "`minisign` is not installed" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [("plan", "comment"), ("next",), ("plan", "verify")])
+def test_a_plan_of_stdin_takes_nothing_from_the_working_folder(
+    ask: Ask, plan: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    """Roles and chain of whatever stands there would be taken for those of the plan."""
+    monkeypatch.chdir(plan)
+    code, out, err = ask(*words, "-")
+    assert (code, out) == (5, "")
+    assert "cannot be read from stdin" in err

@@ -93,7 +93,8 @@ def test_a_role_that_is_handed_on_and_a_night_of_activating_are_read_with_their_
     load_paths(tmp_path / "r.duckdb", [tmp_path / "exports"])
     with open_store(tmp_path / "r.duckdb", read_only=True) as store:
         inputs = behaviour_inputs(Reader(store))
-    assert inputs.given.select("actor_id", "holder_id").rows() == [(calls[0]["principal_id"], calls[1]["principal_id"])]
+    opened = inputs.ways.filter(pl.col("way") == "role").select("actor_id", "holder_id").rows()
+    assert opened == [(calls[0]["principal_id"], calls[1]["principal_id"])]
     nights = inputs.activations.filter(pl.col("principal_id") == calls[-1]["principal_id"]).sort("time")
     assert nights["justified"].to_list() == [True] * 8 + [False]
     assert nights["role"].n_unique() == 2

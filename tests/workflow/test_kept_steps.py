@@ -87,3 +87,26 @@ def test_steps_are_kept_of_one_plan(demo_folder: Path, db: Path) -> None:
     with open_store(db, read_only=True) as store:
         assert kept_steps(store, chain.head)
         assert kept_steps(store, chain.head[::-1]) is None
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE analysed.steps SET text = '{'",
+        "UPDATE analysed.steps SET text = '[]'",
+        "UPDATE analysed.steps SET text = replace(text, '\"azure_roles\"', '7')",
+        'UPDATE analysed.steps SET text = replace(text, \'"steps":[[1,\', \'"steps":[["1",\')',
+        "UPDATE analysed.steps SET text = replace(text, '\"steps\":[[1,0,', '\"steps\":[[1,77,')",
+        'UPDATE analysed.steps SET text = replace(text, \'"names":{\', \'"names":{"x":[1],\')',
+        "DELETE FROM analysed.steps",
+        "DROP TABLE analysed.steps",
+    ],
+)
+def test_damaged_steps_are_read_from_the_plan(demo_folder: Path, db: Path, edit: str) -> None:
+    """What the store kept is only used where every value has its type; else the plan says it."""
+    kept = next_of(db, demo_folder, names_db=True)
+    with open_store(db, read_only=False) as store:
+        before = store.rows("SELECT text FROM analysed.steps")
+        store.connection.execute(edit)
+        assert not edit.startswith("UPDATE") or store.rows("SELECT text FROM analysed.steps") != before
+    assert next_of(db, demo_folder, names_db=True).document() == kept.document()

@@ -39,10 +39,11 @@ from rightsize.rules import resource_types
 
 _DOES = {"create": CREATE, "delete": DELETE, "nochange": READ, "noeffect": READ, "ignore": ""}
 """The effects on a resource by its `changeType` in what-if output; any other type writes the resource."""
-_HINT = (
+FORMS_HINT = (
     "give a compiled ARM template or a Bicep file, or the JSON of `az deployment group what-if --no-pretty-print` or "
     "`terraform show -json`"
 )
+"""What to give instead of a thing that is no deployment."""
 
 
 def read_deployment(
@@ -61,14 +62,23 @@ def read_deployment(
         InputError: It cannot be read, or is nothing that deploys.
     """
     try:
-        given = parameters_of(load_relaxed_json(parameters)) if parameters is not None else {}
+        given = _given(parameters) if parameters is not None else {}
         if name.endswith(".bicep"):
             return _bicep(content, name, beside, at, given)
         return _json(load_relaxed_json(content), at, given)
     except InputError as error:
-        raise InputError(f"`{name}`: {error.message}", hint=error.hint) from None
+        hint = error.hint or (None if name.endswith(".bicep") else FORMS_HINT)
+        raise InputError(f"`{name}`: {error.message}", hint=hint) from None
     except RecursionError:
         raise InputError(f"`{name}`: it is nested deeper than any deployment") from None
+
+
+def _given(parameters: bytes) -> dict[str, object]:
+    try:
+        return parameters_of(load_relaxed_json(parameters))
+    except InputError as error:
+        hint = 'give it as `az` takes it: {"parameters": {NAME: {"value": VALUE}}}'
+        raise InputError(f"its parameters: {error.message}", hint=hint) from None
 
 
 def _bicep(content: bytes, name: str, beside: Beside, at: str, given: Mapping[str, object]) -> Deployment:
@@ -100,7 +110,7 @@ def _json(document: Any, at: str, given: Mapping[str, object]) -> Deployment:
     changes = _what_if(document)
     if changes is not None:
         return _read_what_if(changes, at)
-    raise InputError("it is no template, plan, state or what-if output", hint=_HINT)
+    raise InputError("it is no template, plan, state or what-if output", hint=FORMS_HINT)
 
 
 def _what_if(document: Any) -> list[Any] | None:

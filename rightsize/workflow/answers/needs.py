@@ -21,10 +21,10 @@ import polars as pl
 
 from rightsize.analyze.inputs import Inputs, read_tree
 from rightsize.iac.deployed.deployments import Change, group_of, subscription_of
-from rightsize.iac.deployed.documents import Need, needs_of, not_known, read_deployment
+from rightsize.iac.deployed.documents import FORMS_HINT, Need, needs_of, not_known, read_deployment
 from rightsize.iac.templates import NOTHING_BESIDE, Beside
 from rightsize.mining.programs import smallest_cover
-from rightsize.model.errors import UsageError
+from rightsize.model.errors import InputError, UsageError
 from rightsize.model.file_reading import read_given
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.role_forms import to_arm
@@ -119,6 +119,9 @@ def read_needs(files: Sequence[Path], *, at: str = "", parameters: Path | None =
     """
     if not files:
         raise UsageError("a file is needed", hint="`rightsize needs FILE…`")
+    for path in files:
+        if path.is_dir():
+            raise InputError(f"cannot read `{path}`: it is a folder", hint=FORMS_HINT)
     values = read_given(parameters) if parameters is not None else None
     return _found([(read_given(path), str(path), beside_file(path)) for path in files], at, values)
 

@@ -43,7 +43,7 @@ def test_what_types_have_come_is_part_of_the_chance_of_breaking() -> None:
     assert quiet["new_types"]["scopes"] == quiet["new_types"]["scopes_anywhere"] == 1
     plan = inventoried().plan()
     proposal = proposal_for(plan, guid(101))
-    (logs,) = (bounds_of(*reading_of(inventoried().inputs())).by_logs[guid(101), "active"].expected,)
+    (logs,) = (bounds_of(*reading_of(inventoried().inputs()), 30).by_logs[guid(101), "active"].expected,)
     share = quiet["new_types"]["expected"]
     assert proposal.break_probability_30d == pytest.approx(1 - (1 - logs) * (1 - share), abs=2e-4)
 
