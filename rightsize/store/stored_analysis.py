@@ -165,18 +165,23 @@ def keep_steps(store: Store, plan: str, text: str) -> None:
     with store.transaction(changes_content=False) as connection:
         connection.execute("CREATE SCHEMA IF NOT EXISTS analysed")
         connection.execute("CREATE OR REPLACE TABLE analysed.steps AS SELECT $text::VARCHAR AS text", {"text": text})
-        set_meta(connection, _STEPS, json.dumps(_basis(store) | {"plan": plan}))
+        set_meta(connection, _STEPS, json.dumps(_basis(store) | {"plan": plan, "digest": _hash_of(text)}))
 
 
 def kept_steps(store: Store, plan: str) -> str | None:
-    """Return the steps that were kept of a plan; None where they are of another one, content, rules or version."""
+    """Return the steps that were kept of a plan; None if they are damaged, or of another plan, content or version."""
     key = json.loads(store.remembered(_STEPS) or "{}")
     if key.get("plan") != plan or not _is_of_present(store, key):
         return None
     try:
-        return str(store.rows("SELECT text FROM analysed.steps")[0]["text"])
-    except (duckdb.CatalogException, duckdb.BinderException, IndexError):
+        rows = store.rows("SELECT text FROM analysed.steps")
+    except (duckdb.CatalogException, duckdb.BinderException):
         return None  # Somebody deleted or changed the table.
+    return next((row["text"] for row in rows if _hash_of(str(row["text"])) == key.get("digest")), None)
+
+
+def _hash_of(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> Analysed:

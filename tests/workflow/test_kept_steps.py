@@ -98,12 +98,13 @@ def test_steps_are_kept_of_one_plan(demo_folder: Path, db: Path) -> None:
         'UPDATE analysed.steps SET text = replace(text, \'"steps":[[1,\', \'"steps":[["1",\')',
         "UPDATE analysed.steps SET text = replace(text, '\"steps\":[[1,0,', '\"steps\":[[1,77,')",
         'UPDATE analysed.steps SET text = replace(text, \'"names":{\', \'"names":{"x":[1],\')',
+        "UPDATE analysed.steps SET text = replace(text, '\"steps\":[[1,', '\"steps\":[[2,')",
         "DELETE FROM analysed.steps",
         "DROP TABLE analysed.steps",
     ],
 )
 def test_damaged_steps_are_read_from_the_plan(demo_folder: Path, db: Path, edit: str) -> None:
-    """What the store kept is only used where every value has its type; else the plan says it."""
+    """What the store kept is only used as it was written; else the plan says it."""
     kept = next_of(db, demo_folder, names_db=True)
     with open_store(db, read_only=False) as store:
         before = store.rows("SELECT text FROM analysed.steps")

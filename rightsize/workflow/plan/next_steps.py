@@ -7,15 +7,13 @@ hashes that it was written with; then nothing of the plan has to be read and che
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any
 
 from rightsize.analyze.lacks import Lack
 from rightsize.model.plan import PROPOSAL_KINDS
-from rightsize.model.plan_totals import WAVES, Danger, LeftOut, NextStep, NextSteps, Reached
+from rightsize.model.plan_totals import Danger, LeftOut, NextStep, NextSteps, Reached
 from rightsize.render.next_steps import NextResult, look_closer
 from rightsize.store.connection import Store, open_if_there
 from rightsize.store.stored_analysis import digest_content, keep_steps, kept_digests, kept_steps
@@ -27,17 +25,6 @@ if TYPE_CHECKING:
 
 _STEP = tuple(one.name for one in fields(NextStep))
 _OPTIONS = ("min_window", "min_days")
-_NONE = type(None)
-_PLAIN: dict[str, tuple[type, ...]] = {
-    "bool": (bool,),
-    "int": (int,),
-    "str": (str,),
-    "float": (int, float),
-    "float | None": (int, float, _NONE),
-    "str | None": (str, _NONE),
-}
-"""The types of a value, by what its dataclass declares."""
-_T = TypeVar("_T")
 
 
 def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY) -> NextResult:
@@ -58,10 +45,8 @@ def next_of(db: Path, plan: Path, *, names_db: bool, signers: Signers = ANYBODY)
         # A signature is of the plan, and not of what a store keeps of it.
         if store is not None and checked.chain is not None and checked.signature is None:
             kept = kept_steps(store, checked.chain.head)
-            # Damaged or edited steps are as good as none: the plan has them.
-            with suppress(KeyError, TypeError, ValueError, AttributeError):
-                if kept is not None:
-                    return _read(kept, named)
+            if kept is not None:
+                return _read(kept, named)
         # It imports what reads plans and frames.
         from rightsize.workflow.plan.review import read_steps  # noqa: PLC0415
 
@@ -106,18 +91,16 @@ def _row_of(step: NextStep) -> list[Any]:
 
 
 def _read(text: str, named: Path | None) -> NextResult:
-    """Return what `keep_next` kept; of anything else one of the errors that `next_of` suppresses is raised."""
+    """Return what `keep_next` kept."""
     document = json.loads(text)
     steps = tuple(map(_step_of, document["steps"]))
-    left_out = tuple(_checked(LeftOut(*row)) for row in document["left_out"])
-    if any(step.wave not in WAVES for step in steps):
-        raise ValueError("no such wave")
+    left_out = tuple(LeftOut(*row) for row in document["left_out"])
     return NextResult(
-        NextSteps(steps, left_out, _mapping(document["removable"], "float")),
-        _mapping(document["names"], "str"),
+        NextSteps(steps, left_out, document["removable"]),
+        document["names"],
         look_closer(named, document["options"]),
-        _mapping(document["short"], "str"),
-        [_checked(Lack(**one)) for one in document["lacks"]],
+        document["short"],
+        [Lack(**one) for one in document["lacks"]],
     )
 
 
@@ -125,29 +108,7 @@ def _step_of(values: list[Any]) -> NextStep:
     row: dict[str, Any] = dict(zip(_STEP, values, strict=True))
     row |= {name: tuple(value) for name, value in row.items() if type(value) is list}
     row["kind"] = PROPOSAL_KINDS[row["kind"]]
-    row["reached"] = _checked(Reached(*row["reached"]))
+    row["reached"] = Reached(*row["reached"])
     if row["danger"] is not None:
-        row["danger"] = _checked(Danger(**row["danger"] | {"owners": tuple(row["danger"]["owners"])}))
-    return _checked(NextStep(**row))
-
-
-def _checked(one: _T) -> _T:
-    """Return an object whose plain values have their types, or raise TypeError."""
-    for declared in fields(cast(Any, one)):
-        _require(getattr(one, declared.name), str(declared.type))
-    return one
-
-
-def _mapping(found: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    for value in found.values():
-        _require(value, kind)
-    return found
-
-
-def _require(value: object, kind: str) -> None:
-    if kind == "tuple[str, ...]":
-        is_of_kind = type(value) is tuple and all(type(each) is str for each in value)
-    else:
-        is_of_kind = kind not in _PLAIN or type(value) in _PLAIN[kind]
-    if not is_of_kind:
-        raise TypeError(f"no {kind}")
+        row["danger"] = Danger(**row["danger"] | {"owners": tuple(row["danger"]["owners"])})
+    return NextStep(**row)
