@@ -7,18 +7,28 @@ Two changes are linked if
 - that is at least twice what chance gives, or most of the use of the more frequent one.
 
 A worker weighs 1/(number of its changes), so that one who does everything joins nothing. Groups are joined while the
-mean link between them is a quarter or more. A job of which each worker does a third still shows as several groups: one
-that changes a single service joins another that changes it, too, if most of its users use that one as well. All sums
-are of integers, and ties are broken by name, so that the answer does not depend on any order.
+mean link between them is a quarter or more.
+
+A job of which each worker does a third still shows as several groups. Those on one top-level type are joined unless
+their users avoid each other: one worker uses both, and that is at least half of what chance gives among those who
+change anything on the type. Those of one resource provider are joined if two workers use both, and that is what chance
+gives among those who change anything of the provider. Who restarts machines and who builds them stay apart.
+
+All sums are of whole numbers, and ties are broken by name, so that the answer does not depend on any order.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import combinations
 
 import polars as pl
+
+from rightsize.mining.bitsets import union
 
 SUPPORT = 2
 """The fewest workers that have to use both changes of a pair."""
@@ -41,6 +51,24 @@ PART = 4
 Group = tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """When two groups of changes are joined that lie in one place.
+
+    Attributes:
+        parts: Number of the first parts of a name that say the place: the provider, or the top-level type in it.
+        support: The fewest workers that have to use both.
+        chance: The least number of those, in that which chance gives among the users of the place.
+    """
+
+    parts: int
+    support: int
+    chance: Fraction
+
+
+_RULES = (_Rule(2, 1, Fraction(1, 2)), _Rule(1, SUPPORT, Fraction(1)))
+
+
 def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
     """Return the groups of changes, each sorted, in the order of their first names; a change alone is a group, too.
 
@@ -51,36 +79,70 @@ def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
     number_of = {name: number for number, name in enumerate(names)}
     links = _links({worker: sorted(number_of[name] for name in used) for worker, used in changes_of.items()})
     groups = [tuple(names[number] for number in group) for group in _average_linkage(len(names), links)]
-    return _joined_by_service(groups, changes_of)
+    for rule in _RULES:
+        groups = _joined(groups, changes_of, rule)
+    return groups
 
 
-def _joined_by_service(groups: Iterable[Group], changes_of: Mapping[str, Set[str]]) -> list[Group]:
-    """Return the groups, each that changes one service joined with the one there that most of its users have as well.
+def provider_of(name: str) -> str:
+    """Return the resource provider of a change."""
+    return _first_parts(name, 1)
 
-    Those are at least two and half of its users, and use at least a quarter of the other's changes. The smallest groups
-    are joined first.
+
+def _first_parts(name: str, number: int) -> str:
+    return "/".join(name.split("/")[:number])
+
+
+def _joined(groups: Iterable[Group], changes_of: Mapping[str, Set[str]], rule: _Rule) -> list[Group]:
+    """Return the groups, those joined that a rule allows; the pair with most in common for its users comes first."""
+    users: dict[str, int] = defaultdict(int)
+    for number, used in enumerate(used for _, used in sorted(changes_of.items()) if len(used) <= _MANY):
+        for name in used:
+            users[name] |= 1 << number
+    anybody: dict[str, int] = defaultdict(int)
+    alike: dict[str, dict[Group, int]] = defaultdict(dict)
+    found: list[Group] = []
+    for group in groups:
+        those = union(users[name] for name in group)
+        places = {_first_parts(name, rule.parts) for name in group}
+        for place in places:
+            anybody[place] |= those
+        if len(places) == 1:
+            alike[places.pop()][group] = those
+        else:
+            found.append(group)
+    for place, having in alike.items():
+        found += _joined_there(having, anybody[place].bit_count(), rule)
+    return sorted(found)
+
+
+def _joined_there(users: dict[Group, int], anybody: int, rule: _Rule) -> Iterable[Group]:
+    """Return the groups of one type or provider, those joined that a rule allows.
+
+    Args:
+        users: The users of each group, as a set of bits.
+        anybody: Number of those who change anything there.
+        rule: What allows it.
     """
-    found = sorted(groups, key=lambda group: (len(group), group))
-    workers: dict[str, set[str]] = defaultdict(set)
-    for worker, used in changes_of.items():
-        for name in used if len(used) <= _MANY else ():
-            workers[name].add(worker)
-    users = [set().union(*(workers[name] for name in group)) for group in found]
-    services = [{"/".join(name.split("/")[:2]) for name in group} for group in found]
-    group_of = {name: number for number, group in enumerate(found) for name in group}
-    for number, changed in enumerate(services):
-        having: Counter[int] = Counter()
-        for worker in users[number] if len(changed) == 1 else ():
-            for other, own in Counter(group_of[name] for name in changes_of[worker]).items():
-                if other > number and changed <= services[other] and PART * own >= len(found[other]):
-                    having[other] += 1
-        both, other = max(((times, -other) for other, times in having.items()), default=(0, 0))
-        if both >= SUPPORT and 2 * both >= len(users[number]):
-            group_of |= dict.fromkeys(found[number], -other)
-            found[-other] += found[number]
-            users[-other] |= users[number]
-            found[number] = ()
-    return sorted(tuple(sorted(group)) for group in found if group)
+
+    def step(one: Group, other: Group) -> Iterator[tuple[Fraction, Group, Group]]:
+        both = (users[one] & users[other]).bit_count()
+        by_chance = users[one].bit_count() * users[other].bit_count()
+        if both >= rule.support and both * anybody >= rule.chance * by_chance:
+            first, second = sorted((one, other))
+            yield -Fraction(both * anybody, by_chance), first, second
+
+    heap = [found for pair in combinations(sorted(users), 2) for found in step(*pair)]
+    heapq.heapify(heap)
+    while heap:
+        _, one, other = heapq.heappop(heap)
+        if one in users and other in users:
+            whole = tuple(sorted(one + other))
+            users[whole] = users.pop(one) | users.pop(other)
+            for beside in [group for group in users if group != whole]:
+                for found in step(whole, beside):
+                    heapq.heappush(heap, found)
+    return users
 
 
 def _links(changes_of: Mapping[str, Sequence[int]]) -> dict[tuple[int, int], int]:

@@ -10,7 +10,7 @@ changes belong together.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -19,7 +19,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.text import Folded
-from rightsize.propose.change_groups import PART, group_changes
+from rightsize.propose.change_groups import PART, group_changes, provider_of
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.scopes import anchor_of
 from rightsize.propose.needs.assignments import masks_of
@@ -172,6 +172,7 @@ class Job:
         workers: Who has the job, among those who made the calls.
         core: The changes that its role has.
         by_sort: For guests and workloads among its workers, the part of the core that at least one of them used.
+        is_of_one_provider: Whether all its changes are of one resource provider.
     """
 
     key: str
@@ -179,6 +180,8 @@ class Job:
     workers: frozenset[Folded] = frozenset()
     core: int = 0
     by_sort: Mapping[Sort, int] = field(default_factory=dict)
+
+    is_of_one_provider: bool = False
 
     def share_of(self, used: int) -> tuple[int, int]:
         """Return the number of its changes that are among the used ones, and of all its changes."""
@@ -213,12 +216,13 @@ class Jobs:
     def of(self, used: int) -> tuple[Job, ...]:
         """Return the jobs of somebody who used a set of changes: at most three, the one with most of them first.
 
-        Who used one change of a group of several, and has another job, did not do that job.
+        Who used one change of a group of several, and has another job, did not do that job. Who used less than a
+        quarter of a job has it only if it is of one resource provider.
         """
         ranked = []
         for job in dict.fromkeys(self._owners[bit] for bit in bits_of(used) if bit in self._owners):
             own, whole = job.share_of(used)
-            if own * PART >= whole and own:
+            if own * PART >= whole or job.is_of_one_provider:
                 ranked.append((-own, -own / whole, job.key, job))
         ranked.sort(key=lambda item: item[:3])
         chosen: list[Job] = []
@@ -252,7 +256,14 @@ def find_jobs(work: Work) -> Jobs:
     }
     bit_of = {name: bit for bit, name in names.items()}
     groups = group_changes({who: {names[bit] for bit in bits_of(mask)} for who, mask in work.of_worker.items()})
-    candidates = [Job(group[0], mask_of(bit_of[name] for name in group)) for group in groups]
+    candidates = [
+        Job(
+            group[0],
+            mask_of(bit_of[name] for name in group),
+            is_of_one_provider=len({provider_of(name) for name in group}) == 1,
+        )
+        for group in groups
+    ]
     group_of = {bit: number for number, job in enumerate(candidates) for bit in bits_of(job.changes)}
     users = Counter(number for used in work.of_worker.values() for number in {group_of[bit] for bit in bits_of(used)})
     shared = [job for number, job in enumerate(candidates) if users[number] > 1]
@@ -263,13 +274,13 @@ def find_jobs(work: Work) -> Jobs:
             workers[job.key].add(worker)
     kept = [replace(job, workers=frozenset(workers[job.key])) for job in shared if len(workers[job.key]) > 1]
     on_type = dict(_changes_by_type(work))
+
+    def on_types(changes: int) -> int:
+        return union({on_type.get(bit, 0) for bit in bits_of(changes)})
+
     owners = {bit: job for job in kept for bit in bits_of(job.changes)}
     several = {worker for worker, number in Counter(one for job in kept for one in job.workers).items() if number > 1}
-    found = []
-    for job in kept:
-        on_types = union({on_type.get(bit, 0) for bit in bits_of(job.changes)})
-        found.append(_with_core(job, work, on_types, owners, several))
-    return Jobs(work, tuple(found))
+    return Jobs(work, tuple(_with_core(job, work, on_types, owners, several) for job in kept))
 
 
 def _changes_by_type(work: Work) -> Iterator[tuple[int, int]]:
@@ -279,33 +290,40 @@ def _changes_by_type(work: Work) -> Iterator[tuple[int, int]]:
             yield from ((bit, part) for bit in bits_of(part))
 
 
-def _with_core(job: Job, work: Work, on_types: int, owners: Mapping[int, Job], several: Set[Folded]) -> Job:
+def _with_core(
+    job: Job, work: Work, on_types: Callable[[int], int], owners: Mapping[int, Job], several: Set[Folded]
+) -> Job:
     """Return a job with the changes of its role.
 
     They are the changes of the group and those on its types, where at least two of its workers and a tenth used them,
-    what a quarter of them used elsewhere, and ordinary changes on its types that one worker used and no other job has.
-    Who has another job of which a change is does not count for this one, and who has several jobs does not count
-    elsewhere. A risky change that only employees, or only others, used is an add-on, and so is one that somebody did
-    not use who does less than half of the job beside another one.
+    what a quarter of them used elsewhere, and on the types of these the ordinary changes that one worker used and no
+    other job has. Who has another job of which a change is does not count for this one, and who has several jobs does
+    not count elsewhere. A risky change that only employees, or only others, used is an add-on, and so is one that
+    somebody did not use who does less than half of the job beside another one.
     """
     users: dict[int, set[Folded]] = defaultdict(set)
+    near = job.changes | on_types(job.changes)
     for worker in job.workers:
-        for bit in bits_of(work.of_worker[worker] & (job.changes | on_types if worker in several else -1)):
+        for bit in bits_of(work.of_worker[worker] & (near if worker in several else -1)):
             owner = owners.get(bit, job)
             if owner.key == job.key or worker not in owner.workers:
                 users[bit].add(worker)
-    risky, core = work.all_risky, 0
+    risky = work.all_risky
     shares = {worker: job.share_of(work.of_worker[worker]) for worker in job.workers & several}
     beside = {worker for worker, (own, whole) in shares.items() if 2 * own < whole}
-    for bit, those in users.items():
-        share = _FEW if (on_types | job.changes) >> bit & 1 else PART
-        is_common = len(those) > 1 and share * len(those) >= len(job.workers)
-        if risky >> bit & 1:
-            fits = is_common and _is_usual(bit, those, job, work) and beside <= those
-        else:
-            fits = is_common or (bit not in owners and bool(on_types >> bit & 1))
-        if fits:
-            core |= 1 << bit
+
+    def is_common(bit: int, those: Set[Folded]) -> bool:
+        share = _FEW if near >> bit & 1 else PART
+        return len(those) > 1 and share * len(those) >= len(job.workers)
+
+    core = mask_of(
+        bit
+        for bit, those in users.items()
+        if is_common(bit, those) and (not risky >> bit & 1 or (_is_usual(bit, those, job, work) and beside <= those))
+    )
+    core |= mask_of(
+        bit for bit in bits_of(on_types(core) & ~risky) if bit in users and owners.get(bit, job).key == job.key
+    )
     used_by: dict[Sort, int] = defaultdict(int)
     for worker in job.workers:
         used_by[work.sort_of(worker)] |= work.of_worker[worker]

@@ -85,12 +85,18 @@ def _with_a_part(name: str, *others: str) -> list[Group]:
     return _groups(_by_worker((3, job), (1, [job[0], name]), (1, [job[1], name]), *((1, [other]) for other in others)))
 
 
-def test_what_most_users_do_beside_a_job_on_its_service_is_a_part_of_it() -> None:
+def test_changes_on_one_type_are_one_job_unless_their_users_avoid_each_other() -> None:
     """Each does a part of the job, so that no pair with the change is seen with two."""
     assert len(_with_a_part("web/sites/5")) == 1
     assert len(_with_a_part("web/sites/5", "web/sites/5", "web/sites/5")) == 1
-    assert len(_with_a_part("web/sites/5", *["web/sites/5"] * 3)) == 2, "most of its users do not have the job"
-    assert len(_with_a_part("web/plans/5")) == 2, "it changes something else"
+    assert len(_with_a_part("web/sites/5", *["web/sites/5"] * 3)) == 1
+    assert len(_with_a_part("web/sites/5", *["web/sites/5"] * 20)) == 2, "its users avoid the job"
+
+
+def test_changes_of_one_provider_are_one_job_if_two_use_both_as_often_as_by_chance() -> None:
+    assert len(_with_a_part("web/plans/5")) == 1
+    assert len(_with_a_part("web/plans/5", *["web/plans/5"] * 2)) == 2, "they avoid each other"
+    assert len(_with_a_part("sql/servers/5")) == 2, "it is another provider"
 
 
 def test_equally_strong_pairs_join_by_name() -> None:

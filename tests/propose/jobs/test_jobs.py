@@ -159,6 +159,22 @@ def test_a_change_of_fewer_than_a_tenth_is_not_in_the_role() -> None:
     assert core_with(tenant.jobs(), SITES[0]) == {*SITES, ELSEWHERE}
 
 
+def test_what_one_of_a_job_used_on_its_types_is_in_the_role_of_all() -> None:
+    """Nobody else used it, though it belongs to the group of changes."""
+    tenant = HandWork()
+    for number in range(4):
+        tenant.worker(f"web{number}", SITES[0], SITES[number % 3 + 1])
+    assert core_with(tenant.jobs(), SITES[0]) == set(SITES)
+
+
+def test_who_used_one_change_of_a_job_of_one_provider_has_it() -> None:
+    tenant = HandWork()
+    for number in range(4):
+        tenant.worker(f"web{number}", *SITES, "Microsoft.Web/sites/slots/write", "Microsoft.Web/sites/config/write")
+    tenant.worker("new", SITES[1])
+    assert "new" in job_with(tenant.jobs(), SITES[0]).workers
+
+
 def test_what_a_quarter_of_a_job_does_on_another_service_is_in_its_role() -> None:
     """Who has the job of that service as well does not count."""
     tenant = HandWork()
