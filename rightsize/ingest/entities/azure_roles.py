@@ -40,6 +40,14 @@ def text_of(fields: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def flag_of(fields: Mapping[str, Any], key: str) -> bool:
+    """Return the truth of a key, false if it is missing; raise InputError if the value is neither true nor false."""
+    value = fields.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise InputError(f"`{key}` is not true or false")
+    return bool(value)
+
+
 def _is_role_definition(look: Look) -> bool:
     if "/" in look.type:
         return look.type == "microsoft.authorization/roledefinitions"
@@ -87,20 +95,13 @@ def _read_deny_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
         "deny_assignment_name": text_of(fields, "denyassignmentname"),
         "description": text_of(fields, "description"),
         "scope": scope.rstrip("/") or "/",
-        "does_not_apply_to_child_scopes": _flag(fields, "donotapplytochildscopes"),
-        "is_system_protected": _flag(fields, "issystemprotected"),
+        "does_not_apply_to_child_scopes": flag_of(fields, "donotapplytochildscopes"),
+        "is_system_protected": flag_of(fields, "issystemprotected"),
         "principal_ids": _principals(fields, "principals"),
         "exclude_principal_ids": _principals(fields, "excludeprincipals"),
         "permissions": permissions_to_json(read_permission_blocks(fields.get("permissions"), "it")),
         "condition": text_of(fields, "condition").strip(" ") or None,
     }
-
-
-def _flag(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise InputError(f"`{key}` is not true or false")
-    return bool(value)
 
 
 def _principals(fields: Mapping[str, Any], key: str) -> list[str]:

@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities import shape
-from rightsize.ingest.entities.azure_roles import dashed, text_of
+from rightsize.ingest.entities.azure_roles import dashed, flag_of, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.sql import folded
@@ -260,11 +260,11 @@ def _settings(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "requires_mfa": "multifactorauthentication" in asked,
         "requires_justification": "justification" in asked,
         "requires_ticket": "ticketing" in asked,
-        "authentication_context": (text_of(context, "claimvalue") or None) if _true(context, "isenabled") else None,
-        "requires_approval": _true(setting, "isapprovalrequired"),
+        "authentication_context": (text_of(context, "claimvalue") or None) if flag_of(context, "isenabled") else None,
+        "requires_approval": flag_of(setting, "isapprovalrequired"),
         "approver_ids": _approvers(setting),
         "maximum_eligibility": (
-            text_of(eligibility, "maximumduration") or None if _true(eligibility, "isexpirationrequired") else None
+            text_of(eligibility, "maximumduration") or None if flag_of(eligibility, "isexpirationrequired") else None
         ),
     }
 
@@ -275,13 +275,6 @@ def _approvers(setting: Mapping[str, Any]) -> list[str]:
         for key in ("primaryapprovers", "escalationapprovers"):
             found.update(dashed(text_of(approver, "id")) for approver in _mappings(stage, key))
     return sorted(found - {""})
-
-
-def _true(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise InputError(f"`{key}` is not true or false")
-    return bool(value)
 
 
 def _texts(fields: Mapping[str, Any], key: str) -> list[str]:
