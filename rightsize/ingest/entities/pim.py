@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities import shape
-from rightsize.ingest.entities.azure_roles import dashed, flag_of, text_of
+from rightsize.ingest.entities.azure_roles import both, dashed, flag_of, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.sql import folded
@@ -33,29 +33,25 @@ _ASSIGNMENTS = "microsoft.authorization/roleassignmentschedulerequests"
 _ELIGIBILITIES = "microsoft.authorization/roleeligibilityschedulerequests"
 
 
-def _both(name: str) -> tuple[str, str]:
-    return f"properties/{name}", name
-
-
 _REQUEST = (
     shape.field("request_id", "name", "id", kind="id", mandatory=True),
-    shape.field("principal_id", *_both("principalId"), kind="id", mandatory=True),
-    shape.field("request_type", *_both("requestType"), "action", mandatory=True),
-    shape.field("status", *_both("status")),
-    shape.field("requestor_id", *_both("requestorId"), "createdBy/user/id", kind="id"),
-    shape.field("eligibility_schedule_id", *_both("linkedRoleEligibilityScheduleId"), kind="id"),
-    shape.field("role_assignment_id", *_both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
-    shape.field("requested_on", *_both("createdOn"), "createdDateTime", kind="time"),
-    shape.field("start_on", *_both("scheduleInfo/startDateTime"), kind="time"),
-    shape.field("end_text", *_both("scheduleInfo/expiration/endDateTime")),
-    shape.field("duration", *_both("scheduleInfo/expiration/duration")),
-    shape.field("justification", *_both("justification")),
-    shape.field("ticket", *_both("ticketInfo/ticketNumber")),
-    shape.field("approval_id", *_both("approvalId")),
+    shape.field("principal_id", *both("principalId"), kind="id", mandatory=True),
+    shape.field("request_type", *both("requestType"), "action", mandatory=True),
+    shape.field("status", *both("status")),
+    shape.field("requestor_id", *both("requestorId"), "createdBy/user/id", kind="id"),
+    shape.field("eligibility_schedule_id", *both("linkedRoleEligibilityScheduleId"), kind="id"),
+    shape.field("role_assignment_id", *both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
+    shape.field("requested_on", *both("createdOn"), "createdDateTime", kind="time"),
+    shape.field("start_on", *both("scheduleInfo/startDateTime"), kind="time"),
+    shape.field("end_text", *both("scheduleInfo/expiration/endDateTime")),
+    shape.field("duration", *both("scheduleInfo/expiration/duration")),
+    shape.field("justification", *both("justification")),
+    shape.field("ticket", *both("ticketInfo/ticketNumber")),
+    shape.field("approval_id", *both("approvalId")),
 )
 _OF_ROLE = (
-    shape.field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
-    shape.field("scope", *_both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
+    shape.field("role_definition_id", *both("roleDefinitionId"), kind="id", mandatory=True),
+    shape.field("scope", *both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
 )
 _OF_GROUP = (
     shape.field("role_definition_id", "accessId", mandatory=True, words=("member", "owner")),
