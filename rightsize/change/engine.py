@@ -14,10 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from rightsize.azure.exchange import Clock
-from rightsize.change.arm import Arm, has_ended
-from rightsize.change.bundle import Bundle, Held, ScheduleRules, Swap, kept_properties
-from rightsize.change.journal import Entry, Journal
+from rightsize.change.arm import has_ended
+from rightsize.change.bundle import Held, ScheduleRules, Swap, kept_properties
+from rightsize.change.journal import Entry
 from rightsize.change.preflight import Preflight, PreflightFacts, check_unchanged, old_role
 from rightsize.change.rest import RefusalError, ScopeGoneError, SettlingError
 from rightsize.change.steps import Additions, NotRemovedError, Steps, grants_the_same, seconds_apart, wait_for
@@ -241,15 +240,8 @@ class WayBack:
 class RolloutEngine:
     """The engine that carries out the waves of one bundle, or rolls its swaps back."""
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        arm: Arm,
-        journal: Journal,
-        clock: Clock,
-        report_progress: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._steps = Steps(bundle, arm, journal, clock, report_progress)
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
         self._additions = Additions(self._steps)
         self._way_back = WayBack(self._steps, self._additions)
         self._models = VaultModels(self._steps)

@@ -67,7 +67,7 @@ class Heads:
     """The head of one rollout's journal, in a file that only its owner may read."""
 
     def __init__(self, folder: Path, bundle: str) -> None:
-        self._path, self._bundle = folder / f"{bundle}.json", bundle
+        self._path = folder / f"{bundle}.json"
 
     def read(self) -> Head | None:
         """Return the head that this machine keeps, or None.

@@ -10,6 +10,7 @@ from typing import Any
 from rightsize.analyze.reasons import SHOWN
 from rightsize.change import bundle
 from rightsize.change.vaults import vault_swaps
+from rightsize.mining.cliques import hang_together
 from rightsize.model.errors import GateError
 from rightsize.model.nouns import PermissionBlock, RoleDefinition
 from rightsize.model.plan import PROPOSAL_KINDS
@@ -287,26 +288,12 @@ def _longer(one: bundle.Held, other: bundle.Held) -> bundle.Held:
 
 def _hang_together(parts: Mapping[str, _SwapPart]) -> list[list[str]]:
     """Return the groups of assignments that change together: of one principal, or depending on each other."""
-    parent = {key: key for key in parts}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
+    links: dict[str, list[str]] = {}
     by_holder: dict[str, str] = {}
-    for key in sorted(parts):
-        part = parts[key]
+    for key, part in sorted(parts.items()):
         holders = {fold(str(part.row["principal_id"])), *(made.principal_id for made in part.creates.values())}
-        for other in sorted(by_holder.setdefault(holder, key) for holder in holders):
-            parent[root(key)] = root(other)
-        for other in sorted(part.rests_on & parts.keys()):
-            parent[root(key)] = root(other)
-    groups: dict[str, list[str]] = {}
-    for key in sorted(parts):
-        groups.setdefault(root(key), []).append(key)
-    return sorted(groups.values())
+        links[key] = [*(by_holder.setdefault(holder, key) for holder in holders), *part.rests_on]
+    return hang_together(links)
 
 
 def _removed(row: Row, tenant: RolloutTenant) -> bundle.Held:

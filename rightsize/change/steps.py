@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from rightsize.azure.exchange import Clock
@@ -60,28 +60,24 @@ def grants_the_same(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     return _blocks(ours) == _blocks(theirs)
 
 
+@dataclass(slots=True)
 class Steps:
-    """The steps on one bundle, with access to Azure and the journal."""
+    """The steps on one bundle, with access to Azure and the journal.
 
-    def __init__(
-        self,
-        bundle: Bundle,
-        arm: Arm,
-        journal: Journal,
-        clock: Clock,
-        report_progress: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self.bundle, self.arm, self.journal, self.clock, self.report_progress = (
-            bundle,
-            arm,
-            journal,
-            clock,
-            report_progress,
-        )
-        self.existed = {
-            entry.key: bool(entry.data["existed"]) for entry in journal.entries if entry.event == "role-begin"
-        }
-        """Whether a role of the plan was there before the rollout; by role."""
+    Attributes:
+        existed: Whether a role of the plan was there before the rollout; by role.
+    """
+
+    bundle: Bundle
+    arm: Arm
+    journal: Journal
+    clock: Clock
+    report_progress: Callable[[str], None] = lambda _: None
+    existed: dict[str, bool] = field(init=False)
+
+    def __post_init__(self) -> None:
+        begun = [entry for entry in self.journal.entries if entry.event == "role-begin"]
+        self.existed = {entry.key: bool(entry.data["existed"]) for entry in begun}
 
     def state(self, swap: Swap) -> State:
         """Return the state of a swap."""

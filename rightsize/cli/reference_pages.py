@@ -25,6 +25,7 @@ from rightsize.azure.wire import WireRequest
 from rightsize.cli.exit_codes import MEANINGS, codes_of
 from rightsize.cli.options import options_of
 from rightsize.cli.registry import CommandGroup
+from rightsize.collect.known import ProbeKnown
 from rightsize.collect.listing import CollectionRequest, Source
 from rightsize.collect.sources import SOURCES
 from rightsize.store.controls import Control, control_names, read_control
@@ -267,24 +268,14 @@ _SERVICES = {
 }
 
 
-class _Example:
+class _Example(ProbeKnown):
     """A tenant that has one of everything."""
-
-    question = CollectionRequest(
-        dt.datetime(2026, 10, 1, tzinfo=dt.UTC), 30, workspaces=(_WORKSPACE,), containers=("account/container",)
-    )
 
     def subscriptions(self) -> list[str]:
         return [_SUBSCRIPTION]
 
     def management_groups(self) -> list[str]:
         return []
-
-    def is_held(self, *_: str) -> bool:
-        return False
-
-    def since(self, *_: Any) -> dt.datetime:
-        return self.question.since
 
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
         resource = f"/subscriptions/{_SUBSCRIPTION}/resourceGroups/group/providers/namespace/type/resource"
@@ -305,10 +296,6 @@ class _Example:
         key = {"exported_blobs": "account/container"}.get(source, _WORKSPACE if source.endswith("_counts") else _ID)
         yield key, iter([record])
 
-    def records(self, source: str) -> Iterator[dict[str, Any]]:
-        for _, records in self.parts(source):
-            yield from records
-
 
 def write_sources_page() -> str:
     """Return the page as Markdown: one table a service, one row a source."""
@@ -326,7 +313,10 @@ def _source_row(source: Source) -> str:
     if right.is_data_action:
         permission += " (data action)"
     licence = f"<br>licence: {right.licence}" if right.licence else ""
-    unit = next(iter(source.units(_Example())))
+    question = CollectionRequest(
+        dt.datetime(2026, 10, 1, tzinfo=dt.UTC), 30, workspaces=(_WORKSPACE,), containers=("account/container",)
+    )
+    unit = next(iter(source.units(_Example(question))))
     cells = (
         f"`{source.name}`",
         source.title,

@@ -235,7 +235,6 @@ DATA_SERVICES = {
 }
 """The services that take tokens on endpoints of their own, by provider."""
 SERVICES = (ARM, EXCHANGE, *DATA_SERVICES.values())
-KINDS = ("interactive", "non_interactive", "service_principal", "managed_identity")
 INTERACTIVE, NON_INTERACTIVE, SERVICE_PRINCIPAL, MANAGED_IDENTITY = range(4)
 _WRONG_PASSWORD = 50126
 _SCHEMA: dict[str, pl.DataType] = {
@@ -256,7 +255,7 @@ def service_of(habit: Habit) -> tuple[str, str]:
 def sign_in_rows(tenant: SampleTenant) -> pl.DataFrame:
     """Return one row a sign-in, ordered by time.
 
-    Columns: `principal` (index), `service` (index into `SERVICES`), `day`, `time`, `kind` (index into `KINDS`),
+    Columns: `principal` (index), `service` (index into `SERVICES`), `day`, `time`, `kind` (0 to 3, below `SERVICES`),
     `error` (0 where it gave a token), `chance`.
     """
     rows = pl.concat([_for_work(tenant), _for_mail(tenant)])

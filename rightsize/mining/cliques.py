@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rightsize.mining.bitsets import bits_of, mask_of
@@ -18,6 +18,26 @@ _Indexed = Sequence[int] | Mapping[int, int]
 SAMPLE = 100
 """The number of candidates that are compared before one is chosen."""
 PIVOTS = 20
+
+
+def hang_together(links: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Return the groups of keys that links join, by others too; links to what is no key join nothing."""
+    parent = {key: key for key in links}
+
+    def root(key: str) -> str:
+        while parent[key] != key:
+            parent[key] = parent[parent[key]]
+            key = parent[key]
+        return key
+
+    groups: dict[str, list[str]] = {}
+    for key, others in links.items():
+        for other in others:
+            if other in parent:
+                parent[root(key)] = root(other)
+    for key in sorted(links):
+        groups.setdefault(root(key), []).append(key)
+    return sorted(groups.values())
 
 
 def greedy_cover(adjacent: Sequence[int], vertices: int, turn: int, deadline: float = math.inf) -> list[int] | None:

@@ -84,12 +84,6 @@ def witnesses(big: Blocks, small: Blocks) -> Iterator[Witness]:
                     yield _witness(part, plane, block, one, usable)
 
 
-def is_empty(blocks: Blocks) -> bool:
-    """Return whether blocks grant no operation by any reading, on either plane; conditions count as true."""
-    permissions = read_permissions(blocks)
-    return not (permissions.control or permissions.data)
-
-
 def intersects(left: Blocks, right: Blocks) -> bool:
     """Return whether both sides may grant a common operation on one plane; conditions count as true."""
     left, right = read_permissions(left), read_permissions(right)

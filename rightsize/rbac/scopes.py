@@ -141,18 +141,15 @@ def type_paths(folded: list[str]) -> dict[int, tuple[int, ...]]:
     return paths
 
 
-def ancestors(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the keys of all scopes above, nearest first, the root last.
+def lineage(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the keys of a scope and of all scopes above it, nearest first, the root last.
+
+    An assignment at any of them reaches the scope.
 
     Args:
-        scope: The start, which is not part of the result.
+        scope: The start.
         tree: Folded management-group or subscription scope to its parent's scope. A cycle ends at its first repetition.
     """
-    return tuple(_climb(scope, tree))[1:]
-
-
-def lineage(scope: Scope, tree: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the keys of a scope and of all scopes above it; an assignment at any of them reaches the scope."""
     return tuple(_climb(scope, tree))
 
 

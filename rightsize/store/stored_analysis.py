@@ -65,12 +65,10 @@ class Analysed:
     Attributes:
         connection: The database that has them.
         windows: The days of Azure RBAC, then of each plane beyond it, in the order of answers.
-        is_stored: Whether they are read from the store.
     """
 
     connection: duckdb.DuckDBPyConnection
     windows: Mapping[str, Days]
-    is_stored: bool
 
     def rows(self, sql: str, **values: object) -> list[dict[str, Any]]:
         """Return the rows of a query on `analysed` tables; values are bound to `$name`."""
@@ -188,7 +186,7 @@ def in_memory(tables: Iterable[AnalysisTable], windows: Mapping[str, Days]) -> A
     """Return the tables of an analysis in a database of their own, which nothing keeps."""
     connection = duckdb.connect(config={"enable_external_access": "false"})
     lay_out(connection, tables)
-    return Analysed(connection, windows, is_stored=False)
+    return Analysed(connection, windows)
 
 
 def stored_analysis(store: Store, asked: WindowOptions) -> Analysed | None:
@@ -204,7 +202,7 @@ def stored_analysis(store: Store, asked: WindowOptions) -> Analysed | None:
         and (asked.as_of is None or all(asked.as_of == one.last_day + dt.timedelta(days=1) for one in every))
         and (asked.min_window is None or all(asked.min_window == one.days for one in every))
     )
-    return Analysed(store.connection, windows, is_stored=True) if answers else None
+    return Analysed(store.connection, windows) if answers else None
 
 
 def is_current(store: Store) -> bool | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -19,12 +20,10 @@ def reader(tiny: Tiny) -> Tiny:
     return tiny.role("reader", "*/read").cover()
 
 
-def test_a_user_without_a_token_in_both_covered_logs_does_not_read(reader: Tiny) -> None:
-    assert reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).judged("a")[READ] == UNUSED
-
-
-def test_the_interactive_log_alone_does_not_speak_for_a_user(reader: Tiny) -> None:
-    assert reader.assign("a", "p", "reader").cover_sign_ins("interactive").judged("a")[READ] == UNOBSERVABLE
+@pytest.mark.parametrize("logs", [USER_LOGS, ("interactive",)])
+def test_only_both_covered_logs_speak_for_a_user(reader: Tiny, logs: tuple[str, ...]) -> None:
+    judged = reader.assign("a", "p", "reader").cover_sign_ins(*logs).judged("a")[READ]
+    assert judged == (UNUSED if logs == USER_LOGS else UNOBSERVABLE)
 
 
 def test_a_day_without_sign_in_log_takes_the_certainty_away(reader: Tiny) -> None:
@@ -33,29 +32,21 @@ def test_a_day_without_sign_in_log_takes_the_certainty_away(reader: Tiny) -> Non
     assert reader.judged("a")[READ] == UNOBSERVABLE
 
 
-def test_a_token_for_resource_manager_means_that_it_may_read(reader: Tiny) -> None:
-    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", "non_interactive")
-    assert reader.judged("a")[READ] == UNOBSERVABLE
-
-
-def test_a_token_for_another_resource_does_not(reader: Tiny) -> None:
-    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", resource_id="graph")
-    assert reader.judged("a")[READ] == UNUSED
-
-
-def test_a_token_whose_resource_is_not_said_may_be_for_resource_manager(reader: Tiny) -> None:
-    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", resource_id=None)
-    assert reader.judged("a")[READ] == UNOBSERVABLE
-
-
-def test_a_sign_in_that_gave_no_token_does_not_count(reader: Tiny) -> None:
-    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in("p", succeeded=0, failed=3)
-    assert reader.judged("a")[READ] == UNUSED
-
-
-def test_a_token_of_somebody_unknown_may_be_anybodys(reader: Tiny) -> None:
-    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in(None)
-    assert reader.judged("a")[READ] == UNOBSERVABLE
+@pytest.mark.parametrize(
+    ("who", "log", "token", "verdict"),
+    [
+        pytest.param("p", "non_interactive", {}, UNOBSERVABLE, id="for resource manager"),
+        pytest.param("p", "interactive", {"resource_id": "graph"}, UNUSED, id="for another resource"),
+        pytest.param("p", "interactive", {"resource_id": None}, UNOBSERVABLE, id="for a resource that is not said"),
+        pytest.param("p", "interactive", {"succeeded": 0, "failed": 3}, UNUSED, id="a sign-in without a token"),
+        pytest.param(None, "interactive", {}, UNOBSERVABLE, id="of somebody unknown, so of anybody"),
+    ],
+)
+def test_who_may_have_a_token_for_resource_manager_may_read(
+    reader: Tiny, who: str | None, log: str, token: dict[str, Any], verdict: tuple[str, str]
+) -> None:
+    reader.assign("a", "p", "reader").cover_sign_ins(*USER_LOGS).sign_in(who, log, **token)
+    assert reader.judged("a")[READ] == verdict
 
 
 @pytest.mark.slow

@@ -151,14 +151,19 @@ def test_what_is_no_deployment_says_what_to_give_instead(
     assert "terraform show -json" in err
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [("[]", "no file of parameters"), ('{"location": "x"}', "`location`"), ('{"tags": {"a": "b"}}', "`tags`")],
+)
 def test_parameters_that_are_none_are_not_called_the_template(
-    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str], content: str, says: str
 ) -> None:
-    """The error is of the parameters, and shows their form."""
+    """The error is of the parameters, plain values too, and shows their form."""
     given = tmp_path / "parameters.json"
-    given.write_text("[]")
+    given.write_text(content)
 
     _, err = ask(capsys, folder, "needs", str(folder / "main.json"), "--parameters", str(given), code=5)
 
     assert "its parameters" in err
+    assert says in err
     assert '{"parameters"' in err

@@ -23,7 +23,6 @@ pytestmark = pytest.mark.slow
 
 SOURCES = ["role_assignments", "groups"]
 PLACES = {"role_assignments": "roleassignments", "groups": "/v1.0/groups"}
-PASSING = ["empty_page", "duplicate_page", "claims", "expire", "drop", "cut", "truncate", "html", "not_json"]
 SIGN_IN = (
     "AZURE_TENANT_ID AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_FEDERATED_TOKEN_FILE AZURE_AUTHORITY_HOST "
     "IDENTITY_ENDPOINT IDENTITY_HEADER MSI_ENDPOINT AZURE_POD_IDENTITY_AUTHORITY_HOST AZURE_TOKEN_CREDENTIALS"

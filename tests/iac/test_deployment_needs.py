@@ -93,7 +93,7 @@ def test_name_that_a_file_does_not_say_stays_a_placeholder() -> None:
             "resources": [resource(STORAGE, "[parameters('account')]")],
         }
     ).encode()
-    given = json.dumps({"parameters": {"account": {"value": "logs"}}}).encode()
+    given = b'{"parameters": {"account": {"value": "logs"}, "key": {"reference": {"secretName": "one"}}}}'
 
     def scopes(at: str, values: bytes | None = None) -> set[str]:
         return {one.scope for one in needs(content, at=at, parameters=values) if one.operation == f"{STORAGE}/write"}

@@ -15,7 +15,6 @@ from tests.ingest.parsing import staged, told
 from tests.ingest.renderings import Call, diagnostic
 
 CALLS = [diagnostic(Call(number)) for number in range(6)]
-TOLD = json.dumps(CALLS[2]).encode()
 HEALTH = {**CALLS[0], "category": "ServiceHealth"}
 CAPITALS = {key.upper(): value for key, value in CALLS[1].items()}
 SIGN_IN = {

@@ -178,7 +178,6 @@ def test_one_string_means_the_same_among_actions_and_not_actions() -> None:
     other = algebra.contains([cut, PermissionBlock(actions=("X/*/*/delete", "X/y/*"))], [whole])
     assert other is not None
     nothing = [PermissionBlock(actions=("X/*/delete",), not_actions=("x/*/DELETE",))]
-    assert algebra.is_empty(nothing)
     assert algebra.grants(nothing, "x/delete", "control") == "no"
 
 
@@ -234,10 +233,8 @@ def test_what_is_contained_holds_for_every_short_string(
 @pytest.mark.nightly
 @given(roles, roles)
 @MANY
-def test_intersection_and_emptiness_are_those_of_automata(
-    left: list[PermissionBlock], right: list[PermissionBlock]
-) -> None:
-    """`intersects` and `is_empty` say what products of automata say."""
+def test_intersection_is_that_of_automata(left: list[PermissionBlock], right: list[PermissionBlock]) -> None:
+    """`intersects` says what products of automata say."""
     meanings = naive.meanings([*left, *right])
     assume(len(meanings) <= 32)
     languages = [
@@ -247,7 +244,6 @@ def test_intersection_and_emptiness_are_those_of_automata(
     ]
     # Both ask what may be granted.
     assert algebra.intersects(left, right) == any(not one.meet(two).is_empty() for one, two in languages)
-    assert algebra.is_empty(left) == all(one.is_empty() for one, _ in languages)
 
 
 @given(roles)

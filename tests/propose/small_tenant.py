@@ -19,7 +19,7 @@ from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.core.role_patterns import AzureLimits
 from rightsize.propose.pipeline import make_plan
 from rightsize.rbac.expand import expand_roles
-from rightsize.rbac.scopes import ancestors, parse_scope
+from rightsize.rbac.scopes import lineage, parse_scope
 from rightsize.rules.operations import annotate, planes_of
 
 SUB = "/subscriptions/00000000-0000-0000-0000-0000000000a1"
@@ -278,7 +278,7 @@ class SmallTenant:
         named |= {APP, DATA, NET, *self.parents}
         spelled = {parse_scope(text).key: parse_scope(text) for text in sorted(named, reverse=True)}
         for scope in list(spelled.values()):
-            for key in ancestors(scope, {}):
+            for key in lineage(scope, {}):
                 spelled.setdefault(key, parse_scope(scope.text[: len(key)] if key.startswith("/s") else key))
         tree = {parse_scope(child).key: parent for child, parent in self.parents.items()}
         return [

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rightsize.model.errors import InputError
-from rightsize.rbac.scopes import LONGEST_SCOPE, ancestors, is_within, lineage, parse_scope
+from rightsize.rbac.scopes import LONGEST_SCOPE, is_within, lineage, parse_scope
 from tests.examples import MANY
 
 MG = "/providers/Microsoft.Management/managementGroups/"
@@ -55,15 +55,15 @@ def test_ancestors_climb_from_child_resources_to_the_root() -> None:
     """The chain goes through parents, the group, the subscription and the management groups that the tree knows."""
     child = parse_scope(GROUP + "/providers/N/t/x/t2/y/providers/M/e/z")
     key = GROUP.lower()
-    assert ancestors(child, TREE) == (
+    assert lineage(child, TREE) == (
+        child.key,
         key + "/providers/n/t/x/t2/y",
         key + "/providers/n/t/x",
         key,
         "/subscriptions/s",
         *ABOVE_SUBSCRIPTION,
     )
-    assert lineage(child, TREE)[0] == child.key
-    assert ancestors(parse_scope("/"), TREE) == ()
+    assert lineage(parse_scope("/"), TREE) == ("/",)
 
 
 def test_within_is_by_segments_not_by_letters() -> None:
@@ -79,8 +79,8 @@ def test_within_is_by_segments_not_by_letters() -> None:
 def test_a_tree_with_a_cycle_or_nonsense_ends_at_the_root() -> None:
     """What exports claim about management groups may be wrong; climbing ends all the same."""
     a, b = MG.lower() + "a", MG.lower() + "b"
-    assert ancestors(parse_scope(a), {a: b, b: a}) == (b, "/")
-    assert ancestors(parse_scope(a), {a: "nonsense"}) == ("/",)
+    assert lineage(parse_scope(a), {a: b, b: a}) == (a, b, "/")
+    assert lineage(parse_scope(a), {a: "nonsense"}) == (a, "/")
 
 
 @pytest.mark.parametrize("text", ["", "   ", "subscriptions/S", "x", "/" + "a" * LONGEST_SCOPE])

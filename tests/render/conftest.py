@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rightsize.workflow.answers.report import report_store
+from rightsize.workflow.answers.report import read_sources, report_store
 
 if TYPE_CHECKING:
     from tests.conftest import MadeOnce
@@ -20,6 +20,6 @@ def hostile_page(hostile_planned: Path, made_once: MadeOnce) -> Path:
 
     def fill(folder: Path) -> None:
         shutil.copytree(hostile_planned, folder, dirs_exist_ok=True)
-        report_store(folder / "store.duckdb", folder / "report.html", plan=folder / "plan")
+        report_store(read_sources(folder / "store.duckdb", plan=folder / "plan"), folder / "report.html")
 
     return made_once("hostile-report", fill) / "report.html"

@@ -28,7 +28,7 @@ from rightsize.store.connection import open_store
 from rightsize.workflow.analysis.attack_paths import reach_from
 from rightsize.workflow.analysis.reach import show_reach
 from rightsize.workflow.answers.logs import find_missing
-from rightsize.workflow.answers.report import report_store
+from rightsize.workflow.answers.report import read_sources, report_store
 from rightsize.workflow.plan.next_steps import next_of
 from rightsize.workflow.plan_folder import read_plan_folder
 from rightsize.workflow.suite.demo import STORE, TITLE
@@ -50,7 +50,7 @@ def _data(page: str) -> dict[str, Any]:
 
 
 def _written(demo_folder: Path, tmp_path: Path, **options: Any) -> str:
-    report_store(demo_folder / STORE, tmp_path / "report.html", **options)
+    report_store(read_sources(demo_folder / STORE, **options), tmp_path / "report.html")
     return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -378,7 +378,7 @@ def test_a_plan_that_is_none_is_refused(
     plan["proposals"][3][key] = value
     (tmp_path / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
     with pytest.raises(InputError, match=message):
-        report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+        report_store(read_sources(demo_folder / STORE, plan=tmp_path), tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
 
 
@@ -391,10 +391,10 @@ def test_evidence_that_is_missing_or_none_is_refused(demo_folder: Path, tmp_path
     for text in ("{}", "[", '{"actions": [{"action": 1}]}'):
         evidence.write_text(text, encoding="utf-8")
         with pytest.raises(InputError, match=evidence.name):
-            report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+            report_store(read_sources(demo_folder / STORE, plan=tmp_path), tmp_path / "report.html")
     evidence.unlink()
     with pytest.raises(InputError, match="has no"):
-        report_store(demo_folder / STORE, tmp_path / "report.html", plan=tmp_path)
+        report_store(read_sources(demo_folder / STORE, plan=tmp_path), tmp_path / "report.html")
 
 
 def _coverage(scopes: int, days: range, state: str = "observed") -> pl.DataFrame:

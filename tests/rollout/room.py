@@ -19,6 +19,7 @@ from rightsize.change.bundle import Bundle, Held, Swap, kept_properties
 from rightsize.change.engine import RolloutEngine
 from rightsize.change.journal import Bound, Heads, Journal
 from rightsize.change.preflight import PreflightFacts
+from rightsize.change.steps import Steps
 from tests.azure.hurried import Hurried
 from tests.loopback import wire
 from tests.loopback.arm_writes import write_role_object
@@ -303,7 +304,7 @@ def journal_at(path: Path, **more: Any) -> Journal:
 
 def engine_of(room: Room, bundle: Bundle, journal: Journal, clock: Hurried | None = None) -> RolloutEngine:
     clock = clock or Hurried()
-    return RolloutEngine(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock)
+    return RolloutEngine(Steps(bundle, Arm(Exchange(room, Throttle(clock), clock)), journal, clock))
 
 
 def apply_first_wave(

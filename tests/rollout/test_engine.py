@@ -124,6 +124,12 @@ def _count(run: Callable[[Room, Bundle, Path], None], path: Path) -> tuple[int, 
     return room.requests, len(read_journal(path))
 
 
+def _ends(way: str, room: Room, bundle: Bundle, path: Path, original: dict[str, Any]) -> None:
+    """Go on to the plan, or back to the state before."""
+    (apply_first_wave if way == "on" else undo_each)(room, bundle, path)
+    assert room.state() == (_planned(room, bundle) if way == "on" else original)
+
+
 REQUESTS, ENTRIES = 46, 26
 
 
@@ -140,17 +146,12 @@ def test_the_kills_reach_the_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", range(1, REQUESTS + 1))
 def test_a_kill_at_any_request_leaves_a_way_on_and_a_way_back(path: Path, number: int, fault: str, way: str) -> None:
     room, bundle = _tenant()
-    original, planned = room.state(), _planned(room, bundle)
+    original = room.state()
     room.strike = lambda at, _: fault if at == number else None
     with suppress(Killed):
         apply_first_wave(room, bundle, path)
     room.strike = lambda *_: None
-    if way == "on":
-        apply_first_wave(room, bundle, path)
-        assert room.state() == planned
-    else:
-        undo_each(room, bundle, path)
-        assert room.state() == original
+    _ends(way, room, bundle, path, original)
 
 
 @pytest.mark.slow
@@ -162,15 +163,10 @@ def test_a_kill_at_any_line_of_the_journal_leaves_a_way_on_and_a_way_back(
     path: Path, last: int, after: bool, way: str
 ) -> None:
     room, bundle = _tenant()
-    original, planned = room.state(), _planned(room, bundle)
+    original = room.state()
     with suppress(Killed):
         apply_first_wave(room, bundle, path, FrailJournal(path, last, after=after))
-    if way == "on":
-        apply_first_wave(room, bundle, path)
-        assert room.state() == planned
-    else:
-        undo_each(room, bundle, path)
-        assert room.state() == original
+    _ends(way, room, bundle, path, original)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -133,15 +134,21 @@ def test_what_came_below_a_scope_that_is_gone_does_not_hold_up_the_way_back(path
     assert guid(1) in room.state()["assignments"] and _state(path) == "rolled_back"
 
 
+def _drops(room: Room, gone: str, method: str) -> Callable[[int, str], None]:
+    """Let somebody else delete an assignment just before Azure gets a request for one."""
+
+    def strike(_: int, line: str) -> None:
+        if line.startswith(method) and "roleAssignments" in line:
+            room.role_assignments[:] = [one for one in room.role_assignments if one["name"] != gone]
+
+    return strike
+
+
 def test_a_deletion_that_found_nothing_stops_the_swap(path: Path) -> None:
     """Azure showed it, and answers 204: somebody else is at work there. What came stays; the next run looks."""
     room, bundle = _tenant()
 
-    def strike(_: int, line: str) -> None:
-        if line.startswith("DELETE"):
-            room.role_assignments[:] = [one for one in room.role_assignments if one["name"] != guid(1)]
-
-    room.strike = strike
+    room.strike = _drops(room, guid(1), "DELETE")
     _apply(room, bundle, path)
     assert _state(path) == "stopped" and _codes(path) == ["NotRemoved"]
     assert guid(1, "e") in room.state()["assignments"]
@@ -155,11 +162,7 @@ def test_a_deletion_that_found_nothing_on_the_way_back_is_said(path: Path) -> No
     original = room.state()
     _apply(room, bundle, path)
 
-    def strike(_: int, line: str) -> None:
-        if line.startswith("DELETE"):
-            room.role_assignments[:] = [one for one in room.role_assignments if one["name"] != guid(1, "e")]
-
-    room.strike = strike
+    room.strike = _drops(room, guid(1, "e"), "DELETE")
     with pytest.raises(RefusalError, match="nothing to delete"):
         _back(room, bundle, path)
     room.strike = lambda *_: None
@@ -171,11 +174,7 @@ def test_what_somebody_else_removed_meanwhile_keeps_what_came(path: Path) -> Non
     """The old assignment is deleted by hand after the new one was made: the new one is all there is, and stays."""
     room, bundle = _tenant()
 
-    def strike(_: int, line: str) -> None:
-        if line.startswith("PUT") and "roleAssignments" in line:
-            room.role_assignments[:] = [one for one in room.role_assignments if one["name"] != guid(1)]
-
-    room.strike = strike
+    room.strike = _drops(room, guid(1), "PUT")
     _apply(room, bundle, path)
     assert _state(path) == "stopped" and _codes(path) == ["Changed", "OldGone"]
     assert guid(1, "e") in room.state()["assignments"]

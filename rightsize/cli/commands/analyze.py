@@ -165,15 +165,11 @@ def report(
     say_place(out, _REPORT)
     every = {"as_of": as_of, "min_window": min_window, "min_days": min_days, "forget_days": forget_days}
     given: dict[str, Any] = {name: one for name, one in every.items() if one is not None}
-    result = report_workflow.report_store(
-        common.db,
-        out,
-        plan=plan,
-        signers=trusted.asked,
-        title=title,
-        asked=WindowOptions(**given) if given else None,
-        note=say,
+    asked = WindowOptions(**given) if given else None
+    sources = report_workflow.read_sources(
+        common.db, plan=plan, signers=trusted.asked, title=title, asked=asked, note=say
     )
+    result = report_workflow.report_store(sources, out)
     if result.is_stale:
         say_stale(plan)
     say(f"wrote {result.out}, {result.size / 1024:,.0f} KiB")

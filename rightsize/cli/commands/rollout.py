@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +56,27 @@ HeadHash = Annotated[
     typer.Option("--head", metavar="HASH", help="Hash of the journal's last line, if it was written elsewhere."),
 ]
 _SHORT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """The options that let a command change Azure, and sign or check the journal."""
+
+    auth: Auth = None
+    cloud: Cloud = "public"
+    yes: Yes = False
+    ask: Ask = False
+    key: Key = None
+    signers: Signers = None
+    signer: Signer = None
+    head: HeadHash = None
+
+    def access(self, bundle: bundles.Bundle, common: Common) -> run.RolloutAccess:
+        """Return the access to Azure; raise UsageError where the user does not say how, or does not confirm it."""
+        found = _access(self.auth, self.cloud, self.yes, bundle.plan, common.no_input)
+        return replace(found, key=self.key, signers=signatures.Signers(self.signers, self.signer), head=self.head)
+
+
 _PLAN = (
     "wave", "swap", "principal", "makes", "removes", "new_roles", "wait_seconds", "break_probability_30d", "blind",
 )  # fmt: skip
@@ -134,15 +155,8 @@ def plan_(
 def apply_(
     folder: Folder,
     wave: Annotated[int | None, typer.Option("--wave", help="The wave to apply. Default: the next one.")] = None,
-    auth: Auth = None,
-    cloud: Cloud = "public",
-    yes: Yes = False,
-    ask: Ask = False,
-    key: Key = None,
-    signers: Signers = None,
-    signer: Signer = None,
-    head: HeadHash = None,
     *,
+    writing: Writing,
     trusted: SignersOfPlan,
     common: Common,
 ) -> None:
@@ -159,15 +173,13 @@ def apply_(
         say("every swap is done or rolled back")
         _say_next("status", folder, common)
         return
-    if not (yes or ask):
+    if not (writing.yes or writing.ask):
         steps = [step for swap in bundle.swaps if swap.wave == chosen for step in run.steps_of(swap, bundle)]
         _show(steps, _STEPS, common, _STEPS_TABLE)
         say(f"wave {chosen}: nothing was changed; --yes or --ask applies it")
-        _say_next("apply", folder, common, f" --wave {chosen} --ask --auth {auth or 'cli'}")
+        _say_next("apply", folder, common, f" --wave {chosen} --ask --auth {writing.auth or 'cli'}")
         return
-    access = _access(auth, cloud, yes, bundle.plan, common.no_input)
-    heads = signatures.Signers(signers, signer)
-    vouched = replace(access, key=key, signers=heads, plan_signers=trusted.asked, head=head)
+    vouched = replace(writing.access(bundle, common), plan_signers=trusted.asked)
     states = run.apply_wave(folder, chosen, vouched, db=common.db, report_progress=say)
     _show(run.states_of(states, bundle, wave=chosen), _STATES, common, _STATES)
     _fail_unless(states, ("done",), f"swaps of wave {chosen} were rolled back or stopped")
@@ -178,15 +190,8 @@ def apply_(
 def rollback_(
     folder: Folder,
     swap: SwapNames = None,
-    auth: Auth = None,
-    cloud: Cloud = "public",
-    yes: Yes = False,
-    ask: Ask = False,
-    key: Key = None,
-    signers: Signers = None,
-    signer: Signer = None,
-    head: HeadHash = None,
     *,
+    writing: Writing,
     common: Common,
 ) -> None:
     """Restore what a rollout removed, then remove what it added.
@@ -196,20 +201,18 @@ def rollback_(
     createdOn and createdBy anew.
     """
     bundle = workflow.open_bundle(folder)
-    if yes or ask:
-        access = _access(auth, cloud, yes, bundle.plan, common.no_input)
-        vouched = replace(access, key=key, signers=signatures.Signers(signers, signer), head=head)
-        states = run.roll_back(folder, vouched, swaps=swap or (), report_progress=say)
+    if writing.yes or writing.ask:
+        states = run.roll_back(folder, writing.access(bundle, common), swaps=swap or (), report_progress=say)
     else:
         states = workflow.swap_states(folder)
         say("nothing was changed; --yes or --ask rolls back")
     columns = ("swap", "principal", "state")
     _show(run.states_of(states, bundle), columns, common, columns)
-    if yes or ask:
+    if writing.yes or writing.ask:
         _fail_unless(states, ("open", "rolled_back", "scope_gone"), "swaps stopped during the rollback")
         _say_next("status", folder, common)
     else:
-        _say_next("rollback", folder, common, f" --ask --auth {auth or 'cli'}")
+        _say_next("rollback", folder, common, f" --ask --auth {writing.auth or 'cli'}")
 
 
 @command(rows=True)

@@ -127,12 +127,16 @@ def _coverage(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]
                 f"{state.replace('_', ' ')} {count:,}" for state, count in zip(_STATES, counts, strict=True) if count
             )
             yield f"    {first}: {states}" if first == last else f"    {first} to {last}: {states}"
-            shown = scopes if all_scopes else scopes[:_FEW]
-            yield from (f"      {scope}" for scope in shown)
-            if len(scopes) > len(shown):
-                yield f"      and {len(scopes) - len(shown):,} more; -v names them"
+            yield from _few(scopes, all_scopes=all_scopes)
     if not found.coverage:
         yield "  none"
+
+
+def _few(scopes: list[str], *, all_scopes: bool) -> Iterator[str]:
+    shown = scopes if all_scopes else scopes[:_FEW]
+    yield from (f"      {scope}" for scope in shown)
+    if len(scopes) > len(shown):
+        yield f"      and {len(scopes) - len(shown):,} more; -v names them"
 
 
 def _listings(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[str]:
@@ -159,10 +163,7 @@ def _inventories(found: workflow.StoreStatus, *, all_scopes: bool) -> Iterator[s
         alike.setdefault((_INVENTORIES[row["kind"]], answer), []).append(row["scope"])
     for (kind, answer), scopes in sorted(alike.items()):
         yield f"  {kind}: {answer}"
-        shown = scopes if all_scopes else scopes[:_FEW]
-        yield from (f"      {scope}" for scope in shown)
-        if len(scopes) > len(shown):
-            yield f"      and {len(scopes) - len(shown):,} more; -v names them"
+        yield from _few(scopes, all_scopes=all_scopes)
     if not found.inventories:
         yield "  none"
 

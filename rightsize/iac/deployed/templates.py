@@ -18,6 +18,7 @@ from rightsize.model.errors import InputError
 
 DEPLOYMENT = "Microsoft.Resources/deployments"
 MOST_STEPS = 20_000_000
+_ABOUT_THE_FILE = ("$schema", "contentVersion")
 _NOT_BODY = frozenset(
     ["type", "apiversion", "name", "dependson", "copy", "condition", "resources", "scope", "comments"]
 )
@@ -68,11 +69,15 @@ def read_template(
 
 
 def parameters_of(document: object) -> dict[str, object]:
-    """Return the values in a file of parameters; raise InputError where it is none."""
+    """Return the values in a file of parameters, without those in a key vault; raise InputError where it is none."""
     raw = document.get("parameters", document) if isinstance(document, Mapping) else None
     if not isinstance(raw, Mapping):
         raise InputError("it is no file of parameters")
-    return {str(name): one["value"] for name, one in raw.items() if isinstance(one, Mapping) and "value" in one}
+    given = {str(name): one for name, one in raw.items() if name not in _ABOUT_THE_FILE}
+    for name, one in given.items():
+        if not (isinstance(one, Mapping) and ("value" in one or "reference" in one)):
+            raise InputError(f"`{name}` has no `value`")
+    return {name: one["value"] for name, one in given.items() if "value" in one}
 
 
 @dataclass(slots=True)

@@ -40,6 +40,19 @@ def text_of(fields: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def both(name: str) -> tuple[str, str]:
+    """Return both paths of a field: under `properties` in ARM and Event Hubs, at the top for a workspace and Graph."""
+    return f"properties/{name}", name
+
+
+def flag_of(fields: Mapping[str, Any], key: str) -> bool:
+    """Return the truth of a key, false if it is missing; raise InputError if the value is neither true nor false."""
+    value = fields.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise InputError(f"`{key}` is not true or false")
+    return bool(value)
+
+
 def _is_role_definition(look: Look) -> bool:
     if "/" in look.type:
         return look.type == "microsoft.authorization/roledefinitions"
@@ -87,20 +100,13 @@ def _read_deny_assignment(record: Mapping[str, Any]) -> Iterator[Row]:
         "deny_assignment_name": text_of(fields, "denyassignmentname"),
         "description": text_of(fields, "description"),
         "scope": scope.rstrip("/") or "/",
-        "does_not_apply_to_child_scopes": _flag(fields, "donotapplytochildscopes"),
-        "is_system_protected": _flag(fields, "issystemprotected"),
+        "does_not_apply_to_child_scopes": flag_of(fields, "donotapplytochildscopes"),
+        "is_system_protected": flag_of(fields, "issystemprotected"),
         "principal_ids": _principals(fields, "principals"),
         "exclude_principal_ids": _principals(fields, "excludeprincipals"),
         "permissions": permissions_to_json(read_permission_blocks(fields.get("permissions"), "it")),
         "condition": text_of(fields, "condition").strip(" ") or None,
     }
-
-
-def _flag(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise InputError(f"`{key}` is not true or false")
-    return bool(value)
 
 
 def _principals(fields: Mapping[str, Any], key: str) -> list[str]:
@@ -136,20 +142,16 @@ _AUTHORIZATION = "microsoft.authorization/"
 _MADE_BY_PIM = ("roleeligibilityscheduleid", "roleassignmentscheduleid", "assignmenttype", "requesttype")
 
 
-def _both(name: str) -> tuple[str, str]:
-    return f"properties/{name}", name
-
-
 def _grant_fields(*identifiers: str) -> tuple[Field, ...]:
     return (
         field("role_assignment_id", *identifiers, kind="id", mandatory=True),
-        field("principal_id", *_both("principalId"), kind="id", mandatory=True),
-        field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
-        field("scope", *_both("scope"), kind="scope", mandatory=True),
-        field("principal_type", *_both("principalType")),
-        field("condition", *_both("condition")),
-        field("condition_version", *_both("conditionVersion")),
-        field("created_on", *_both("createdOn"), kind="time"),
+        field("principal_id", *both("principalId"), kind="id", mandatory=True),
+        field("role_definition_id", *both("roleDefinitionId"), kind="id", mandatory=True),
+        field("scope", *both("scope"), kind="scope", mandatory=True),
+        field("principal_type", *both("principalType")),
+        field("condition", *both("condition")),
+        field("condition_version", *both("conditionVersion")),
+        field("created_on", *both("createdOn"), kind="time"),
     )
 
 
@@ -157,10 +159,10 @@ _ASSIGNMENT_FIELDS = (
     *_grant_fields("name", "id"),
     field("principal_name", "principalName"),
     field("role_name", "roleDefinitionName"),
-    field("description", *_both("description")),
-    field("created_by", *_both("createdBy"), kind="id"),
-    field("updated_on", *_both("updatedOn"), kind="time"),
-    field("principal_tenant_id", *_both("principalTenantId"), kind="id"),
+    field("description", *both("description")),
+    field("created_by", *both("createdBy"), kind="id"),
+    field("updated_on", *both("updatedOn"), kind="time"),
+    field("principal_tenant_id", *both("principalTenantId"), kind="id"),
 )
 
 # The columns of `Get-AzRoleAssignment`, by ConvertTo-Json and Export-Csv.
@@ -186,14 +188,14 @@ _EXPANDED = "properties/expandedProperties"
 _INSTANCE_FIELDS = (
     field("principal_name", f"{_EXPANDED}/principal/displayName", "expandedProperties/principal/displayName"),
     field("role_name", f"{_EXPANDED}/roleDefinition/displayName", "expandedProperties/roleDefinition/displayName"),
-    field("start_on", *_both("startDateTime"), kind="time"),
-    field("end_on", *_both("endDateTime"), kind="end"),
-    field("member_type", *_both("memberType")),
+    field("start_on", *both("startDateTime"), kind="time"),
+    field("end_on", *both("endDateTime"), kind="end"),
+    field("member_type", *both("memberType")),
 )
 _ACTIVATION_FIELDS = (
     *_INSTANCE_FIELDS,
-    field("assignment_type", *_both("assignmentType"), mandatory=True, words=("activated", "assigned")),
-    field("eligibility_id", *_both("linkedRoleEligibilityScheduleInstanceId"), kind="id"),
+    field("assignment_type", *both("assignmentType"), mandatory=True, words=("activated", "assigned")),
+    field("eligibility_id", *both("linkedRoleEligibilityScheduleInstanceId"), kind="id"),
 )
 
 _COMMON = (
@@ -272,7 +274,7 @@ ASSIGNMENT_SHAPES = (
         "role_assignment_instances",
         _is_instance,
         # The instance has a separate name; logs name the assignment behind it.
-        (*_grant_fields(*_both("originRoleAssignmentId"), "name", "id"), *_ACTIVATION_FIELDS),
+        (*_grant_fields(*both("originRoleAssignmentId"), "name", "id"), *_ACTIVATION_FIELDS),
         _insert_instances(
             f"CASE {_TYPE} WHEN 'activated' THEN 'activated' ELSE 'active' END",
             f"CASE {_TYPE} WHEN 'activated' THEN eligibility_id END",

@@ -19,7 +19,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities import shape
-from rightsize.ingest.entities.azure_roles import text_of
+from rightsize.ingest.entities.azure_roles import both, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import GUID, GUID_FORM, fold
 from rightsize.rules.attacks import says_of, words_that_mean
@@ -180,26 +180,21 @@ JUDGEMENT_SHAPES = (
 )
 
 
-def _both(name: str) -> tuple[str, str]:
-    """Return both paths of a field: under `properties` for Event Hubs, at the top for a workspace and Graph."""
-    return f"properties/{name}", name
-
-
 _FIELDS = (
-    shape.field("risk_id", *_both("id"), kind="id", mandatory=True),
-    shape.field("name", *_both("riskEventType"), *_both("riskType")),
-    shape.field("severity", *_both("riskLevel")),
-    shape.field("status", *_both("riskState")),
-    shape.field("detail", *_both("riskDetail")),
-    shape.field("activity_on", *_both("activityDateTime"), kind="time"),
-    shape.field("detected_on", *_both("detectedDateTime"), kind="time"),
-    shape.field("updated_on", *_both("lastUpdatedDateTime"), *_both("riskLastUpdatedDateTime"), kind="time"),
-    shape.field("sign_in_id", *_both("requestId"), kind="id"),
-    shape.field("ip", *_both("ipAddress")),
-    shape.field("app_id", *_both("appId"), kind="id"),
-    shape.field("user_id", *_both("userId"), kind="id"),
-    shape.field("service_principal_id", *_both("servicePrincipalId"), kind="id"),
-    shape.field("user_name", *_both("userPrincipalName")),
+    shape.field("risk_id", *both("id"), kind="id", mandatory=True),
+    shape.field("name", *both("riskEventType"), *both("riskType")),
+    shape.field("severity", *both("riskLevel")),
+    shape.field("status", *both("riskState")),
+    shape.field("detail", *both("riskDetail")),
+    shape.field("activity_on", *both("activityDateTime"), kind="time"),
+    shape.field("detected_on", *both("detectedDateTime"), kind="time"),
+    shape.field("updated_on", *both("lastUpdatedDateTime"), *both("riskLastUpdatedDateTime"), kind="time"),
+    shape.field("sign_in_id", *both("requestId"), kind="id"),
+    shape.field("ip", *both("ipAddress")),
+    shape.field("app_id", *both("appId"), kind="id"),
+    shape.field("user_id", *both("userId"), kind="id"),
+    shape.field("service_principal_id", *both("servicePrincipalId"), kind="id"),
+    shape.field("user_name", *both("userPrincipalName")),
 )
 
 _DETECTION = ("riskeventtype", "activitydatetime")

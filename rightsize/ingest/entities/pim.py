@@ -24,7 +24,7 @@ from typing import Any
 import duckdb
 
 from rightsize.ingest.entities import shape
-from rightsize.ingest.entities.azure_roles import dashed, text_of
+from rightsize.ingest.entities.azure_roles import both, dashed, flag_of, text_of
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.sql import folded
@@ -33,29 +33,25 @@ _ASSIGNMENTS = "microsoft.authorization/roleassignmentschedulerequests"
 _ELIGIBILITIES = "microsoft.authorization/roleeligibilityschedulerequests"
 
 
-def _both(name: str) -> tuple[str, str]:
-    return f"properties/{name}", name
-
-
 _REQUEST = (
     shape.field("request_id", "name", "id", kind="id", mandatory=True),
-    shape.field("principal_id", *_both("principalId"), kind="id", mandatory=True),
-    shape.field("request_type", *_both("requestType"), "action", mandatory=True),
-    shape.field("status", *_both("status")),
-    shape.field("requestor_id", *_both("requestorId"), "createdBy/user/id", kind="id"),
-    shape.field("eligibility_schedule_id", *_both("linkedRoleEligibilityScheduleId"), kind="id"),
-    shape.field("role_assignment_id", *_both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
-    shape.field("requested_on", *_both("createdOn"), "createdDateTime", kind="time"),
-    shape.field("start_on", *_both("scheduleInfo/startDateTime"), kind="time"),
-    shape.field("end_text", *_both("scheduleInfo/expiration/endDateTime")),
-    shape.field("duration", *_both("scheduleInfo/expiration/duration")),
-    shape.field("justification", *_both("justification")),
-    shape.field("ticket", *_both("ticketInfo/ticketNumber")),
-    shape.field("approval_id", *_both("approvalId")),
+    shape.field("principal_id", *both("principalId"), kind="id", mandatory=True),
+    shape.field("request_type", *both("requestType"), "action", mandatory=True),
+    shape.field("status", *both("status")),
+    shape.field("requestor_id", *both("requestorId"), "createdBy/user/id", kind="id"),
+    shape.field("eligibility_schedule_id", *both("linkedRoleEligibilityScheduleId"), kind="id"),
+    shape.field("role_assignment_id", *both("targetRoleAssignmentScheduleInstanceId"), kind="id"),
+    shape.field("requested_on", *both("createdOn"), "createdDateTime", kind="time"),
+    shape.field("start_on", *both("scheduleInfo/startDateTime"), kind="time"),
+    shape.field("end_text", *both("scheduleInfo/expiration/endDateTime")),
+    shape.field("duration", *both("scheduleInfo/expiration/duration")),
+    shape.field("justification", *both("justification")),
+    shape.field("ticket", *both("ticketInfo/ticketNumber")),
+    shape.field("approval_id", *both("approvalId")),
 )
 _OF_ROLE = (
-    shape.field("role_definition_id", *_both("roleDefinitionId"), kind="id", mandatory=True),
-    shape.field("scope", *_both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
+    shape.field("role_definition_id", *both("roleDefinitionId"), kind="id", mandatory=True),
+    shape.field("scope", *both("scope"), "directoryScopeId", "appScopeId", mandatory=True),
 )
 _OF_GROUP = (
     shape.field("role_definition_id", "accessId", mandatory=True, words=("member", "owner")),
@@ -260,11 +256,11 @@ def _settings(rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "requires_mfa": "multifactorauthentication" in asked,
         "requires_justification": "justification" in asked,
         "requires_ticket": "ticketing" in asked,
-        "authentication_context": (text_of(context, "claimvalue") or None) if _true(context, "isenabled") else None,
-        "requires_approval": _true(setting, "isapprovalrequired"),
+        "authentication_context": (text_of(context, "claimvalue") or None) if flag_of(context, "isenabled") else None,
+        "requires_approval": flag_of(setting, "isapprovalrequired"),
         "approver_ids": _approvers(setting),
         "maximum_eligibility": (
-            text_of(eligibility, "maximumduration") or None if _true(eligibility, "isexpirationrequired") else None
+            text_of(eligibility, "maximumduration") or None if flag_of(eligibility, "isexpirationrequired") else None
         ),
     }
 
@@ -275,13 +271,6 @@ def _approvers(setting: Mapping[str, Any]) -> list[str]:
         for key in ("primaryapprovers", "escalationapprovers"):
             found.update(dashed(text_of(approver, "id")) for approver in _mappings(stage, key))
     return sorted(found - {""})
-
-
-def _true(fields: Mapping[str, Any], key: str) -> bool:
-    value = fields.get(key)
-    if value is not None and not isinstance(value, bool):
-        raise InputError(f"`{key}` is not true or false")
-    return bool(value)
 
 
 def _texts(fields: Mapping[str, Any], key: str) -> list[str]:

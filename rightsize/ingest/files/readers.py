@@ -19,7 +19,7 @@ from rightsize.ingest.logs.values import FIELDS, NESTED, Family, Fields, struct_
 from rightsize.model.errors import InputError
 from rightsize.model.text import fold
 from rightsize.store.limits import is_full
-from rightsize.store.sql import literal
+from rightsize.store.sql import literal, quoted
 
 _DATA_ERRORS = (
     duckdb.InvalidInputException,
@@ -98,7 +98,7 @@ class Batch:
     @property
     def file_no(self) -> str:
         """Return SQL for the number of the file that a row of a reader comes from."""
-        return quoted_name(self.mark) if self.mark else FILE_NO
+        return quoted(self.mark) if self.mark else FILE_NO
 
     @property
     def parameters(self) -> dict[str, list[str] | list[int]]:
@@ -150,11 +150,6 @@ def parted(files: Iterable[SourceFile], form: Form, most_bytes: int, most_files:
         yield group
 
 
-def quoted_name(value: str) -> str:
-    """Return a quoted SQL name."""
-    return '"' + value.replace('"', '""') + '"'
-
-
 def select_fields(batch: Batch, family: Family, opened: bool = False) -> Fields | None:
     """Return SQL that projects the fields of a batch, or None if DuckDB cannot project its form.
 
@@ -194,9 +189,9 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
     }
     if batch.mark:
         kinds[batch.mark] = "INTEGER"
-    found = {key: quoted_name(key) for key in fields}
+    found = {key: quoted(key) for key in fields}
     if batch.form == "documents":
-        record = f"STRUCT({', '.join(f'{quoted_name(key)} {kind}' for key, kind in kinds.items())})[]"
+        record = f"STRUCT({', '.join(f'{quoted(key)} {kind}' for key, kind in kinds.items())})[]"
         source = _PAGES.format(pages=_json_source(batch, {"value": record, "records": record, "error": "VARCHAR"}))
         found = {key: f"record.{column}" for key, column in found.items()}
     else:
@@ -209,7 +204,7 @@ def _select_json(batch: Batch, family: Family, opened: bool) -> str:
         if field in NESTED:
             objects = [found[key] for key in keys]
             there = " OR ".join(f"{column} IS NOT NULL" for column in objects)
-            items.append(f"CASE WHEN {there} THEN '{{}}' END AS {quoted_name(field)}")
+            items.append(f"CASE WHEN {there} THEN '{{}}' END AS {quoted(field)}")
             items += struct_values(objects, field)
         else:
             items.append(_pick(field, keys, found))
@@ -240,7 +235,7 @@ def _pick(field: str, keys: Sequence[str], found: Mapping[str, str]) -> str:
 
 def _first_of(values: Sequence[str], field: str) -> str:
     text = f"coalesce({', '.join(values)})" if len(values) > 1 else values[0] if values else "CAST(NULL AS VARCHAR)"
-    return f"{text} AS {quoted_name(field)}"
+    return f"{text} AS {quoted(field)}"
 
 
 def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
@@ -264,7 +259,7 @@ def _positions(batch: Batch, header: Sequence[str]) -> dict[str, int]:
 
 def as_text(column: tuple[str, str]) -> str:
     """Return SQL for a (name, type) column of a Parquet file as text in the form of a JSON export."""
-    name, kind = quoted_name(column[0]), column[1]
+    name, kind = quoted(column[0]), column[1]
     if kind.startswith("TIMESTAMP"):
         return f"strftime(make_timestamp(epoch_us({name})), '%Y-%m-%dT%H:%M:%S.%fZ')"
     if kind.startswith(("STRUCT", "MAP")) or kind.endswith("]"):

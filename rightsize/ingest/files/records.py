@@ -14,7 +14,7 @@ import duckdb
 from rightsize.ingest.files import encoding, readers
 from rightsize.ingest.files.sources import Scratch, SourceFile
 from rightsize.model.errors import InputError
-from rightsize.store.sql import literal
+from rightsize.store.sql import literal, quoted
 
 MAX_RAW_CHARACTERS = 1 << 16
 """Maximum characters kept of an unusable record."""
@@ -335,4 +335,4 @@ def _original_names(header: Sequence[str]) -> dict[str, int]:
 
 
 def _as_json(column: tuple[str, str]) -> str:
-    return readers.quoted_name(column[0]) if not column[1].startswith("TIMESTAMP") else readers.as_text(column)
+    return quoted(column[0]) if not column[1].startswith("TIMESTAMP") else readers.as_text(column)

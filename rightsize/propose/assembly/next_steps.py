@@ -24,6 +24,7 @@ from functools import partial
 from operator import attrgetter, itemgetter
 
 from rightsize.analyze.reasons import Unused, sentence
+from rightsize.mining.cliques import hang_together
 from rightsize.model.plan import AZURE_ROLES, PLANE_NAMES, Plan, Proposal
 from rightsize.model.plan_totals import TODAY, Danger, LeftOut, NextStep, NextSteps, Reached, latent_of
 from rightsize.model.text import Folded, fold
@@ -221,22 +222,8 @@ def _sum(principals: Iterable[str], reached: Mapping[str, Reached]) -> Reached:
 
 def _groups(changes: Mapping[str, _Change]) -> list[_Group]:
     """Return the groups of changes of a plane that have to go together, by the evidence of the proposals."""
-    parent = {key: key for key in changes}
-
-    def root(key: str) -> str:
-        while parent[key] != key:
-            parent[key] = parent[parent[key]]
-            key = parent[key]
-        return key
-
-    for key, change in changes.items():
-        for other in _relies_on(change):
-            if other in parent:
-                parent[root(key)] = root(other)
-    gathered: dict[str, list[_Change]] = defaultdict(list)
-    for key, change in changes.items():
-        gathered[root(key)].append(change)
-    return [_group(found) for _, found in sorted(gathered.items())]
+    groups = hang_together({key: tuple(_relies_on(change)) for key, change in changes.items()})
+    return [_group([changes[key] for key in keys]) for keys in groups]
 
 
 def _relies_on(change: _Change) -> Iterator[str]:

@@ -208,18 +208,6 @@ def cells(granted: Mapping[Folded, int], scale: Scale, reach: Reach) -> int:
     return sum(scale.weigh(mask) * reach.of(place) for place, mask in without_nested(granted, reach.tree).items())
 
 
-def excess(granted: Mapping[Folded, int], used: Mapping[Folded, int], scale: Scale, reach: Reach) -> float:
-    """Return the weight of the cells that one person was granted and did not use.
-
-    Args:
-        granted: Operations by the folded scope where they are granted.
-        used: Operations by the folded scope where their use counts.
-        scale: The weights.
-        reach: The reach of scopes.
-    """
-    return float(max(0, cells(granted, scale, reach) - sum(scale.weigh(mask) for mask in used.values())))
-
-
 def risky(granted: Mapping[Folded, int], scale: Scale) -> dict[Folded, int]:
     """Return only the granted operations that belong to a class of risk, by folded scope."""
     return {place: mask & scale.risky for place, mask in granted.items()}

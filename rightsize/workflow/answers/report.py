@@ -115,26 +115,8 @@ class ReportResult:
         }
 
 
-def report_store(
-    db: Path,
-    out: Path,
-    *,
-    plan: Path | None = None,
-    signers: Signers = ANYBODY,
-    title: str = TITLE,
-    asked: WindowOptions | None = None,
-    note: Callable[[str], None] = lambda _: None,
-) -> ReportResult:
-    """Write the report of a store, and of a plan where one is given, whose window is then used.
-
-    `note` is called with a sentence where no stored analysis is of this content and window.
-
-    Raises:
-        UsageError: Both a plan and a window are named.
-        EvidenceError: Nothing is loaded that could be analysed.
-        InputError: The plan cannot be read, or the file cannot be written.
-    """
-    sources = read_sources(db, plan=plan, signers=signers, title=title, asked=asked, note=note)
+def report_store(sources: Sources, out: Path) -> ReportResult:
+    """Write the report of what `read_sources` returns; raise InputError where the file cannot be written."""
     step("writing the page")
     text = write_report(sources).encode()
     _write(out, text)
@@ -159,7 +141,7 @@ def read_sources(
 ) -> Sources:
     """Return the inputs of a report of a store, and of a plan where one is given, whose window is then used.
 
-    `note` is as for `report_store`.
+    `note` is called with a sentence where no stored analysis is of this content and window.
 
     Raises:
         UsageError: Both a plan and a window are named.

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from rightsize.azure.wire import WireRequest
 from rightsize.collect import listing
-from rightsize.collect.known import AskedFor
+from rightsize.collect.known import ProbeKnown
 from rightsize.collect.sources import chosen_sources
 from rightsize.collect.sources.azure import OBSERVED_TYPES
 from rightsize.model.errors import InternalError, UsageError
@@ -197,7 +197,7 @@ _LEFT_OUT = frozenset({*_NOT_READ, "transitive_members", "nested_members"})
 """The script asks for the members of every group that it finds within another one, which says the same."""
 
 
-class _OneOfEverything(AskedFor):
+class _OneOfEverything(ProbeKnown):
     """A tenant with one of everything; notes how many days each log reaches back."""
 
     def __init__(self, question: listing.CollectionRequest) -> None:
@@ -207,10 +207,6 @@ class _OneOfEverything(AskedFor):
     def parts(self, source: str) -> Iterator[tuple[str, Iterator[dict[str, Any]]]]:
         """Yield the one unit of a source with its records."""
         yield _OBJECT, iter(_records(source))
-
-    def is_held(self, source: str, key: str) -> bool:  # noqa: ARG002  there are no earlier runs
-        """Return False: there are no earlier runs."""
-        return False
 
     def since(self, source: str, key: str, lateness: dt.timedelta, oldest: dt.datetime | None = None) -> dt.datetime:  # noqa: ARG002
         """Return a time long before, and note the days from `oldest` to the end."""

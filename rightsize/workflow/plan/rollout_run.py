@@ -27,6 +27,7 @@ from rightsize.change.journal import Bound, Head, Journal, bound_of, read_head, 
 from rightsize.change.order import RolloutTenant
 from rightsize.change.preflight import PreflightFacts
 from rightsize.change.rest import RefusalError, UnseenError
+from rightsize.change.steps import Steps
 from rightsize.change.tripwire import Refusal, SeenUse, SwapStatus, add_back, standing_of
 from rightsize.model.errors import AccessError, GateError, InputError, RightsizeError, ServiceError, UsageError
 from rightsize.model.file_reading import folder_in, read_found, replace_found, stands_in
@@ -215,7 +216,7 @@ def _work(
     with Clients(place, credential, writes=writes_of(bundle)) as clients:
         arm = Arm(Exchange(clients, Throttle(clock, place.budgets), clock))
         try:
-            work(RolloutEngine(bundle, arm, journal, clock, report_progress), who)
+            work(RolloutEngine(Steps(bundle, arm, journal, clock, report_progress)), who)
         except NotSignedInError as error:
             raise AccessError(f"Azure rejects the token: {error.reason}", hint=_AGAIN) from error
         except FaultError as error:

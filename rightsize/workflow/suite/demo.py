@@ -18,7 +18,7 @@ from rightsize.model.plan import Plan, Proposal
 from rightsize.model.progress import step
 from rightsize.propose.core.options import PlanOptions
 from rightsize.store.connection import open_store
-from rightsize.workflow.answers.report import report_store
+from rightsize.workflow.answers.report import read_sources, report_store
 from rightsize.workflow.data.load import load_paths
 from rightsize.workflow.plan.deploy import COMMENT_FORM
 from rightsize.workflow.plan.propose import propose_plan
@@ -40,6 +40,9 @@ class Example:
     scope_name: str
     scope: str
     proposal: Proposal
+
+
+_MEASURED = ("principals", "assignments", "subscriptions", "days", "records")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +74,7 @@ class DemoResult:
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the numbers of the demo, one a row."""
         sections = {
-            "tenant": {
-                "principals": self.principals,
-                "assignments": self.assignments,
-                "subscriptions": self.subscriptions,
-                "days": self.days,
-                "records": self.records,
-            },
+            "tenant": {name: getattr(self, name) for name in _MEASURED},
             "verdicts": self.plan.verdicts,
             "proposals": self.kinds,
             "replay": self.plan.replay,
@@ -94,11 +91,7 @@ class DemoResult:
         return {
             "folder": str(self.folder),
             "store": str(self.store),
-            "principals": self.principals,
-            "assignments": self.assignments,
-            "subscriptions": self.subscriptions,
-            "days": self.days,
-            "records": self.records,
+            **{name: getattr(self, name) for name in _MEASURED},
             "window": self.plan.generated_from["window"],
             "verdicts": dict(self.plan.verdicts),
             "proposals": self.kinds,
@@ -139,7 +132,7 @@ def make_demo(folder: Path, spec: TenantSpec, narrate: Callable[[str], None]) ->
     narrate(f"loaded them into {store}")
     result = propose_plan(store, PlanOptions(), folder, forms=[COMMENT_FORM])
     narrate(f"judged every assignment and wrote the plan to {folder / 'plan.json'}")
-    report = report_store(store, folder / REPORT, plan=folder, title=TITLE)
+    report = report_store(read_sources(store, plan=folder, title=TITLE), folder / REPORT)
     narrate(f"wrote the report to {report.out}")
     plan = result.plan
     with open_store(store, read_only=True) as opened:

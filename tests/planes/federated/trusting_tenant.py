@@ -200,7 +200,6 @@ _CATALOGUE = [
     }
 ]
 HOSTILE = "repo:contoso/shop:environment:$(reboot)`id`'; rm -rf \u202e"
-WORKFLOW = "contoso/flows/.github/workflows/deploy.yml@refs/heads/main"
 
 
 def planted() -> Tenant:

@@ -377,15 +377,6 @@ def test_an_owner_above_stays_where_a_subscription_below_has_no_other() -> None:
 
 
 @pytest.mark.slow
-def test_an_owner_who_has_to_activate_is_not_the_last_owner() -> None:
-    """The active owner stays, although the eligible one comes first by id."""
-    tenant = SmallTenant()
-    tenant.assign(101, tenant.principal(1), OWNER, SUB, state="eligible")
-    active = tenant.assign(102, tenant.principal(2), OWNER, SUB)
-    assert proposal_for(tenant.plan(unobservable="drop"), active).reason.startswith("last owner")
-
-
-@pytest.mark.slow
 def test_a_group_scope_below_needs_no_owner() -> None:
     """Owners of a resource group are owners of nothing else."""
     tenant = SmallTenant()
