@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import io
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -50,7 +50,7 @@ from rightsize.analyze.reach.escalation import escalations_of
 from rightsize.analyze.reach.facts import Facts
 from rightsize.analyze.reach.measure import Measured, View, crowd_of, granted_holdings, measure, states_of, view_of
 from rightsize.analyze.reasons import OutOfCoverage, Verdict
-from rightsize.analyze.shared_texts import numbered, texts_of, with_shared_texts
+from rightsize.analyze.shared_texts import with_shared_texts
 from rightsize.analyze.tenant import Tenant
 from rightsize.analyze.verdicts.judge import Analysis
 from rightsize.analyze.window import Window
@@ -324,9 +324,6 @@ def _other_access(inputs: Inputs, window: Window) -> pl.DataFrame:
     return _numbered(summed.sort("resource", "source", "access"), 0).select("principal_id", "n", *OTHER_ACCESS)
 
 
-_NODE = {"node": pl.String}
-
-
 @dataclass(frozen=True, slots=True)
 class GrantedReach:
     """What everybody reaches through the access that is granted today.
@@ -353,8 +350,9 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
     for state in (asked := states_of(facts, held)):
         view = view_of(facts, tenant, inputs, held, with_eligible=state == "eligible")
         states[state] = measure(view)
-        edges.append(_edges(view))
-        crowd.append(pl.DataFrame({"node": [view.graph.names[one] for one in crowd_of(view.graph)]}, schema=_NODE))
+        names = pl.Series(view.graph.names, dtype=pl.String)
+        edges.append(_edges(view, names))
+        crowd.append(_Numbers(_numbers_of("node", crowd_of(view.graph)).to_frame(), {"node": names}))
         if state == asked[-1]:
             escalations = escalations_of(view.graph, facts, tenant, held)
         del view
@@ -363,19 +361,41 @@ def measure_granted(facts: Facts, tenant: Tenant, inputs: Inputs) -> GrantedReac
     return GrantedReach(states, _marked(edges), _marked(crowd), escalations, subjects)
 
 
-def _marked(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+@dataclass(frozen=True, slots=True)
+class _Numbers:
+    """Rows with numbers of texts, and the texts by column: the edges of a large tenant are millions.
+
+    Attributes:
+        rows: The rows.
+        texts: The distinct texts of a column, in the order of their numbers.
+    """
+
+    rows: pl.DataFrame
+    texts: Mapping[str, pl.Series]
+
+    def named(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Return some of the rows with their texts, each in memory once."""
+        return rows.with_columns(texts.gather(rows[name]).alias(name) for name, texts in self.texts.items())
+
+    def numbered_as(self, other: _Numbers) -> pl.DataFrame:
+        """Return the rows with the numbers that `other` has for the texts, null for a text that it has not."""
+        found = []
+        for name, texts in self.texts.items():
+            known = other.texts[name].to_frame("text").with_row_index("number")
+            numbers = texts.to_frame("text").join(known, on="text", how="left", maintain_order="left")["number"]
+            found.append(numbers.gather(self.rows[name]).alias(name))
+        return self.rows.with_columns(found)
+
+
+def _marked(found: Sequence[_Numbers]) -> pl.DataFrame:
     """Return the rows of what is active, and those that stand only in what is eligible, as `eligible` says."""
-    today, *later = frames
-    texts = texts_of(today)
-    known = numbered(today.lazy(), texts).collect()
-    added = [_without(one, known, texts) for one in later]
-    return pl.concat([today.with_columns(eligible=False), *(one.with_columns(eligible=True) for one in added)])
-
-
-def _without(rows: pl.DataFrame, known: pl.DataFrame, texts: Mapping[str, pl.Series]) -> pl.DataFrame:
-    """Return the rows that are not in `known`, whose texts are numbers; a text that it has nowhere is null."""
-    keyed = numbered(rows.lazy(), texts).with_row_index("row").collect()
-    return rows[keyed.join(known, on=known.columns, how="anti", maintain_order="left")["row"]]
+    today, *later = found
+    parts = [today.named(today.rows).with_columns(eligible=False)]
+    for one in later:
+        keyed = one.numbered_as(today).with_row_index("row")
+        new = keyed.join(today.rows, on=today.rows.columns, how="anti", maintain_order="left")["row"]
+        parts.append(one.named(one.rows[new]).with_columns(eligible=True))
+    return pl.concat(parts)
 
 
 def reach_tables(found: GrantedReach) -> Iterator[tuple[str, pl.DataFrame, tuple[str, ...]]]:
@@ -389,8 +409,8 @@ def reach_tables(found: GrantedReach) -> Iterator[tuple[str, pl.DataFrame, tuple
     yield "crowd", found.crowd, ("node", "eligible")
 
 
-def _edges(view: View) -> pl.DataFrame:
-    """Return the edges of a graph, with each text in memory once."""
+def _edges(view: View, names: pl.Series) -> _Numbers:
+    """Return the edges of a graph whose nodes have these names."""
     whys: dict[str, int] = {}
     starts, ends, said, certain = array("I"), array("I"), array("I"), array("B")
     for start, out in enumerate(view.graph.out):
@@ -399,12 +419,10 @@ def _edges(view: View) -> pl.DataFrame:
             ends.append(end)
             said.append(whys.setdefault(why, len(whys)))
             certain.append(is_certain)
-    names, texts = pl.Series(view.graph.names, dtype=pl.String), pl.Series(list(whys), dtype=pl.String)
-    return pl.DataFrame(
-        [
-            names.gather(pl.Series(starts, dtype=pl.UInt32)).alias("start"),
-            names.gather(pl.Series(ends, dtype=pl.UInt32)).alias("end"),
-            texts.gather(pl.Series(said, dtype=pl.UInt32)).alias("why"),
-            pl.Series("certain", certain, dtype=pl.UInt8).cast(pl.Boolean),
-        ]
-    )
+    numbers = [_numbers_of("start", starts), _numbers_of("end", ends), _numbers_of("why", said)]
+    rows = pl.DataFrame([*numbers, pl.Series("certain", certain, dtype=pl.UInt8).cast(pl.Boolean)])
+    return _Numbers(rows, {"start": names, "end": names, "why": pl.Series(list(whys), dtype=pl.String)})
+
+
+def _numbers_of(name: str, numbers: Collection[int]) -> pl.Series:
+    return pl.Series(name, array("I", numbers), dtype=pl.UInt32)

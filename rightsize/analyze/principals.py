@@ -93,15 +93,18 @@ def callings(inputs: Inputs) -> pl.DataFrame:
         pl.DataFrame({"name": ids}).with_columns(principal_id="name", kind=pl.lit("id")),
         aliases.select(
             name=folded(aliases["alias"]), principal_id=folded(aliases["principal_id"]), kind=pl.lit("alias")
-        ),
+        ).unique(),
         *(
-            principals.select(name=folded(pl.col(kind)), principal_id=principal_ids(inputs), kind=pl.lit(kind))
+            principals.select(name=folded(pl.col(kind)), principal_id=principal_ids(inputs))
+            .drop_nulls()
+            .unique()
+            .with_columns(kind=pl.lit(kind))
             for kind in _NAMES
         ),
         _every_name(inputs).with_columns(kind=pl.lit("beginning")),
     ]
-    # Most principals have no alias and no application; their rows go before all are put together.
-    return pl.concat([one.select("kind", "name", "principal_id").drop_nulls() for one in found]).unique()
+    # Each kind has distinct rows already: to compare the texts of all copies them.
+    return pl.concat([one.select("kind", "name", "principal_id").drop_nulls() for one in found])
 
 
 def _named_ids(inputs: Inputs) -> list[pl.Series]:

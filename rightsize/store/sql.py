@@ -124,7 +124,7 @@ def insert_lists(
         con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells} FROM (SELECT {given})", columns)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _ArrowStream:
     """A frame as nothing but a stream of Arrow: DuckDB makes a table of pyarrow of one of polars, and imports that."""
 
@@ -133,17 +133,23 @@ class _ArrowStream:
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         return self.frame.__arrow_c_stream__(requested_schema)
 
+    def forget(self) -> None:
+        """Let go of the rows: DuckDB holds this object until the transaction ends."""
+        self.frame = self.frame.clear()
+
 
 @contextmanager
 def registered(con: duckdb.DuckDBPyConnection, frames: Mapping[str, pl.DataFrame]) -> Iterator[None]:
     """Register frames under their names for SQL during the block."""
-    for name, frame in frames.items():
-        con.register(name, _ArrowStream(frame))
+    streams = {name: _ArrowStream(frame) for name, frame in frames.items()}
+    for name, stream in streams.items():
+        con.register(name, stream)
     try:
         yield
     finally:
-        for name in frames:
+        for name, stream in streams.items():
             con.unregister(name)
+            stream.forget()
 
 
 def meta_of(con: duckdb.DuckDBPyConnection, name: str) -> str | None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
+from weakref import ref
 
 import duckdb
+import polars as pl
 import pytest
 
 from rightsize.cli.main import run
@@ -15,6 +17,7 @@ from rightsize.model.errors import InputError, UsageError
 from rightsize.store.connection import Store, open_store
 from rightsize.store.limits import ResourceLimits, explain_shortage, limits_of
 from rightsize.store.merging.loads import merge
+from rightsize.store.sql import one_transaction, registered
 from tests.bench.bench_merge import stage_calls
 from tests.store.staged import calls, content, load, record
 
@@ -105,6 +108,19 @@ def test_too_little_is_told_and_everything_else_passes(error: Exception) -> None
         raise error
     with pytest.raises(ZeroDivisionError), explain_shortage(Path("s.duckdb")):
         raise ZeroDivisionError
+
+
+def test_rows_leave_memory_before_their_transaction_ends() -> None:
+    """Else a transaction that writes many tables holds the rows of all."""
+    con = duckdb.connect()
+    frame = pl.DataFrame({"n": [1, 2]})
+    held = ref(frame)
+    with one_transaction(con):
+        with registered(con, {"some_rows": frame}):
+            con.execute("CREATE TABLE kept AS FROM some_rows")
+        del frame
+        assert held() is None
+    assert con.execute("SELECT sum(n) FROM kept").fetchall() == [(3,)]
 
 
 @pytest.mark.slow
