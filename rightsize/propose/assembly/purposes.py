@@ -110,6 +110,16 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     yield from (named(_THING, 2), named(_TOP, 2))
     for thing, _ in _ranked(working, _DETAIL)[2:]:
         yield _name([_ranked(working, _THING)[0][0], thing], agent, risks)
+    yield from (name for thing in _elsewhere(role, known) if len(name := f"{first} for {thing}") <= LONGEST)
+
+
+def _elsewhere(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> list[str]:
+    """Return what a role may change of providers of which nothing was used, short words first; before it, of data."""
+    used = {text.split("/", 1)[0].lower() for _, text in role.used}
+    beside = {key for key in role.strings if not is_read(key[1]) and key[1].split("/", 1)[0].lower() not in used}
+    things = {known[key].top for key in beside} - {""}
+    data = ["Data"] * (len({plane for plane, _ in role.strings}) > 1)
+    return [*data, *sorted(things, key=lambda thing: (len(thing), thing))]
 
 
 def _telling(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterable[OperationKey]:

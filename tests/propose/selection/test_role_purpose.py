@@ -132,6 +132,17 @@ def test_alike_roles_that_write_are_told_apart_by_what_they_write() -> None:
     assert "Batch Account Disable Autoscale Editor with Keys" in others
 
 
+def test_alike_roles_are_told_apart_by_what_else_they_may_refer_to() -> None:
+    """A job's role for who may assign identities, and for who may not; data that a role may change comes first."""
+    write = ("control", "Microsoft.LoadTestService/loadTests/write")
+    assign = ("control", "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action")
+    start = ("data", "Microsoft.LoadTestService/loadtests/startTest/action")
+    used = frozenset({write})
+    others = name_purposes({"role": RoleUse((write, assign, start), used), "less": RoleUse((write,), used)})
+    assert others["role"][-2:] == ("Load Test Editor for Data", "Load Test Editor for Managed Identity")
+    assert not any(" for " in name for name in others["less"])
+
+
 def test_a_name_has_the_words_of_the_catalogue_whatever_a_log_writes() -> None:
     pools = "Microsoft.Batch/batchAccounts/pools"
     tenant = SmallTenant()
