@@ -27,9 +27,19 @@ from rightsize.store.sql import (
     new_revision,
     one_transaction,
     registered,
+    rows_of,
     set_meta,
 )
-from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
+from rightsize.store.strangers import (
+    FileStamps,
+    Watch,
+    holds_nothing,
+    is_like_store,
+    refusal,
+    refuse_programs,
+    require_schema,
+    stamps_of,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,7 +61,7 @@ _TAKEN = frozenset({"base", "main", "temp", "system"})
 _WRITTEN: set[Path] = set()
 """The stores that this process has open for writing."""
 _TURN = threading.Lock()
-_CHECKED: set[tuple[tuple[int, ...], ...]] = set()
+_CHECKED: set[FileStamps] = set()
 """What this process has found to be a store of the present version: the files as they were then."""
 
 
@@ -199,15 +209,6 @@ class Store:
                 change_revision(self.connection)
 
 
-def rows_of(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return the rows of a query; values are bound to `$name`, never inserted into the text."""
-    found = connection.execute(sql, dict(parameters) if parameters else None)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
 def require_file(file: Path) -> None:
     """Raise InputError if there is no store."""
     if not file.exists():
@@ -299,7 +300,7 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     try:
         if is_placed:
             _fill(connection, ())
-        elif (stamps := _stamps(file)) not in _CHECKED:
+        elif (stamps := stamps_of(file)) not in _CHECKED:
             if not read_only and holds_nothing(connection):
                 _fill(connection, making_statements())
             else:
@@ -311,12 +312,6 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     return connection
 
 
-def _stamps(file: Path) -> tuple[tuple[int, ...], ...]:
-    """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
-    parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
-    return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
-
-
 def _note_own(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """Note the files as they are after writing, so that this process does not check again what it wrote itself.
 
@@ -325,7 +320,7 @@ def _note_own(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """
     with suppress(duckdb.Error, OSError):
         connection.execute("CHECKPOINT")
-        _CHECKED.add(_stamps(file))
+        _CHECKED.add(stamps_of(file))
 
 
 def reserve_store(file: Path) -> None:

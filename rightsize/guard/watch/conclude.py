@@ -78,6 +78,7 @@ class Taken:
 def open_with_new(
     db: Path,
     paths: Sequence[Path],
+    present: Mapping[str, Stamp],
     collect: Callable[[], Mapping[str, str]] | None = None,
     *,
     trusts: Callable[[Path], bool] = lambda _: False,
@@ -85,13 +86,13 @@ def open_with_new(
     """Load the files and collected runs behind `paths` that are new or changed, collect, and open the store.
 
     Loaded files are noted by `conclude`: a pass that is killed in between loads them again, which changes nothing.
-    `collect` and `trusts` are as in `run_pass`. Yields the store, the result of loading (None without paths) and that
-    of `collect`. Most passes find nothing new and open the store once, which takes longer than the rest of them.
+    `present` is what `present_files` found; `collect` and `trusts` are as in `run_pass`. Yields the store, the result
+    of loading (None without paths) and that of `collect`.
 
     Raises:
-        InputError: A path does not exist, or the store cannot be written.
+        InputError: The store cannot be written.
     """
-    present, taken = dict(_present(paths)), None
+    taken = None
     if paths:
         with open_store(db, read_only=False) as store:
             known = watching.known_files(store)
@@ -114,6 +115,15 @@ def _take(db: Path, fresh: Mapping[str, Stamp], gone: Sequence[str], trusts: Cal
     # Unreadable files are noted later, with the change that reports them.
     loaded = {path: stamp for path, stamp in fresh.items() if path not in failed}
     return Taken(len(fresh), new, unloaded, tuple(doubted), loaded, tuple(gone))
+
+
+def present_files(paths: Sequence[Path]) -> dict[str, Stamp]:
+    """Return the files and collected runs behind paths, with their stamps, in order.
+
+    Raises:
+        InputError: A path cannot be read.
+    """
+    return dict(_present(paths))
 
 
 def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
@@ -194,6 +204,7 @@ class Concluded:
         fitting_days: The days of the window that fits the logs, where it is shorter than the window of the watch.
         is_stale_soon: Whether this pass loaded nothing of the days that it concluded: passes then come within hours, so
             that an analysis of the present content is stale with the next one.
+        is_settled: Whether a pass over the same content finds nothing, at any later time: nothing waits for its time.
     """
 
     is_first: bool
@@ -204,6 +215,7 @@ class Concluded:
     seconds: float
     fitting_days: int | None = None
     is_stale_soon: bool = False
+    is_settled: bool = False
 
 
 def conclude(
@@ -233,7 +245,8 @@ def conclude(
     if taken is not None and (taken.stamps or taken.gone):
         watching.keep_files(store, taken.stamps, taken.gone)
     limit = dt.datetime.max if now is None else now + SKEW
-    touched, until = _believed(watching.read_touched(store), limit), watching.watched_until(store)
+    loaded, until = watching.read_touched(store), watching.watched_until(store)
+    touched = _believed(loaded, limit)
     newest, has_logs = watching.newest_day(store, limit)
     if until is not None and until > limit.date():
         until = newest
@@ -273,7 +286,9 @@ def conclude(
     seconds = time.process_time() - began
     ended = [day for day in days if until is None or day > until]
     is_stale_soon = not is_first and {day - dt.timedelta(days=1) for day in ended}.isdisjoint(touched.days)
-    return Concluded(is_first, reported, len(ended), as_of, len(found.seen), seconds, fitting, is_stale_soon)
+    is_settled = not (loaded.days or loaded.tables or days or found.changes)
+    standing = len(found.seen)
+    return Concluded(is_first, reported, len(ended), as_of, standing, seconds, fitting, is_stale_soon, is_settled)
 
 
 def _fitting_days(table_of: Callable[[str], pl.DataFrame], as_of: dt.date, question: WatchSettings) -> int | None:
