@@ -6,10 +6,11 @@ import datetime as dt
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from rightsize.guard.watch import conclude as watch_conclude
-from rightsize.guard.watch.conclude import WatchSettings
+from rightsize.guard.watch.conclude import WatchSettings, present_files
 from rightsize.guard.watch.run import Outlets, WatchResult, run_pass
 from rightsize.store.connection import Store, open_store
 
@@ -118,3 +119,22 @@ def test_records_dated_in_the_future_keep_the_passes_awake(folder: Folder, monke
     folder.look()
     folder.look()
     assert folder.opens(monkeypatch)
+
+
+def test_what_concludes_cannot_read_files(folder: Folder) -> None:
+    """The connection that loaded the new files gives up access to files, and cannot have it again."""
+    for number in range(2):
+        with watch_conclude.open_with_new(folder.db, [folder.root], present_files([folder.root])) as (store, taken, _):
+            assert taken is not None
+            watch_conclude.conclude(store, WatchSettings(), taken)
+            assert taken.files == 1 - number
+            for text in (
+                f"SELECT * FROM read_text('{folder.root / 'a.json'}')",
+                f"COPY (SELECT 1) TO '{folder.root / 'out.csv'}'",
+                f"ATTACH '{folder.root / 'other.duckdb'}'",
+                "SET enable_external_access = true",
+            ):
+                with pytest.raises(duckdb.Error):
+                    store.connection.execute(text)
+                with pytest.raises(duckdb.Error):
+                    store.frame(text)
