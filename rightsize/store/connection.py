@@ -16,9 +16,17 @@ import duckdb
 from rightsize.model.errors import InputError
 from rightsize.model.machine import give_back, private_files
 from rightsize.model.tables import table
-from rightsize.store.ddl import ALL_COMPLETE, completeness_of, create_statements, place_empty_store
-from rightsize.store.limits import ResourceLimits, explain_failure, explain_shortage, limits_of, remove_spilled
-from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, migrate
+from rightsize.store.ddl import ALL_COMPLETE, completeness_of, place_empty_store
+from rightsize.store.limits import (
+    ResourceLimits,
+    explain_failure,
+    explain_shortage,
+    in_use,
+    limits_of,
+    not_opened,
+    remove_spilled,
+)
+from rightsize.store.migrations import OLDEST_VERSION, SCHEMA_VERSION, making_statements, migrate, version_of
 from rightsize.store.sql import (
     CONTENT_REVISION,
     change_revision,
@@ -27,9 +35,19 @@ from rightsize.store.sql import (
     new_revision,
     one_transaction,
     registered,
+    rows_of,
     set_meta,
 )
-from rightsize.store.strangers import Watch, holds_nothing, is_like_store, refusal, refuse_programs, require_schema
+from rightsize.store.strangers import (
+    FileStamps,
+    Watch,
+    holds_nothing,
+    is_like_store,
+    refusal,
+    refuse_programs,
+    require_schema,
+    stamps_of,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,18 +58,15 @@ _SETTINGS = {
     "allow_community_extensions": "false",
 }
 
-
 _LITTLE = "64MiB"
 ROWS_AT_ONCE = 100_000
 """Rows of a table that are written at a time."""
 _TAKEN = frozenset({"base", "main", "temp", "system"})
 """Reserved names: DuckDB names a database after its file, and these names have another meaning."""
-
-
 _WRITTEN: set[Path] = set()
 """The stores that this process has open for writing."""
 _TURN = threading.Lock()
-_CHECKED: set[tuple[tuple[int, ...], ...]] = set()
+_CHECKED: set[FileStamps] = set()
 """What this process has found to be a store of the present version: the files as they were then."""
 
 
@@ -89,6 +104,30 @@ class Store:
             told = reason or explain_failure(error, self.path)
             if told is not None:
                 raise told from error
+
+    @contextmanager
+    def reading_files(self) -> Iterator[None]:
+        """Run the block on a connection of its own, with its temporary tables; then no statement can read files.
+
+        The store has to be opened with `loads`.
+        """
+        whole = self.connection
+        self.connection = whole.cursor()
+        try:
+            self.connection.execute("SET TimeZone = 'UTC'")
+            yield
+        finally:
+            self.connection.close()
+            self.connection = whole
+            self.end_reading()
+
+    def end_reading(self) -> None:
+        """Let no further statement read files, and limit the time, as in a store opened without `loads`."""
+        # INVARIANT: DuckDB does not allow access again while the database is open.
+        self.connection.execute("SET enable_external_access = false")
+        self._let_go.detach()
+        self._watch = Watch(self.path, self.connection, limits_of().seconds)
+        self._let_go = finalize(self, _let_go, None if self.read_only else self.path.resolve(), self._watch)
 
     def close(self) -> None:
         """Close the connection."""
@@ -199,15 +238,6 @@ class Store:
                 change_revision(self.connection)
 
 
-def rows_of(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
-) -> list[dict[str, Any]]:
-    """Return the rows of a query; values are bound to `$name`, never inserted into the text."""
-    found = connection.execute(sql, dict(parameters) if parameters else None)
-    names = [column[0] for column in found.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-
-
 def require_file(file: Path) -> None:
     """Raise InputError if there is no store."""
     if not file.exists():
@@ -299,7 +329,7 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     try:
         if is_placed:
             _fill(connection, ())
-        elif (stamps := _stamps(file)) not in _CHECKED:
+        elif (stamps := stamps_of(file)) not in _CHECKED:
             if not read_only and holds_nothing(connection):
                 _fill(connection, making_statements())
             else:
@@ -311,12 +341,6 @@ def _opened(file: Path, settings: Mapping[str, str], *, read_only: bool, loads: 
     return connection
 
 
-def _stamps(file: Path) -> tuple[tuple[int, ...], ...]:
-    """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
-    parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
-    return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
-
-
 def _note_own(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """Note the files as they are after writing, so that this process does not check again what it wrote itself.
 
@@ -325,7 +349,7 @@ def _note_own(connection: duckdb.DuckDBPyConnection, file: Path) -> None:
     """
     with suppress(duckdb.Error, OSError):
         connection.execute("CHECKPOINT")
-        _CHECKED.add(_stamps(file))
+        _CHECKED.add(stamps_of(file))
 
 
 def reserve_store(file: Path) -> None:
@@ -349,40 +373,19 @@ def _connect(file: Path, read_only: bool, settings: Mapping[str, str]) -> duckdb
         text = str(error)
         if "lock" in text.lower():
             raise in_use(file, "another process") from error
-        raise _unopened(error, file) from error
+        raise not_opened(error, file) from error
     except duckdb.ConnectionException as error:
         if "different configuration" in str(error):
             raise in_use(file, "this process") from error
-        raise _unopened(error, file) from error
+        raise not_opened(error, file) from error
     except duckdb.Error as error:
-        raise _unopened(error, file) from error
+        raise not_opened(error, file) from error
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET preserve_insertion_order = false")
     # stdout is data. In Jupyter without ipywidgets there is no bar, and DuckDB refuses the setting (duckdb issue 7590).
     with suppress(duckdb.InvalidInputException):
         connection.execute("SET enable_progress_bar = false")
     return connection
-
-
-def in_use(file: Path, who: str) -> InputError:
-    """Return the error to tell if a store cannot be opened, since `who` has it open."""
-    return InputError(
-        f"`{file}` is in use by {who}", hint="one process may write, or several may read: try again later"
-    )
-
-
-def _unopened(error: duckdb.Error, file: Path) -> InputError:
-    told = explain_failure(error, file)
-    return told or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}")
-
-
-def making_statements() -> list[str]:
-    """Return the statements that make an empty store, but for its revision."""
-    return [
-        *create_statements(),
-        "CREATE TABLE base.meta (name VARCHAR, value VARCHAR)",
-        f"INSERT INTO base.meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
-    ]
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, statements: Iterable[str]) -> None:
@@ -415,7 +418,7 @@ def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_onl
             )
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     refuse_programs(connection, file)
-    version = _version_of(connection)
+    version = version_of(connection)
     if version is None:
         raise InputError(f"`{file}` is a DuckDB database, but not a store of rightsize")
     if version > SCHEMA_VERSION:
@@ -439,12 +442,3 @@ def require_store(connection: duckdb.DuckDBPyConnection, file: Path, *, read_onl
             told = explain_failure(error, file)
             raise told or refusal(file, f"its schema {version} cannot be brought up to date") from error
     require_schema(connection, file)
-
-
-def _version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
-    """Return the version of the schema, or None if the store says none."""
-    try:
-        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
-        return int(found[0][0])
-    except (duckdb.Error, IndexError, TypeError, ValueError):
-        return None

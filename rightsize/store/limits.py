@@ -208,3 +208,16 @@ def remove_spilled(folder: Path) -> None:
     for left in folder.glob("duckdb_temp_*"):
         with suppress(OSError):
             left.unlink()
+
+
+def in_use(file: Path, who: str) -> InputError:
+    """Return the error to tell if a store cannot be opened, since `who` has it open."""
+    return InputError(
+        f"`{file}` is in use by {who}", hint="one process may write, or several may read: try again later"
+    )
+
+
+def not_opened(error: duckdb.Error, file: Path) -> RightsizeError:
+    """Return the error to tell if DuckDB cannot open a store."""
+    told = explain_failure(error, file)
+    return told or InputError(f"cannot open `{file}` as a store: {str(error).splitlines()[0]}")

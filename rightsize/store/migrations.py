@@ -8,13 +8,22 @@ import duckdb
 
 from rightsize.model.tables import TABLES
 from rightsize.rules.vaults import VAULT
-from rightsize.store.ddl import base_table, view_statements
+from rightsize.store.ddl import base_table, create_statements, view_statements
 from rightsize.store.merging.days import fill_credentials, fill_policy_days
 from rightsize.store.sql import change_revision, one_transaction
 
 SCHEMA_VERSION = 41
 OLDEST_VERSION = 27
 """The schema of the oldest store that can be brought up to date."""
+
+
+def making_statements() -> list[str]:
+    """Return the statements that make an empty store, but for its revision."""
+    return [
+        *create_statements(),
+        "CREATE TABLE base.meta (name VARCHAR, value VARCHAR)",
+        f"INSERT INTO base.meta VALUES ('schema_version', '{SCHEMA_VERSION}')",
+    ]
 
 
 def _create(connection: duckdb.DuckDBPyConnection, *names: str) -> None:
@@ -139,3 +148,12 @@ def migrate(
             connection.execute(statement)
         connection.execute("UPDATE base.meta SET value = ? WHERE name = 'schema_version'", [str(target)])
         change_revision(connection)
+
+
+def version_of(connection: duckdb.DuckDBPyConnection) -> int | None:
+    """Return the version of the schema, or None if the store says none."""
+    try:
+        found = connection.execute("SELECT value FROM base.meta WHERE name = 'schema_version'").fetchall()
+        return int(found[0][0])
+    except (duckdb.Error, IndexError, TypeError, ValueError):
+        return None

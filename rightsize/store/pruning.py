@@ -13,8 +13,9 @@ from pathlib import Path
 
 import duckdb
 
-from rightsize.store.connection import Store, in_use, open_store
+from rightsize.store.connection import Store, open_store
 from rightsize.store.ddl import base_names
+from rightsize.store.limits import in_use
 from rightsize.store.quarantine import forget_keys
 from rightsize.store.sql import KEPT_EVENTS, literal, quoted, seal, sealed_before
 

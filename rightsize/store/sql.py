@@ -19,7 +19,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 
@@ -240,3 +240,12 @@ def drop_late(con: duckdb.DuckDBPyConnection, staged: Mapping[str, str]) -> dict
             f"SELECT file_id, count(DISTINCT line) FROM late_lines WHERE {NOT_REJECTED} GROUP BY file_id"
         ).fetchall()
     )
+
+
+def rows_of(
+    connection: duckdb.DuckDBPyConnection, sql: str, parameters: Mapping[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Return the rows of a query; values are bound to `$name`, never inserted into the text."""
+    found = connection.execute(sql, dict(parameters) if parameters else None)
+    names = [column[0] for column in found.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in found.fetchall()]

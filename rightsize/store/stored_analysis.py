@@ -23,8 +23,8 @@ from rightsize import __version__
 from rightsize.model.options import USUAL, WindowOptions
 from rightsize.model.tables import TABLES, Column, ColumnType, table
 from rightsize.rules.tables import rules_hash
-from rightsize.store.connection import ROWS_AT_ONCE, Store, rows_of
-from rightsize.store.sql import CONTENT_REVISION, named, registered, set_meta
+from rightsize.store.connection import ROWS_AT_ONCE, Store
+from rightsize.store.sql import CONTENT_REVISION, named, registered, rows_of, set_meta
 
 if TYPE_CHECKING:
     import polars as pl

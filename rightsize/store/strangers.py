@@ -29,6 +29,8 @@ from rightsize.model.tables import TABLES
 from rightsize.store.ddl import base_names, base_table, view_text
 from rightsize.store.limits import TIME
 
+FileStamps = tuple[tuple[int, ...], ...]
+"""The files of a store: device, inode, size, and time of the last change in nanoseconds."""
 _SCHEMAS = ("base", "main", "analysed")
 """The schemas of a store: its tables, the views for SQL users, and the stored analysis."""
 # INVARIANT: macros come first. Until none is known to be there, no statement may call a function by its short name.
@@ -258,6 +260,12 @@ class Watch:
                 hint="if you know who made this store, use a machine with more memory",
             )
         return None
+
+
+def stamps_of(file: Path) -> FileStamps:
+    """Return which files an open store consists of, and when each was written: the store, and its log if it has one."""
+    parts = (one for one in (file.resolve(), file.with_name(f"{file.name}.wal")) if one.exists())
+    return tuple((at.st_dev, at.st_ino, at.st_size, at.st_mtime_ns) for at in map(Path.stat, parts))
 
 
 def machine_memory() -> int:

@@ -8,8 +8,9 @@ import duckdb
 import pytest
 
 from rightsize.store import connection
-from rightsize.store.connection import making_statements, open_store
+from rightsize.store.connection import open_store
 from rightsize.store.ddl import SHIPPED, packed, place_empty_store
+from rightsize.store.migrations import making_statements
 from tests.golden_files import WRITES
 
 _CATALOGUE = (

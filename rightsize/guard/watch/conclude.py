@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
+import duckdb
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, schema_of
@@ -36,7 +37,7 @@ from rightsize.store import watching
 from rightsize.store.connection import Store, open_store
 from rightsize.store.quarantine import OF_USE
 from rightsize.workflow.analysis.behaviour import behaviour_of_days, with_holds
-from rightsize.workflow.data.load import UNKNOWN, load_paths
+from rightsize.workflow.data.load import UNKNOWN, LoadReport, load_paths
 from rightsize.workflow.signatures import ANYBODY, Signers
 
 Stamp = tuple[int, int]
@@ -78,6 +79,7 @@ class Taken:
 def open_with_new(
     db: Path,
     paths: Sequence[Path],
+    present: Mapping[str, Stamp],
     collect: Callable[[], Mapping[str, str]] | None = None,
     *,
     trusts: Callable[[Path], bool] = lambda _: False,
@@ -85,35 +87,63 @@ def open_with_new(
     """Load the files and collected runs behind `paths` that are new or changed, collect, and open the store.
 
     Loaded files are noted by `conclude`: a pass that is killed in between loads them again, which changes nothing.
-    `collect` and `trusts` are as in `run_pass`. Yields the store, the result of loading (None without paths) and that
-    of `collect`. Most passes find nothing new and open the store once, which takes longer than the rest of them.
+    `present` is what `present_files` found; `collect` and `trusts` are as in `run_pass`. Yields the store, the result
+    of loading (None without paths) and that of `collect`.
 
     Raises:
-        InputError: A path does not exist, or the store cannot be written.
+        InputError: The store cannot be written.
     """
-    present, taken = dict(_present(paths)), None
+    taken = None
     if paths:
-        with open_store(db, read_only=False) as store:
+        with open_store(db, read_only=False, loads=True) as store:
             known = watching.known_files(store)
             fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
-            if not fresh and collect is None:
-                yield store, Taken(), None
+            roots = tuple(f"{path}/" for path in paths)
+            gone = [path for path in known if path not in present and path.startswith(roots)]
+            counts = _load_together(store, list(fresh), trusts) if collect is None else None
+            if counts is not None:
+                yield store, _taken(fresh, gone, *counts), None
                 return
-        roots = tuple(f"{path}/" for path in paths)
-        gone = [path for path in known if path not in present and path.startswith(roots)]
-        taken = _take(db, fresh, gone, trusts) if fresh else Taken()
+        taken = _taken(fresh, gone, *_load(db, [Path(path) for path in fresh], trusts)) if fresh else Taken()
     failed = collect() if collect is not None else None
     with open_store(db, read_only=False, existing=True) as store:
         yield store, taken, failed
 
 
-def _take(db: Path, fresh: Mapping[str, Stamp], gone: Sequence[str], trusts: Callable[[Path], bool]) -> Taken:
-    new, unread, doubted = _load(db, [Path(path) for path in fresh], trusts)
+_Counts = tuple[int, list[tuple[str, str]], list[str]]
+"""The number of new records, the unread files with reasons, and the notes on collections."""
+
+
+def _load_together(store: Store, paths: Sequence[str], trusts: Callable[[Path], bool]) -> _Counts | None:
+    """Load files into a store that is open for a load, and let it read no more files; None where one is damaged."""
+    if not paths:
+        store.end_reading()
+        return 0, [], []
+    try:
+        return _counts_of(load_paths(store, [Path(path) for path in paths], named=False, trusts=trusts))
+    except (InputError, duckdb.Error):
+        return None
+
+
+def _taken(
+    fresh: Mapping[str, Stamp], gone: Sequence[str], new: int, unread: Sequence[tuple[str, str]], doubted: Sequence[str]
+) -> Taken:
+    if not fresh:
+        return Taken()
     unloaded = tuple(Unread(path, reason, fresh.get(path, (0, 0))) for path, reason in unread)
     failed = {one.path for one in unloaded}
     # Unreadable files are noted later, with the change that reports them.
     loaded = {path: stamp for path, stamp in fresh.items() if path not in failed}
     return Taken(len(fresh), new, unloaded, tuple(doubted), loaded, tuple(gone))
+
+
+def present_files(paths: Sequence[Path]) -> dict[str, Stamp]:
+    """Return the files and collected runs behind paths, with their stamps, in order.
+
+    Raises:
+        InputError: A path cannot be read.
+    """
+    return dict(_present(paths))
 
 
 def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
@@ -133,12 +163,10 @@ def _present(paths: Sequence[Path]) -> Iterator[tuple[str, Stamp]]:
             raise InputError(f"cannot read `{path}`: {error.strerror or error}") from error
 
 
-def _load(
-    db: Path, paths: Sequence[Path], trusts: Callable[[Path], bool]
-) -> tuple[int, list[tuple[str, str]], list[str]]:
+def _load(db: Path, paths: Sequence[Path], trusts: Callable[[Path], bool]) -> _Counts:
     """Load files together; where one is damaged, load each half, until the damaged file is alone."""
     try:
-        report = load_paths(db, paths, named=False, trusts=trusts)
+        return _counts_of(load_paths(db, paths, named=False, trusts=trusts))
     except InputError as error:
         # Raises if another process has the store open: then no file is to blame.
         open_store(db, read_only=False).close()
@@ -147,6 +175,9 @@ def _load(
         half = len(paths) // 2
         first, second = _load(db, paths[:half], trusts), _load(db, paths[half:], trusts)
         return first[0] + second[0], first[1] + second[1], first[2] + second[2]
+
+
+def _counts_of(report: LoadReport) -> _Counts:
     unknown = [(row.path, "it is not a known export") for row in report.rows if row.source == UNKNOWN]
     return sum(row.new for row in report.rows), unknown, list(report.doubted)
 
@@ -194,6 +225,7 @@ class Concluded:
         fitting_days: The days of the window that fits the logs, where it is shorter than the window of the watch.
         is_stale_soon: Whether this pass loaded nothing of the days that it concluded: passes then come within hours, so
             that an analysis of the present content is stale with the next one.
+        is_settled: Whether a pass over the same content finds nothing, at any later time: nothing waits for its time.
     """
 
     is_first: bool
@@ -204,6 +236,7 @@ class Concluded:
     seconds: float
     fitting_days: int | None = None
     is_stale_soon: bool = False
+    is_settled: bool = False
 
 
 def conclude(
@@ -233,7 +266,8 @@ def conclude(
     if taken is not None and (taken.stamps or taken.gone):
         watching.keep_files(store, taken.stamps, taken.gone)
     limit = dt.datetime.max if now is None else now + SKEW
-    touched, until = _believed(watching.read_touched(store), limit), watching.watched_until(store)
+    loaded, until = watching.read_touched(store), watching.watched_until(store)
+    touched = _believed(loaded, limit)
     newest, has_logs = watching.newest_day(store, limit)
     if until is not None and until > limit.date():
         until = newest
@@ -273,7 +307,9 @@ def conclude(
     seconds = time.process_time() - began
     ended = [day for day in days if until is None or day > until]
     is_stale_soon = not is_first and {day - dt.timedelta(days=1) for day in ended}.isdisjoint(touched.days)
-    return Concluded(is_first, reported, len(ended), as_of, len(found.seen), seconds, fitting, is_stale_soon)
+    is_settled = not (loaded.days or loaded.tables or days or found.changes)
+    standing = len(found.seen)
+    return Concluded(is_first, reported, len(ended), as_of, standing, seconds, fitting, is_stale_soon, is_settled)
 
 
 def _fitting_days(table_of: Callable[[str], pl.DataFrame], as_of: dt.date, question: WatchSettings) -> int | None:

@@ -22,12 +22,21 @@ from typing import Any, BinaryIO
 
 from rightsize.azure.exchange import Clock
 from rightsize.guard.watch.changes import at_least
-from rightsize.guard.watch.conclude import Concluded, Taken, WatchSettings, conclude, open_with_new
+from rightsize.guard.watch.conclude import (
+    Concluded,
+    Stamp,
+    Taken,
+    WatchSettings,
+    conclude,
+    open_with_new,
+    present_files,
+)
 from rightsize.guard.watch.containment import ContainmentRules, contain_signalled
 from rightsize.model.errors import EvidenceError, GateError, InputError, RightsizeError, UsageError
 from rightsize.render import watch as forms
 from rightsize.rules.attacks import SEVERITIES
 from rightsize.store.connection import Store, open_store
+from rightsize.store.strangers import FileStamps, stamps_of
 from rightsize.store.watching import acknowledge, pending_changes, undelivered
 
 Changes = Sequence[Mapping[str, Any]]
@@ -258,6 +267,20 @@ class WatchResult:
     waiting: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Quiet:
+    """A pass that found nothing, and all that its result follows from: settings, present files, and the store."""
+
+    settings: WatchSettings
+    present: Mapping[str, Stamp]
+    store: FileStamps
+    result: WatchResult
+
+
+_QUIET: dict[Path, _Quiet] = {}
+"""The last pass of this process over each store, if it found nothing: as long as nothing changes, so does the next."""
+
+
 def run_pass(
     db: Path,
     paths: Sequence[Path],
@@ -272,7 +295,8 @@ def run_pass(
     """Load what is new, compare with the last pass, and deliver the changes.
 
     A pass that loaded and concluded a whole day then stores an analysis of the present content, from which readers
-    answer.
+    answer. Where neither the files nor the store changed since a pass of this process that found nothing, the store
+    stays closed.
 
     Args:
         db: The store.
@@ -291,13 +315,26 @@ def run_pass(
     """
     clock = clock or Clock()
     asked = replace(question, sinks=outlets.sinks)
-    with open_with_new(db, paths, collect, trusts=trusts) as (store, taken, failed):
+    present = present_files(paths)
+    quiet = _QUIET.pop(db.resolve(), None)
+    # A collection, a containment and an applied plan have further inputs.
+    may_rest = collect is None and contain is None and not question.applied
+    if quiet is not None and may_rest and quiet == replace(quiet, settings=asked, present=present, store=stamps_of(db)):
+        _QUIET[db.resolve()] = quiet
+        return quiet.result
+    with open_with_new(db, paths, present, collect, trusts=trusts) as (store, taken, failed):
         now = clock.utc().astimezone(dt.UTC).replace(tzinfo=None)
         # A pass asks many small questions beside other programs: sharing each out costs more than it saves.
         store.connection.execute("SET threads = 1")
         concluded = conclude(store, asked, taken, now=now, failed=failed)
         if contain is None:
-            return _deliver(store, outlets, clock, taken, concluded)
+            result = _deliver(store, outlets, clock, taken, concluded)
+            is_quiet = concluded.is_settled and not (taken and taken.files) and not result.reported
+            if may_rest and is_quiet and not result.waiting:
+                again = replace(result, concluded=replace(concluded, seconds=0.0))
+                # Taken while the store is locked: later changes of others show.
+                _QUIET[db.resolve()] = _Quiet(asked, present, stamps_of(db), again)
+            return result
     contain_signalled(db, *contain, outlets.sinks, clock.utc(), question.min_window)
     with open_store(db, read_only=False) as store:
         return _deliver(store, outlets, clock, taken, concluded)

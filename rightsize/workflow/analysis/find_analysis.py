@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from rightsize.model.errors import EvidenceError, InputError
 from rightsize.model.options import USUAL, WindowOptions
-from rightsize.store.connection import Store, open_store, rows_of
+from rightsize.store.connection import Store, open_store
 from rightsize.store.queries import bind_parameters, read_question
+from rightsize.store.sql import rows_of
 from rightsize.store.stored_analysis import (
     NOT_STORED,
     Analysed,

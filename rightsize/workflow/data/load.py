@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +54,7 @@ class LoadReport:
 
 
 def load_paths(
-    db: Path | str,
+    db: Path | str | Store,
     paths: Sequence[str | Path],
     *,
     covers: str | None = None,
@@ -71,7 +72,7 @@ def load_paths(
     A folder that a collection wrote is read with the coverage that its manifest declares.
 
     Args:
-        db: The store.
+        db: The store, or one that was opened with `loads`, whose statements can read no files afterwards.
         paths: Files, folders, archives, and `-` for stdin.
         covers: `FROM..TO`, the whole UTC days for which the user declares that `source` was exported completely for
             `scope` and everything below it.
@@ -93,13 +94,13 @@ def load_paths(
             as it was.
         UsageError: The declaration, the limit or the folder makes no sense.
     """
-    limits = limits_of(memory_limit, spill_folder)
+    limits, file = limits_of(memory_limit, spill_folder), db.path if isinstance(db, Store) else Path(db)
     declared = _reading_of(inventory_by, inventory_on)
     opened = _open_collections(paths, trusts)
     report = _load(
-        Path(db),
+        db if isinstance(db, Store) else file,
         opened.given,
-        (*declarations_of(covers, source, _scope_named(Path(db), scope)), *opened.covered),
+        (*declarations_of(covers, source, _scope_named(file, scope)), *opened.covered),
         listings=opened.listings,
         named=named,
         limits=limits,
@@ -292,7 +293,7 @@ def load_staged(
 
 
 def _load(
-    db: Path,
+    db: Path | Store,
     paths: Sequence[str | Path],
     declarations: Sequence[Declaration],
     sources: Collection[str] | None = None,
@@ -304,58 +305,43 @@ def _load(
     vouched: Sequence[Vouched] = (),
     declared: DeclaredReading | None = None,
 ) -> LoadReport:
+    with _opened(db, limits) as store:
+        # Rejects are numbered in the order of reading; merging is faster without an order.
+        store.connection.execute("SET preserve_insertion_order = true")
+        # Freed memory stays with the process for the next step; the system would have to clear it again.
+        store.connection.execute("SET block_allocator_memory = '1GiB'")
+        # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
+        store.connection.execute("SET max_vacuum_tasks = 0")
+        create_staging(store.connection)
+        report = stage(store.connection, paths, named=named, vouched=vouched, declared=declared)
+        store.connection.execute("RESET max_vacuum_tasks")
+        if sources is not None:
+            _refuse_others(report.files, sources)
+        if finish is not None:
+            finish(store.connection)
+        store.connection.execute("SET preserve_insertion_order = false")
+        merged = merge(store, (*declarations, *report.windows), listings)
+        is_declared = any(one.source == "activity_log" for one in declarations)
+        notes = (*report.notes, *_notes_on_downloads(store, merged, is_declared))
+        return LoadReport(merged, notes, lacking=report.lacking)
+
+
+@contextmanager
+def _opened(db: Path | Store, limits: ResourceLimits | None) -> Iterator[Store]:
+    """Open the store for a load; where the load fails, delete one that it created and that holds nothing."""
+    if isinstance(db, Store):
+        with db.reading_files():
+            yield db
+        return
     is_new = not db.exists()
     try:
         with open_store(db, read_only=False, loads=True, limits=limits) as store:
-            return _stage_and_merge(
-                store,
-                paths,
-                declarations,
-                sources,
-                listings=listings,
-                named=named,
-                finish=finish,
-                vouched=vouched,
-                declared=declared,
-            )
+            yield store
     except BaseException:
         if is_new:
-            # Delete a store that this load created and that holds nothing.
             db.unlink(missing_ok=True)
             db.with_name(f"{db.name}.wal").unlink(missing_ok=True)
         raise
-
-
-def _stage_and_merge(
-    store: Store,
-    paths: Sequence[str | Path],
-    declarations: Sequence[Declaration],
-    sources: Collection[str] | None,
-    *,
-    listings: Sequence[Listing],
-    named: bool,
-    finish: Callable[[Any], None] | None,
-    vouched: Sequence[Vouched],
-    declared: DeclaredReading | None,
-) -> LoadReport:
-    # Rejects are numbered in the order of reading; merging is faster without an order.
-    store.connection.execute("SET preserve_insertion_order = true")
-    # Freed memory stays with the process for the next step; the system would have to clear it again.
-    store.connection.execute("SET block_allocator_memory = '1GiB'")
-    # Staged rows are read once, so merging small row groups into large ones costs more than it saves.
-    store.connection.execute("SET max_vacuum_tasks = 0")
-    create_staging(store.connection)
-    report = stage(store.connection, paths, named=named, vouched=vouched, declared=declared)
-    store.connection.execute("RESET max_vacuum_tasks")
-    if sources is not None:
-        _refuse_others(report.files, sources)
-    if finish is not None:
-        finish(store.connection)
-    store.connection.execute("SET preserve_insertion_order = false")
-    merged = merge(store, (*declarations, *report.windows), listings)
-    is_declared = any(one.source == "activity_log" for one in declarations)
-    notes = (*report.notes, *_notes_on_downloads(store, merged, is_declared))
-    return LoadReport(merged, notes, lacking=report.lacking)
 
 
 def _notes_on_downloads(store: Store, merged: Sequence[MergedFile], is_declared: bool) -> Iterator[str]:
