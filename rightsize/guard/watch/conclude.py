@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-import duckdb
 import polars as pl
 
 from rightsize.analyze.inputs import Inputs, folded, schema_of
@@ -27,6 +26,7 @@ from rightsize.collect.runs import find_runs
 from rightsize.guard.watch import detect
 from rightsize.guard.watch.changes import Origin, no_changes, note_change
 from rightsize.guard.watch.state import standing_of
+from rightsize.ingest.files.readers import READ_ERRORS
 from rightsize.ingest.files.sources import files_in
 from rightsize.model.errors import InputError
 from rightsize.model.nouns import RoleDefinition
@@ -121,7 +121,7 @@ def _load_together(store: Store, paths: Sequence[str], trusts: Callable[[Path], 
         return 0, [], []
     try:
         return _counts_of(load_paths(store, [Path(path) for path in paths], named=False, trusts=trusts))
-    except (InputError, duckdb.Error):
+    except (InputError, *READ_ERRORS):
         return None
 
 
