@@ -9,10 +9,9 @@ Two changes are linked if
 A worker weighs 1/(number of its changes), so that one who does everything joins nothing. Groups are joined while the
 mean link between them is a quarter or more.
 
-A job of which each worker does a third still shows as several groups. Those on one top-level type are joined unless
-their users avoid each other: one worker uses both, and that is at least half of what chance gives among those who
-change anything on the type. Those of one resource provider are joined if two workers use both, and that is what chance
-gives among those who change anything of the provider. Who restarts machines and who builds them stay apart.
+A job of which each worker does a third still shows as several groups. Two of one top-level type, or of one resource
+provider, are joined if half of the users of the smaller one use the other, too: one worker on a type, two in a
+provider. Of five who restart machines and six who build them two may do both, and the groups stay apart.
 
 All sums are of whole numbers, and ties are broken by name, so that the answer does not depend on any order.
 """
@@ -22,7 +21,6 @@ from __future__ import annotations
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import combinations
 
@@ -51,22 +49,10 @@ PART = 4
 Group = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """When two groups of changes are joined that lie in one place.
-
-    Attributes:
-        parts: Number of the first parts of a name that say the place: the provider, or the top-level type in it.
-        support: The fewest workers that have to use both.
-        chance: The least number of those, in that which chance gives among the users of the place.
-    """
-
-    parts: int
-    support: int
-    chance: Fraction
-
-
-_RULES = (_Rule(2, 1, Fraction(1, 2)), _Rule(1, SUPPORT, Fraction(1)))
+_JOINED_BY = {2: 1, 1: SUPPORT}
+"""The fewest workers that have to use both of two groups, by the number of parts of a name that is common to all their
+changes: the provider, or the top-level type in it.
+"""
 
 
 def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
@@ -79,8 +65,8 @@ def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
     number_of = {name: number for number, name in enumerate(names)}
     links = _links({worker: sorted(number_of[name] for name in used) for worker, used in changes_of.items()})
     groups = [tuple(names[number] for number in group) for group in _average_linkage(len(names), links)]
-    for rule in _RULES:
-        groups = _joined(groups, changes_of, rule)
+    for parts, support in _JOINED_BY.items():
+        groups = _joined(groups, changes_of, parts, support)
     return groups
 
 
@@ -93,44 +79,39 @@ def _first_parts(name: str, number: int) -> str:
     return "/".join(name.split("/")[:number])
 
 
-def _joined(groups: Iterable[Group], changes_of: Mapping[str, Set[str]], rule: _Rule) -> list[Group]:
-    """Return the groups, those joined that a rule allows; the pair with most in common for its users comes first."""
+def _joined(groups: Iterable[Group], changes_of: Mapping[str, Set[str]], parts: int, support: int) -> list[Group]:
+    """Return the groups, those joined of which half of the users of the smaller one, and so many, use both."""
     users: dict[str, int] = defaultdict(int)
     for number, used in enumerate(used for _, used in sorted(changes_of.items()) if len(used) <= _MANY):
         for name in used:
             users[name] |= 1 << number
-    anybody: dict[str, int] = defaultdict(int)
     alike: dict[str, dict[Group, int]] = defaultdict(dict)
     found: list[Group] = []
     for group in groups:
-        those = union(users[name] for name in group)
-        places = {_first_parts(name, rule.parts) for name in group}
-        for place in places:
-            anybody[place] |= those
+        places = {_first_parts(name, parts) for name in group}
         if len(places) == 1:
-            alike[places.pop()][group] = those
+            alike[places.pop()][group] = union(users[name] for name in group)
         else:
             found.append(group)
-    for place, having in alike.items():
-        found += _joined_there(having, anybody[place].bit_count(), rule)
+    for having in alike.values():
+        found += _joined_there(having, support)
     return sorted(found)
 
 
-def _joined_there(users: dict[Group, int], anybody: int, rule: _Rule) -> Iterable[Group]:
-    """Return the groups of one type or provider, those joined that a rule allows.
+def _joined_there(users: dict[Group, int], support: int) -> Iterable[Group]:
+    """Return the groups of one type or provider, those joined that share users; the pair with the most comes first.
 
     Args:
         users: The users of each group, as a set of bits.
-        anybody: Number of those who change anything there.
-        rule: What allows it.
+        support: The fewest that have to use both.
     """
 
     def step(one: Group, other: Group) -> Iterator[tuple[Fraction, Group, Group]]:
         both = (users[one] & users[other]).bit_count()
-        by_chance = users[one].bit_count() * users[other].bit_count()
-        if both >= rule.support and both * anybody >= rule.chance * by_chance:
+        smaller = min(users[one].bit_count(), users[other].bit_count())
+        if both >= support and 2 * both >= smaller:
             first, second = sorted((one, other))
-            yield -Fraction(both * anybody, by_chance), first, second
+            yield -Fraction(both, smaller), first, second
 
     heap = [found for pair in combinations(sorted(users), 2) for found in step(*pair)]
     heapq.heapify(heap)

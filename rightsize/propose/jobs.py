@@ -217,12 +217,12 @@ class Jobs:
         """Return the jobs of somebody who used a set of changes: at most three, the one with most of them first.
 
         Who used one change of a group of several, and has another job, did not do that job. Who used less than a
-        quarter of a job has it only if it is of one resource provider.
+        quarter of a job has it only if it is of one resource provider, and at least two of its changes were used.
         """
         ranked = []
         for job in dict.fromkeys(self._owners[bit] for bit in bits_of(used) if bit in self._owners):
             own, whole = job.share_of(used)
-            if own * PART >= whole or job.is_of_one_provider:
+            if own * PART >= whole or (own > 1 and job.is_of_one_provider):
                 ranked.append((-own, -own / whole, job.key, job))
         ranked.sort(key=lambda item: item[:3])
         chosen: list[Job] = []

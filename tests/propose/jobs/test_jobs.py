@@ -167,12 +167,17 @@ def test_what_one_of_a_job_used_on_its_types_is_in_the_role_of_all() -> None:
     assert core_with(tenant.jobs(), SITES[0]) == set(SITES)
 
 
-def test_who_used_one_change_of_a_job_of_one_provider_has_it() -> None:
+def test_who_used_two_changes_of_a_job_of_one_provider_has_it() -> None:
+    """Two of nine are less than a quarter. A lone restart is nothing of the builders', whose role may write."""
     tenant = HandWork()
+    on_sites = [f"Microsoft.Web/sites/{one}/write" for one in ("slots", "config", "backups", "hybridconnection")]
     for number in range(4):
-        tenant.worker(f"web{number}", *SITES, "Microsoft.Web/sites/slots/write", "Microsoft.Web/sites/config/write")
-    tenant.worker("new", SITES[1])
-    assert "new" in job_with(tenant.jobs(), SITES[0]).workers
+        tenant.worker(f"web{number}", *SITES, *on_sites, "Microsoft.Web/serverfarms/write")
+    tenant.worker("new", *SITES[:2])
+    tenant.worker("restarts", SITES[1])
+    workers = job_with(tenant.jobs(), SITES[0]).workers
+    assert "new" in workers
+    assert "restarts" not in workers
 
 
 def test_what_a_quarter_of_a_job_does_on_another_service_is_in_its_role() -> None:
