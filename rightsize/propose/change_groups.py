@@ -11,7 +11,8 @@ mean link between them is a quarter or more.
 
 A job of which each worker does a third still shows as several groups. Two of one top-level type, or of one resource
 provider, are joined if half of the users of the smaller one use the other, too: one worker on a type, two in a
-provider. Of five who restart machines and six who build them two may do both, and the groups stay apart.
+provider. Of five who restart machines and six who build them two may do both, and the groups stay apart. Deployments
+and tags are of no provider here: work of every kind is done with them.
 
 All sums are of whole numbers, and ties are broken by name, so that the answer does not depend on any order.
 """
@@ -48,7 +49,8 @@ PART = 4
 
 Group = tuple[str, ...]
 
-
+_ANYWHERE = "microsoft.resources"
+"""The provider of deployments and tags, which says nothing of the place of work beside a change of another one."""
 _JOINED_BY = {2: 1, 1: SUPPORT}
 """The fewest workers that have to use both of two groups, by the number of parts of a name that is common to all their
 changes: the provider, or the top-level type in it.
@@ -70,13 +72,10 @@ def group_changes(changes_of: Mapping[str, Set[str]]) -> list[Group]:
     return groups
 
 
-def provider_of(name: str) -> str:
-    """Return the resource provider of a change."""
-    return _first_parts(name, 1)
-
-
-def _first_parts(name: str, number: int) -> str:
-    return "/".join(name.split("/")[:number])
+def places_of(group: Iterable[str], parts: int = 1) -> set[str]:
+    """Return the first parts of the names of changes: the resource providers, or also the top-level types in these."""
+    found = {tuple(name.split("/")[:parts]) for name in group}
+    return {"/".join(one) for one in found if one[0] != _ANYWHERE} or {_ANYWHERE}
 
 
 def _joined(groups: Iterable[Group], changes_of: Mapping[str, Set[str]], parts: int, support: int) -> list[Group]:
@@ -88,7 +87,7 @@ def _joined(groups: Iterable[Group], changes_of: Mapping[str, Set[str]], parts: 
     alike: dict[str, dict[Group, int]] = defaultdict(dict)
     found: list[Group] = []
     for group in groups:
-        places = {_first_parts(name, parts) for name in group}
+        places = places_of(group, parts)
         if len(places) == 1:
             alike[places.pop()][group] = union(users[name] for name in group)
         else:

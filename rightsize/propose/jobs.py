@@ -19,7 +19,7 @@ import polars as pl
 from rightsize.analyze.inputs import Inputs, folded
 from rightsize.mining.bitsets import bits_of, mask_of, union
 from rightsize.model.text import Folded
-from rightsize.propose.change_groups import PART, group_changes, provider_of
+from rightsize.propose.change_groups import PART, group_changes, places_of
 from rightsize.propose.core.operation_sets import OperationIndex
 from rightsize.propose.core.scopes import anchor_of
 from rightsize.propose.needs.assignments import masks_of
@@ -172,7 +172,7 @@ class Job:
         workers: Who has the job, among those who made the calls.
         core: The changes that its role has.
         by_sort: For guests and workloads among its workers, the part of the core that at least one of them used.
-        is_of_one_provider: Whether all its changes are of one resource provider.
+        is_of_one_provider: Whether all its changes but deployments and tags are of one resource provider.
     """
 
     key: str
@@ -260,7 +260,7 @@ def find_jobs(work: Work) -> Jobs:
         Job(
             group[0],
             mask_of(bit_of[name] for name in group),
-            is_of_one_provider=len({provider_of(name) for name in group}) == 1,
+            is_of_one_provider=len(places_of(group)) == 1,
         )
         for group in groups
     ]

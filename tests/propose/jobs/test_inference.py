@@ -98,6 +98,9 @@ def test_changes_of_one_provider_are_one_job_if_two_do_both() -> None:
     assert len(_with_a_part("web/plans/5", *["web/plans/5"] * 3)) == 2, "most users of it do nothing of the job"
     assert len(_groups(_by_worker((3, job), (1, [job[0], "web/plans/5"])))) == 2, "one is no pattern"
     assert len(_with_a_part("sql/servers/5")) == 2, "it is another provider"
+    deployed = [*job, "microsoft.resources/deployments/write"]
+    found = _groups(_by_worker((3, deployed), (1, [job[0], "web/plans/5"]), (1, [job[1], "web/plans/5"])))
+    assert found == [tuple(sorted([*deployed, "web/plans/5"]))], "deployments are of no provider"
 
 
 @pytest.mark.parametrize("others", [0, 40])
