@@ -14,7 +14,8 @@ opens them.
 
 A token for a service whose resources alone take it (`rules/endpoint_audiences.csv`) touches their type, and all types
 below it, where no use of that type explains the token: a pipeline that works on a storage endpoint alone leaves a
-sign-in for Azure Storage. A token is not use: a holder with nothing but tokens counts as one without use.
+sign-in for Azure Storage. It touches the type for the principal and for the groups through which it works. A token is
+not use: a holder with nothing but tokens counts as one without use.
 
 A person who used nothing touched nothing: these operations go, and the plan asks the owner of the assignment. A
 workload without observed use keeps them all, since it may work on an endpoint alone.
@@ -316,17 +317,20 @@ class Touched:
             .unique()
         )
         runners = sorted({fold(row["resource_type"]) for row in rows_of("image_runners")})
+        tokens = self._unexplained(_tokens(inputs, analysis.window), tops, inputs, analysis.tenant)
         touches = [
             (exact, _EXACT),
             (managed, _ABOVE),
-            (self._unexplained(_tokens(inputs, analysis.window), tops, inputs, analysis.tenant), _TOKEN),
+            (tokens, _TOKEN),
             (exact.filter(pl.col("type").is_in(runners)), _IMAGES),
         ]
         of_holder = self._masks(touches, "person")
         at_work = (name == _DEPLOYMENT) | (top_level_type(name) == _REGISTRY)
         by_people = pl.DataFrame(sorted(people), schema=dict.fromkeys(KEY, pl.String), orient="row")
         typed = calls.with_columns(type=exact_type(name))
+        members = placed.select(*KEY, person=folded(pl.col("principal_id"))).drop_nulls("person").unique()
         touches = [
+            (members.join(tokens, on="person"), _TOKEN),
             (typed.filter(pl.col("plane") == "data"), _DATA),
             (typed.filter(at_work).join(by_people, on=KEY, how="anti"), _IMAGES),
         ]

@@ -271,6 +271,20 @@ def test_who_manages_what_is_below_a_type_also_works_on_its_endpoint() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("works", [True, False])
+def test_a_token_of_a_member_touches_for_the_group_through_which_it_works(*, works: bool) -> None:
+    """Another member works through the group in any case; who only reads mail there gets tokens, too."""
+    tenant = _tenant()
+    member, other = tenant.principal(1), tenant.principal(2)
+    assignment = tenant.assign(101, tenant.group(9, [member, other]), CONTRIBUTOR, SUB)
+    tenant.use(other, START, VM)
+    if works:
+        tenant.use(member, START, VM)
+    tenant.sign_in(member, STORAGE_TOKENS)
+    assert (_everywhere(tenant.plan(), assignment) >= ON_ACCOUNTS) is works
+
+
+@pytest.mark.slow
 def test_data_actions_explain_a_token() -> None:
     """Who may read blobs gets tokens for that: they show no work by the broad role beside it."""
     tenant = _tenant()
