@@ -72,7 +72,7 @@ def _which(summary: Mapping[str, Any]) -> Iterator[str]:
     if "job" not in summary:
         return
     if summary.get("is_add_on"):
-        yield "an add-on: risky work, apart from the roles of its holders"
+        yield "an add-on, only for those who did this, apart from the roles of their jobs"
     elif summary.get("job_name"):
         yield f"{summary['job_name']}"
     elif summary["job"]:

@@ -96,7 +96,7 @@ def _describe(read: RoleUse, uses: RoleUses, file_name: str, words: Mapping[Oper
 
 def _kind_of(uses: RoleUses) -> str:
     if uses.is_add_on:
-        return "An add-on that keeps risky work apart:"
+        return "An add-on, only for those who did this:"
     return "For those who do the same job:" if uses.job else "For work beside the jobs of others:"
 
 
