@@ -91,8 +91,14 @@ def _purposes(role: RoleUse, known: Mapping[OperationKey, RoleWords]) -> Iterato
     working = _working(weights)
     agent, risks = _part_of(role, known, weights), _risks_of(role)
 
+    deleted = {known[key] for key in role.strings if _verb(key[1]) == "delete" and known[key].agent != READER}
+
     def named(level: _Level, number: int, doing: str = "") -> str:
-        return _name([thing for thing, _ in _ranked(working, level)[:number]], agent, risks, doing)
+        things = [thing for thing, _ in _ranked(working, level)[:number]]
+        services = {words.service for words in working if level(words) in things}
+        beside = sorted({words.thing for words in deleted if words.service not in services})
+        deletes = [f"{beside[0]} Deletes" if len(beside) == 1 else "Deletes"] if beside else []
+        return _name(things, agent, (*risks, *deletes), doing)
 
     found = [named(*step) for step in _STEPS if _is_telling(working, *step)]
     first = found[0] if found else _name([EVERYTHING], agent, risks)

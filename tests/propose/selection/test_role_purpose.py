@@ -48,6 +48,13 @@ def test_a_role_is_named_by_what_it_was_used_for(days: dict[str, int], unseen: t
     assert _named(days, *unseen) == name
 
 
+def test_a_name_says_what_a_role_deletes_beside_the_services_it_names() -> None:
+    built = {f"{COMPUTE}/write": 9, f"{COMPUTE}/start/action": 9, f"{COMPUTE}/restart/action": 9}
+    assert _named(built, f"{WEB}/delete") == "VM Contributor with Web App Deletes"
+    assert _named(built, f"{WEB}/delete", f"{REDIS}/delete") == "VM Contributor with Deletes"
+    assert _named(built, f"{COMPUTE}/extensions/delete") == "VM Contributor"
+
+
 def test_a_role_that_may_write_is_no_user() -> None:
     assert _named({f"{BLOBS}/read": 90, f"{BLOBS}/write": 1}, plane="data") == "Storage Blob Data Writer"
     assert _named({f"{BLOBS}/read": 90}, f"{BLOBS}/delete", plane="data") == "Storage Blob Data Remover"
