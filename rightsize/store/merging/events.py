@@ -12,6 +12,7 @@ anew, so the order of loads does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
@@ -37,11 +38,14 @@ def _acting() -> str:
 _ACTING = _acting()
 
 
-def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+def merge_events(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> dict[int, int]:
     """Merge `stage_events` and `stage_reduced_usage`, and fill `touched_days` with the days that they touch.
 
-    Returns the new records of each file that are not in `new_lines`.
+    `staged` has the names of `filled_tables`. Returns the new records of each file that are not in `new_lines`.
     """
+    if not {"events", "reduced_usage"}.intersection(staged):
+        con.execute("CREATE OR REPLACE TEMP TABLE touched_days (day DATE)")
+        return {}
     _name_operations_and_scopes(con)
     new = judge_rows(con)
     con.execute("""
@@ -54,8 +58,9 @@ def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         UNION SELECT day FROM merge_replaced""")
     con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
     _store_changed(con)
-    for file_id, count in merge_reduced_usage(con).items():
-        new[file_id] = new.get(file_id, 0) + count
+    if "reduced_usage" in staged:
+        for file_id, count in merge_reduced_usage(con).items():
+            new[file_id] = new.get(file_id, 0) + count
     return new
 
 
@@ -154,7 +159,7 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:
-    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
+    """Merge `filled_tables` (folded, earliest, smallest) into the names of operations or scopes.
 
     New names are numbered in `order`. A name whose spelling may change is marked stale.
     """
@@ -181,11 +186,9 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
     """
     values = ("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id")
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_requests AS
-        SELECT event_key, {", ".join(values)} FROM stage_request_rows""").fetchall()
-    if not count:
-        return
+        SELECT event_key, {", ".join(values)} FROM stage_request_rows""")
     con.execute("""
         INSERT INTO merge_requests BY NAME
         SELECT * FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)""")
@@ -204,7 +207,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
         "correlation_id", "token_id", "session_id", "ip", "country", "network_number", "federated_credential_id",
     )  # fmt: skip
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
         SELECT file_id, line,
             md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(time, principal_id,
@@ -213,9 +216,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
             session_id, ip, country, network_number, federated_credential_id
-        FROM stage_sign_in_rows""").fetchall()
-    if not count:
-        return
+        FROM stage_sign_in_rows""")
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME
         SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows
