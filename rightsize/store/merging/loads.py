@@ -35,7 +35,7 @@ from rightsize.store.merging.events import (
 from rightsize.store.merging.listings import Listing, merge_bookkeeping, merge_tables, note_listings
 from rightsize.store.merging.staging import begin_counting, count_new_records, filled_tables, merge_reduced_sign_ins
 from rightsize.store.quarantine import derive_quarantine
-from rightsize.store.sql import drop_late, folded, note_touched_days, tidy_scope
+from rightsize.store.sql import drop_late, folded, nonempty, note_touched_days, tidy_scope
 
 # Steps of a scope that the operation catalogue does not list as types.
 _FIXED = (
@@ -307,10 +307,12 @@ _OF_NAMES = frozenset({"scope_listings", "role_assignments", "deny_assignments",
 
 def _has_stale_names(con: duckdb.DuckDBPyConnection) -> bool:
     """Return whether a load changed the names of operations or scopes, or the store does not have the root yet."""
-    ((found,),) = con.execute("""
-        SELECT EXISTS (FROM base.scope_names WHERE stale) OR EXISTS (FROM base.operation_names WHERE stale)
-            OR NOT EXISTS (FROM base.scopes WHERE folded = '/')""").fetchall()
-    return bool(found)
+    names = {
+        "scopes": "base.scope_names WHERE stale",
+        "operations": "base.operation_names WHERE stale",
+        "root": "base.scopes WHERE folded = '/'",
+    }
+    return nonempty(con, names) != {"root"}
 
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:

@@ -26,7 +26,7 @@ import duckdb
 from rightsize.model.tables import EVENT_COLUMNS, TABLES, Table
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.ddl import MARKED_COLUMNS, RESOLVED
-from rightsize.store.sql import NOT_REJECTED, folded, named, outcome, quoted
+from rightsize.store.sql import NOT_REJECTED, folded, named, nonempty, outcome, quoted
 
 _BOOKKEEPING = (
     "loads",
@@ -148,8 +148,7 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
 def filled_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
     """Return the names of the staging tables that have rows, without `stage_`: most loads have only logs."""
     names = (*(name.removeprefix("stage_") for name in _LOG_TABLES), *(declared.name for declared in STAGED_TABLES))
-    found = con.execute(" UNION ALL ".join(f"(SELECT '{name}' FROM stage_{name} LIMIT 1)" for name in names))
-    return {name for (name,) in found.fetchall()}
+    return nonempty(con, {name: f"stage_{name}" for name in names})
 
 
 def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str, object] | None = None) -> None:
@@ -370,18 +369,15 @@ def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection) -> None:
         WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
 
 
-def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
+def with_reduced(usage: str) -> str:
     """Return SQL for the usage of `touched_days`, from whole records and from reduced rows of the same days.
 
     Use that both show counts once. For each named assignment the greater count holds. Calls without an assignment are
     counted as the greater total of the two, less the calls with one.
 
     Args:
-        con: The store's connection.
         usage: SQL for the usage of whole records, with the columns of `base.usage_days`.
     """
-    if con.execute("SELECT 1 FROM base.reduced_usage SEMI JOIN touched_days USING (day) LIMIT 1").fetchone() is None:
-        return usage
     sums = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
     best = ", ".join(f"max({name}) AS {name}" for name in _COUNTS)
     left = ", ".join(f"greatest(0, t.{name} - coalesce(n.{name}, 0))::BIGINT AS {name}" for name in _COUNTS)
