@@ -100,6 +100,9 @@ def open_with_new(
             fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
             roots = tuple(f"{path}/" for path in paths)
             gone = [path for path in known if path not in present and path.startswith(roots)]
+            if _are_small(fresh):
+                # Sharing out the many statements of a load costs more than it saves.
+                store.connection.execute("SET threads = 1")
             counts = _load_together(store, list(fresh), trusts) if collect is None else None
             if counts is not None:
                 yield store, _taken(fresh, gone, *counts), None
@@ -108,6 +111,14 @@ def open_with_new(
     failed = collect() if collect is not None else None
     with open_store(db, read_only=False, existing=True) as store:
         yield store, taken, failed
+
+
+_SMALL = 1 << 20
+
+
+def _are_small(files: Mapping[str, Stamp]) -> bool:
+    """Return whether files have few bytes together; a collected run, known by its manifest, may have many."""
+    return sum(size for size, _ in files.values()) < _SMALL and all(Path(path).is_file() for path in files)
 
 
 _Counts = tuple[int, list[tuple[str, str]], list[str]]

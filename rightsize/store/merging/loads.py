@@ -184,7 +184,6 @@ _MERGE_TABLES = (
     "touched_days",
     "merge_requests",
     "merge_sign_ins",
-    "known_aliases",
     "log_categories",
     "declared_days",
     "log_senders",
