@@ -47,25 +47,27 @@ def merge_events(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> dic
         con.execute("CREATE OR REPLACE TEMP TABLE touched_days (day DATE)")
         return {}
     _name_operations_and_scopes(con)
-    new = judge_rows(con)
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE merge_replaced AS
-        SELECT stored_row, time::DATE AS day FROM merge_mixed_rows SEMI JOIN merge_mixed_changed USING (event_key)
-        WHERE stored_row IS NOT NULL""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT time::DATE AS day FROM merge_best UNION SELECT time::DATE FROM merge_mixed_changed
-        UNION SELECT day FROM merge_replaced""")
-    con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
-    _store_changed(con)
+    new, is_mixed = judge_rows(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE touched_days AS SELECT DISTINCT time::DATE AS day FROM merge_best")
+    if is_mixed:
+        con.execute("""
+            CREATE OR REPLACE TEMP TABLE merge_replaced AS
+            SELECT stored_row, time::DATE AS day FROM merge_mixed_rows SEMI JOIN merge_mixed_changed USING (event_key)
+            WHERE stored_row IS NOT NULL""")
+        con.execute("""
+            INSERT INTO touched_days
+            (SELECT time::DATE FROM merge_mixed_changed UNION SELECT day FROM merge_replaced)
+            EXCEPT SELECT day FROM touched_days""")
+        con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
+    _store_changed(con, is_mixed=is_mixed)
     if "reduced_usage" in staged:
         for file_id, count in merge_reduced_usage(con).items():
             new[file_id] = new.get(file_id, 0) + count
     return new
 
 
-def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
-    """Store the events of `merge_best` and `merge_mixed_changed`; each context is marked and keyed once."""
+def _store_changed(con: duckdb.DuckDBPyConnection, *, is_mixed: bool) -> None:
+    """Store the events of `merge_best`, and of `merge_mixed_changed` if it is there; each context is keyed once."""
     marked = ", ".join(f"mark || {name} AS {name}" for name in OF_CONTEXT)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_said AS
@@ -75,7 +77,7 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
                 WHERE rowid IN (SELECT place FROM merge_best)
             ) JOIN stage_event_contexts USING (context_no))""")
     mixed = f"(SELECT *, {_ACTING} FROM merge_mixed_changed)"
-    _name_actors_and_assignments(con, f"(FROM merge_said UNION ALL BY NAME FROM {mixed})")
+    _name_actors_and_assignments(con, f"(FROM merge_said UNION ALL BY NAME FROM {mixed})" if is_mixed else "merge_said")
     values = {
         **dict.fromkeys(("event_key", "time"), "b.{}"),
         "operation_key": "coalesce(b.operation_key, o.operation_key)",
@@ -91,7 +93,7 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
         JOIN ({_with_keys("merge_said", "*")}) AS c ON c.context_no = r.context_no AND c.rank = r.rank
         LEFT JOIN staged_operations AS o ON o.operation_no = r.operation_no
         LEFT JOIN staged_scopes AS s ON s.scope_no = r.scope_no
-        UNION ALL {_with_keys(mixed)}""")
+        {f"UNION ALL {_with_keys(mixed)}" if is_mixed else ""}""")
     con.execute("DROP TABLE event_names")
 
 
