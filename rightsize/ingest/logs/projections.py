@@ -6,6 +6,9 @@ an object or a string with JSON, and text that is not JSON gives nulls.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+
 import duckdb
 
 from rightsize.ingest.logs.values import (
@@ -328,43 +331,63 @@ PROJECTIONS = {
 
 def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Create the tables `log_…`, one for each rule file, and `log_storage_actions`."""
-    statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
-    _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
-    codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
-    _create(con, "log_error_codes (code VARCHAR, meaning VARCHAR)", sorted(codes))
+    for declaration, rows in (*_reference_rows(), *_request_rows()):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
+        # One statement with a list for each column: one for each row would take longer than most loads of a day.
+        columns = ", ".join("unnest(?)" for _ in rows)
+        con.execute(f"INSERT INTO {declaration.split(' ', 1)[0]} SELECT {columns}", rows)
+
+
+_Rows = tuple[str, list[list[str]]]
+"""The declaration of a table, and its rows as a list for each column."""
+
+
+def _columns(declaration: str, rows: Iterable[tuple[str, ...]]) -> _Rows:
+    return declaration, [list(column) for column in zip(*sorted(rows), strict=True)]
+
+
+@cache
+def _reference_rows() -> tuple[_Rows, ...]:
+    """Return the rule tables for the Activity Log, the logs of storage, and the directory audit log."""
     operations = [
         (row["service"], fold(row["operation"]), row["action"], row["plane"], row["level"])
         for row in rows_of("log_storage_operations")
     ]
-    _create(
-        con,
-        "log_storage_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR)",
-        sorted(operations),
-    )
     actions: dict[str, tuple[str, str]] = {}
     for _, _, action, plane, level in operations:
         # If some request needs an action at a container, it is needed there, although others need it at the account.
         if actions.get(fold(action), ("", "account"))[1] == "account":
             actions[fold(action)] = (plane, level)
-    _create(
-        con,
-        "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
-        sorted((action, *rest) for action, rest in actions.items()),
+    return (
+        _columns(
+            "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)",
+            {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")},
+        ),
+        _columns(
+            "log_error_codes (code VARCHAR, meaning VARCHAR)",
+            {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")},
+        ),
+        _columns(
+            "log_storage_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR)",
+            operations,
+        ),
+        _columns(
+            "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
+            [(action, *rest) for action, rest in actions.items()],
+        ),
+        _columns(
+            "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
+            [
+                (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
+                for row in rows_of("log_directory_audit")
+            ],
+        ),
     )
-    audits = [
-        (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
-        for row in rows_of("log_directory_audit")
-    ]
-    _create(
-        con,
-        "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
-        sorted(audits),
-    )
-    _create_requests(con)
 
 
-def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the rule tables for the logs of requests; a `*` in an operation becomes the `%` of LIKE."""
+@cache
+def _request_rows() -> tuple[_Rows, ...]:
+    """Return the rule tables for the logs of requests; a `*` in an operation becomes the `%` of LIKE."""
     operations = [
         (
             row["service"],
@@ -374,23 +397,18 @@ def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
         )
         for row in rows_of("log_request_operations")
     ]
-    _create(
-        con,
-        "log_request_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR, "
-        "access VARCHAR, is_pattern BOOLEAN)",
-        sorted(operations),
+    return (
+        _columns(
+            "log_request_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR, "
+            "access VARCHAR, is_pattern BOOLEAN)",
+            operations,
+        ),
+        _columns(
+            "log_kubernetes_verbs (verb VARCHAR, kind VARCHAR, subresource VARCHAR, suffix VARCHAR)",
+            [(row["verb"], row["kind"], row["subresource"], row["suffix"]) for row in rows_of("log_kubernetes_verbs")],
+        ),
+        _columns(
+            "log_kubernetes_groups (api_group VARCHAR)",
+            [(row["api_group"],) for row in rows_of("log_kubernetes_groups")],
+        ),
     )
-    verbs = [(row["verb"], row["kind"], row["subresource"], row["suffix"]) for row in rows_of("log_kubernetes_verbs")]
-    _create(
-        con, "log_kubernetes_verbs (verb VARCHAR, kind VARCHAR, subresource VARCHAR, suffix VARCHAR)", sorted(verbs)
-    )
-    groups = [(row["api_group"],) for row in rows_of("log_kubernetes_groups")]
-    _create(con, "log_kubernetes_groups (api_group VARCHAR)", sorted(groups))
-
-
-def _create(con: duckdb.DuckDBPyConnection, declaration: str, rows: list[tuple[str, ...]]) -> None:
-    name = declaration.split(" ", 1)[0]
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
-    # One statement with a list for each column: one for each row would take longer than most loads of a day.
-    columns = ", ".join("unnest(?)" for _ in rows[0])
-    con.execute(f"INSERT INTO {name} SELECT {columns}", [list(column) for column in zip(*rows, strict=True)])
