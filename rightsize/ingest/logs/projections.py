@@ -110,21 +110,26 @@ _NEEDED = dict.fromkeys(
 )
 
 
-def _request_body(opened: bool) -> str:
-    """Return SQL for the body of a request that `request_bodies` reads; others stay null.
+def _request_body(opened: bool) -> tuple[str, str]:
+    """Return SQL for the operation of a record with a body, and SQL for the body that `request_bodies` reads.
 
-    These are the bodies of role assignments and federated credentials, and those that show a managed identity.
+    These are the bodies of role assignments and federated credentials, and those that show a managed identity; others
+    stay null. The second reads the first as `body_operation`: planned once, not wherever it is compared.
     """
     places = range(4, len(NESTED["properties"]) + (0 if opened else len(OTHER_BODIES)) + 1)
     each = [f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places]
     bodies = ", ".join(each)
     shown = ", ".join(f"CASE WHEN {_SHOWS_IDENTITY.format(body)} THEN {body} END" for body in each)
     actions = ", ".join(value_at(values, 1, opened=opened) for values in ("authorization_values", "identity_values"))
-    action = lowered(f"coalesce({actions}, {_CALLED})")
-    return f"""CASE WHEN coalesce({bodies}) IS NULL THEN NULL
+    action = lowered("body_operation")
+    operation = f"CASE WHEN coalesce({bodies}) IS NOT NULL THEN coalesce({actions}, {_CALLED}) END"
+    return (
+        operation,
+        f"""CASE
         WHEN {action} LIKE 'microsoft.authorization/roleassignments/%' OR {action} = '{_TRUSTS}'
             THEN coalesce({bodies})
-        WHEN {action} LIKE '%/write' THEN coalesce({shown}) END"""
+        WHEN {action} LIKE '%/write' THEN coalesce({shown}) END""",
+    )
 
 
 _TRUSTS = "microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write"
@@ -148,6 +153,7 @@ def activity_columns(rows: str, *, opened: bool = False) -> str:
     address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
     authorization = (("authorization_values", 0), ("identity_values", 0))
     claims = (("claim_values", 0), ("identity_values", FIRST_CLAIM))
+    operation, body = _request_body(opened)
     return f"""
 SELECT file_no, line, log,
     {ISO_TIME.format("time")} AS time,
@@ -166,9 +172,10 @@ SELECT file_no, line, log,
     coalesce({code}, status_code) AS status_code,
     coalesce(nullif(error[1], ''), nullif(error[2], ''), nullif(error[3], ''), nullif(error[4], '')) AS error_code,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
-    {_request_body(opened)} AS request_body, CAST(NULL AS BIGINT) AS ordinal
+    {body} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
-    SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
+    SELECT *, {operation} AS body_operation,
+        CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
     FROM (SELECT *, coalesce({message}, description) AS message FROM ({_open(rows, opened)}))
 )"""
 
