@@ -367,7 +367,7 @@ def _conclude_all(
         return
     # They import every plane, and many passes conclude no day.
     from rightsize.analyze.verdicts.judge import analyse  # noqa: PLC0415
-    from rightsize.workflow.analysis.keep_analysis import judge_planes  # noqa: PLC0415
+    from rightsize.planes.judging import analyse_planes  # noqa: PLC0415
 
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
@@ -382,8 +382,7 @@ def _conclude_all(
             as_of=as_of, min_window=question.min_window, forget_days=question.forget_days, min_days=question.min_days
         )
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
-        judged = judge_planes(table_of, asked)
-        planes = [one.analysis for one in judged]
+        planes = analyse_planes(table_of, asked)
         now = standing_of(inputs, analysis, planes, context.reader.table_of, detect.drifted_roles(applied, inputs))
         detect.report_state(context, now, as_of, newest, found)
 
