@@ -19,7 +19,7 @@ from rightsize.model.errors import UsageError
 from rightsize.model.progress import counted
 from rightsize.model.text import GUID, fold
 from rightsize.rules.log_sources import LOG_SOURCES
-from rightsize.store.sql import UNMAPPED, folded
+from rightsize.store.sql import UNMAPPED, folded, nonempty
 
 RESOURCES, PROVIDERS = "resources", "providers"
 """The sources that list what exists in a subscription."""
@@ -277,6 +277,8 @@ _BROKEN_LISTINGS = """
 
 def _audit_shares(con: duckdb.DuckDBPyConnection) -> Iterator[str]:
     """Yield the counts of directory audit records by their use, and the activities that no rule knows."""
+    if not nonempty(con, {"records": "stage_event_contexts WHERE source = 'entra_audit_log'"}):
+        return
     used, known, unknown = con.execute(
         """
         SELECT count(DISTINCT (file_id, line)) FILTER (WHERE operation LIKE 'microsoft.directory/%'),

@@ -48,6 +48,7 @@ from rightsize.store.limits import memory_of, scratch_folder
 from rightsize.store.merging.events import name_calls
 from rightsize.store.merging.staging import CALL_ROWS, create_staging
 from rightsize.store.queries import query_text
+from rightsize.store.sql import nonempty
 
 # The most that one statement reads: enough files that its overhead is small, and few enough bytes, as JSON lines, that
 # the intermediate rows fit in memory.
@@ -55,6 +56,9 @@ _BATCH_FILES = 1000
 _SMALL_FILES = 10_000
 _BATCH_BYTES = 1 << 30
 _CHUNK_ROWS = 10_000
+
+# What says or shows that a listing of access is complete or not.
+_SHOWING_LISTINGS = {name: f"stage_{name}" for name in ("vouched", "role_assignments", "rejects")}
 
 Watch = Callable[[int, int], object]
 """Called with the bytes of files read so far, and the total bytes."""
@@ -171,7 +175,7 @@ def _stage_files(
     stage_related_listings(con)
     loaded = _files_spoken_of(con, recognised, parts, declared)
     notes, windows = _stage_inventories(con, loaded, declared)
-    lacking = stage_access_listings(con, loaded)
+    lacking = stage_access_listings(con, loaded) if nonempty(con, _SHOWING_LISTINGS) else []
     return replace(_report(con, parts, digests, counts, notes), lacking=tuple(lacking), windows=tuple(windows))
 
 
@@ -186,6 +190,8 @@ def _stage_manifests(
     name_places(con, files)
     for group in _groups([found for found in recognised if found.source == manifests.MANIFEST], memory_of(con) // 2):
         _stage_entities(con, group, scratch, parts)
+    if not manifests.has_vouched(con):
+        return []
     match_files(con)
     more = open_named(con, files, scratch)
     name_places(con, more)
@@ -231,6 +237,8 @@ def _stage_inventories(
 ) -> tuple[list[str], list[Declaration]]:
     """Stage what listings prove; return notes for a person, and the days of logs that manifests declare."""
     notes = [] if declared is None else list(vouch_for_others(con, files.values(), declared))
+    if not manifests.has_vouched(con):
+        return notes, []
     more, windows = stage_inventories(con, files)
     return notes + more, windows
 

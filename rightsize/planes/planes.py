@@ -9,33 +9,33 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Protocol, TypeVar
 
 import polars as pl
 
-from rightsize.analyze.graph_tables import GRAPH_APP_ID, GraphTables, graph_window
+from rightsize.analyze.graph_tables import GRAPH_APP_ID
 from rightsize.analyze.planes import PlaneAnalysis
-from rightsize.analyze.window import Window
 from rightsize.model.nouns import Plane
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import PlanePart
 from rightsize.model.text import fold
+from rightsize.planes import judging
 from rightsize.planes.directory.choose import read_catalogue
-from rightsize.planes.directory.judge import DirectoryAnalysis, analyse_directory
+from rightsize.planes.directory.judge import DirectoryAnalysis
 from rightsize.planes.directory.plan import plan_directory, read_role_grants, read_roles
-from rightsize.planes.directory.tables import DirectoryTables, directory_window, read_holders
-from rightsize.planes.federated.judge import TrustAnalysis, analyse_trust, is_in_use
+from rightsize.planes.directory.tables import read_holders
+from rightsize.planes.federated.judge import TrustAnalysis, is_in_use
 from rightsize.planes.federated.plan import plan_trust, read_credentials
-from rightsize.planes.federated.tables import CredentialVerdict, TrustTables, id_of_narrowed, trust_window
+from rightsize.planes.federated.tables import CredentialVerdict, TrustTables, id_of_narrowed
 from rightsize.planes.graph.cases import CaseKey, GraphNeed
 from rightsize.planes.graph.choose import unmet
 from rightsize.planes.graph.inheritance import entry_of, needs_of_agents, read_inheritance
-from rightsize.planes.graph.judge import GraphAnalysis, analyse_graph
+from rightsize.planes.graph.judge import GraphAnalysis
 from rightsize.planes.graph.plan import plan_graph, read_permission_grants
+from rightsize.planes.judging import A, PlaneJudge, T, TableOf
 from rightsize.planes.vaults.choose import built_in_roles
-from rightsize.planes.vaults.judge import VaultAnalysis, analyse_vaults
+from rightsize.planes.vaults.judge import VaultAnalysis
 from rightsize.planes.vaults.plan import plan_vaults, read_models, read_policies
-from rightsize.planes.vaults.tables import VaultTables, vault_window
+from rightsize.planes.vaults.tables import VaultTables
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, WrittenProposal
 from rightsize.propose.verify.verify import Change, changed_since
@@ -43,8 +43,6 @@ from rightsize.render.plane_requests import graph_files, trust_files
 from rightsize.render.vault_requests import vault_files
 from rightsize.rules.directory import custom_actions
 from rightsize.rules.trust import parse_expression
-
-TableOf = Callable[[str], pl.DataFrame]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,7 @@ class PlaneSteps:
     """The functions that judge and verify a plane.
 
     Attributes:
-        judge: Judges every grant of the plane over a window; None where nothing of the plane is loaded. Without `as_of`
-            the window ends with the newest day that the plane's own log covers.
+        judge: Judges every grant of the plane over a window, as `PlaneJudge.judge`.
         verify: Returns what makes a written part stale, or what the part does not cover, by the tables of today, over
             its window and every day since.
     """
@@ -71,37 +68,22 @@ class PlaneSteps:
     verify: Callable[[TableOf, WrittenPart], Sequence[Change]]
 
 
-class _Tables(Protocol):
-    @property
-    def is_empty(self) -> bool: ...
-
-
-_T = TypeVar("_T", bound=_Tables)
-_A = TypeVar("_A", bound=PlaneAnalysis)
-
-
 def _steps(
-    plane: Plane,
-    read: Callable[[TableOf], _T],
-    window_of: Callable[[_T, WindowOptions], Window],
-    analyse: Callable[[_T, Window], _A],
-    days_of_use: Callable[[_T], pl.Series],
-    plan: Callable[[_A, PlanOptions], PlanePart],
-    verify: Callable[[WrittenPart, _A], Sequence[Change]],
+    of: PlaneJudge[T, A],
+    days_of_use: Callable[[T], pl.Series],
+    plan: Callable[[A, PlanOptions], PlanePart],
+    verify: Callable[[WrittenPart, A], Sequence[Change]],
 ) -> PlaneSteps:
     def judge(table_of: TableOf, asked: WindowOptions) -> Judged | None:
-        tables = read(table_of)
-        if tables.is_empty:
-            return None
-        analysis = analyse(tables, window_of(tables, asked))
-        return Judged(analysis, partial(plan, analysis))
+        analysis = of.judge(table_of, asked)
+        return None if analysis is None else Judged(analysis, partial(plan, analysis))
 
     def verify_part(table_of: TableOf, part: WrittenPart) -> Sequence[Change]:
-        tables = read(table_of)
+        tables = of.read(table_of)
         newest = max([part.window.last_day, *days_of_use(tables).drop_nulls().unique()])
-        return verify(part, analyse(tables, replace(part.window.remembered, last_day=newest)))
+        return verify(part, of.analyse(tables, replace(part.window.remembered, last_day=newest)))
 
-    return PlaneSteps(plane, judge, verify_part)
+    return PlaneSteps(of.plane, judge, verify_part)
 
 
 def verify_graph(part: WrittenPart, today: GraphAnalysis) -> list[Change]:
@@ -314,17 +296,7 @@ def _days_of_vaults(tables: VaultTables) -> pl.Series:
     return pl.Series(dtype=pl.Date) if tables.is_empty else tables.use["day"]
 
 
-GRAPH = _steps(
-    "graph", GraphTables.read, graph_window, analyse_graph, lambda tables: tables.graph_usage_days["day"],
-    _plan_graph, verify_graph,
-)  # fmt: skip
-DIRECTORY = _steps(
-    "directory", DirectoryTables.read, directory_window, analyse_directory, lambda tables: tables.days["day"],
-    plan_directory, verify_directory,
-)  # fmt: skip
-TRUST = _steps(
-    "trust", TrustTables.read, trust_window, analyse_trust, _days_of_sign_ins, _plan_trust, verify_trust,
-)  # fmt: skip
-VAULTS = _steps(
-    "vault", VaultTables.read, vault_window, analyse_vaults, _days_of_vaults, _plan_vaults, verify_vaults,
-)  # fmt: skip
+GRAPH = _steps(judging.GRAPH, lambda tables: tables.graph_usage_days["day"], _plan_graph, verify_graph)
+DIRECTORY = _steps(judging.DIRECTORY, lambda tables: tables.days["day"], plan_directory, verify_directory)
+TRUST = _steps(judging.TRUST, _days_of_sign_ins, _plan_trust, verify_trust)
+VAULTS = _steps(judging.VAULTS, _days_of_vaults, _plan_vaults, verify_vaults)

@@ -124,6 +124,15 @@ def insert_lists(
         con.execute(f"INSERT INTO {table} ({named(*types)}) SELECT {cells} FROM (SELECT {given})", columns)
 
 
+def nonempty(con: duckdb.DuckDBPyConnection, relations: Mapping[str, str]) -> set[str]:
+    """Return the names of the relations that have a row, each given as the text after FROM, in one statement.
+
+    Planning one EXISTS for each takes ten times as long.
+    """
+    parts = (f"(SELECT '{name}' FROM {text} LIMIT 1)" for name, text in relations.items())
+    return {name for (name,) in con.execute(" UNION ALL ".join(parts)).fetchall()}
+
+
 @dataclass(slots=True)
 class _ArrowStream:
     """A frame as nothing but a stream of Arrow: DuckDB makes a table of pyarrow of one of polars, and imports that."""

@@ -16,7 +16,8 @@ from rightsize.analyze.window import Window
 from rightsize.cli.main import run
 from rightsize.model.options import WindowOptions
 from rightsize.model.plan import REMOVE, PlanePart, Proof, Proposal
-from rightsize.planes.planes import Judged, PlaneSteps, TableOf
+from rightsize.planes.judging import TableOf
+from rightsize.planes.planes import Judged, PlaneSteps
 from rightsize.propose.core.options import PlanOptions
 from rightsize.propose.verify.plan_reader import WrittenPart, load_plan, read_plan
 from rightsize.propose.verify.verify import Change

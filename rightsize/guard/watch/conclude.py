@@ -100,6 +100,9 @@ def open_with_new(
             fresh = {path: stamp for path, stamp in present.items() if known.get(path) != stamp}
             roots = tuple(f"{path}/" for path in paths)
             gone = [path for path in known if path not in present and path.startswith(roots)]
+            if _are_small(fresh):
+                # Sharing out the many statements of a load costs more than it saves.
+                store.connection.execute("SET threads = 1")
             counts = _load_together(store, list(fresh), trusts) if collect is None else None
             if counts is not None:
                 yield store, _taken(fresh, gone, *counts), None
@@ -108,6 +111,14 @@ def open_with_new(
     failed = collect() if collect is not None else None
     with open_store(db, read_only=False, existing=True) as store:
         yield store, taken, failed
+
+
+_SMALL = 1 << 20
+
+
+def _are_small(files: Mapping[str, Stamp]) -> bool:
+    """Return whether files have few bytes together; a collected run, known by its manifest, may have many."""
+    return sum(size for size, _ in files.values()) < _SMALL and all(Path(path).is_file() for path in files)
 
 
 _Counts = tuple[int, list[tuple[str, str]], list[str]]
@@ -356,7 +367,7 @@ def _conclude_all(
         return
     # They import every plane, and many passes conclude no day.
     from rightsize.analyze.verdicts.judge import analyse  # noqa: PLC0415
-    from rightsize.workflow.analysis.keep_analysis import judge_planes  # noqa: PLC0415
+    from rightsize.planes.judging import analyse_planes  # noqa: PLC0415
 
     yesterday = days[0] - dt.timedelta(days=1)
     oldest = Window(days[0] - dt.timedelta(days=question.min_window), yesterday, question.forget_days)
@@ -371,8 +382,7 @@ def _conclude_all(
             as_of=as_of, min_window=question.min_window, forget_days=question.forget_days, min_days=question.min_days
         )
         analysis = analyse(inputs, choose_window(inputs, as_of, *asked.span))
-        judged = judge_planes(table_of, asked)
-        planes = [one.analysis for one in judged]
+        planes = analyse_planes(table_of, asked)
         now = standing_of(inputs, analysis, planes, context.reader.table_of, detect.drifted_roles(applied, inputs))
         detect.report_state(context, now, as_of, newest, found)
 

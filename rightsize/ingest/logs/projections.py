@@ -6,6 +6,9 @@ an object or a string with JSON, and text that is not JSON gives nulls.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import cache
+
 import duckdb
 
 from rightsize.ingest.logs.values import (
@@ -107,21 +110,26 @@ _NEEDED = dict.fromkeys(
 )
 
 
-def _request_body(opened: bool) -> str:
-    """Return SQL for the body of a request that `request_bodies` reads; others stay null.
+def _request_body(opened: bool) -> tuple[str, str]:
+    """Return SQL for the operation of a record with a body, and SQL for the body that `request_bodies` reads.
 
-    These are the bodies of role assignments and federated credentials, and those that show a managed identity.
+    These are the bodies of role assignments and federated credentials, and those that show a managed identity; others
+    stay null. The second reads the first as `body_operation`: planned once, not wherever it is compared.
     """
     places = range(4, len(NESTED["properties"]) + (0 if opened else len(OTHER_BODIES)) + 1)
     each = [f"nullif({value_at('property_values', place, opened=opened)}, '')" for place in places]
     bodies = ", ".join(each)
     shown = ", ".join(f"CASE WHEN {_SHOWS_IDENTITY.format(body)} THEN {body} END" for body in each)
     actions = ", ".join(value_at(values, 1, opened=opened) for values in ("authorization_values", "identity_values"))
-    action = lowered(f"coalesce({actions}, {_CALLED})")
-    return f"""CASE WHEN coalesce({bodies}) IS NULL THEN NULL
+    action = lowered("body_operation")
+    operation = f"CASE WHEN coalesce({bodies}) IS NOT NULL THEN coalesce({actions}, {_CALLED}) END"
+    return (
+        operation,
+        f"""CASE
         WHEN {action} LIKE 'microsoft.authorization/roleassignments/%' OR {action} = '{_TRUSTS}'
             THEN coalesce({bodies})
-        WHEN {action} LIKE '%/write' THEN coalesce({shown}) END"""
+        WHEN {action} LIKE '%/write' THEN coalesce({shown}) END""",
+    )
 
 
 _TRUSTS = "microsoft.managedidentity/userassignedidentities/federatedidentitycredentials/write"
@@ -145,6 +153,7 @@ def activity_columns(rows: str, *, opened: bool = False) -> str:
     address, other_address = (f"nullif({value_at('request_values', n, opened=opened)}, '')" for n in (1, 2))
     authorization = (("authorization_values", 0), ("identity_values", 0))
     claims = (("claim_values", 0), ("identity_values", FIRST_CLAIM))
+    operation, body = _request_body(opened)
     return f"""
 SELECT file_no, line, log,
     {ISO_TIME.format("time")} AS time,
@@ -163,9 +172,10 @@ SELECT file_no, line, log,
     coalesce({code}, status_code) AS status_code,
     coalesce(nullif(error[1], ''), nullif(error[2], ''), nullif(error[3], ''), nullif(error[4], '')) AS error_code,
     coalesce(nullif(error[5], ''), nullif(error[6], ''), nullif(error[7], ''), message) AS error_message,
-    {_request_body(opened)} AS request_body, CAST(NULL AS BIGINT) AS ordinal
+    {body} AS request_body, CAST(NULL AS BIGINT) AS ordinal
 FROM (
-    SELECT *, CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
+    SELECT *, {operation} AS body_operation,
+        CASE WHEN message LIKE '{{%' THEN TRY(json_extract_string(message, {_ERROR})) END AS error
     FROM (SELECT *, coalesce({message}, description) AS message FROM ({_open(rows, opened)}))
 )"""
 
@@ -328,43 +338,63 @@ PROJECTIONS = {
 
 def create_reference_tables(con: duckdb.DuckDBPyConnection) -> None:
     """Create the tables `log_…`, one for each rule file, and `log_storage_actions`."""
-    statuses = {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")}
-    _create(con, "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)", sorted(statuses))
-    codes = {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")}
-    _create(con, "log_error_codes (code VARCHAR, meaning VARCHAR)", sorted(codes))
+    for declaration, rows in (*_reference_rows(), *_request_rows()):
+        con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
+        # One statement with a list for each column: one for each row would take longer than most loads of a day.
+        columns = ", ".join("unnest(?)" for _ in rows)
+        con.execute(f"INSERT INTO {declaration.split(' ', 1)[0]} SELECT {columns}", rows)
+
+
+_Rows = tuple[str, list[list[str]]]
+"""The declaration of a table, and its rows as a list for each column."""
+
+
+def _columns(declaration: str, rows: Iterable[tuple[str, ...]]) -> _Rows:
+    return declaration, [list(column) for column in zip(*sorted(rows), strict=True)]
+
+
+@cache
+def _reference_rows() -> tuple[_Rows, ...]:
+    """Return the rule tables for the Activity Log, the logs of storage, and the directory audit log."""
     operations = [
         (row["service"], fold(row["operation"]), row["action"], row["plane"], row["level"])
         for row in rows_of("log_storage_operations")
     ]
-    _create(
-        con,
-        "log_storage_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR)",
-        sorted(operations),
-    )
     actions: dict[str, tuple[str, str]] = {}
     for _, _, action, plane, level in operations:
         # If some request needs an action at a container, it is needed there, although others need it at the account.
         if actions.get(fold(action), ("", "account"))[1] == "account":
             actions[fold(action)] = (plane, level)
-    _create(
-        con,
-        "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
-        sorted((action, *rest) for action, rest in actions.items()),
+    return (
+        _columns(
+            "log_statuses (field VARCHAR, spelling VARCHAR, meaning VARCHAR)",
+            {(row["field"], fold(row["spelling"]), row["meaning"]) for row in rows_of("log_statuses")},
+        ),
+        _columns(
+            "log_error_codes (code VARCHAR, meaning VARCHAR)",
+            {(fold(row["code"]), row["meaning"]) for row in rows_of("log_error_codes")},
+        ),
+        _columns(
+            "log_storage_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR)",
+            operations,
+        ),
+        _columns(
+            "log_storage_actions (action VARCHAR, plane VARCHAR, level VARCHAR)",
+            [(action, *rest) for action, rest in actions.items()],
+        ),
+        _columns(
+            "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
+            [
+                (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
+                for row in rows_of("log_directory_audit")
+            ],
+        ),
     )
-    audits = [
-        (fold(row["activity"]), fold(row["service"]), fold(row["property"]), row["action"], row["reason"])
-        for row in rows_of("log_directory_audit")
-    ]
-    _create(
-        con,
-        "log_directory_audit (activity VARCHAR, service VARCHAR, property VARCHAR, action VARCHAR, reason VARCHAR)",
-        sorted(audits),
-    )
-    _create_requests(con)
 
 
-def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
-    """Create the rule tables for the logs of requests; a `*` in an operation becomes the `%` of LIKE."""
+@cache
+def _request_rows() -> tuple[_Rows, ...]:
+    """Return the rule tables for the logs of requests; a `*` in an operation becomes the `%` of LIKE."""
     operations = [
         (
             row["service"],
@@ -374,23 +404,18 @@ def _create_requests(con: duckdb.DuckDBPyConnection) -> None:
         )
         for row in rows_of("log_request_operations")
     ]
-    _create(
-        con,
-        "log_request_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR, "
-        "access VARCHAR, is_pattern BOOLEAN)",
-        sorted(operations),
+    return (
+        _columns(
+            "log_request_operations (service VARCHAR, operation VARCHAR, action VARCHAR, plane VARCHAR, level VARCHAR, "
+            "access VARCHAR, is_pattern BOOLEAN)",
+            operations,
+        ),
+        _columns(
+            "log_kubernetes_verbs (verb VARCHAR, kind VARCHAR, subresource VARCHAR, suffix VARCHAR)",
+            [(row["verb"], row["kind"], row["subresource"], row["suffix"]) for row in rows_of("log_kubernetes_verbs")],
+        ),
+        _columns(
+            "log_kubernetes_groups (api_group VARCHAR)",
+            [(row["api_group"],) for row in rows_of("log_kubernetes_groups")],
+        ),
     )
-    verbs = [(row["verb"], row["kind"], row["subresource"], row["suffix"]) for row in rows_of("log_kubernetes_verbs")]
-    _create(
-        con, "log_kubernetes_verbs (verb VARCHAR, kind VARCHAR, subresource VARCHAR, suffix VARCHAR)", sorted(verbs)
-    )
-    groups = [(row["api_group"],) for row in rows_of("log_kubernetes_groups")]
-    _create(con, "log_kubernetes_groups (api_group VARCHAR)", sorted(groups))
-
-
-def _create(con: duckdb.DuckDBPyConnection, declaration: str, rows: list[tuple[str, ...]]) -> None:
-    name = declaration.split(" ", 1)[0]
-    con.execute(f"CREATE OR REPLACE TEMP TABLE {declaration}")
-    # One statement with a list for each column: one for each row would take longer than most loads of a day.
-    columns = ", ".join("unnest(?)" for _ in rows[0])
-    con.execute(f"INSERT INTO {name} SELECT {columns}", [list(column) for column in zip(*rows, strict=True)])

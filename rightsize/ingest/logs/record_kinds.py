@@ -40,7 +40,7 @@ from rightsize.rules.log_source import LogSource
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.merging.staging import keyed, stage_events
 from rightsize.store.queries import query_text
-from rightsize.store.sql import folded
+from rightsize.store.sql import folded, nonempty
 
 _NOT_AGENTIC = "notagentic"
 
@@ -180,6 +180,8 @@ def stage_requests(con: duckdb.DuckDBPyConnection, file_ids: str) -> None:
     SQL for the id of the part of a file that a row of `ingest_numbered` belongs to.
     Source: Microsoft Learn, "View activity logs for Azure RBAC changes".
     """
+    if not nonempty(con, {"bodies": "ingest_raw WHERE request_body IS NOT NULL"}):
+        return
     role, kind, assignee = (f"coalesce(found[{place}], found[{place + 1}])" for place in (1, 3, 5))
     con.execute(
         f"""

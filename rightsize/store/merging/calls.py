@@ -66,16 +66,18 @@ _IS_PLAIN = f"""row_count = 1 OR (
     AND (other & ~best) & {(1 << _RANKS) - (1 << _PLACES)} = 0)"""
 
 
-def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+def judge_rows(con: duckdb.DuckDBPyConnection) -> tuple[dict[int, int], bool]:
     """Fill `merge_best` with rows to store as whole events, and `merge_mixed_changed` with events merged from several.
 
     Reads the integers of operations and scopes from `staged_operations` and `staged_scopes`. Fills `merge_stored` with
     the stored rows of these calls.
-    Returns the new records of each file that are not in `new_lines`: those of logs with one row a record.
+    Returns the new records of each file that are not in `new_lines`: those of logs with one row a record; and whether
+    any call is merged from several rows: without one, there is no `merge_mixed_changed` and no `merge_mixed_rows`.
     """
     _tell_calls(con)
-    _compare_rows(con)
-    _merge_by_column(con)
+    is_mixed = _compare_rows(con)
+    if is_mixed:
+        _merge_by_column(con)
     # The rows of `merge_rows` that change nothing, and those that were compared with stored rows.
     con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_aside AS
@@ -100,7 +102,7 @@ def judge_rows(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
         UNION ALL
         SELECT place, event_key, first_time, operation_key, scope_key FROM merge_order
         WHERE best {_PLACE} = place AND event_key NOT IN (SELECT event_key FROM merge_mixed)""")
-    return dict(counted)
+    return dict(counted), is_mixed
 
 
 def _tell_calls(con: duckdb.DuckDBPyConnection) -> None:
@@ -169,8 +171,10 @@ def _order_rows(con: duckdb.DuckDBPyConnection) -> None:
             PARTITION BY event_key ORDER BY file_id, line, place ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)""")
 
 
-def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
+def _compare_rows(con: duckdb.DuckDBPyConnection) -> bool:
     """Find the calls of `merge_mixed`: those already stored, or with a row that adds values to a better one.
+
+    Returns whether there are any.
 
     A row that has no higher rank than all before it, and is not earlier, is new if it adds to the best of these. If
     there is more than one of these, `_merge_by_column` decides, and so it does for a row that adds to the best of all.
@@ -195,10 +199,11 @@ def _compare_rows(con: duckdb.DuckDBPyConnection) -> None:
             SELECT p.*, {is_new} AS is_new, {_tells("source")} OR {_tells("plane")} AS is_elsewhere
             FROM merge_pairs AS p JOIN {_ROWS} AS r USING (place) JOIN {_ROWS} AS o ON o.place = p.other)
         WHERE is_new OR is_elsewhere""")
-    con.execute("""
+    ((count,),) = con.execute("""
         CREATE OR REPLACE TEMP TABLE merge_mixed AS
         SELECT event_key FROM merge_additions WHERE decides_event OR rows_before > 1
-        UNION SELECT event_key FROM merge_stored""")
+        UNION SELECT event_key FROM merge_stored""").fetchall()
+    return bool(count)
 
 
 def _tells(name: str) -> str:

@@ -13,7 +13,7 @@ is complete declares it; then a day without rows was a day without calls.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import duckdb
 
@@ -23,7 +23,7 @@ from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.rules.tables import rows_of
 from rightsize.store.merging.staging import DOWNLOADED, IN_WINDOW, REDUCED_CALLS, with_reduced
 from rightsize.store.queries import filled_text, query_text
-from rightsize.store.sql import RESOURCE, folded, outcome, sealed_before
+from rightsize.store.sql import RESOURCE, folded, nonempty, outcome, sealed_before
 
 QUIET_DAYS = 2
 QUIET_SHARE = 0.9
@@ -144,10 +144,32 @@ _TWINS = """
 """Cloud audit events without a correlation id for which the Activity Log has a call on the same day: the same operation
 and scope, and the same caller, or one has its id and the other its name."""
 
-_OF_DAYS = (
-    "alias_days", "graph_days", "m365_days", "access_days", "policy_days", "operation_days", "sign_in_days",
-    "credential_days", "observed_days", "place_days",
-)  # fmt: skip
+_OF_DAYS: Mapping[str, frozenset[str]] = {
+    "alias_days": frozenset({"call", "reduced"}),
+    "graph_days": frozenset({"graph", "reduced"}),
+    "m365_days": frozenset({"m365"}),
+    "access_days": frozenset({"access", "reduced"}),
+    "policy_days": frozenset({"access", "reduced"}),
+    "operation_days": frozenset({"call", "reduced"}),
+    "sign_in_days": frozenset({"sign_in"}),
+    "credential_days": frozenset({"sign_in"}),
+    "observed_days": frozenset({"call", "reduced", "sign_in", "reduced_sign_in"}),
+    "place_days": frozenset({"call", "sign_in"}),
+}
+"""The tables of days beside `usage_days`, each with the kinds of `_KINDS` that it is made of."""
+
+_KINDS = {
+    "call": "base.events WHERE {days}",
+    "graph": "base.events WHERE {days} AND plane = 'graph'",
+    "m365": "base.events WHERE {days} AND source = 'm365_audit_log'",
+    "access": "base.events WHERE {days} AND access IS NOT NULL",
+    "cloud_audit": "base.events WHERE source = 'cloud_audit_log'",
+    "sign_in": "base.sign_in_rows WHERE {days}",
+    "reduced": "base.reduced_usage WHERE day IN (SELECT day FROM touched_days)",
+    "reduced_sign_in": "base.reduced_sign_ins WHERE day IN (SELECT day FROM touched_days)",
+}
+"""The kinds of rows of days: few loads have more than one or two."""
+
 DAY_TABLES = ("usage_days", *_OF_DAYS)
 """The tables of schema `base` with one or more rows for each day."""
 
@@ -159,17 +181,22 @@ def recompute_days(con: duckdb.DuckDBPyConnection) -> None:
     days = days_between(con)
     if days is None:
         return
+    held = {name: f"base.{name} WHERE day IN (SELECT day FROM touched_days)" for name in DAY_TABLES}
+    kinds = {kind: text.format(days=days) for kind, text in _KINDS.items()}
+    found = nonempty(con, held | kinds)
     for name in DAY_TABLES:
-        con.execute(f"DELETE FROM base.{name} WHERE day IN (SELECT day FROM touched_days)")
+        if name in found:
+            con.execute(f"DELETE FROM base.{name} WHERE day IN (SELECT day FROM touched_days)")
     counted = days
-    if con.execute("SELECT 1 FROM base.events WHERE source = 'cloud_audit_log' LIMIT 1").fetchall():
+    if "cloud_audit" in found:
         counted = f"{days} AND event_key NOT IN ({_TWINS.format(days=days)})"
     con.execute(f"CREATE OR REPLACE TEMP VIEW event_keys AS {_USAGE.format(days=counted)}")
     usage = f"SELECT * RENAME (principal_key AS actor_key) FROM ({query_text('reduce/reduce')})"
-    con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(con, usage)}")
+    con.execute(f"INSERT INTO base.usage_days BY NAME {with_reduced(usage) if 'reduced' in found else usage}")
     con.execute("DROP VIEW event_keys")
-    for name in _OF_DAYS:
-        con.execute(f"INSERT INTO base.{name} BY NAME {_filled(name, days)}")
+    for name, made_of in _OF_DAYS.items():
+        if not found.isdisjoint(made_of):
+            con.execute(f"INSERT INTO base.{name} BY NAME {_filled(name, days)}")
 
 
 def fill_credentials(con: duckdb.DuckDBPyConnection) -> None:

@@ -142,16 +142,14 @@ def derive_aliases(con: duckdb.DuckDBPyConnection) -> None:
     A name of two principals resolves to neither: UPNs are given to new people, and a call under the wrong name would
     count as use of the wrong principal.
     """
-    con.execute(f"""
-        CREATE OR REPLACE TEMP TABLE known_aliases AS
-        SELECT 'upn' AS kind, {folded("user_principal_name")} AS alias, principal_id FROM base.principals
-        WHERE user_principal_name IS NOT NULL
-        UNION SELECT 'app_id', {folded("app_id")}, principal_id FROM base.principals WHERE app_id IS NOT NULL
-        UNION SELECT kind, alias, principal_id FROM base.alias_days""")
     con.execute("DELETE FROM base.principal_aliases")
-    con.execute("""
+    con.execute(f"""
         INSERT INTO base.principal_aliases (kind, alias, principal_id)
-        SELECT kind, alias, min(principal_id) FROM known_aliases
+        SELECT kind, alias, min(principal_id) FROM (
+            SELECT 'upn' AS kind, {folded("user_principal_name")} AS alias, principal_id FROM base.principals
+            WHERE user_principal_name IS NOT NULL
+            UNION SELECT 'app_id', {folded("app_id")}, principal_id FROM base.principals WHERE app_id IS NOT NULL
+            UNION SELECT kind, alias, principal_id FROM base.alias_days)
         GROUP BY kind, alias HAVING count(DISTINCT principal_id) = 1""")
 
 

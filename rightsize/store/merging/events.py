@@ -12,6 +12,7 @@ anew, so the order of loads does not matter.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import duckdb
@@ -37,30 +38,36 @@ def _acting() -> str:
 _ACTING = _acting()
 
 
-def merge_events(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
+def merge_events(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> dict[int, int]:
     """Merge `stage_events` and `stage_reduced_usage`, and fill `touched_days` with the days that they touch.
 
-    Returns the new records of each file that are not in `new_lines`.
+    `staged` has the names of `filled_tables`. Returns the new records of each file that are not in `new_lines`.
     """
+    if not {"events", "reduced_usage"}.intersection(staged):
+        con.execute("CREATE OR REPLACE TEMP TABLE touched_days (day DATE)")
+        return {}
     _name_operations_and_scopes(con)
-    new = judge_rows(con)
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE merge_replaced AS
-        SELECT stored_row, time::DATE AS day FROM merge_mixed_rows SEMI JOIN merge_mixed_changed USING (event_key)
-        WHERE stored_row IS NOT NULL""")
-    con.execute("""
-        CREATE OR REPLACE TEMP TABLE touched_days AS
-        SELECT time::DATE AS day FROM merge_best UNION SELECT time::DATE FROM merge_mixed_changed
-        UNION SELECT day FROM merge_replaced""")
-    con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
-    _store_changed(con)
-    for file_id, count in merge_reduced_usage(con).items():
-        new[file_id] = new.get(file_id, 0) + count
+    new, is_mixed = judge_rows(con)
+    con.execute("CREATE OR REPLACE TEMP TABLE touched_days AS SELECT DISTINCT time::DATE AS day FROM merge_best")
+    if is_mixed:
+        con.execute("""
+            CREATE OR REPLACE TEMP TABLE merge_replaced AS
+            SELECT stored_row, time::DATE AS day FROM merge_mixed_rows SEMI JOIN merge_mixed_changed USING (event_key)
+            WHERE stored_row IS NOT NULL""")
+        con.execute("""
+            INSERT INTO touched_days
+            (SELECT time::DATE FROM merge_mixed_changed UNION SELECT day FROM merge_replaced)
+            EXCEPT SELECT day FROM touched_days""")
+        con.execute("DELETE FROM base.events WHERE rowid IN (SELECT stored_row FROM merge_replaced)")
+    _store_changed(con, is_mixed=is_mixed)
+    if "reduced_usage" in staged:
+        for file_id, count in merge_reduced_usage(con).items():
+            new[file_id] = new.get(file_id, 0) + count
     return new
 
 
-def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
-    """Store the events of `merge_best` and `merge_mixed_changed`; each context is marked and keyed once."""
+def _store_changed(con: duckdb.DuckDBPyConnection, *, is_mixed: bool) -> None:
+    """Store the events of `merge_best`, and of `merge_mixed_changed` if it is there; each context is keyed once."""
     marked = ", ".join(f"mark || {name} AS {name}" for name in OF_CONTEXT)
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_said AS
@@ -70,7 +77,7 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
                 WHERE rowid IN (SELECT place FROM merge_best)
             ) JOIN stage_event_contexts USING (context_no))""")
     mixed = f"(SELECT *, {_ACTING} FROM merge_mixed_changed)"
-    _name_actors_and_assignments(con, f"(FROM merge_said UNION ALL BY NAME FROM {mixed})")
+    _name_actors_and_assignments(con, f"(FROM merge_said UNION ALL BY NAME FROM {mixed})" if is_mixed else "merge_said")
     values = {
         **dict.fromkeys(("event_key", "time"), "b.{}"),
         "operation_key": "coalesce(b.operation_key, o.operation_key)",
@@ -86,7 +93,7 @@ def _store_changed(con: duckdb.DuckDBPyConnection) -> None:
         JOIN ({_with_keys("merge_said", "*")}) AS c ON c.context_no = r.context_no AND c.rank = r.rank
         LEFT JOIN staged_operations AS o ON o.operation_no = r.operation_no
         LEFT JOIN staged_scopes AS s ON s.scope_no = r.scope_no
-        UNION ALL {_with_keys(mixed)}""")
+        {f"UNION ALL {_with_keys(mixed)}" if is_mixed else ""}""")
     con.execute("DROP TABLE event_names")
 
 
@@ -154,7 +161,7 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:
-    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
+    """Merge `filled_tables` (folded, earliest, smallest) into the names of operations or scopes.
 
     New names are numbered in `order`. A name whose spelling may change is marked stale.
     """
@@ -181,11 +188,9 @@ def merge_requests(con: duckdb.DuckDBPyConnection) -> None:
     """
     values = ("assigned_role_id", "assigned_type", "asked_type", "assigned_principal_id")
     greatest = ", ".join(f"max({name}) AS {name}" for name in values)
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_requests AS
-        SELECT event_key, {", ".join(values)} FROM stage_request_rows""").fetchall()
-    if not count:
-        return
+        SELECT event_key, {", ".join(values)} FROM stage_request_rows""")
     con.execute("""
         INSERT INTO merge_requests BY NAME
         SELECT * FROM base.request_bodies WHERE event_key IN (SELECT event_key FROM merge_requests)""")
@@ -204,7 +209,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
         "principal_id", "principal_name", "app_id", "resource_id", "resource_name", "kind", "succeeded", "sign_in_id",
         "correlation_id", "token_id", "session_id", "ip", "country", "network_number", "federated_credential_id",
     )  # fmt: skip
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_ins AS
         SELECT file_id, line,
             md5_number(coalesce('i' || {folded("sign_in_id")}, 'c' || to_json(struct_pack(time, principal_id,
@@ -213,9 +218,7 @@ def merge_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
             time, principal_id, {folded("principal_name")} AS principal_name, app_id, resource_id, resource_name, kind,
             succeeded, {folded("sign_in_id")} AS sign_in_id, {folded("correlation_id")} AS correlation_id, token_id,
             session_id, ip, country, network_number, federated_credential_id
-        FROM stage_sign_in_rows""").fetchall()
-    if not count:
-        return
+        FROM stage_sign_in_rows""")
     con.execute(f"""
         INSERT INTO merge_sign_ins BY NAME
         SELECT NULL AS file_id, NULL AS line, sign_in_key, time, {", ".join(greatest)} FROM base.sign_in_rows

@@ -13,7 +13,7 @@ Collections know which of their listings are complete; for exports this is unkno
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,22 +99,14 @@ _FOLDED_SCOPES = {
 """Tables whose key is a scope."""
 
 
-def merge_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
-    """Merge every staged listing and add its new lines; return the tables that had staged rows."""
-    # One query for all tables: most loads have only logs.
-    staged = con.execute(
-        " UNION ALL ".join(
-            f"(SELECT '{declared.name}' FROM stage_{declared.name} LIMIT 1)" for declared in STAGED_TABLES
-        )
-    ).fetchall()
-    touched = {name for (name,) in staged}
+def merge_tables(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> None:
+    """Merge every listing among the `filled_tables`, and add its new lines."""
     for declared in STAGED_TABLES:
-        if declared.name not in touched:
+        if declared.name not in staged:
             continue
         merge = _merge_versions if declared.name in _VERSIONS else _merge_columns
         if merge(con, declared):
             note_touched_table(con, declared.name)
-    return touched
 
 
 def _merge_columns(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
@@ -189,23 +181,26 @@ def _merge_versions(con: duckdb.DuckDBPyConnection, declared: Table) -> bool:
     return changed
 
 
-def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
+def merge_bookkeeping(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> None:
     """Store the files and their rejects; a file whose content was loaded before adds nothing."""
-    con.execute(f"""
-        INSERT INTO base.rejects ({named(*(column.name for column in table("rejects").columns))})
-        SELECT DISTINCT f.sha256, r.line, r.reason, min(f.source), min(f.path), min(r.raw)
-        FROM stage_rejects AS r JOIN stage_files AS f USING (file_id)
-        WHERE NOT EXISTS (
-            SELECT 1 FROM base.rejects AS b
-            WHERE b.sha256 = f.sha256 AND b.line IS NOT DISTINCT FROM r.line AND b.reason = r.reason)
-        GROUP BY f.sha256, r.line, r.reason""")
-    con.execute("""
-        UPDATE base.rejects AS r SET path = least(r.path, f.path)
-        FROM (SELECT sha256, min(path) AS path FROM stage_files GROUP BY ALL) AS f WHERE r.sha256 = f.sha256""")
-    con.execute("""
-        UPDATE base.loads AS l SET path = least(l.path, f.path)
-        FROM (SELECT sha256, source, min(path) AS path FROM stage_files GROUP BY ALL) AS f
-        WHERE l.sha256 = f.sha256 AND l.source = f.source""")
+    if "rejects" in staged:
+        con.execute(f"""
+            INSERT INTO base.rejects ({named(*(column.name for column in table("rejects").columns))})
+            SELECT DISTINCT f.sha256, r.line, r.reason, min(f.source), min(f.path), min(r.raw)
+            FROM stage_rejects AS r JOIN stage_files AS f USING (file_id)
+            WHERE NOT EXISTS (
+                SELECT 1 FROM base.rejects AS b
+                WHERE b.sha256 = f.sha256 AND b.line IS NOT DISTINCT FROM r.line AND b.reason = r.reason)
+            GROUP BY f.sha256, r.line, r.reason""")
+    # A file that was never loaded is new by all its names.
+    if "rejects" in staged or con.execute(_LOADED_BEFORE).fetchall():
+        con.execute("""
+            UPDATE base.rejects AS r SET path = least(r.path, f.path)
+            FROM (SELECT sha256, min(path) AS path FROM stage_files GROUP BY ALL) AS f WHERE r.sha256 = f.sha256""")
+        con.execute("""
+            UPDATE base.loads AS l SET path = least(l.path, f.path)
+            FROM (SELECT sha256, source, min(path) AS path FROM stage_files GROUP BY ALL) AS f
+            WHERE l.sha256 = f.sha256 AND l.source = f.source""")
     con.execute("""
         INSERT INTO base.loads (sha256, source, path, read, rejected, unused_record)
         SELECT sha256, source, min(path), max(read), max(rejected), max(unused_record)
@@ -213,6 +208,8 @@ def merge_bookkeeping(con: duckdb.DuckDBPyConnection) -> None:
         WHERE NOT EXISTS (SELECT 1 FROM base.loads AS l WHERE l.sha256 = f.sha256 AND l.source = f.source)
         GROUP BY sha256, source""")
 
+
+_LOADED_BEFORE = "SELECT 1 FROM base.loads WHERE sha256 IN (SELECT sha256 FROM stage_files) LIMIT 1"
 
 _GRANTS = {
     "role_assignments": ("role_assignments", "role_assignment_id", "active"),

@@ -8,7 +8,7 @@ and shown in one spelling that does not depend on the order of loads.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import duckdb
@@ -33,9 +33,9 @@ from rightsize.store.merging.events import (
     name_stored_calls,
 )
 from rightsize.store.merging.listings import Listing, merge_bookkeeping, merge_tables, note_listings
-from rightsize.store.merging.staging import begin_counting, count_new_records, merge_reduced_sign_ins
+from rightsize.store.merging.staging import begin_counting, count_new_records, filled_tables, merge_reduced_sign_ins
 from rightsize.store.quarantine import derive_quarantine
-from rightsize.store.sql import drop_late, folded, note_touched_days, tidy_scope
+from rightsize.store.sql import drop_late, folded, nonempty, note_touched_days, tidy_scope
 
 # Steps of a scope that the operation catalogue does not list as types.
 _FIXED = (
@@ -184,7 +184,6 @@ _MERGE_TABLES = (
     "touched_days",
     "merge_requests",
     "merge_sign_ins",
-    "known_aliases",
     "log_categories",
     "declared_days",
     "log_senders",
@@ -235,9 +234,10 @@ def merge(
             declare_window(con, **asdict(declaration))
         note_listings(con, listings)
         late = drop_late(con, _TIMED)
-        begin_counting(con)
+        staged = filled_tables(con)
+        begin_counting(con, staged)
         unused = _count_unused(con, late)
-        new = _merge_staged(con)
+        new = _merge_staged(con, staged)
     files = con.execute("SELECT file_id, path, source, read, rejected FROM stage_files ORDER BY file_id").fetchall()
     merged = []
     for file_id, path, source, read, rejected in files:
@@ -260,37 +260,58 @@ def _count_unused(con: duckdb.DuckDBPyConnection, late: Mapping[int, int]) -> di
     return dict(con.execute("FROM unused_records").fetchall())
 
 
-def _merge_staged(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
-    touched = merge_tables(con)
+def _merge_staged(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> dict[int, int]:
+    merge_tables(con, staged)
     name_calls(con, "base.operations")
-    if "operations" in touched:
+    if "operations" in staged:
         name_stored_calls(con)
-    new = merge_events(con)
-    if "operations" in touched:
+    new = merge_events(con, staged)
+    if "operations" in staged:
         con.execute("INSERT INTO touched_days SELECT day FROM named_days EXCEPT SELECT day FROM touched_days")
-    merge_sign_ins(con)
-    merge_reduced_sign_ins(con)
+    if "sign_in_rows" in staged:
+        merge_sign_ins(con)
+    if "reduced_sign_ins" in staged:
+        merge_reduced_sign_ins(con)
     for file_id, count in count_new_records(con).items():
         new[file_id] = new.get(file_id, 0) + count
     recompute_days(con)
     note_touched_days(con)
-    merge_requests(con)
-    merge_bookkeeping(con)
-    name_listed_scopes(con)
-    if touched & {"role_definitions", "operations"}:
+    if "request_rows" in staged:
+        merge_requests(con)
+    merge_bookkeeping(con, staged)
+    has_names = not _OF_NAMES.isdisjoint(staged) or _has_stale_names(con)
+    if has_names:
+        name_listed_scopes(con)
+    if not {"role_definitions", "operations"}.isdisjoint(staged):
         from rightsize.store.merging.derive_roles import derive_roles  # noqa: PLC0415  logs bring no roles, and need no frames
 
         derive_roles(con)
-    respell(con, catalogue_changed="operations" in touched)
+    if has_names:
+        respell(con, catalogue_changed="operations" in staged)
     derive_aliases(con)
-    if "group_members" in touched:
+    if "group_members" in staged:
         derive_closure(con)
     derive_quarantine(con)
-    derive_scopes(con)
-    drop_forms(con)
+    if has_names:
+        derive_scopes(con)
+        drop_forms(con)
     derive_coverage(con)
     _drop_merge_tables(con)
     return new
+
+
+_OF_NAMES = frozenset({"scope_listings", "role_assignments", "deny_assignments", "operations"})
+"""The staged tables that name scopes, or decide how operations and scopes are spelt."""
+
+
+def _has_stale_names(con: duckdb.DuckDBPyConnection) -> bool:
+    """Return whether a load changed the names of operations or scopes, or the store does not have the root yet."""
+    names = {
+        "scopes": "base.scope_names WHERE stale",
+        "operations": "base.operation_names WHERE stale",
+        "root": "base.scopes WHERE folded = '/'",
+    }
+    return nonempty(con, names) != {"root"}
 
 
 def _drop_merge_tables(con: duckdb.DuckDBPyConnection) -> None:

@@ -19,14 +19,14 @@ up. Other equal rows of one answer are the same row twice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import duckdb
 
 from rightsize.model.tables import EVENT_COLUMNS, TABLES, Table
 from rightsize.rules.log_sources import LOG_SOURCES
 from rightsize.store.ddl import MARKED_COLUMNS, RESOLVED
-from rightsize.store.sql import NOT_REJECTED, folded, named, outcome, quoted
+from rightsize.store.sql import NOT_REJECTED, folded, named, nonempty, outcome, quoted
 
 _BOOKKEEPING = (
     "loads",
@@ -145,6 +145,12 @@ def create_staging(con: duckdb.DuckDBPyConnection) -> None:
     con.execute(_EVENT_ROWS)
 
 
+def filled_tables(con: duckdb.DuckDBPyConnection) -> set[str]:
+    """Return the names of the staging tables that have rows, without `stage_`: most loads have only logs."""
+    names = (*(name.removeprefix("stage_") for name in _LOG_TABLES), *(declared.name for declared in STAGED_TABLES))
+    return nonempty(con, {name: f"stage_{name}" for name in names})
+
+
 def stage_events(con: duckdb.DuckDBPyConnection, rows: str, values: Mapping[str, object] | None = None) -> None:
     """Stage rows of events: each distinct text once in a table of texts, and the rows with the numbers of their texts.
 
@@ -200,21 +206,18 @@ OF_SPLIT_LOGS = f"file_id IN (SELECT file_id FROM stage_files WHERE source IN ({
 _NOT_LATE = "(file_id, line) NOT IN (SELECT (file_id, line) FROM late_lines WHERE line IS NOT NULL)"
 
 
-def begin_counting(con: duckdb.DuckDBPyConnection) -> None:
+def begin_counting(con: duckdb.DuckDBPyConnection, staged: Collection[str]) -> None:
     """Create an empty `new_lines (file_id, line)`, and fill `used_records (file_id, used)` from the staged rows.
 
-    A partly rejected record counts only as rejected.
+    A partly rejected record counts only as rejected. `staged` has the names of `filled_tables`.
     """
     con.execute("CREATE OR REPLACE TEMP TABLE new_lines (file_id INTEGER, line BIGINT)")
     # The row about the listing of a page does not belong to a record.
-    con.execute("UPDATE stage_listings SET line = NULL")
+    if "listings" in staged:
+        con.execute("UPDATE stage_listings SET line = NULL")
+    of_records = {*(declared.name for declared in STAGED_TABLES), "reduced_usage", "reduced_sign_ins"}
     listed = " UNION ALL ".join(
-        f"SELECT file_id, line FROM stage_{name}"
-        for name in (
-            *(declared.name for declared in STAGED_TABLES if declared.name != "listings"),
-            "reduced_usage",
-            "reduced_sign_ins",
-        )
+        f"SELECT file_id, line FROM stage_{name}" for name in sorted({"listings", *of_records.intersection(staged)})
     )
     con.execute(f"""
         CREATE OR REPLACE TEMP TABLE used_records AS
@@ -307,14 +310,12 @@ IN_WINDOW = f"""EXISTS (
 
 def merge_reduced_usage(con: duckdb.DuckDBPyConnection) -> dict[int, int]:
     """Merge `stage_reduced_usage`, add the days it changes to `touched_days`, and return the new rows of each file."""
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE reduced_rows AS
         SELECT r.* EXCLUDE (operation, scope), o.operation_key, s.scope_key,
             coalesce('i' || principal_id, 'n' || {folded("coalesce(principal_name, app_id)")}, '') AS actor
         FROM stage_reduced_usage AS r
-        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""").fetchall()
-    if not count:
-        return {}
+        JOIN staged_operations AS o USING (operation) JOIN staged_scopes AS s USING (scope)""")
     _name_actors_and_assignments(con)
     row = ", ".join(f"coalesce({name}::VARCHAR, '')" for name in ("role_assignment_id", *_VALUES))
     con.execute(f"""
@@ -368,18 +369,15 @@ def _name_actors_and_assignments(con: duckdb.DuckDBPyConnection) -> None:
         WHERE role_assignment_id NOT IN (SELECT role_assignment_id FROM base.assignment_names)""")
 
 
-def with_reduced(con: duckdb.DuckDBPyConnection, usage: str) -> str:
+def with_reduced(usage: str) -> str:
     """Return SQL for the usage of `touched_days`, from whole records and from reduced rows of the same days.
 
     Use that both show counts once. For each named assignment the greater count holds. Calls without an assignment are
     counted as the greater total of the two, less the calls with one.
 
     Args:
-        con: The store's connection.
         usage: SQL for the usage of whole records, with the columns of `base.usage_days`.
     """
-    if con.execute("SELECT 1 FROM base.reduced_usage SEMI JOIN touched_days USING (day) LIMIT 1").fetchone() is None:
-        return usage
     sums = ", ".join(f"sum({name}) AS {name}" for name in _COUNTS)
     best = ", ".join(f"max({name}) AS {name}" for name in _COUNTS)
     left = ", ".join(f"greatest(0, t.{name} - coalesce(n.{name}, 0))::BIGINT AS {name}" for name in _COUNTS)
@@ -423,12 +421,10 @@ def merge_reduced_sign_ins(con: duckdb.DuckDBPyConnection) -> None:
     keys = ("sign_in_kind", "principal_id", "principal_name", "app_id", "resource_id", "day", "received")
     greatest = ("last_seen", "resource_name", "succeeded", "failed")
     columns = ", ".join((*keys, "first_seen", *greatest))
-    ((count,),) = con.execute(f"""
+    con.execute(f"""
         CREATE OR REPLACE TEMP TABLE merge_sign_in_days AS
         SELECT file_id, line, {columns.replace("principal_name", f"{folded('principal_name')} AS principal_name")}
-        FROM stage_reduced_sign_ins""").fetchall()
-    if not count:
-        return
+        FROM stage_reduced_sign_ins""")
     con.execute(f"INSERT INTO merge_sign_in_days BY NAME SELECT NULL AS file_id, NULL AS line, {columns} "
                 "FROM base.reduced_sign_ins SEMI JOIN merge_sign_in_days USING (day)")  # fmt: skip
     note_new_lines(con, "merge_sign_in_days", keys, ("first_seen",), greatest)

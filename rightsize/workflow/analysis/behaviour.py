@@ -47,7 +47,7 @@ from rightsize.store.suspicion import NEWEST_DAY
 from rightsize.workflow.analysis.behaviour_inputs import STEPS_DAYS, Reader, behaviour_inputs, history_of, ways_opened
 
 if TYPE_CHECKING:
-    from rightsize.planes.planes import TableOf
+    from rightsize.planes.judging import TableOf
 
 _TRUSTED = f"""
     SELECT coalesce(alias.principal_id, {sql_folded("d.principal")}) AS principal_id, from_time, to_time

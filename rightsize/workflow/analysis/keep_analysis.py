@@ -36,7 +36,8 @@ from rightsize.model.machine import give_back
 from rightsize.model.options import DEFAULT_FORGET_DAYS, USUAL, WindowOptions
 from rightsize.model.progress import step, through
 from rightsize.model.tables import JOB_TABLES
-from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps, TableOf
+from rightsize.planes.judging import JUDGING, TableOf
+from rightsize.planes.planes import DIRECTORY, GRAPH, TRUST, VAULTS, Judged, PlaneSteps
 from rightsize.propose.assembly.purposes import JobTables, job_tables, read_jobs
 from rightsize.store.connection import Store
 from rightsize.store.stored_analysis import (
@@ -91,10 +92,7 @@ def judge_planes(
 ) -> list[Judged]:
     """Judge every plane of which something is loaded."""
     chosen = PLANES if planes is None else planes
-    judged = (
-        steps.judge(table_of, asked)
-        for steps in through(chosen, "judging Graph, directory roles, trust and vaults", "planes")
-    )
+    judged = (steps.judge(table_of, asked) for steps in through(chosen, JUDGING, "planes"))
     return [one for one in judged if one is not None]
 
 
