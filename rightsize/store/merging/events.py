@@ -161,7 +161,7 @@ def _name_operations_and_scopes(con: duckdb.DuckDBPyConnection) -> None:
 
 
 def merge_names(con: duckdb.DuckDBPyConnection, table: str, order: str = "folded") -> None:
-    """Merge `filled_tables` (folded, earliest, smallest) into the names of operations or scopes.
+    """Merge `staged_names` (folded, earliest, smallest) into the names of operations or scopes.
 
     New names are numbered in `order`. A name whose spelling may change is marked stale.
     """
