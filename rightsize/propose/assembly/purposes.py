@@ -159,10 +159,12 @@ def _part_of(role: RoleUse, known: Mapping[OperationKey, RoleWords], weights: Ma
     if deletes:
         return (_only(parts) or _REMOVER) if set(telling) == set(deletes) != set(writes) else _wide(parts)
     if writes:
-        if _deploys(weights) and parts & {_EDITOR, _WRITER, _DEPLOYER}:
+        # A word for a single thing, such as that for pushes of images, is about what names the role.
+        about = {words.agent for words in weights}
+        if _deploys(weights) and (parts & {_EDITOR, _WRITER, _DEPLOYER} or parts.isdisjoint(about)):
             return _DEPLOYER
         only = _only(known[key].agent for key in [one for one in writes if one in heavy] or writes)
-        if only and only not in _GENERIC:
+        if only in about - _GENERIC:
             return only
         return _WRITER if all(plane == "data" for plane, _ in writes) else _EDITOR
     return _only(parts) or _mixed(parts, {plane for plane, _ in heavy})

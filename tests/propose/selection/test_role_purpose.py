@@ -11,6 +11,7 @@ from rightsize.propose.assembly.purposes import RoleUse, name_purposes
 from tests.propose.small_tenant import CONTRIBUTOR, SUB, SmallTenant
 
 COMPUTE, WEB = "Microsoft.Compute/virtualMachines", "Microsoft.Web/sites"
+PUSH = "Microsoft.ContainerRegistry/registries/push/write"
 BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs"
 
 
@@ -36,6 +37,9 @@ def _named(days: dict[str, int], *unseen: str, plane: str = "control") -> str:
         ({f"{COMPUTE}/delete": 3}, (), "VM Remover"),
         ({"Microsoft.Resources/deployments/write": 60, f"{WEB}/write": 50}, (), "Web App Deployer"),
         ({"Microsoft.Resources/deployments/write": 60}, (), "Resource Deployer"),
+        ({"Microsoft.Resources/deployments/write": 60}, (PUSH,), "Resource Deployer"),
+        ({PUSH: 60}, ("Microsoft.Resources/deployments/write",), "Container Image Pusher"),
+        ({f"{WEB}/write": 60}, (PUSH,), "Web App Editor"),
         ({f"{COMPUTE}/start/action": 50, f"{WEB}/restart/action": 40}, (), "VM and Web App Operator"),
         ({}, ("Microsoft.Network/virtualNetworks/subnets/join/action", "Microsoft.Network/*/read"), "Subnet Joiner"),
         ({}, ("Microsoft.Network/*/read", "Microsoft.Authorization/*/read"), "Network Reader"),
